@@ -1,0 +1,42 @@
+# taskbench, examples, bench: programs that see weft as a user does.
+find_library(JEMALLOC jemalloc)
+find_package(OpenSSL QUIET COMPONENTS Crypto)
+
+file(GLOB sources CONFIGURE_DEPENDS tools/taskbench/*.c)
+if(sources)
+  add_executable(taskbench ${sources})
+  target_link_libraries(taskbench PRIVATE weft_static m)
+  target_compile_definitions(taskbench PRIVATE _GNU_SOURCE=)
+  # Shared, as find_library prefers: linked statically, jemalloc's thread data would be cached across a stack switch
+  # (jemalloc#2890). Sanitizers bring an allocator of their own.
+  if(JEMALLOC AND NOT WEFT_SANITIZE)
+    target_compile_definitions(taskbench PRIVATE TASKBENCH_HAVE_JEMALLOC=1)
+    target_link_libraries(taskbench PRIVATE ${JEMALLOC})
+  else()
+    message(STATUS "weft: taskbench without jemalloc: it cannot count allocations")
+    target_compile_definitions(taskbench PRIVATE TASKBENCH_HAVE_JEMALLOC=0)
+  endif()
+endif()
+
+# One program per file, in the build's folder of the same name.
+foreach(folder examples bench bench/micro)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)
+  foreach(source ${sources})
+    cmake_path(GET source STEM name)
+    if(name STREQUAL treehash AND NOT OPENSSL_FOUND)
+      message(STATUS "weft: example treehash is skipped: it needs libcrypto (libssl-dev)")
+      continue()
+    endif()
+    string(REPLACE / _ target ${folder}_${name})
+    add_executable(${target} ${source})
+    set_target_properties(${target} PROPERTIES
+      OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+    target_link_libraries(${target} PRIVATE weft_static m)
+    if(NOT folder STREQUAL examples)
+      target_compile_definitions(${target} PRIVATE _GNU_SOURCE=)
+    endif()
+    if(name STREQUAL treehash)
+      target_link_libraries(${target} PRIVATE OpenSSL::Crypto)
+    endif()
+  endforeach()
+endforeach()

@@ -1,0 +1,123 @@
+# Tests. A file tests/<kind>/**/test_*.c is one executable and one ctest test, named by its path without "tests/" and
+# ".c"; the test cases in it are counted by ./dev from what it prints.
+#
+# A test of the library itself (unit) sees the source tree and links the static library, where internal symbols are
+# visible; all others see include/ and their own folder only.
+
+find_library(CRITERION criterion)
+set(mini ${WEFT_MINI})
+if(NOT CRITERION AND NOT mini)
+  message(STATUS "weft: no Criterion: tests use the mini runner")
+  set(mini ON)
+endif()
+
+# Sanitizers write to files, and the mini runner fails the test that caused one: with stderr alone a leak, or a race
+# just before an expected abort, would pass.
+set(slow 1)
+set(launcher)
+if(WEFT_SANITIZE)
+  set(slow 4)
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/sanitizer)
+  if(WEFT_SANITIZE MATCHES thread)
+    # gcc 12's TSan dies at start ("unexpected memory mapping") where vm.mmap_rnd_bits is 32.
+    execute_process(COMMAND setarch -R true RESULT_VARIABLE refused OUTPUT_QUIET ERROR_QUIET)
+    if(refused EQUAL 0)
+      set(launcher setarch -R)
+    endif()
+  endif()
+elseif(CMAKE_CROSSCOMPILING)
+  set(slow 10)
+endif()
+
+if(NOT WEFT_MODEL)
+  add_library(weft_wt OBJECT tests/support/wt.c)
+  if(mini)
+    target_sources(weft_wt PRIVATE tests/support/mini.c)
+  else()
+    target_link_libraries(weft_wt PUBLIC ${CRITERION})
+  endif()
+  target_compile_definitions(weft_wt PUBLIC _GNU_SOURCE= WT_MINI=$<BOOL:${mini}>)
+  target_include_directories(weft_wt PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_options(weft_wt PUBLIC -Wno-override-init) # wt.h: a default that .timeout overrides
+endif()
+
+# Names, labels and limits of a test whose executable is `target`.
+function(weft_register name target kind timeout)
+  if(launcher)
+    add_test(NAME ${name} COMMAND ${launcher} $<TARGET_FILE:${target}> ${ARGN})
+  else()
+    add_test(NAME ${name} COMMAND ${target} ${ARGN})
+  endif()
+  math(EXPR timeout "${timeout} * ${slow}")
+  set_tests_properties(${name} PROPERTIES LABELS ${kind} TIMEOUT ${timeout})
+  set(environment WT_TIMEOUT_SCALE=${slow})
+  if(WEFT_SANITIZE)
+    set(log ${PROJECT_BINARY_DIR}/sanitizer/${target})
+    list(APPEND environment WT_SANITIZER_LOG=${log})
+    foreach(tool ASAN UBSAN TSAN LSAN)
+      list(APPEND environment ${tool}_OPTIONS=log_path=${log})
+    endforeach()
+  endif()
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
+endfunction()
+
+function(weft_tests kind timeout)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS tests/${kind}/test_*.c)
+  foreach(source ${sources})
+    cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${PROJECT_SOURCE_DIR}/tests)
+    string(REGEX REPLACE "\\.c$" "" name ${source})
+    string(REPLACE / _ target ${name})
+    add_executable(${target} tests/${source})
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    target_link_libraries(${target} PRIVATE weft_static weft_wt m)
+    if(kind STREQUAL unit)
+      target_link_libraries(${target} PRIVATE weft_internal)
+    else()
+      # For "tests/support/wt.h" alone: scripts/check_layers sees to it that nothing else is reached this way.
+      target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+    endif()
+    if(kind STREQUAL examples)
+      target_compile_definitions(${target} PRIVATE WEFT_EXAMPLES_DIR="${PROJECT_BINARY_DIR}/examples")
+    endif()
+    set(arguments)
+    if(NOT mini)
+      set(arguments -j1) # ctest runs the binaries side by side
+    endif()
+    weft_register(${name} ${target} ${kind} ${timeout} ${arguments})
+  endforeach()
+endfunction()
+
+# Model checking: the harness includes the sources under test, with shimmed atomics, and does not link the library.
+if(NOT WEFT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+  file(GLOB harnesses CONFIGURE_DEPENDS tests/model/model_*.c)
+  file(GLOB wloom CONFIGURE_DEPENDS tests/model/wloom*.c)
+  foreach(source ${harnesses})
+    cmake_path(GET source STEM name)
+    add_executable(${name} ${source} ${wloom})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    target_compile_definitions(${name} PRIVATE WF_MODEL=1)
+    target_link_libraries(${name} PRIVATE weft_internal)
+    weft_register(model/${name} ${name} model 120)
+  endforeach()
+endif()
+
+if(NOT WEFT_MODEL)
+  weft_tests(unit 300)
+  weft_tests(patterns 300)
+  weft_tests(stress 600)
+  if(NOT CMAKE_CROSSCOMPILING) # they start the examples as programs
+    weft_tests(examples 300)
+  endif()
+  if(NOT CMAKE_CROSSCOMPILING AND NOT WEFT_SANITIZE)
+    find_program(CXX_FOR_HEADERS NAMES g++ c++ clang++)
+    add_test(NAME api/headers COMMAND ${PROJECT_SOURCE_DIR}/tests/api/headers.sh
+      ${PROJECT_SOURCE_DIR}/include ${CMAKE_C_COMPILER} $<$<BOOL:${CXX_FOR_HEADERS}>:${CXX_FOR_HEADERS}>)
+    add_test(NAME api/symbols COMMAND ${PROJECT_SOURCE_DIR}/tests/api/symbols.sh
+      $<TARGET_FILE:weft> ${PROJECT_SOURCE_DIR}/include ${CMAKE_NM} ${CMAKE_C_COMPILER})
+    add_test(NAME install/consumer COMMAND ${PROJECT_SOURCE_DIR}/tests/install/run.sh
+      ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER})
+    add_test(NAME scripts/check_sync COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_sync --self-test)
+    add_test(NAME scripts/check_layers COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_layers --self-test)
+    set_tests_properties(api/headers api/symbols install/consumer PROPERTIES LABELS api TIMEOUT 120)
+  endif()
+endif()

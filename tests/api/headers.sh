@@ -1,0 +1,26 @@
+#!/bin/sh
+# Each public header compiles alone, in every language that may include it, without a warning.
+# Usage: headers.sh INCLUDE_DIR CC [CXX]
+set -eu
+include=$1 cc=$2 cxx=${3:-}
+passed=0 failed=0
+
+try() { # compiler language standard header
+    if printf '#include <weft/%s>\n#include <weft/%s>\nint weft_api_unused;\n' "$4" "$4" |
+        "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I "$include" -fsyntax-only -; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL: <weft/$4> as $3"
+    fi
+}
+
+for path in "$include"/weft/*.h; do
+    header=${path##*/}
+    try "$cc" c gnu11 "$header"
+    try "$cc" c gnu17 "$header"
+    [ -z "$cxx" ] || try "$cxx" c++ c++17 "$header"
+done
+[ -n "$cxx" ] || echo "no C++ compiler: not tried as C++17"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Installs a build into a scratch folder and uses it the way a user's project would: by find_package, shared and
+# static, and by pkg-config, shared and static.
+# Usage: run.sh BUILD_DIR CMAKE CC
+set -eu
+build=$1 cmake=$2 CC=$3
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+export CC
+
+try() { # what command...
+    what=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1))
+        echo "PASS: $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL: $what"
+        cat "$work/log"
+    fi
+}
+
+with_pkg_config() { # output flags...
+    output=$1
+    shift
+    # shellcheck disable=SC2046 # the flags are words
+    "$CC" "$here/main.c" -o "$output" $(pkg-config --cflags weft) "$@" && "$output"
+}
+
+try "install" "$cmake" --install "$build" --prefix "$work/prefix"
+try "find_package: configure" "$cmake" -G Ninja -S "$here" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$work/prefix"
+try "find_package: build" "$cmake" --build "$work/consumer"
+try "find_package: run with the shared library" "$work/consumer/consumer_shared"
+try "find_package: run with the static library" "$work/consumer/consumer_static"
+
+pc=$(find "$work/prefix" -name weft.pc)
+libdir=$(dirname "$(dirname "$pc")")
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+# shellcheck disable=SC2046
+try "pkg-config: shared" with_pkg_config "$work/shared" $(pkg-config --libs weft) "-Wl,-rpath,$libdir"
+# -l:libweft.a: the archive of weft, but libc and liburing as they come.
+# shellcheck disable=SC2046
+try "pkg-config: static" with_pkg_config "$work/static" \
+    $(pkg-config --libs --static weft | sed 's/-lweft/-l:libweft.a/')
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
