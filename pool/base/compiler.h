@@ -1,0 +1,80 @@
+/* compiler.h: what differs between compilers, processors and sanitizers, so that no other file needs an #if.
+ *
+ * Everybody may include it. It defines no function with a body of more than a few instructions. */
+#ifndef WF_COMPILER_H
+#define WF_COMPILER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef WF_CHECKS
+#define WF_CHECKS 0 /* 1 in development builds: wf_check_inner is compiled in */
+#endif
+
+#define wf_likely(x)   __builtin_expect(!!(x), 1)
+#define wf_unlikely(x) __builtin_expect(!!(x), 0)
+#define WF_COLD        __attribute__((noinline, cold))
+#define WF_NOINLINE    __attribute__((noinline))
+#define WF_INLINE      static inline __attribute__((always_inline))
+#define WF_NORETURN    __attribute__((noreturn))
+#define WF_UNUSED      __attribute__((unused))
+#define WF_PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+/* Two lines: the adjacent-line prefetcher of x86 makes pairs of 64-byte lines move together. */
+#define WF_LINE       64
+#define WF_LINE_PAIR  128
+#define WF_ALIGNED(n) __attribute__((aligned(n)))
+
+#define wf_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define WF_COUNT(a)                        (sizeof(a) / sizeof((a)[0]))
+
+#if defined(__x86_64__)
+#define WF_X86_64 1
+#define WF_AARCH64 0
+#elif defined(__aarch64__)
+#define WF_X86_64 0
+#define WF_AARCH64 1
+#else
+#error "weft runs on x86-64 and aarch64"
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WF_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WF_ASAN 1
+#endif
+#endif
+#ifndef WF_ASAN
+#define WF_ASAN 0
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define WF_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WF_TSAN 1
+#endif
+#endif
+#ifndef WF_TSAN
+#define WF_TSAN 0
+#endif
+
+#ifndef WF_HAVE_URING
+#define WF_HAVE_URING 1
+#endif
+
+/* Tell the processor that this is a spin loop. 25 ns on Zen 4. */
+WF_INLINE void wf_cpu_relax(void)
+{
+#if WF_X86_64
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("isb" ::: "memory"); /* yield is a no-op on most aarch64 cores; isb waits some ns */
+#endif
+}
+
+/* The address of the current frame: which stack slot runs this code. Constant within a function. */
+#define wf_frame_address() ((uintptr_t)__builtin_frame_address(0))
+
+#endif
