@@ -1,0 +1,33 @@
+/* blocking.h: threads for calls that block. Elastic, capped, first in first out.
+ *
+ * A request lives in its submitter's memory until `done` is called, on the blocking thread, after the function has
+ * returned; `done` makes somebody ready and touches the request last. Threads are created when a request finds none
+ * idle, up to the cap, and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue,
+ * which needs no bound of its own: each entry is the frame of a suspended task. */
+#ifndef WF_BLOCKING_H
+#define WF_BLOCKING_H
+
+#include "pool/base/compiler.h"
+
+#define WF_BLOCKING_IDLE_NS INT64_C(5000000000)
+
+struct wf_blocking;
+
+struct wf_blocking_request {
+    int (*call)(void *arg);
+    void *arg;
+    int result;                                       /* of call, valid in done */
+    void (*done)(struct wf_blocking_request *request); /* on the blocking thread; LAST TOUCH is its own */
+    struct wf_blocking_request *next;
+};
+
+/* threads_max >= 1. NULL: no memory. Creates no thread yet. */
+struct wf_blocking *wf_blocking_new(int threads_max);
+
+/* The queue is empty and nothing runs. Waits for the idle threads to end. NULL is fine. */
+void wf_blocking_free(struct wf_blocking *blocking);
+
+/* Any thread. 0; -EAGAIN: there is no thread at all and none can be created, the request was not taken. */
+int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request);
+
+#endif

@@ -1,0 +1,342 @@
+/* deque.h: one worker's stack of work, whose oldest end other workers may steal and whose newest end is private.
+ *
+ * Called by its owner, a worker, and where it says "any thread", by thieves and sleepers. It never blocks, allocates
+ * or wakes anybody: a caller that made something public does the wake check (park.h) itself.
+ *
+ *      top            split = bottom          head
+ *       |  public, oldest first  |   private   |   free ... up to top + WF_DEQUE_SLOTS
+ *       +------------------------+-------------+
+ *        thieves CAS top           owner only, plain stores
+ *
+ * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
+ * private   entries [split, head): invisible to all but the owner. Only fork/join (fork.h) leaves entries here, so
+ *           they are records of sections that the running fiber forked and has not joined.
+ * split     the owner's copy of `bottom`, so that the join's fast path reads no shared line.
+ * limit     the owner forks without looking left or right while head < limit. WF_DEQUE_ASK and WF_DEQUE_LOOK are below
+ *           every index, and so send the next fork to the slow path: a thief asks for something public, or the owner
+ *           wants to look at the idle hint again.
+ *
+ * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and Zappa Nardelli
+ * (2013); `bottom` is only where the private part begins. Indices have 64 bits and never wrap.
+ *
+ * G.1  No work is lost and none is handed out twice.
+ * G.2  No ABA: `top` only grows, and is the only word that a take changes by CAS. (A CAS on a packed {top, bottom}
+ *      after reading the slot loses work: the owner may take the entry back and put another at the same index.)
+ * G.3  A slot is written again only when the entry it held has been taken: head <= top + WF_DEQUE_SLOTS.
+ * G.4  At most 2 * WF_DEQUE_PRIVATE + 1 entries are private, and none after wf_deque_publish or wf_deque_push.
+ * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too, with an idle hint that
+ *      was read after the ask was seen. While the hint says that somebody idles, each fork leaves nothing private.
+ *
+ * Roads not taken. Taking back several public entries at once saves a fence per join in flat loops, but hides general
+ * work behind whatever runs next. A thief that looks at `head` to see whether asking pays would pull the owner's line.
+ * Growing needs reclamation; a full deque runs the fork inline instead. */
+#ifndef WF_DEQUE_H
+#define WF_DEQUE_H
+
+#include "pool/base/atomic.h"
+#include "pool/base/check.h"
+#include "pool/work.h"
+
+#ifndef WF_DEQUE_SLOTS
+#define WF_DEQUE_SLOTS 4096 /* a power of two; 32 KiB, half of a first-level cache. Models use 4 */
+#endif
+#ifndef WF_DEQUE_PRIVATE
+#define WF_DEQUE_PRIVATE 16 /* 4 to 64 measured alike (fib, nqueens); smaller hides less. Models use 2 */
+#endif
+#ifndef WF_DEQUE_LONG
+#define WF_DEQUE_LONG 256 /* as many as a FIFO holds; 16 KiB of tasks, half of a first-level cache */
+#endif
+#define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
+
+#define WF_DEQUE_ASK   0 /* limit: a thief stored it */
+#define WF_DEQUE_LOOK  1 /* limit: the owner stored it */
+#define WF_DEQUE_FIRST 2 /* the first index */
+
+struct wf_deque {
+    /* owner: worker. include/weft/fork.h mirrors this line: the offsets are fixed. */
+    uint64_t head;             /* next free index */
+    uint64_t split;            /* == bottom */
+    WF_ATOMIC(uint64_t) limit; /* ASK, LOOK, or an index <= full_at. Thieves exchange it for ASK */
+    uint64_t full_at;          /* an old `top` + WF_DEQUE_SLOTS: head never passes it */
+
+    /* any thread; atomic. All that a failed probe touches. */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) top; /* thieves, and the owner for the last entry, by CAS */
+    WF_ATOMIC(uint64_t) bottom;                       /* owner stores */
+    WF_ATOMIC(uint32_t) asked; /* limit is ASK, probably: a hint that spares thieves the owner's line */
+
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_DEQUE_SLOTS]; /* owner stores, thieves load */
+};
+
+_Static_assert((WF_DEQUE_SLOTS & WF_DEQUE_MASK) == 0, "indices are masked");
+_Static_assert(2 * WF_DEQUE_PRIVATE < 4096 && WF_DEQUE_PRIVATE >= 2, "half of the private part is kept");
+_Static_assert(offsetof(struct wf_deque, head) == 0, "fork.h mirrors this");
+_Static_assert(offsetof(struct wf_deque, split) == 8, "fork.h mirrors this");
+_Static_assert(offsetof(struct wf_deque, limit) == 16, "fork.h mirrors this");
+_Static_assert(offsetof(struct wf_deque, top) == 128, "a thief's probe stays off the owner's line");
+_Static_assert(offsetof(struct wf_deque, slots) == 256, "fork.h mirrors this");
+
+/* What became of a fork. */
+enum wf_forked {
+    WF_FORKED_FULL = 0,    /* not stored: run it inline, now, and do not join it */
+    WF_FORKED_PRIVATE = 1, /* stored; nobody else can see it yet */
+    WF_FORKED_PUBLIC = 2,  /* stored, and something became public: do the wake check */
+};
+
+WF_INLINE void wf_deque_init(struct wf_deque *d)
+{
+    d->head = WF_DEQUE_FIRST;
+    d->split = WF_DEQUE_FIRST;
+    d->full_at = WF_DEQUE_FIRST + WF_DEQUE_SLOTS;
+    /* Relaxed: the deque is handed to other threads by starting them. */
+    wf_store_relaxed(&d->limit, WF_DEQUE_LOOK);
+    wf_store_relaxed(&d->top, WF_DEQUE_FIRST);
+    wf_store_relaxed(&d->bottom, WF_DEQUE_FIRST);
+    wf_store_relaxed(&d->asked, 0);
+}
+
+/* Relaxed everywhere: `bottom` publishes the slots, and `top` gives them back. */
+#define wf_deque_slot_(d, index) (&(d)->slots[(index) & WF_DEQUE_MASK])
+
+/* Owner: is every slot taken? Looks at `top` only when the last look does not answer. */
+WF_INLINE bool wf_deque_is_full_(struct wf_deque *d)
+{
+    if (wf_likely(d->head != d->full_at)) {
+        return false;
+    }
+    /* sync(deque.reuse): acquire, a thief has read its slot before we write it again; pairs sync(deque.taken) */
+    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
+    return d->head == d->full_at;
+}
+
+/* Owner: are there so many entries that it should run some before it adds more? */
+WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
+{
+    if (wf_likely(d->head + WF_DEQUE_SLOTS - d->full_at < WF_DEQUE_LONG)) {
+        return false;
+    }
+    /* sync(deque.measure): acquire, as sync(deque.reuse); pairs sync(deque.taken) */
+    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
+    return d->head + WF_DEQUE_SLOTS - d->full_at >= WF_DEQUE_LONG;
+}
+
+/* Owner: everything below `split` becomes public. */
+WF_INLINE void wf_deque_move_split_(struct wf_deque *d, uint64_t split)
+{
+    d->split = split;
+    /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it; pairs
+     * sync(deque.look) */
+    wf_store_release(&d->bottom, split);
+}
+
+/* Owner: the next forks are free up to `limit`, unless the limit is no longer `expected`: then somebody has asked. */
+WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64_t limit)
+{
+    if (limit > d->full_at) {
+        limit = d->full_at;
+    }
+    (void)wf_cas_relaxed(&d->limit, &expected, limit); /* relaxed: an ask that we do not see here is not overwritten */
+}
+
+/* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a worker that is about
+ * to sleep asks every victim, after it has announced itself, so that the owner's next look at the idle hint is made
+ * after the announcement. */
+WF_INLINE void wf_deque_ask(struct wf_deque *d)
+{
+    wf_store_relaxed(&d->asked, 1); /* relaxed: published by the exchange, if the owner is to clear it */
+    /* sync(deque.ask): release, who sees the ask sees that we are idle. An exchange, so that who sees a later one
+     * sees ours too; pairs sync(deque.heard) */
+    (void)wf_xchg_release(&d->limit, WF_DEQUE_ASK);
+}
+
+/* Any thread: racy. A sleeper's re-check calls it after the full fence of wf_park_announce. */
+WF_INLINE bool wf_deque_has_public(struct wf_deque *d)
+{
+    /* Relaxed: the fences of sync(park.announce) and sync(park.submit) order it. An entry that the owner is just taking
+     * may be missed: its owner is awake. */
+    uint64_t top = wf_load_relaxed(&d->top);
+    return top < wf_load_relaxed(&d->bottom);
+}
+
+/* Any thread: racy, like wf_deque_has_public; how many are public. */
+WF_INLINE uint64_t wf_deque_len(struct wf_deque *d)
+{
+    uint64_t top = wf_load_relaxed(&d->top);
+    uint64_t bottom = wf_load_relaxed(&d->bottom);
+    return top < bottom ? bottom - top : 0;
+}
+
+/* Owner: adds general work, and makes it and all below it public. False: full, nothing changed. */
+WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
+{
+    if (wf_unlikely(wf_deque_is_full_(d))) {
+        return false;
+    }
+    wf_store_relaxed(wf_deque_slot_(d, d->head), work);
+    d->head++;
+    wf_deque_move_split_(d, d->head);
+    return true;
+}
+
+/* Owner: makes everything public, before a suspension. True: something became public, so do the wake check. */
+WF_INLINE bool wf_deque_publish(struct wf_deque *d)
+{
+    if (d->split == d->head) {
+        return false;
+    }
+    wf_deque_move_split_(d, d->head);
+    return true;
+}
+
+/* Owner: the fork that could not be free, because head >= limit: the private part is long, somebody asked, or the
+ * deque is full. Stores the record, moves the boundary and sets the limit for the forks to come.
+ * idle: somebody is parked or searching (wf_park_idle), read by the caller just now. */
+static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, struct wf_work *work, bool idle)
+{
+    if (wf_unlikely(wf_deque_is_full_(d))) {
+        return WF_FORKED_FULL;
+    }
+    bool asked = false;
+    if (wf_load_relaxed(&d->limit) != WF_DEQUE_LOOK) { /* relaxed: an ask that we miss is there at the next fork */
+        /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs sync(deque.ask) */
+        asked = wf_xchg_acquire(&d->limit, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
+        wf_store_relaxed(&d->asked, 0);
+    }
+    wf_store_relaxed(wf_deque_slot_(d, d->head), work);
+    uint64_t head = ++d->head;
+    uint64_t count = head - d->split;
+    uint64_t share = 0;
+    if (idle) {
+        share = count; /* a long leaf may begin here: leave nothing hidden behind it */
+    } else if (count > WF_DEQUE_PRIVATE) {
+        share = count - WF_DEQUE_PRIVATE / 2;
+    } else if (asked) {
+        share = (count + 1) / 2;
+    }
+    if (share != 0) {
+        wf_deque_move_split_(d, d->split + share);
+    }
+    if (!idle && !asked) { /* otherwise the next fork looks at the idle hint again */
+        wf_deque_set_limit_(d, WF_DEQUE_LOOK, d->split + WF_DEQUE_PRIVATE);
+    }
+    return share != 0 ? WF_FORKED_PUBLIC : WF_FORKED_PRIVATE;
+}
+
+/* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with the idle hint looked up
+ * on the slow path only. */
+WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_work *work, bool idle)
+{
+    uint64_t head = d->head;
+    /* Relaxed: the slow path has the orderings. */
+    if (wf_likely(head < wf_load_relaxed(&d->limit))) {
+        wf_store_relaxed(wf_deque_slot_(d, head), work);
+        d->head = head + 1;
+        return WF_FORKED_PRIVATE;
+    }
+    return wf_deque_fork_slow(d, work, idle);
+}
+
+/* Owner: if the newest private entry is `work`, removes it: a join's fast path. */
+WF_INLINE bool wf_deque_take_private(struct wf_deque *d, struct wf_work *work)
+{
+    uint64_t head = d->head;
+    if (head == d->split || wf_load_relaxed(wf_deque_slot_(d, head - 1)) != work) {
+        return false;
+    }
+    d->head = head - 1;
+    return true;
+}
+
+/* Owner, while nothing is private: the newest public entry, or NULL when a thief has it. */
+static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
+{
+    wf_check_inner(d->head == d->split);
+    uint64_t bottom = d->split;
+    /* Relaxed, and perhaps old: an old `top` is a smaller one, so `empty` is certain. */
+    if (wf_load_relaxed(&d->top) >= bottom) {
+        return NULL;
+    }
+    bottom--;
+    struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, bottom));
+    /* sync(deque.retract): release, the entries below it stay readable; pairs sync(deque.look) */
+    wf_store_release(&d->bottom, bottom);
+    /* sync(deque.take): seq_cst, a thief sees the lower bottom or we see its higher top; pairs sync(deque.steal) */
+    wf_fence_seq_cst();
+    uint64_t top = wf_load_relaxed(&d->top);
+    if (wf_likely(top < bottom)) {
+        d->split = bottom;
+        d->head = bottom;
+        uint64_t limit = wf_load_relaxed(&d->limit);
+        if (wf_unlikely(limit > bottom + 2 * WF_DEQUE_PRIVATE)) {
+            wf_deque_set_limit_(d, limit, bottom + WF_DEQUE_PRIVATE); /* G.4, as the boundary sinks */
+        }
+        return work;
+    }
+    /* It is the last one, and thieves may want it too; or it is gone already. Relaxed: top counts takes, and our own
+     * entries are known to us. */
+    if (top != bottom || !wf_cas_relaxed(&d->top, &top, top + 1)) {
+        work = NULL;
+    }
+    wf_store_relaxed(&d->bottom, bottom + 1); /* relaxed: empty again, top == bottom; nobody reads a slot through it */
+    return work;
+}
+
+/* Owner: if the newest entry, private or public, is `work`, takes it. False when it is not, or a thief was first. */
+WF_INLINE bool wf_deque_take_if(struct wf_deque *d, struct wf_work *work)
+{
+    if (d->head != d->split) {
+        return wf_deque_take_private(d, work);
+    }
+    if (d->head == WF_DEQUE_FIRST || wf_load_relaxed(wf_deque_slot_(d, d->head - 1)) != work) {
+        return false;
+    }
+    return wf_deque_take_public_(d) != NULL;
+}
+
+/* Owner: the newest entry, private or public. NULL: empty. */
+WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
+{
+    if (d->head != d->split) {
+        d->head--;
+        return wf_load_relaxed(wf_deque_slot_(d, d->head));
+    }
+    return wf_deque_take_public_(d);
+}
+
+/* Any thread but the owner: the oldest public entry. NULL: nothing public, and now asked for; or another was faster,
+ * and there may be more. */
+WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
+{
+    uint64_t top = wf_load_relaxed(&d->top); /* relaxed: the fence below orders it */
+    /* sync(deque.steal): seq_cst, we see the owner's lower bottom or it sees our higher top; pairs sync(deque.take) */
+    wf_fence_seq_cst();
+    /* sync(deque.look): acquire, the slot and the work below bottom; pairs sync(deque.publish), sync(deque.retract) */
+    uint64_t bottom = wf_load_acquire(&d->bottom);
+    if (top >= bottom) {
+        if (wf_load_relaxed(&d->asked) == 0) { /* relaxed: a hint; asking too often is slow, never wrong */
+            wf_deque_ask(d);
+        }
+        return NULL;
+    }
+    struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, top));
+    /* sync(deque.taken): release, we have read the slot before it is written again; pairs sync(deque.reuse),
+     * sync(deque.measure) */
+    if (!wf_cas_release(&d->top, &top, top + 1)) {
+        return NULL;
+    }
+    return work;
+}
+
+/* Owner: do the facts above hold? For tests and debug builds. */
+WF_INLINE void wf_deque_check(struct wf_deque *d)
+{
+    uint64_t top = wf_load_relaxed(&d->top);
+    uint64_t limit = wf_load_relaxed(&d->limit);
+    wf_check_inner(wf_load_relaxed(&d->bottom) == d->split);
+    wf_check_inner(top <= d->split && d->split <= d->head);
+    wf_check_inner(d->head <= d->full_at && d->full_at <= top + WF_DEQUE_SLOTS);
+    wf_check_inner(limit <= d->full_at);
+    wf_check_inner(d->head - d->split <= 2 * WF_DEQUE_PRIVATE + 1);
+    (void)top, (void)limit;
+}
+
+#endif

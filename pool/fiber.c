@@ -1,0 +1,717 @@
+/* fiber.c: the region of stacks, its guards, the caches, and the C half of the switch. fiber.h has the contract.
+ *
+ * Three levels hold idle stacks: the worker's cache (no synchronisation), the free lists that all share (a lock for a
+ * few instructions, 16 stacks at a time), and slots that were never used (a mutex, since committing them is a system
+ * call; 8 at a time).
+ *
+ * Trimming. A stack that used more than its top pages gives them back when a worker is about to sleep: of its cache,
+ * and some of the free list. Not when it is given back, nor when it reaches the free list: a thousand tasks that
+ * suspend once would pay 0.6 us each for a call that mostly finds nothing.
+ *
+ * Pages. The region is reserved without access and committed in steps of 64 slots by one mprotect: neighbours merge,
+ * so the number of mappings does not grow. Huge pages are refused: one touched stack would cost 2 MiB. */
+#include "pool/fiber.h"
+#include "pool/base/atomic.h"
+#include "pool/base/check.h"
+#include "pool/base/host.h"
+#include "pool/base/lock.h"
+#include "pool/base/sys.h"
+#include "pool/sanitizer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MADV_GUARD_INSTALL_ 102 /* linux/mman.h since 6.13; libc headers lag behind */
+
+#define SLOTS_MIN      ((size_t)1024)      /* below this a reservation is not halved further */
+#define SLOTS_MAX      ((size_t)1 << 28)   /* 64 TiB: half of what a process has on x86-64 */
+#define COMMIT_SLOTS   64                  /* 16 MiB per mprotect */
+#define FRESH_BATCH    8                   /* slots that one worker reserves at a time */
+#define SHARE_BATCH    16                  /* stacks that move between a cache and the free list at a time */
+#define KEPT_BYTES     ((size_t)16 * 1024) /* of an idle stack, at its top: what most tasks use */
+#define TRIM_PERIOD_NS INT64_C(100000000)
+#define TRIM_BATCH     64                  /* of the free list, per trim: 30 us */
+#define SIGNAL_BYTES   ((size_t)64 * 1024) /* for the handler, a chained handler, and AMX state (11 KiB) */
+#define COLOURS        8                   /* half of the top page stays for frames; 16 measured no better */
+#define COLOUR_BYTES   256
+#define CANARY_WORDS   8 /* at the top of the guard zone, which no one else writes */
+#define MAPPINGS_PART  8 /* guards may use one mapping of this many */
+
+/* switch_*.S */
+void wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after);
+void wf_switch_first(void);
+void wf_switch_modes(void *context);
+
+/* A context as switch_*.S saves it, in words: where fiber, entry and continuation go, and the modes. */
+enum {
+    CONTEXT_WORDS = WF_X86_64 ? 8 : 22,
+    CONTEXT_FIBER = WF_X86_64 ? 5 : 2,
+    CONTEXT_ENTRY = WF_X86_64 ? 4 : 3,
+    CONTEXT_CONTINUE = WF_X86_64 ? 7 : 1,
+    CONTEXT_MODES = WF_X86_64 ? 0 : 20,
+};
+_Static_assert(CONTEXT_WORDS % 2 == 0, "stacks are aligned to 16 bytes");
+
+uintptr_t weft_stack_region_[2];
+int wf_forked;
+void (*wf_fiber_describe)(struct wf_fiber *fiber, char *text, size_t n);
+
+static struct {
+    /* under `mutex`, which is held over system calls */
+    pthread_mutex_t mutex;
+    uint32_t opens;
+    uint32_t fresh_next, committed; /* slots below are reserved by somebody; are readable and writable */
+    void *mapping;                  /* what was mapped: the slots, and up to one slot of alignment */
+    size_t mapping_bytes;
+    struct sigaction former; /* of SIGSEGV */
+    bool fork_registered;
+
+    /* immutable while open */
+    uint32_t slots_max;
+    uint32_t fresh_batch;
+    uint32_t page_guards_max;
+    size_t guard_bytes;
+    uint64_t modes[CONTEXT_WORDS]; /* floating-point modes of fresh stacks: the opener's, not a suspending task's */
+
+    /* any thread */
+    WF_ATOMIC(uint32_t) guard; /* enum wf_guard; only weakens */
+    WF_ATOMIC(uint32_t) page_guards, no_guards;
+
+    /* under `free_lock`; both lists newest first */
+    struct wf_lock free_lock;
+    struct wf_fiber *free_used;    /* ran since they were trimmed: taken first, they are warmer */
+    struct wf_fiber *free_trimmed; /* the others */
+    size_t free_count;             /* of both */
+} region = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- one slot ---- */
+
+static char *slot_of(const struct wf_fiber *fiber)
+{
+    return (char *)(uintptr_t)fiber - WF_FIBER_OFFSET;
+}
+
+static struct wf_fiber *fiber_at(uint32_t index)
+{
+    /* relaxed: the caller holds a slot or the mutex, so the region is open */
+    uintptr_t base = __atomic_load_n(&weft_stack_region_[WF_REGION_BASE], __ATOMIC_RELAXED);
+    return (struct wf_fiber *)(base + (uintptr_t)index * WF_STACK_BYTES + WF_FIBER_OFFSET);
+}
+
+/* Nothing may ever have written between guard and stack where there is no guard. Reading maps the shared zero page:
+ * it costs no memory. */
+WF_NO_ASAN static bool guard_zone_is_clean(const struct wf_fiber *fiber)
+{
+    const uint64_t *word = (const uint64_t *)(const void *)((const char *)fiber->stack_low) - CANARY_WORDS;
+    uint64_t sum = 0;
+    for (int i = 0; i < CANARY_WORDS; i++) {
+        sum |= word[i];
+    }
+    return sum == 0;
+}
+
+WF_NORETURN WF_COLD static void panic_overflow(struct wf_fiber *fiber)
+{
+    char text[256] = "a stack";
+    if (wf_fiber_describe) {
+        wf_fiber_describe(fiber, text, sizeof text);
+    }
+    wf_panic(__FILE__, __LINE__, "stack overflow: %s overflowed %zu KiB (found late: it has no guard page)", text,
+             WF_STACK_BYTES / 1024);
+}
+
+/* What remains to check where a guard was stepped over or is missing. */
+static void fiber_check(struct wf_fiber *fiber)
+{
+    wf_check(fiber->canary == WF_FIBER_CANARY,
+             "the control block of stack %p is overwritten: by an overflow of the stack above it, or by a wild pointer",
+             (void *)slot_of(fiber));
+    if (wf_unlikely(fiber->guard == WF_GUARD_CANARY) && !guard_zone_is_clean(fiber)) {
+        panic_overflow(fiber);
+    }
+}
+
+/* Guards a slot by the best means that works; returns which. */
+static enum wf_guard slot_guard(char *slot)
+{
+    /* relaxed: a slot guarded by a better means than the newest is no harm */
+    if (wf_load_relaxed(&region.guard) == WF_GUARD_MARKER) {
+        if (wf_sys.advise(slot, region.guard_bytes, MADV_GUARD_INSTALL_) == 0) {
+            return WF_GUARD_MARKER;
+        }
+        uint32_t expected = WF_GUARD_MARKER;
+        (void)wf_cas_relaxed(&region.guard, &expected, WF_GUARD_PAGE);
+    }
+    if (wf_load_relaxed(&region.guard) == WF_GUARD_PAGE) {
+        if (wf_add_relaxed(&region.page_guards, 1) < region.page_guards_max &&
+            wf_sys.protect(slot, region.guard_bytes, PROT_NONE) == 0) {
+            return WF_GUARD_PAGE;
+        }
+        wf_sub_relaxed(&region.page_guards, 1);
+        wf_store_relaxed(&region.guard, WF_GUARD_CANARY);
+    }
+    wf_add_relaxed(&region.no_guards, 1);
+    return WF_GUARD_CANARY;
+}
+
+/* absent -> idle. The slot is committed and this thread's. Touches its top page. */
+static struct wf_fiber *fiber_make(uint32_t index)
+{
+    struct wf_fiber *fiber = fiber_at(index);
+    char *slot = slot_of(fiber);
+    *fiber = (struct wf_fiber){
+        .index = index,
+        .guard = (uint8_t)slot_guard(slot),
+        .stack_low = slot + region.guard_bytes,
+        .stack_bytes = WF_FIBER_OFFSET - region.guard_bytes,
+        .canary = WF_FIBER_CANARY,
+    };
+    fiber->valgrind_stack = wf_valgrind_stack_open(fiber->stack_low, fiber);
+    return fiber;
+}
+
+/* Gives back the pages of an idle stack that most tasks do not use. DONTNEED, not FREE: the memory is visibly gone,
+ * and what comes back is zero. Costs 0.3 us where nothing was touched. */
+static void fiber_trim(struct wf_fiber *fiber)
+{
+    if (fiber->used) {
+        fiber->used = false;
+        /* A refusal (locked memory) costs memory, nothing else. */
+        (void)wf_sys.advise((void *)(uintptr_t)fiber->stack_low, fiber->stack_bytes + WF_FIBER_BYTES - KEPT_BYTES,
+                            MADV_DONTNEED);
+    }
+}
+
+/* ---- the overflow handler ---- */
+
+static size_t text_append(char *text, size_t at, size_t size, const char *more)
+{
+    while (*more != 0 && at + 1 < size) {
+        text[at++] = *more++;
+    }
+    text[at] = 0;
+    return at;
+}
+
+/* The fiber whose guard was hit; NULL when the fault is no overflow: outside the region, not in a guard, or by code
+ * whose stack pointer is somewhere else (a wild pointer must not be reported as an overflow). */
+static struct wf_fiber *overflowed_fiber(const siginfo_t *info, const void *ucontext)
+{
+    uintptr_t base = __atomic_load_n(&weft_stack_region_[WF_REGION_BASE], __ATOMIC_RELAXED);
+    uintptr_t bytes = __atomic_load_n(&weft_stack_region_[WF_REGION_BYTES], __ATOMIC_RELAXED);
+    uintptr_t address = (uintptr_t)info->si_addr;
+    uintptr_t slot = address & ~(uintptr_t)(WF_STACK_BYTES - 1);
+    if (info->si_code <= 0 || address - base >= bytes || address - slot >= region.guard_bytes) {
+        return NULL;
+    }
+    /* A large frame may have moved the stack pointer below the slot before its first store. */
+    if (wf_host_signal_sp(ucontext) - (slot - WF_STACK_BYTES) >= 2 * WF_STACK_BYTES) {
+        return NULL;
+    }
+    return (struct wf_fiber *)(slot + WF_FIBER_OFFSET);
+}
+
+WF_NORETURN static void report_overflow(struct wf_fiber *fiber)
+{
+    char task[256] = "a stack";
+    char text[384];
+    if (wf_fiber_describe && fiber->canary == WF_FIBER_CANARY) {
+        wf_fiber_describe(fiber, task, sizeof task);
+    }
+    size_t n = text_append(text, 0, sizeof text, "weft: stack overflow: ");
+    n = text_append(text, n, sizeof text, task);
+    n = text_append(text, n, sizeof text, " overflowed 256 KiB\n");
+    if (write(STDERR_FILENO, text, n) < 0) {
+        /* nowhere left to say it */
+    }
+    sigaction(SIGSEGV, &region.former, NULL);
+    abort();
+}
+_Static_assert(WF_STACK_BYTES == 256 * 1024, "the text above");
+
+/* Does what would have happened without us. */
+static void chain_fault(int number, siginfo_t *info, void *ucontext)
+{
+    const struct sigaction *former = &region.former;
+    if (former->sa_flags & SA_SIGINFO) {
+        former->sa_sigaction(number, info, ucontext);
+    } else if (former->sa_handler != SIG_DFL && former->sa_handler != SIG_IGN) {
+        former->sa_handler(number);
+    } else if (former->sa_handler == SIG_DFL || info->si_code > 0) {
+        /* The kernel ends a process for a real fault even when it is ignored. A real fault repeats when we return, with
+         * the right registers in the core file; a sent signal must be sent again. */
+        signal(number, SIG_DFL);
+        if (info->si_code <= 0) {
+            raise(number);
+        }
+    }
+}
+
+/* Runs on the signal stack of the worker's thread. */
+static void on_fault(int number, siginfo_t *info, void *ucontext)
+{
+    int saved_errno = errno;
+    struct wf_fiber *fiber = overflowed_fiber(info, ucontext);
+    if (fiber) {
+        report_overflow(fiber);
+    }
+    chain_fault(number, info, ucontext);
+    errno = saved_errno;
+}
+
+static void handler_install(void)
+{
+    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    sigemptyset(&ours.sa_mask);
+    sigaction(SIGSEGV, &ours, &region.former);
+}
+
+/* Leaves a handler alone that somebody installed after ours. */
+static void handler_remove(void)
+{
+    struct sigaction current;
+    if (sigaction(SIGSEGV, NULL, &current) == 0 && (current.sa_flags & SA_SIGINFO) &&
+        current.sa_sigaction == on_fault) {
+        sigaction(SIGSEGV, &region.former, NULL);
+    }
+}
+
+int wf_signal_stack_open(struct wf_signal_stack *stack)
+{
+    *stack = (struct wf_signal_stack){0};
+    stack_t former;
+    if (sigaltstack(NULL, &former) == 0 && !(former.ss_flags & SS_DISABLE)) {
+        return 0; /* the thread has one: a sanitizer's, or the program's */
+    }
+    stack->memory = wf_sys.map(SIGNAL_BYTES, PROT_READ | PROT_WRITE);
+    if (!stack->memory) {
+        return -ENOMEM;
+    }
+    stack->bytes = SIGNAL_BYTES;
+    /* Its own guard: best effort, it may lie above anything. */
+    (void)wf_sys.protect(stack->memory, wf_sys_page_bytes(), PROT_NONE);
+    stack_t ours = {.ss_sp = stack->memory, .ss_size = stack->bytes};
+    if (sigaltstack(&ours, NULL) != 0) {
+        wf_signal_stack_close(stack);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void wf_signal_stack_close(struct wf_signal_stack *stack)
+{
+    if (stack->memory) {
+        stack_t none = {.ss_flags = SS_DISABLE};
+        sigaltstack(&none, NULL);
+        (void)wf_sys.unmap(stack->memory, stack->bytes);
+    }
+    *stack = (struct wf_signal_stack){0};
+}
+
+/* ---- the region ---- */
+
+static void region_publish(uintptr_t base, size_t bytes)
+{
+    __atomic_store_n(&weft_stack_region_[WF_REGION_BYTES], bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&weft_stack_region_[WF_REGION_BASE], base, __ATOMIC_RELAXED);
+}
+
+/* In the child the memory is a copy, the workers are gone and their rings belong to the parent. */
+static void on_fork_child(void)
+{
+    /* relaxed, plain: the child has one thread */
+    if (weft_stack_region_[WF_REGION_BYTES] != 0) {
+        region_publish(0, 0);
+        wf_forked = 1;
+    }
+}
+
+static size_t guard_bytes(void)
+{
+    size_t page = wf_sys_page_bytes();
+    return (WF_STACK_GUARD_BYTES + page - 1) & ~(page - 1);
+}
+
+/* Under the mutex. 0 or -ENOMEM. */
+static int region_reserve(size_t slots)
+{
+    slots = slots < 1 ? 1 : slots > SLOTS_MAX ? SLOTS_MAX : slots;
+    void *mapping;
+    for (;;) { /* ends: slots halves */
+        mapping = wf_sys.map((slots + 1) * WF_STACK_BYTES, PROT_NONE);
+        if (mapping || slots / 2 < SLOTS_MIN) {
+            break;
+        }
+        slots /= 2;
+    }
+    if (!mapping) {
+        return -ENOMEM;
+    }
+    region.mapping = mapping;
+    region.mapping_bytes = (slots + 1) * WF_STACK_BYTES;
+    /* Refused where the kernel has no huge pages. */
+    (void)wf_sys.advise(mapping, region.mapping_bytes, MADV_NOHUGEPAGE);
+
+    region.slots_max = (uint32_t)slots;
+    region.fresh_batch = slots / 128 < 1 ? 1 : slots / 128 < FRESH_BATCH ? (uint32_t)(slots / 128) : FRESH_BATCH;
+    region.fresh_next = 0;
+    region.committed = 0;
+    region.page_guards_max = (uint32_t)(wf_host_mappings_max() / MAPPINGS_PART);
+    region.guard_bytes = guard_bytes();
+    region.free_used = NULL;
+    region.free_trimmed = NULL;
+    region.free_count = 0;
+    wf_store_relaxed(&region.guard, WF_GUARD_MARKER);
+    wf_store_relaxed(&region.page_guards, 0);
+    wf_store_relaxed(&region.no_guards, 0);
+    wf_switch_modes(region.modes);
+    uintptr_t base = ((uintptr_t)mapping + WF_STACK_BYTES - 1) & ~(uintptr_t)(WF_STACK_BYTES - 1);
+    region_publish(base, slots * WF_STACK_BYTES);
+    return 0;
+}
+
+int wf_stacks_open(size_t stacks_max)
+{
+    if (wf_forked) {
+        return -ENOSYS; /* before the mutex: a thread of the parent may hold it for ever */
+    }
+    int error = 0;
+    pthread_mutex_lock(&region.mutex);
+    if (region.opens == 0) {
+        if (!region.fork_registered) {
+            error = -pthread_atfork(NULL, NULL, on_fork_child);
+            region.fork_registered = error == 0;
+        }
+        if (!error) {
+            error = region_reserve(stacks_max);
+        }
+        if (!error) {
+            handler_install();
+        }
+    }
+    if (!error) {
+        region.opens++;
+    }
+    pthread_mutex_unlock(&region.mutex);
+    return error;
+}
+
+/* Tools keep a record per stack, outside the region. Slots that were reserved and never made are all zero. */
+static void forget_stacks(void)
+{
+    if (WF_ASAN) {
+        wf_asan_unpoison(slot_of(fiber_at(0)), (size_t)region.committed * WF_STACK_BYTES);
+    }
+    if (!WF_TSAN && !wf_valgrind_is_on()) {
+        return;
+    }
+    for (uint32_t i = 0; i < region.fresh_next; i++) {
+        struct wf_fiber *fiber = fiber_at(i);
+        if (fiber->canary != WF_FIBER_CANARY) {
+            continue;
+        }
+        wf_valgrind_stack_close(fiber->valgrind_stack);
+        if (fiber->tsan_fiber) {
+            wf_tsan_destroy(fiber->tsan_fiber);
+        }
+    }
+}
+
+void wf_stacks_close(void)
+{
+    if (wf_forked) {
+        return;
+    }
+    pthread_mutex_lock(&region.mutex);
+    wf_check(region.opens > 0, "wf_stacks_close without wf_stacks_open");
+    if (--region.opens == 0) {
+        handler_remove();
+        forget_stacks();
+        region_publish(0, 0);
+        (void)wf_sys.unmap(region.mapping, region.mapping_bytes);
+        region.mapping = NULL;
+    }
+    pthread_mutex_unlock(&region.mutex);
+}
+
+enum wf_guard wf_stacks_guard_mode(void)
+{
+    return (enum wf_guard)wf_load_relaxed(&region.guard);
+}
+
+void wf_stacks_report(struct wf_stacks_report *report)
+{
+    *report = (struct wf_stacks_report){0};
+    if (wf_forked) {
+        return;
+    }
+    pthread_mutex_lock(&region.mutex);
+    if (region.opens > 0) {
+        report->slots_max = region.slots_max;
+        report->slots_fresh = region.fresh_next;
+        report->guarded_pages = wf_load_relaxed(&region.page_guards);
+        report->guarded_none = wf_load_relaxed(&region.no_guards);
+        report->guard = wf_stacks_guard_mode();
+        wf_lock(&region.free_lock);
+        report->slots_free = region.free_count;
+        wf_unlock(&region.free_lock);
+    }
+    pthread_mutex_unlock(&region.mutex);
+}
+
+/* ---- fresh slots ---- */
+
+/* Makes slots below `end` readable and writable; ahead of need, if the system lets us. Under the mutex. */
+static bool commit_slots(uint32_t end)
+{
+    if (end <= region.committed) {
+        return true;
+    }
+    char *from = slot_of(fiber_at(region.committed));
+    uint32_t ahead = region.committed + COMMIT_SLOTS;
+    ahead = ahead < region.slots_max ? ahead : region.slots_max;
+    if (ahead < end || wf_sys.protect(from, (ahead - region.committed) * WF_STACK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+        ahead = end;
+        if (wf_sys.protect(from, (ahead - region.committed) * WF_STACK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+            return false;
+        }
+    }
+    region.committed = ahead;
+    return true;
+}
+
+/* Reserves slots for this worker, into its cache. */
+static bool reserve_fresh(struct wf_stack_cache *cache)
+{
+    bool done = false;
+    pthread_mutex_lock(&region.mutex);
+    uint32_t left = region.slots_max - region.fresh_next;
+    uint32_t n = left < region.fresh_batch ? left : region.fresh_batch;
+    if (n > 0 && commit_slots(region.fresh_next + n)) {
+        cache->fresh_next = region.fresh_next;
+        cache->fresh_end = region.fresh_next + n;
+        region.fresh_next += n;
+        done = true;
+    }
+    pthread_mutex_unlock(&region.mutex);
+    return done;
+}
+
+/* Puts the unused end of a reservation back if nobody reserved after it. */
+static void unreserve_fresh(struct wf_stack_cache *cache)
+{
+    pthread_mutex_lock(&region.mutex);
+    if (cache->fresh_next < cache->fresh_end && cache->fresh_end == region.fresh_next) {
+        region.fresh_next = cache->fresh_next;
+        cache->fresh_next = cache->fresh_end;
+    }
+    pthread_mutex_unlock(&region.mutex);
+}
+
+/* ---- the free lists ---- */
+
+/* Up to `max` stacks from the first list, then from the second if there is one; under the lock. */
+static uint32_t free_pop(struct wf_fiber **list, struct wf_fiber **second, struct wf_fiber **stacks, uint32_t max)
+{
+    uint32_t n = 0;
+    for (; n < max; n++) {
+        struct wf_fiber **from = *list || !second ? list : second;
+        if (!*from) {
+            break;
+        }
+        stacks[n] = *from;
+        *from = (*from)->link;
+    }
+    region.free_count -= n;
+    return n;
+}
+
+static void free_push(struct wf_fiber **list, struct wf_fiber *const *stacks, uint32_t n)
+{
+    if (n == 0) {
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        stacks[i]->link = stacks[i - 1];
+    }
+    wf_lock(&region.free_lock);
+    stacks[0]->link = *list;
+    *list = stacks[n - 1];
+    region.free_count += n;
+    wf_unlock(&region.free_lock);
+}
+
+/* Moves the oldest n of the cache there: the newest are warm. */
+static void share_oldest(struct wf_stack_cache *cache, uint32_t n)
+{
+    free_push(&region.free_used, cache->stacks, n);
+    cache->count -= n;
+    cache->given_shared += n;
+    memmove(cache->stacks, cache->stacks + n, cache->count * sizeof cache->stacks[0]);
+}
+
+/* Fills an empty cache with up to a batch; returns how many. */
+static uint32_t take_shared(struct wf_stack_cache *cache)
+{
+    wf_lock(&region.free_lock);
+    cache->count = free_pop(&region.free_used, &region.free_trimmed, cache->stacks, SHARE_BATCH);
+    wf_unlock(&region.free_lock);
+    cache->taken_shared += cache->count;
+    return cache->count;
+}
+
+static void trim_shared(void)
+{
+    struct wf_fiber *stacks[TRIM_BATCH];
+    wf_lock(&region.free_lock);
+    uint32_t n = free_pop(&region.free_used, NULL, stacks, TRIM_BATCH);
+    wf_unlock(&region.free_lock);
+    for (uint32_t i = 0; i < n; i++) {
+        fiber_trim(stacks[i]);
+    }
+    free_push(&region.free_trimmed, stacks, n);
+}
+
+/* ---- taking and giving ---- */
+
+WF_COLD bool wf_stack_cache_fill(struct wf_stack_cache *cache)
+{
+    if (cache->count > 0 || take_shared(cache) > 0) {
+        return true;
+    }
+    if (cache->fresh_next == cache->fresh_end && !reserve_fresh(cache)) {
+        return false;
+    }
+    cache->stacks[cache->count++] = fiber_make(cache->fresh_next++);
+    cache->taken_fresh++;
+    return true;
+}
+
+struct wf_fiber *wf_fiber_take(struct wf_stack_cache *cache)
+{
+    if (wf_likely(cache->count > 0)) {
+        cache->taken_warm++;
+    } else if (!wf_stack_cache_fill(cache)) {
+        return NULL;
+    }
+    return cache->stacks[--cache->count];
+}
+
+void wf_fiber_give(struct wf_stack_cache *cache, struct wf_fiber *fiber)
+{
+    wf_check_inner(fiber != wf_self());
+    fiber_check(fiber);
+    fiber->generation++;
+    fiber->env = NULL;
+    fiber->used = true;
+    wf_asan_poison(fiber->stack_low, fiber->stack_bytes);
+    if (wf_unlikely(cache->count == WF_STACK_CACHE_MAX)) {
+        share_oldest(cache, SHARE_BATCH);
+    }
+    cache->stacks[cache->count++] = fiber;
+    cache->given++;
+}
+
+void wf_stack_cache_trim(struct wf_stack_cache *cache, int64_t now_ns)
+{
+    if (now_ns - cache->trimmed_ns < TRIM_PERIOD_NS) {
+        return;
+    }
+    cache->trimmed_ns = now_ns;
+    cache->trims++;
+    for (uint32_t i = 0; i < cache->count; i++) {
+        fiber_trim(cache->stacks[i]);
+    }
+    trim_shared();
+}
+
+void wf_stack_cache_drain(struct wf_stack_cache *cache)
+{
+    unreserve_fresh(cache);
+    share_oldest(cache, cache->count);
+    /* Others reserved after us: make the rest, so that it is not lost. */
+    while (cache->fresh_next < cache->fresh_end) {
+        cache->stacks[cache->count++] = fiber_make(cache->fresh_next++);
+    }
+    share_oldest(cache, cache->count);
+}
+_Static_assert(FRESH_BATCH <= WF_STACK_CACHE_MAX && SHARE_BATCH <= WF_STACK_CACHE_MAX, "wf_stack_cache_drain");
+
+/* ---- switching ---- */
+
+void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry)
+{
+    wf_asan_unpoison(fiber->stack_low, fiber->stack_bytes);
+    if (WF_TSAN) {
+        if (fiber->tsan_fiber) {
+            wf_tsan_destroy(fiber->tsan_fiber);
+        }
+        fiber->tsan_fiber = wf_tsan_create();
+    }
+    uint64_t *context = (uint64_t *)(void *)((char *)fiber - (fiber->index % COLOURS) * COLOUR_BYTES) - CONTEXT_WORDS;
+    memset(context, 0, CONTEXT_WORDS * sizeof *context);
+    context[CONTEXT_MODES] = region.modes[CONTEXT_MODES];
+    context[CONTEXT_FIBER] = (uintptr_t)fiber;
+    context[CONTEXT_ENTRY] = (uintptr_t)entry;
+    context[CONTEXT_CONTINUE] = (uintptr_t)&wf_switch_first;
+    fiber->sp = context;
+    fiber->saved_errno = 0;
+}
+
+/* What a switch tells ASan on arrival. Lies on the stack that is left. */
+struct arrival {
+    wf_after_fn *after;
+    void *arg;
+};
+
+/* ASan builds: `after` of every switch. Not instrumented: until the first line is done, ASan believes to be elsewhere.
+ * The bounds of the stack that was left are how those of a thread's own stack become known. */
+WF_NO_ASAN WF_UNUSED static void arrive(struct wf_fiber *now, struct wf_fiber *before, void *record)
+{
+    wf_asan_switch_end(now->asan_stack, &before->stack_low, &before->stack_bytes);
+    struct arrival arrival = *(struct arrival *)record;
+    if (arrival.after) {
+        arrival.after(now, before, arrival.arg);
+    }
+}
+
+/* Never inline: one call of wf_switch_context in the program makes its return predictable (switch_x86_64.S), and TSan
+ * must not see a function begin on one stack and end on another. */
+WF_NOINLINE WF_NO_TSAN void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after, void *arg)
+{
+    wf_check_inner(from != to);
+    if (WF_CHECKS && from->index != UINT32_MAX) {
+        fiber_check(from);
+    }
+    from->saved_errno = *from->thread_errno;
+    to->worker = from->worker;
+    to->deque = from->deque;
+    to->thread_errno = from->thread_errno;
+    if (WF_TSAN) {
+        wf_tsan_switch(to->tsan_fiber);
+    }
+    if (WF_ASAN) {
+        struct arrival arrival = {after, arg};
+        wf_asan_switch_begin(&from->asan_stack, to->stack_low, to->stack_bytes);
+        wf_switch_context(to, from, &arrival, arrive);
+    } else {
+        wf_switch_context(to, from, arg, after);
+    }
+    /* Somebody came back to us, perhaps on another thread: thread_errno is that thread's. */
+    *from->thread_errno = from->saved_errno;
+}
+
+WF_NOINLINE void wf_fiber_home_init(struct wf_fiber *home)
+{
+    *home = (struct wf_fiber){
+        .index = UINT32_MAX,
+        .thread_errno = &errno,
+        .tsan_fiber = wf_tsan_current(),
+        .canary = WF_FIBER_CANARY,
+    };
+}

@@ -1,0 +1,189 @@
+/* pool.c: start and stop of the workers.
+ *
+ * Start acquires in order, and undoes in reverse when something is refused: stacks, memory, driver, threads. Whatever
+ * can fail fails here, before any work is accepted, except that more stacks may be refused later (worker.h, G.4). */
+#include "pool/pool.h"
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include <errno.h>
+#include <string.h>
+
+/* An idle worker searches this long before it sleeps: about what it costs to wake a halted core on a virtual machine
+ * (20 to 50 us), so that it never loses more than twice the best. 0 when workers outnumber processors: the searcher
+ * would only keep from running what it searches for. With one worker it still looks for completions. */
+#define WF_SPIN_NS INT64_C(20000)
+
+/* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes WEFT_GO_ARG_MAX. */
+static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
+#define WF_ERROR_BYTES 128
+
+static void worker_init(struct wf_pool *pool, int index, void *runtime)
+{
+    struct wf_worker *worker = &pool->workers[index];
+    wf_deque_init(&worker->deque);
+    wf_runq_init(&worker->runq);
+    worker->watch_ns = WF_WATCH_MIN_NS;
+    worker->pool = pool;
+    worker->driver = pool->driver;
+    worker->index = (uint32_t)index;
+    worker->runtime = runtime;
+    wf_rng_seed(&worker->rng, (uint64_t)index + 1);
+    wf_wheel_init(&worker->wheel, wf_sys.now_ns());
+    for (int i = 0; i < WF_FRAME_CLASSES; i++) {
+        wf_slab_init(&worker->frames[i], frame_bytes[i], WF_SLAB_CHUNKS_NOMAX);
+    }
+    wf_slab_init(&worker->errors, WF_ERROR_BYTES, WF_SLAB_CHUNKS_NOMAX);
+}
+
+static void worker_fini(struct wf_worker *worker)
+{
+    for (int i = 0; i < WF_FRAME_CLASSES; i++) {
+        wf_slab_fini(&worker->frames[i]);
+    }
+    wf_slab_fini(&worker->errors);
+}
+
+static void *worker_thread(void *arg)
+{
+    struct wf_worker *worker = arg;
+    struct wf_signal_stack signal_stack;
+    (void)wf_signal_stack_open(&signal_stack); /* refused: an overflow ends the process without a message */
+    wf_fiber_home_init(&worker->home);
+    worker->home.worker = worker;
+    worker->home.deque = &worker->deque;
+    worker->driver->ops->worker_begin(worker->driver, worker);
+    struct wf_fiber *first = wf_fiber_take(&worker->stacks);
+    wf_fiber_start(first, wf_worker_loop);
+    wf_fiber_switch(&worker->home, first, NULL, NULL); /* returns when the pool stops, on this thread */
+    worker->driver->ops->worker_end(worker->driver, worker);
+    wf_stack_cache_drain(&worker->stacks);
+    wf_signal_stack_close(&signal_stack);
+    return NULL;
+}
+
+/* Two stacks for each worker before it starts: one to run on, one spare. */
+static int reserve_stacks(struct wf_worker *worker)
+{
+    struct wf_fiber *first = wf_fiber_take(&worker->stacks);
+    struct wf_fiber *second = wf_fiber_take(&worker->stacks);
+    if (second != NULL) {
+        wf_fiber_give(&worker->stacks, second);
+    }
+    if (first != NULL) {
+        wf_fiber_give(&worker->stacks, first);
+    }
+    return second != NULL ? 0 : -ENOMEM;
+}
+
+static void end_threads(struct wf_pool *pool)
+{
+    /* sync(pool.stop): release, whatever the stopper did is seen by the workers' last turns; pairs sync(pool.look) */
+    wf_store_release(&pool->stopping, 1);
+    for (int i = 0; i < pool->workers_begun; i++) {
+        /* Not a claim: a worker may be about to sleep. An unneeded wake is harmless (driver.h, G.1). */
+        pool->driver->ops->wake(pool->driver, i);
+    }
+    for (int i = 0; i < pool->workers_begun; i++) {
+        pthread_join(pool->threads[i], NULL);
+    }
+}
+
+static void release(struct wf_pool *pool)
+{
+    for (int i = 0; i < pool->worker_count; i++) {
+        wf_stack_cache_drain(&pool->workers[i].stacks);
+        worker_fini(&pool->workers[i]);
+    }
+    wf_sys.release(pool->threads);
+    wf_sys.release(pool->workers);
+    wf_sys.release(pool);
+}
+
+static struct wf_pool *allocate(int workers)
+{
+    struct wf_pool *pool = wf_sys.alloc(WF_LINE_PAIR, sizeof *pool);
+    if (pool == NULL) {
+        return NULL;
+    }
+    memset(pool, 0, sizeof *pool);
+    size_t bytes = sizeof(struct wf_worker) * (size_t)workers;
+    pool->workers = wf_sys.alloc(WF_LINE_PAIR, bytes);
+    size_t thread_bytes = (sizeof *pool->threads * (size_t)workers + WF_LINE - 1) / WF_LINE * WF_LINE;
+    pool->threads = wf_sys.alloc(WF_LINE, thread_bytes);
+    if (pool->workers == NULL || pool->threads == NULL) {
+        wf_sys.release(pool->threads);
+        wf_sys.release(pool->workers);
+        wf_sys.release(pool);
+        return NULL;
+    }
+    memset(pool->workers, 0, bytes);
+    pool->worker_count = workers;
+    return pool;
+}
+
+static int begin_threads(struct wf_pool *pool)
+{
+    for (int i = 0; i < pool->worker_count; i++) {
+        int rc = wf_sys.thread_start(&pool->threads[i], worker_thread, &pool->workers[i]);
+        if (rc < 0) {
+            return rc;
+        }
+        pool->workers_begun++;
+    }
+    return 0;
+}
+
+int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime)
+{
+    *out = NULL;
+    int rc = wf_stacks_open((size_t)1 << 20);
+    if (rc < 0) {
+        return rc;
+    }
+    struct wf_pool *pool = allocate(workers);
+    if (pool == NULL) {
+        rc = -ENOMEM;
+        goto close_stacks;
+    }
+    pool->driver = driver;
+    int cpus = wf_sys_cpu_count();
+    pool->spin_ns = cpus > 1 && workers <= cpus ? WF_SPIN_NS : 0;
+    wf_inject_init(&pool->inject);
+    (void)wf_park_init(&pool->park, workers); /* the caller has checked the number */
+    for (int i = 0; i < workers; i++) {
+        worker_init(pool, i, runtime);
+    }
+    for (int i = 0; i < workers && rc == 0; i++) {
+        rc = reserve_stacks(&pool->workers[i]);
+    }
+    if (rc < 0) {
+        goto release_pool;
+    }
+    rc = driver->ops->open(driver, workers);
+    if (rc < 0) {
+        goto release_pool;
+    }
+    rc = begin_threads(pool);
+    if (rc < 0) {
+        goto end;
+    }
+    *out = pool;
+    return 0;
+
+end:
+    end_threads(pool);
+    driver->ops->close(driver);
+release_pool:
+    release(pool);
+close_stacks:
+    wf_stacks_close();
+    return rc;
+}
+
+void wf_pool_stop(struct wf_pool *pool)
+{
+    end_threads(pool);
+    pool->driver->ops->close(pool->driver);
+    release(pool);
+    wf_stacks_close();
+}

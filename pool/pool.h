@@ -1,0 +1,40 @@
+/* pool.h: the workers of one runtime: start, stop, and what they share. */
+#ifndef WF_POOL_H
+#define WF_POOL_H
+
+#include "pool/worker.h"
+#include <pthread.h>
+
+struct wf_pool {
+    /* immutable after start */
+    struct wf_worker *workers; /* array of worker_count */
+    int worker_count;
+    int workers_begun;          /* threads that were started; for undoing a failed start */
+    int64_t spin_ns;            /* how long an idle worker searches before it sleeps */
+    struct wf_driver *driver;
+    pthread_t *threads;
+
+    struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
+    WF_ATOMIC(uint32_t) stopping;
+    WF_ATOMIC(uint32_t) watchers; /* workers that sleep for a bounded time beside lone ready work: see worker.c */
+    struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
+};
+
+/* Starts `workers` threads (1 to WF_WORKERS_MAX) that sleep in `driver`, which stays the caller's. `runtime` is what
+ * wf_worker.runtime will be. 0, or -errno (-ENOMEM, -EAGAIN, or what the driver said) with nothing left behind. */
+int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime);
+
+/* Ends the threads and frees the pool. The caller has made sure that nothing is queued or suspended. */
+void wf_pool_stop(struct wf_pool *pool);
+
+/* The worker that runs the current stack, if it is one of this pool's; else NULL. */
+WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
+{
+    struct wf_fiber *self = wf_self();
+    return self != NULL && self->worker->pool == pool ? self->worker : NULL;
+}
+
+/* Body of a stack: looks for work and runs it until the pool stops. Never returns. worker.c */
+WF_NORETURN void wf_worker_loop(struct wf_fiber *self);
+
+#endif

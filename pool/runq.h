@@ -1,0 +1,173 @@
+/* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it can be stolen; and
+ * the single slot in front of it for what was woken last.
+ *
+ * Called by the owner, a worker, and where it says "thief", by any other. Neither blocks, allocates or wakes. Work in
+ * both is public at once: after a put the caller does the wake check (park.h).
+ *
+ *      head                      tail
+ *       |  oldest  ...  newest    |   free ... up to head + WF_RUNQ_SLOTS
+ *       +-------------------------+
+ *        CAS by all                 owner stores
+ *
+ * After the run queue of Go's runtime/proc.go, with 64-bit indices instead of 32: a thief that sleeps between its look
+ * and its CAS for as long as 2^32 works take would otherwise take the wrong ones.
+ *
+ * G.1  No work is lost and none is handed out twice.
+ * G.2  What one owner pushed is popped and stolen in the order of pushing. */
+#ifndef WF_RUNQ_H
+#define WF_RUNQ_H
+
+#include "pool/base/atomic.h"
+#include "pool/base/check.h"
+#include "pool/work.h"
+
+#ifndef WF_RUNQ_SLOTS
+#define WF_RUNQ_SLOTS 256 /* a power of two; Go and Tokio arrived at the same. Models use 4 */
+#endif
+#define WF_RUNQ_MASK (WF_RUNQ_SLOTS - 1)
+
+struct wf_runq {
+    /* any thread; atomic */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) head; /* owner and thieves by CAS; only grows */
+    WF_ATOMIC(uint64_t) tail;                          /* owner stores; only grows */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_RUNQ_SLOTS]; /* owner stores, thieves load */
+};
+
+_Static_assert((WF_RUNQ_SLOTS & WF_RUNQ_MASK) == 0, "indices are masked");
+
+WF_INLINE void wf_runq_init(struct wf_runq *q)
+{
+    /* Relaxed: the queue is handed to other threads by starting them. */
+    wf_store_relaxed(&q->head, 0);
+    wf_store_relaxed(&q->tail, 0);
+}
+
+/* Relaxed everywhere: `tail` publishes the slots, and `head` gives them back. */
+#define wf_runq_slot_(q, index) (&(q)->slots[(index) & WF_RUNQ_MASK])
+
+/* Any thread: racy. Also the sleeper's re-check, after the full fence of wf_park_announce. */
+WF_INLINE uint32_t wf_runq_len(struct wf_runq *q)
+{
+    uint64_t head = wf_load_relaxed(&q->head); /* relaxed: the fences of sync(park.announce), sync(park.submit) order it */
+    uint64_t tail = wf_load_relaxed(&q->tail);
+    return tail > head ? (uint32_t)(tail - head) : 0; /* an old tail may be below a new head */
+}
+
+/* Owner: false when full, and nothing changed. */
+WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
+{
+    uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours */
+    /* sync(runq.reuse): acquire, a thief has read its slots before we write them again; pairs sync(runq.taken) */
+    if (wf_unlikely(tail - wf_load_acquire(&q->head) >= WF_RUNQ_SLOTS)) {
+        return false;
+    }
+    wf_store_relaxed(wf_runq_slot_(q, tail), work);
+    /* sync(runq.push): release, who sees the entry sees the slot and the work in it; pairs sync(runq.look) */
+    wf_store_release(&q->tail, tail + 1);
+    return true;
+}
+
+/* Owner: the oldest; NULL when empty. */
+WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
+{
+    uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours, as are the slots */
+    uint64_t head = wf_load_relaxed(&q->head);
+    /* Ends: a failed CAS means that a thief took at least one, and only we add. */
+    while (head != tail) {
+        struct wf_work *work = wf_load_relaxed(wf_runq_slot_(q, head));
+        if (wf_cas_relaxed(&q->head, &head, head + 1)) { /* relaxed: head counts takes; the slot is ours to reuse */
+            return work;
+        }
+    }
+    return NULL;
+}
+
+/* Thief, owner of `own`: moves the older half of `victim`, as far as `own` has room, and returns the oldest of it to
+ * run at once. NULL: nothing there, or another was faster and there may be more. */
+static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_runq *own)
+{
+    uint64_t head = wf_load_relaxed(&victim->head); /* relaxed: a guess for the CAS */
+    /* sync(runq.look): acquire, the slots and the works below tail; pairs sync(runq.push), sync(runq.moved) */
+    uint64_t count = wf_load_acquire(&victim->tail) - head;
+    if (count == 0 || count > WF_RUNQ_SLOTS) { /* more than fits: we saw an old head, or a tail older than the head */
+        return NULL;
+    }
+    uint64_t own_tail = wf_load_relaxed(&own->tail); /* relaxed: ours */
+    /* sync(runq.own): acquire, as sync(runq.reuse): thieves of our own slots; pairs sync(runq.taken) */
+    uint64_t room = WF_RUNQ_SLOTS - (own_tail - wf_load_acquire(&own->head));
+    count -= count / 2;
+    if (count > room + 1) {
+        count = room + 1;
+    }
+    struct wf_work *first = wf_load_relaxed(wf_runq_slot_(victim, head));
+    for (uint64_t i = 1; i < count; i++) { /* beyond our tail: nobody looks there yet */
+        struct wf_work *work = wf_load_relaxed(wf_runq_slot_(victim, head + i));
+        wf_store_relaxed(wf_runq_slot_(own, own_tail + i - 1), work);
+    }
+    /* sync(runq.taken): release, we have read the slots before they are written again; pairs sync(runq.reuse),
+     * sync(runq.own) */
+    if (!wf_cas_release(&victim->head, &head, head + count)) {
+        return NULL;
+    }
+    if (count > 1) {
+        /* sync(runq.moved): release, as sync(runq.push); pairs sync(runq.look) */
+        wf_store_release(&own->tail, own_tail + count - 1);
+    }
+    return first;
+}
+
+/* The slot for the work that was woken last, which its owner runs before anything else: the waker's cache is warm.
+ * Thieves look at it on their last pass only, but they do look: a slot that cannot be stolen starves what is in it
+ * behind a long task (tokio#4941).
+ *
+ * ABA is harmless. A thief's CAS compares the pointer that it wants to take, reads nothing through it before it has
+ * won, and the winner owns whatever is in the slot at that moment: if the owner took the work and put it back in
+ * between, it is there again, and may be taken. */
+struct wf_next {
+    WF_ATOMIC(struct wf_work *) work;
+};
+
+WF_INLINE void wf_next_init(struct wf_next *next)
+{
+    wf_store_relaxed(&next->work, NULL); /* relaxed: as wf_runq_init */
+}
+
+/* Owner: puts `work` there and returns what it displaced, NULL mostly; the caller pushes that to its queue. */
+WF_INLINE struct wf_work *wf_next_put(struct wf_next *next, struct wf_work *work)
+{
+    if (wf_likely(wf_load_relaxed(&next->work) == NULL)) { /* relaxed: only we make it other than NULL */
+        /* sync(next.put): release, a thief sees the work; pairs sync(next.steal) */
+        wf_store_release(&next->work, work);
+        return NULL;
+    }
+    /* sync(next.swap): release, as sync(next.put); what comes back is ours. Pairs sync(next.steal) */
+    return wf_xchg_release(&next->work, work);
+}
+
+/* Owner: takes it; NULL when empty or stolen. */
+WF_INLINE struct wf_work *wf_next_take(struct wf_next *next)
+{
+    if (wf_load_relaxed(&next->work) == NULL) { /* relaxed: only we make it other than NULL */
+        return NULL;
+    }
+    return wf_xchg_relaxed(&next->work, NULL); /* relaxed: we put it there ourselves */
+}
+
+/* Thief: takes it; NULL when empty or another was faster. */
+WF_INLINE struct wf_work *wf_next_steal(struct wf_next *next)
+{
+    struct wf_work *work = wf_load_relaxed(&next->work); /* relaxed: a guess for the CAS */
+    /* sync(next.steal): acquire, the work that its owner put there; pairs sync(next.put), sync(next.swap) */
+    if (work == NULL || !wf_cas_acquire(&next->work, &work, NULL)) {
+        return NULL;
+    }
+    return work;
+}
+
+/* Any thread: racy, for the sleeper's re-check. */
+WF_INLINE bool wf_next_has(struct wf_next *next)
+{
+    return wf_load_relaxed(&next->work) != NULL; /* relaxed: the fences of sync(park.announce), sync(park.submit) order it */
+}
+
+#endif

@@ -1,0 +1,270 @@
+/* slab.c: see slab.h.
+ *
+ * A chunk is 64 KiB aligned to itself, so that an object's address masked finds the chunk, and with it the owner. The
+ * chunk's head holds the generations, side by side: an object of 64 bytes keeps its alignment and its size.
+ *
+ * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The owner does not walk
+ * what it took over; `drained` is used up before the next, and its objects count as live until they are taken again. */
+#include "pool/slab.h"
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "pool/sanitizer.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define CHUNK_MAGIC  UINT64_C(0x62616C7374666577) /* "weftslab" */
+#define OBJECT_ALIGN ((size_t)16)
+#define OBJECTS_MIN  8 /* per chunk: bounds what rounding wastes */
+
+/* What a free object holds. */
+struct wf_slab_node {
+    struct wf_slab_node *next;
+    void *unused;
+};
+_Static_assert(sizeof(struct wf_slab_node) == OBJECT_ALIGN, "S.1, and the smallest object");
+
+struct wf_slab_chunk {
+    /* immutable after chunk_make */
+    uint64_t magic;
+    struct wf_slab *owner;
+    struct wf_slab_chunk *next;
+    uint32_t object_bytes, first, objects_per_chunk, reciprocal; /* the owner's */
+    /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by anybody. */
+    WF_ATOMIC(uint32_t) generations[];
+};
+_Static_assert(WF_SLAB_OBJECT_MAX *OBJECTS_MIN < WF_SLAB_CHUNK_BYTES, "OBJECTS_MIN");
+
+static struct wf_slab_chunk *chunk_of(const void *object)
+{
+    return (struct wf_slab_chunk *)((uintptr_t)object & ~(uintptr_t)(WF_SLAB_CHUNK_BYTES - 1));
+}
+
+/* Exact for offset = n * object_bytes: the reciprocal is too large by less than object_bytes / 2^32, so the product is
+ * too large by less than n * object_bytes / 2^32 < 1. Works for any address inside the object too. */
+static uint32_t object_number(uint32_t offset, uint32_t reciprocal)
+{
+    return (uint32_t)(((uint64_t)offset * reciprocal) >> 32);
+}
+
+static uint32_t offset_of(const void *object)
+{
+    return (uint32_t)((uintptr_t)object & (WF_SLAB_CHUNK_BYTES - 1));
+}
+
+/* relaxed, here and below: one thread holds the object, and hands it on with more than this number */
+static void mark_taken(struct wf_slab *slab, void *object)
+{
+    struct wf_slab_chunk *chunk = chunk_of(object);
+    uint32_t number = object_number(offset_of(object) - slab->first, slab->reciprocal);
+    uint32_t generation = wf_load_relaxed(&chunk->generations[number]);
+    wf_check_inner(generation % 2 == 0);
+    wf_store_relaxed(&chunk->generations[number], generation + 1);
+    wf_asan_unpoison(object, slab->object_bytes);
+}
+
+static void mark_given(struct wf_slab_chunk *chunk, void *object)
+{
+    uint32_t offset = offset_of(object) - chunk->first; /* wraps below the first: then the number is too large */
+    uint32_t number = object_number(offset, chunk->reciprocal);
+    wf_check(number < chunk->objects_per_chunk && number * chunk->object_bytes == offset,
+             "wf_slab_give: %p is not an object of its slab", object);
+    uint32_t generation = wf_load_relaxed(&chunk->generations[number]);
+    wf_check(generation % 2 == 1, "wf_slab_give: %p was given before", object);
+    wf_store_relaxed(&chunk->generations[number], generation + 1);
+    wf_asan_poison((char *)object + OBJECT_ALIGN, chunk->object_bytes - OBJECT_ALIGN);
+}
+
+/* Written by the owner alone, so no read-modify-write. */
+static void count_live(struct wf_slab *slab, uint64_t change)
+{
+    wf_store_relaxed(&slab->live, wf_load_relaxed(&slab->live) + change);
+}
+
+/* ---- chunks ---- */
+
+/* Aligned address space. The kernel puts a mapping next to the last one, so the first attempt mostly fits. */
+static void *chunk_map(void)
+{
+    const size_t bytes = WF_SLAB_CHUNK_BYTES;
+    char *memory = wf_sys.map(bytes, PROT_READ | PROT_WRITE);
+    if (!memory || (uintptr_t)memory % bytes == 0) {
+        return memory;
+    }
+    (void)wf_sys.unmap(memory, bytes);
+    memory = wf_sys.map(2 * bytes, PROT_READ | PROT_WRITE);
+    if (!memory) {
+        return NULL;
+    }
+    char *aligned = (char *)chunk_of(memory + bytes - 1);
+    if (aligned > memory) {
+        (void)wf_sys.unmap(memory, (size_t)(aligned - memory));
+    }
+    if (aligned < memory + bytes) {
+        (void)wf_sys.unmap(aligned + bytes, (size_t)(memory + bytes - aligned));
+    }
+    return aligned;
+}
+
+/* A new chunk becomes the uncut one. False: refused, or at chunks_max. */
+WF_COLD static bool chunk_make(struct wf_slab *slab)
+{
+    uint32_t count = wf_load_relaxed(&slab->chunk_count);
+    struct wf_slab_chunk *chunk = count < slab->chunks_max ? chunk_map() : NULL;
+    if (!chunk) {
+        return false;
+    }
+    chunk->magic = CHUNK_MAGIC; /* the generations are zero: fresh pages */
+    chunk->owner = slab;
+    chunk->next = slab->chunks;
+    chunk->object_bytes = slab->object_bytes;
+    chunk->first = slab->first;
+    chunk->objects_per_chunk = slab->objects_per_chunk;
+    chunk->reciprocal = slab->reciprocal;
+    slab->chunks = chunk;
+    slab->uncut = (char *)chunk + slab->first;
+    slab->uncut_end = slab->uncut + (size_t)slab->objects_per_chunk * slab->object_bytes;
+    wf_asan_poison(slab->uncut, (size_t)(slab->uncut_end - slab->uncut));
+    wf_store_relaxed(&slab->chunk_count, count + 1);
+    return true;
+}
+
+/* ---- init and fini ---- */
+
+void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max)
+{
+    wf_check(object_bytes > 0 && object_bytes <= WF_SLAB_OBJECT_MAX, "wf_slab_init: %zu bytes", object_bytes);
+    memset(slab, 0, sizeof *slab);
+    size_t bytes = (object_bytes + OBJECT_ALIGN - 1) & ~(OBJECT_ALIGN - 1);
+    size_t align = bytes & (~bytes + 1);
+    align = align < WF_LINE ? align : WF_LINE;
+
+    size_t head = sizeof(struct wf_slab_chunk);
+    size_t n = (WF_SLAB_CHUNK_BYTES - head) / (bytes + sizeof(uint32_t)) + 1;
+    size_t first;
+    do { /* ends: one or two steps, since alignment costs less than two objects */
+        n--;
+        first = (head + n * sizeof(uint32_t) + align - 1) & ~(align - 1);
+    } while (first + n * bytes > WF_SLAB_CHUNK_BYTES);
+
+    slab->object_bytes = (uint32_t)bytes;
+    slab->first = (uint32_t)first;
+    slab->objects_per_chunk = (uint32_t)n;
+    slab->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + bytes - 1) / bytes);
+    slab->chunks_max = chunks_max;
+}
+
+void wf_slab_fini(struct wf_slab *slab)
+{
+    if (WF_CHECKS) {
+        struct wf_slab_report report;
+        wf_slab_report(slab, &report);
+        wf_check(report.live == 0, "wf_slab_fini: %llu objects of %u bytes are still taken",
+                 (unsigned long long)report.live, slab->object_bytes);
+    }
+    struct wf_slab_chunk *chunk = slab->chunks;
+    while (chunk) {
+        struct wf_slab_chunk *next = chunk->next;
+        wf_asan_unpoison(chunk, WF_SLAB_CHUNK_BYTES);
+        (void)wf_sys.unmap(chunk, WF_SLAB_CHUNK_BYTES);
+        chunk = next;
+    }
+    memset(slab, 0, sizeof *slab);
+}
+
+/* ---- take and give ---- */
+
+/* Takes over what others gave, if anything. */
+static struct wf_slab_node *drain_remote(struct wf_slab *slab)
+{
+    /* relaxed: a hint; what it misses is found by the next take */
+    if (!wf_load_relaxed(&slab->remote)) {
+        return NULL;
+    }
+    /* sync(slab.drain): acquire, S.2 and the links between the nodes; pairs sync(slab.give) */
+    return wf_xchg_acquire(&slab->remote, NULL);
+}
+
+/* `local` is empty. */
+WF_NOINLINE static void *take_slow(struct wf_slab *slab)
+{
+    if (!slab->drained) {
+        slab->drained = drain_remote(slab);
+    }
+    void *object = slab->drained;
+    if (object) {
+        slab->drained = slab->drained->next;
+        wf_store_relaxed(&slab->remote_frees, wf_load_relaxed(&slab->remote_frees) + 1);
+    } else {
+        if (slab->uncut == slab->uncut_end && !chunk_make(slab)) {
+            return NULL;
+        }
+        object = slab->uncut;
+        slab->uncut += slab->object_bytes;
+        count_live(slab, 1);
+    }
+    mark_taken(slab, object);
+    return object;
+}
+
+void *wf_slab_take(struct wf_slab *slab)
+{
+    struct wf_slab_node *node = slab->local;
+    if (wf_unlikely(!node)) {
+        return take_slow(slab);
+    }
+    slab->local = node->next;
+    count_live(slab, 1);
+    mark_taken(slab, node);
+    return node;
+}
+
+static void give_remote(struct wf_slab *owner, struct wf_slab_node *node)
+{
+    struct wf_slab_node *head = wf_load_relaxed(&owner->remote);
+    do { /* ends: each failure is another thread's success, or the owner's drain */
+        node->next = head;
+        /* sync(slab.give): release, S.2 and node->next; pairs sync(slab.drain), sync(slab.count).
+         * LAST TOUCH: the owner may take the object from here on */
+    } while (!wf_cas_release(&owner->remote, &head, node));
+}
+
+void wf_slab_give(struct wf_slab *mine, void *object)
+{
+    struct wf_slab_chunk *chunk = chunk_of(object);
+    wf_check(chunk->magic == CHUNK_MAGIC, "wf_slab_give: %p is not in a slab", object);
+    mark_given(chunk, object);
+    struct wf_slab_node *node = object;
+    if (chunk->owner != mine) {
+        give_remote(chunk->owner, node);
+        return;
+    }
+    node->next = mine->local;
+    mine->local = node;
+    count_live(mine, (uint64_t)-1);
+}
+
+uint32_t wf_slab_generation(const void *object)
+{
+    struct wf_slab_chunk *chunk = chunk_of(object);
+    /* relaxed: see slab.h */
+    return wf_load_relaxed(&chunk->generations[object_number(offset_of(object) - chunk->first, chunk->reciprocal)]);
+}
+
+static uint64_t list_length(const struct wf_slab_node *node)
+{
+    uint64_t n = 0;
+    for (; node; node = node->next) {
+        n++;
+    }
+    return n;
+}
+
+void wf_slab_report(const struct wf_slab *slab, struct wf_slab_report *report)
+{
+    /* sync(slab.count): acquire, the links between the nodes; only we could take them away; pairs sync(slab.give) */
+    uint64_t given = list_length(slab->drained) + list_length(wf_load_acquire(&slab->remote));
+    report->live = wf_load_relaxed(&slab->live) - given;
+    report->remote_frees = wf_load_relaxed(&slab->remote_frees) + given;
+    report->chunks = wf_load_relaxed(&slab->chunk_count);
+}

@@ -1,0 +1,231 @@
+/* timer.c: see timer.h.
+ *
+ * Where a timer goes. Write its tick and the wheel's in base 64: the highest digit in which they differ is the level,
+ * and its own digit there is the slot. So at level L all timers share the wheel's digits above L; in level 0 the
+ * occupied slots are at or after the wheel's digit, in the levels above strictly after it; and every timer of a level
+ * is due before every timer of the next. Hence the first occupied slot of the lowest occupied level holds the earliest
+ * timer, and two bit scans find it. The wheel's tick may move freely up to the start of that slot without breaking
+ * this; it is then the slot's turn: its timers are put where they belong by the new tick (lower), or fired.
+ *
+ * Each slot knows its earliest deadline, so that the worker sleeps until that very time and not until a slot begins:
+ * a timer far away costs one wake-up, not one per level. After a delete it may be too early, never too late; emptying
+ * the slot or moving its timers corrects it.
+ *
+ * Rejected: a heap (add and delete move log n nodes of cold memory); one kernel timeout per operation (0.8 us each). */
+#include "pool/timer.h"
+#include "pool/base/check.h"
+
+#include <pthread.h>
+
+#define DIGIT_BITS 6
+#define DIGIT_MASK ((int64_t)WF_WHEEL_SLOTS - 1)
+_Static_assert(1 << DIGIT_BITS == WF_WHEEL_SLOTS, "one digit per level");
+_Static_assert(WF_WHEEL_SLOTS == 64, "a level's slots are the bits of one word");
+_Static_assert(WF_TIMER_TICK_BITS + WF_WHEEL_LEVELS * DIGIT_BITS >= 63, "every int64_t has its place");
+
+/* Development builds: T.5. */
+static void check_not_firing(struct wf_wheel *wheel)
+{
+    if (WF_CHECKS) {
+        /* relaxed: it is our own id only if we wrote it */
+        wf_check(wf_load_relaxed(&wheel->firing) != (uintptr_t)pthread_self(),
+                 "a timer's fire() called into its own wheel");
+    }
+}
+
+static int64_t tick_of(int64_t time_ns)
+{
+    return time_ns >> WF_TIMER_TICK_BITS; /* rounds down, for negative times too */
+}
+
+static bool is_queued(const struct wf_timer *timer)
+{
+    return timer->link.next != &timer->link;
+}
+
+/* ---- slots; under the lock ---- */
+
+static void slot_add(struct wf_wheel *wheel, struct wf_timer *timer)
+{
+    /* What is late belongs to the present. */
+    int64_t tick = tick_of(timer->deadline_ns);
+    tick = tick > wheel->tick ? tick : wheel->tick;
+    uint64_t differ = (uint64_t)(tick ^ wheel->tick) | DIGIT_MASK;
+    int level = (63 - __builtin_clzll(differ)) / DIGIT_BITS;
+    int digit = (int)((tick >> (level * DIGIT_BITS)) & DIGIT_MASK);
+
+    timer->slot = (uint16_t)(level * WF_WHEEL_SLOTS + digit);
+    struct wf_wheel_slot *slot = &wheel->slots[timer->slot];
+    if (wf_list_is_empty(&slot->timers) || timer->deadline_ns < slot->earliest_ns) {
+        slot->earliest_ns = timer->deadline_ns;
+    }
+    wf_list_push_back(&slot->timers, &timer->link);
+    wheel->used[level] |= UINT64_C(1) << digit;
+    wheel->levels |= 1u << level;
+}
+
+static void slot_is_empty(struct wf_wheel *wheel, unsigned slot)
+{
+    unsigned level = slot / WF_WHEEL_SLOTS;
+    wheel->used[level] &= ~(UINT64_C(1) << (slot % WF_WHEEL_SLOTS));
+    if (wheel->used[level] == 0) {
+        wheel->levels &= ~(1u << level);
+    }
+}
+
+/* The slot whose turn is next; -1: the wheel is empty. */
+static int first_slot(const struct wf_wheel *wheel)
+{
+    if (wheel->levels == 0) {
+        return -1;
+    }
+    int level = __builtin_ctz(wheel->levels);
+    return level * WF_WHEEL_SLOTS + __builtin_ctzll(wheel->used[level]);
+}
+
+static int64_t slot_start(const struct wf_wheel *wheel, int slot)
+{
+    int shift = slot / WF_WHEEL_SLOTS * DIGIT_BITS;
+    int64_t above = wheel->tick >> shift >> DIGIT_BITS << DIGIT_BITS;
+    return (above | slot % WF_WHEEL_SLOTS) << shift;
+}
+
+static void hint_update(struct wf_wheel *wheel)
+{
+    int slot = first_slot(wheel);
+    int64_t next_ns = slot < 0 ? INT64_MAX : wheel->slots[slot].earliest_ns;
+    if (!wf_list_is_empty(&wheel->moving)) {
+        next_ns = wheel->tick << WF_TIMER_TICK_BITS; /* advance has more to do at once */
+    }
+    wf_store_relaxed(&wheel->next_ns, next_ns);
+}
+
+/* ---- public ---- */
+
+void wf_wheel_init(struct wf_wheel *wheel, int64_t now_ns)
+{
+    *wheel = (struct wf_wheel){.tick = tick_of(now_ns)};
+    wf_list_init(&wheel->moving);
+    for (size_t i = 0; i < WF_COUNT(wheel->slots); i++) {
+        wf_list_init(&wheel->slots[i].timers);
+    }
+    wf_store_relaxed(&wheel->next_ns, INT64_MAX);
+}
+
+void wf_timer_init(struct wf_timer *timer, void (*fire)(struct wf_timer *timer))
+{
+    *timer = (struct wf_timer){.fire = fire};
+    wf_list_init(&timer->link);
+}
+
+void wf_timer_add(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadline_ns)
+{
+    check_not_firing(wheel);
+    wf_check_inner(!is_queued(timer));
+    timer->deadline_ns = deadline_ns;
+    if (deadline_ns == INT64_MAX) {
+        timer->wheel = NULL;
+        return;
+    }
+    timer->wheel = wheel;
+    wf_lock(&wheel->lock);
+    slot_add(wheel, timer);
+    if (deadline_ns < wf_load_relaxed(&wheel->next_ns)) {
+        wf_store_relaxed(&wheel->next_ns, deadline_ns);
+    }
+    wf_store_relaxed(&wheel->added, wf_load_relaxed(&wheel->added) + 1);
+    wf_unlock(&wheel->lock);
+}
+
+bool wf_timer_del(struct wf_timer *timer)
+{
+    struct wf_wheel *wheel = timer->wheel;
+    if (!wheel) {
+        return false;
+    }
+    check_not_firing(wheel);
+    wf_lock(&wheel->lock);
+    bool queued = is_queued(timer);
+    if (queued) {
+        wf_list_unlink(&timer->link);
+        /* Right for a timer in `moving` too: then its former slot may be empty, and is marked so already. */
+        if (wf_list_is_empty(&wheel->slots[timer->slot].timers)) {
+            slot_is_empty(wheel, timer->slot);
+        }
+        if (timer->deadline_ns <= wf_load_relaxed(&wheel->next_ns)) {
+            hint_update(wheel);
+        }
+        wf_store_relaxed(&wheel->deleted, wf_load_relaxed(&wheel->deleted) + 1);
+    }
+    wf_unlock(&wheel->lock);
+    return queued;
+}
+
+/* ---- advancing ---- */
+
+static void fire(struct wf_wheel *wheel, struct wf_timer *timer)
+{
+    if (WF_CHECKS) {
+        wf_store_relaxed(&wheel->firing, (uintptr_t)pthread_self());
+    }
+    timer->fire(timer); /* LAST TOUCH: whoever fire() wakes may free the timer (T.4) */
+    if (WF_CHECKS) {
+        wf_store_relaxed(&wheel->firing, 0);
+    }
+}
+
+/* Takes the timers of the first slot into `moving`, if its turn has come. */
+static bool begin_slot(struct wf_wheel *wheel, int64_t now_ns)
+{
+    int index = first_slot(wheel);
+    if (index < 0) {
+        return false;
+    }
+    struct wf_wheel_slot *slot = &wheel->slots[index];
+    int64_t start = slot_start(wheel, index);
+    /* In level 0 nothing is gained before the earliest deadline. A higher slot must be gone before the tick is in it. */
+    if (index < WF_WHEEL_SLOTS ? slot->earliest_ns > now_ns : start > tick_of(now_ns)) {
+        return false;
+    }
+    wf_check_inner(start >= wheel->tick);
+    wheel->tick = start;
+    wheel->moving.next = slot->timers.next;
+    wheel->moving.prev = slot->timers.prev;
+    wheel->moving.next->prev = &wheel->moving;
+    wheel->moving.prev->next = &wheel->moving;
+    wf_list_init(&slot->timers);
+    slot_is_empty(wheel, (unsigned)index);
+    return true;
+}
+
+int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
+{
+    check_not_firing(wheel);
+    int fired = 0;
+    int moved = 0;
+    wf_lock(&wheel->lock);
+    /* Ends: by the batch, or since each turn of a slot moves its timers lower, fires them, or finds none due. */
+    while (moved < WF_WHEEL_BATCH) {
+        struct wf_list *link = wf_list_pop_front(&wheel->moving);
+        if (!link) {
+            if (begin_slot(wheel, now_ns)) {
+                continue;
+            }
+            int64_t tick = tick_of(now_ns);
+            wheel->tick = tick > wheel->tick ? tick : wheel->tick;
+            break;
+        }
+        moved++;
+        struct wf_timer *timer = wf_container_of(link, struct wf_timer, link);
+        if (timer->deadline_ns <= now_ns && tick_of(timer->deadline_ns) <= wheel->tick) {
+            fired++;
+            fire(wheel, timer);
+        } else {
+            slot_add(wheel, timer); /* lower, or back to the present slot until its exact time */
+        }
+    }
+    hint_update(wheel);
+    wf_store_relaxed(&wheel->fired, wf_load_relaxed(&wheel->fired) + (uint64_t)fired);
+    wf_unlock(&wheel->lock);
+    return fired;
+}

@@ -1,0 +1,19 @@
+/* work.h: what a worker runs. Embedded in a task, a fiber, a fork record or a message; never allocated by itself.
+ *
+ * A queue that holds a work owns it: only the thread that took it out may touch or free it. `run` is called once
+ * per queuing, on the loop's frame of the stack `self`, and may suspend; after it returns, the loop asks again
+ * which worker it is on. */
+#ifndef WF_WORK_H
+#define WF_WORK_H
+
+struct wf_fiber;
+struct wf_work;
+
+typedef void wf_work_fn(struct wf_fiber *self, struct wf_work *work);
+
+struct wf_work {
+    wf_work_fn *run;
+    struct wf_work *next; /* belongs to the queue that holds the work */
+};
+
+#endif

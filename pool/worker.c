@@ -1,0 +1,566 @@
+/* worker.c: the loop that every worker runs, the order in which it finds work, and how it goes to sleep.
+ *
+ * The order, once per turn:
+ *   1. what cannot wait: messages, completions and timers that are due;
+ *   2. every WF_TURN_INJECT-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, so that none starves behind
+ *      an endless supply of newer work;
+ *   3. the deque's newest, the FIFO's oldest;
+ *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h says.
+ *
+ * Lone work. What is made ready alone, into an empty queue, is mostly run by its own worker within a microsecond: a
+ * fiber whose waker is about to wait for it, a task that is awaited next. Waking another core for it would cost the
+ * waker 10 us, and the woken would carry its data to and fro. But its worker may also compute for long. So a thief
+ * takes lone work only if it has lain there for WF_STEAL_DELAY_NS; and a worker that finds nothing else to do, but saw a
+ * busy one with lone work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. While
+ * somebody watches, making lone work ready wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the
+ * count of watchers is taken back before the announcement of its next sleep, so that a waker which still read it had
+ * its fence before the sleeper's, whose look then sees the work (the argument of park.h, with "watchers" for
+ * "searching"). When all are parked there is no lone work, and nobody watches: an idle pool is silent.
+ *
+ * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX stacks suspended, or
+ * no memory) it goes on resuming fibers, which gives stacks back, and leaves new work queued: see `starved`. */
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "pool/pool.h"
+
+/* Turns between looks at a queue that is not first in line. 61 as in Go's runtime (a prime, so that it does not beat
+ * with loops of the program); 13 likewise, and often enough that a resumed fiber waits for at most 12 new tasks. */
+#define WF_TURN_INJECT 61
+#define WF_TURN_FIFO   13
+/* Works run between two polls of the driver that nothing asked for, and between two looks at the clock. */
+#define WF_TURN_POLL 64
+/* Works moved from the injection queue at once. */
+#define WF_INJECT_BATCH 16
+/* Longer than a hand-off between two fibers of one worker takes (0.1 us), and about what moving one costs. */
+#define WF_STEAL_DELAY_NS INT64_C(1000)
+/* A search lasts at least this long, so that it can outlast the delay above. */
+#define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
+/* How long a worker without a spare stack sleeps before it asks for one again. */
+#define WF_STARVED_NS INT64_C(1000000)
+
+/* --- waking others ------------------------------------------------------------------------------------------- */
+
+static void wake(struct wf_worker *worker, int target)
+{
+    if (target >= 0) {
+        wf_count(&worker->counters.wakes);
+        worker->driver->ops->wake(worker->driver, target);
+    }
+}
+
+void wf_wake_check(struct wf_worker *worker)
+{
+    if (worker->pool->worker_count == 1) {
+        return; /* it is awake: we are it */
+    }
+    wake(worker, wf_park_pick(&worker->pool->park));
+}
+
+/* --- making ready -------------------------------------------------------------------------------------------- */
+
+static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
+{
+    wf_inject_push(&worker->pool->inject, work);
+}
+
+/* After work was published in a queue of this worker; `lone`: the queue was empty before. */
+static void wake_unless_watched(struct wf_worker *worker, bool lone)
+{
+    struct wf_pool *pool = worker->pool;
+    if (pool->worker_count == 1) {
+        return;
+    }
+    if (lone) {
+        /* sync(worker.lone): seq_cst, the work is visible before we look for a watcher; pairs sync(park.announce) */
+        wf_fence_seq_cst();
+        if (wf_load_relaxed(&pool->watchers) != 0) {
+            return;
+        }
+    }
+    wf_wake_check(worker);
+}
+
+void wf_ready(struct wf_worker *worker, struct wf_work *work)
+{
+    bool lone = wf_runq_len(&worker->runq) == 0;
+    if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
+        overflow(worker, work);
+    }
+    wake_unless_watched(worker, lone);
+}
+
+void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
+{
+    bool lone = !wf_deque_has_public(&worker->deque) && worker->deque.head == worker->deque.split;
+    if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
+        overflow(worker, work);
+    }
+    wake_unless_watched(worker, lone);
+}
+
+void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
+{
+    wf_inject_push(&pool->inject, work);
+    int target = wf_park_pick(&pool->park);
+    if (target >= 0) {
+        pool->driver->ops->wake(pool->driver, target);
+    }
+}
+
+void wf_ready_any(struct wf_pool *pool, struct wf_work *work)
+{
+    struct wf_worker *worker = wf_worker_current(pool);
+    if (worker != NULL) {
+        wf_ready(worker, work);
+    } else {
+        wf_ready_foreign(pool, work);
+    }
+}
+
+void wf_post(struct wf_worker *target, struct wf_work *message)
+{
+    struct wf_work *newest = wf_load_relaxed(&target->inbox); /* a guess for the compare-and-swap */
+    do {
+        message->next = newest;
+        /* sync(worker.post): release, the message's contents; the claim below has the fence against the sleeper's look
+         * at its inbox. Pairs sync(worker.collect) */
+    } while (!wf_cas_release(&target->inbox, &newest, message));
+    struct wf_pool *pool = target->pool;
+    if (wf_park_claim(&pool->park, (int)target->index)) {
+        pool->driver->ops->wake(pool->driver, (int)target->index);
+    }
+}
+
+/* --- suspending ---------------------------------------------------------------------------------------------- */
+
+void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work)
+{
+    wf_switch_to(self, wf_container_of(work, struct wf_fiber, resume));
+}
+
+static void give_back(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    (void)arg;
+    wf_fiber_give(&now->worker->stacks, before);
+}
+
+void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target)
+{
+    wf_fiber_switch(self, target, give_back, NULL);
+    wf_unreachable("a stack that was given back is not resumed");
+}
+
+void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before)
+{
+    wf_switch_to(now, before);
+}
+
+/* The stack to go on with: the oldest ready fiber itself, if the loop would take that anyway; else a stack for the
+ * loop. Saves the loop's turn and half of the switches where fibers pass work to each other. */
+static struct wf_fiber *next_stack(struct wf_worker *worker)
+{
+    bool direct = !wf_deque_has_public(&worker->deque);
+    direct = direct && ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0;
+    /* Relaxed: if it is missed now, the next turn sees it. */
+    direct = direct && wf_load_relaxed(&worker->inbox) == NULL;
+    struct wf_work *work = direct ? wf_runq_pop(&worker->runq) : NULL;
+    if (work != NULL && work->run == wf_fiber_run_resume) {
+        worker->tick++;
+        wf_count(&worker->counters.runs);
+        return wf_container_of(work, struct wf_fiber, resume);
+    }
+    worker->handed = work;
+    struct wf_fiber *fiber = wf_fiber_take(&worker->stacks);
+    wf_check(fiber != NULL, "no stack to suspend onto: a worker ran work without a spare stack");
+    wf_fiber_start(fiber, wf_worker_loop);
+    return fiber;
+}
+
+void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    if (wf_deque_publish(&worker->deque)) {
+        wf_wake_check(worker);
+    }
+    wf_count(&worker->counters.suspends);
+    self->resume.run = wf_fiber_run_resume;
+    self->budget = 0;
+    wf_fiber_switch(self, next_stack(worker), after, arg);
+}
+
+static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    (void)arg;
+    struct wf_worker *worker = now->worker;
+    if (wf_unlikely(!wf_runq_push(&worker->runq, &before->resume))) {
+        overflow(worker, &before->resume);
+    }
+}
+
+static bool has_own_work(struct wf_worker *worker)
+{
+    return worker->deque.head != worker->deque.split || wf_deque_has_public(&worker->deque) ||
+           wf_runq_len(&worker->runq) != 0;
+}
+
+void wf_yield(struct wf_fiber *self)
+{
+    struct wf_worker *worker = self->worker;
+    if (wf_load_relaxed(&worker->inbox) == NULL && !worker->driver->ops->is_due(worker->driver, worker) &&
+        !has_own_work(worker) && !wf_inject_has(&worker->pool->inject)) {
+        return;
+    }
+    wf_suspend(self, after_yield, NULL);
+}
+
+/* --- what cannot wait ---------------------------------------------------------------------------------------- */
+
+static WF_COLD void run_messages(struct wf_fiber *self, struct wf_worker *worker)
+{
+    /* sync(worker.collect): acquire, the messages' contents; pairs sync(worker.post) */
+    struct wf_work *message = wf_xchg_acquire(&worker->inbox, NULL);
+    while (message != NULL) {
+        struct wf_work *next = message->next;
+        message->run(self, message); /* LAST TOUCH */
+        message = next;
+    }
+}
+
+static void run_timers(struct wf_worker *worker)
+{
+    int64_t next_ns = wf_wheel_next_ns(&worker->wheel);
+    if (next_ns == INT64_MAX) {
+        return;
+    }
+    int64_t now_ns = wf_sys.now_ns();
+    while (wf_wheel_next_ns(&worker->wheel) <= now_ns) { /* ends: each call fires or moves what is due */
+        wf_count_add(&worker->counters.timers_fired, (uint64_t)wf_wheel_advance(&worker->wheel, now_ns));
+    }
+}
+
+static void poll_driver(struct wf_worker *worker)
+{
+    worker->since_poll = 0;
+    worker->driver->ops->poll(worker->driver, worker);
+    run_timers(worker);
+}
+
+static void serve(struct wf_fiber *self, struct wf_worker *worker)
+{
+    if (wf_unlikely(wf_load_relaxed(&worker->inbox) != NULL)) { /* relaxed: run_messages acquires */
+        run_messages(self, worker);
+    }
+    if (wf_unlikely(++worker->since_poll >= WF_TURN_POLL ||
+                    worker->driver->ops->is_due(worker->driver, worker))) {
+        poll_driver(worker);
+    }
+}
+
+/* --- finding work -------------------------------------------------------------------------------------------- */
+
+static bool ensure_spare(struct wf_worker *worker)
+{
+    if (wf_likely(wf_worker_has_spare(worker))) {
+        return true;
+    }
+    struct wf_fiber *fiber = wf_fiber_take(&worker->stacks);
+    if (fiber == NULL) {
+        return false;
+    }
+    wf_fiber_give(&worker->stacks, fiber);
+    return true;
+}
+
+/* One work to run and the rest of a batch into the FIFO, for thieves to share. */
+static struct wf_work *take_injected(struct wf_worker *worker)
+{
+    if (!wf_inject_has(&worker->pool->inject)) {
+        return NULL;
+    }
+    struct wf_work *first;
+    int count = wf_inject_pop_batch(&worker->pool->inject, WF_INJECT_BATCH, &first);
+    if (count == 0) {
+        return NULL;
+    }
+    wf_count_add(&worker->counters.injected, (uint64_t)count);
+    struct wf_work *rest = first->next;
+    while (rest != NULL) {
+        struct wf_work *next = rest->next;
+        if (!wf_runq_push(&worker->runq, rest)) {
+            overflow(worker, rest);
+        }
+        rest = next;
+    }
+    return first;
+}
+
+static struct wf_work *take_own(struct wf_worker *worker)
+{
+    struct wf_work *work = worker->handed;
+    if (wf_unlikely(work != NULL)) {
+        worker->handed = NULL;
+        return work;
+    }
+    if (worker->tick % WF_TURN_INJECT == 0 && (work = take_injected(worker)) != NULL) {
+        return work;
+    }
+    if (worker->tick % WF_TURN_FIFO == 0 && (work = wf_runq_pop(&worker->runq)) != NULL) {
+        return work;
+    }
+    if ((work = wf_deque_pop(&worker->deque)) != NULL) {
+        return work;
+    }
+    return wf_runq_pop(&worker->runq);
+}
+
+/* May a thief take what is alone in a queue? Only if it saw it there a while ago. */
+static bool is_stale(struct wf_worker *worker, struct wf_lone *lone, const struct wf_worker *victim, uint64_t index,
+                     int64_t now_ns)
+{
+    worker->saw_lone = true;
+    if (lone->victim == victim && lone->index == index) {
+        return now_ns - lone->since_ns >= WF_STEAL_DELAY_NS;
+    }
+    *lone = (struct wf_lone){victim, index, now_ns};
+    return false;
+}
+
+static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
+{
+    /* Relaxed: a guess; the steal has the orders. */
+    return wf_deque_len(&victim->deque) != 1 ||
+           is_stale(worker, &worker->lone_new, victim, wf_load_relaxed(&victim->deque.top), now_ns);
+}
+
+static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
+{
+    uint32_t ready = wf_runq_len(&victim->runq);
+    /* Relaxed: a guess; the steal has the orders. */
+    return ready > 1 ||
+           (ready == 1 && is_stale(worker, &worker->lone_ready, victim, wf_load_relaxed(&victim->runq.head), now_ns));
+}
+
+/* The oldest of some other worker's deque, or half of its FIFO. */
+static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
+{
+    struct wf_pool *pool = worker->pool;
+    uint32_t count = (uint32_t)pool->worker_count;
+    if (count == 1) {
+        return NULL;
+    }
+    uint32_t start = wf_rng_below(&worker->rng, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct wf_worker *victim = &pool->workers[(start + i) % count];
+        if (victim == worker) {
+            continue;
+        }
+        struct wf_work *work = NULL;
+        if (may_steal_new(worker, victim, now_ns)) {
+            work = wf_deque_steal(&victim->deque);
+        }
+        if (work == NULL && may_steal_ready(worker, victim, now_ns)) {
+            work = wf_runq_steal(&victim->runq, &worker->runq);
+        }
+        if (work != NULL) {
+            wf_count(&worker->counters.steals);
+            worker->watch_ns = WF_WATCH_MIN_NS;
+            return work;
+        }
+    }
+    wf_count(&worker->counters.steal_misses);
+    return NULL;
+}
+
+/* Looks everywhere for a while. The caller is counted as searching. */
+static struct wf_work *search(struct wf_worker *worker)
+{
+    int64_t now_ns = wf_sys.now_ns();
+    int64_t spin_ns = worker->pool->spin_ns;
+    int64_t give_up_ns = now_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
+    for (;;) { /* ends: give_up_ns */
+        struct wf_work *work = take_injected(worker);
+        if (work == NULL) {
+            work = steal(worker, now_ns);
+        }
+        if (work != NULL) {
+            return work;
+        }
+        /* Relaxed: the caller comes to serve these, and acquires. */
+        if (now_ns >= give_up_ns || wf_load_relaxed(&worker->inbox) != NULL ||
+            worker->driver->ops->is_due(worker->driver, worker)) {
+            return NULL;
+        }
+        wf_spin_hint();
+        now_ns = wf_sys.now_ns();
+    }
+}
+
+/* --- sleeping ------------------------------------------------------------------------------------------------ */
+
+enum sight {
+    NOTHING,
+    LONE, /* queues of one work each, of workers that are awake */
+    WORK,
+};
+
+/* What is queued in the pool? Its own queues count too: what it just stole half of is more work. */
+static enum sight look(struct wf_pool *pool)
+{
+    if (wf_inject_has(&pool->inject)) {
+        return WORK;
+    }
+    enum sight sight = NOTHING;
+    for (int i = 0; i < pool->worker_count; i++) {
+        struct wf_worker *other = &pool->workers[i];
+        uint64_t new = wf_deque_len(&other->deque);
+        uint32_t ready = wf_runq_len(&other->runq);
+        if (new > 1 || ready > 1) {
+            return WORK;
+        }
+        if (new == 1 || ready == 1) {
+            sight = LONE;
+        }
+    }
+    return sight;
+}
+
+/* wf_park_found's question, with the pool as its argument. */
+static bool is_there_more(void *arg)
+{
+    return look(arg) != NOTHING;
+}
+
+/* Every source of work that this worker could run: the sleeper's third step in park.h. A source that is missing here
+ * is a lost wake-up. */
+static enum sight look_before_sleep(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    /* Relaxed: after the fence of the announcement; what is found is taken with its own orders. */
+    if (wf_load_relaxed(&worker->inbox) != NULL || wf_load_relaxed(&pool->stopping) != 0 ||
+        worker->driver->ops->is_due(worker->driver, worker)) {
+        return WORK;
+    }
+    for (int i = 0; i < pool->worker_count; i++) {
+        if (i != (int)worker->index) {
+            wf_deque_ask(&pool->workers[i].deque); /* its next fork becomes public, and wakes somebody */
+        }
+    }
+    return look(pool);
+}
+
+static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
+{
+    int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
+    wf_count(&worker->counters.parks);
+    worker->driver->ops->sleep(worker->driver, worker, timer_ns < deadline_ns ? timer_ns : deadline_ns);
+}
+
+/* Somebody who is awake has lone work: sleep for a while, longer each time that it came to nothing. */
+static void watch(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
+    sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
+    (void)wf_sub_relaxed(&pool->watchers, 1); /* relaxed: our next announcement has the fence */
+    if (worker->watch_ns < WF_WATCH_MAX_NS) {
+        worker->watch_ns *= 2;
+    }
+}
+
+static void park(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    int self = (int)worker->index;
+    wf_park_announce(&pool->park, self);
+    enum sight sight = look_before_sleep(worker);
+    if (sight == NOTHING && !worker->saw_lone) {
+        worker->watch_ns = WF_WATCH_MIN_NS;
+        sleep_until(worker, INT64_MAX);
+    } else if (sight != WORK) {
+        watch(worker);
+    }
+    worker->saw_lone = false;
+    wf_park_retract(&pool->park, self);
+    run_timers(worker);
+}
+
+/* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. */
+static struct wf_work *idle(struct wf_worker *worker)
+{
+    poll_driver(worker);
+    if (has_own_work(worker)) {
+        return NULL;
+    }
+    struct wf_work *work = take_injected(worker);
+    if (work != NULL) {
+        return work;
+    }
+    if (wf_park_search(&worker->pool->park, (int)worker->index)) {
+        work = search(worker);
+    }
+    if (work == NULL) {
+        park(worker);
+    }
+    return work;
+}
+
+/* Without a spare stack only resumed fibers may run: each gives back the stack that the loop runs on. New work goes to
+ * the injection queue, to be found by whoever has a stack. */
+static WF_COLD struct wf_work *starved(struct wf_worker *worker)
+{
+    struct wf_work *work = worker->handed != NULL ? worker->handed : wf_runq_pop(&worker->runq);
+    worker->handed = NULL;
+    if (work != NULL && work->run != wf_fiber_run_resume) {
+        wf_inject_push(&worker->pool->inject, work);
+        return NULL;
+    }
+    if (work == NULL) {
+        worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);
+        run_timers(worker);
+    }
+    return work;
+}
+
+static bool is_over(struct wf_worker *worker)
+{
+    /* sync(pool.look): acquire, all that was done before the stop; pairs sync(pool.stop) */
+    return wf_load_acquire(&worker->pool->stopping) != 0;
+}
+
+/* The next work to run; NULL: the pool stops. */
+static struct wf_work *find_work(struct wf_fiber *self)
+{
+    for (;;) { /* ends: work comes, or the pool stops */
+        struct wf_worker *worker = self->worker;
+        serve(self, worker);
+        struct wf_work *work;
+        if (wf_unlikely(!ensure_spare(worker))) {
+            work = starved(worker);
+        } else if ((work = take_own(worker)) == NULL) {
+            work = is_over(worker) ? take_injected(worker) : idle(worker);
+        }
+        if (work != NULL) {
+            struct wf_pool *pool = worker->pool;
+            wake(worker, wf_park_found(&pool->park, (int)worker->index, is_there_more, pool));
+            return work;
+        }
+        if (is_over(worker) && !has_own_work(worker) && !wf_inject_has(&worker->pool->inject)) {
+            return NULL;
+        }
+    }
+}
+
+void wf_worker_loop(struct wf_fiber *self)
+{
+    struct wf_work *work;
+    while ((work = find_work(self)) != NULL) { /* ends: the pool stops */
+        struct wf_worker *worker = self->worker;
+        worker->tick++;
+        wf_count(&worker->counters.runs);
+        work->run(self, work);
+        wf_check(wf_self() == self, "a forked child returned from a task into the scheduler; it must exec or _exit");
+    }
+    struct wf_worker *worker = self->worker;
+    wf_fiber_switch(self, &worker->home, give_back, NULL);
+    wf_unreachable("an ended worker's stack is not resumed");
+}
