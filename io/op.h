@@ -1,0 +1,145 @@
+/* op.h: one operation that the kernel does for us, from submit to its final completion.
+ *
+ * The record lives in the submitter's memory (a task's stack, as a rule) and belongs to the driver from
+ * wf_io_submit until `done` is called. io/ knows no task: `done` is all it knows of who waits.
+ *
+ * Terms. *home*: the worker that submitted the op; its ring holds the op until the end, wherever the waiter runs
+ * meanwhile. *final completion*: what says that the kernel has let go of the op and of its buffers. *message*: the
+ * request for cancellation, on its way to home.
+ *
+ * Phases, which home alone reads and writes:
+ *
+ *            [wf_io_submit, no room]          [room]
+ *      NEW ----------------------> WAITING ----------> PENDING
+ *       |                             |                 ^   |
+ *       +-----[wf_io_submit]----------|-----------------+   | [final completion]
+ *                                     |                     v
+ *                                     +--[cancelled]-----> ENDED --[done]--> the submitter's again
+ *
+ * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: an entry was written, `slot` is its place in
+ * the table of what is in flight; `queue` links it only while its cancellation waits to be written. ENDED: `res` is
+ * valid; `done` has run, or will when the message has arrived.
+ *
+ * The race between cancelling and ending is decided by one compare-and-swap on `race`, by any thread:
+ *
+ *      OPEN --[wf_io_cancel, once]--> ASKED --[home: the end]--> OVER
+ *        +---------------[home: the end]--------------------------^
+ *
+ * ASKED: there is one message, and `done` waits until home has heard it. OVER: nobody sends one any more.
+ *
+ * Guarantees.
+ * G.1  `done` is called exactly once for each submit, on home's thread, and after that no one else touches the op:
+ *      neither the kernel, nor a cancel that was under way.
+ * G.2  The buffers named by the op are the kernel's until `done`.
+ * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result. (One exception:
+ *      -EINTR of an op that was asked to cancel is how an interrupted io-wq thread spells -ECANCELED, and becomes that.)
+ * G.4  Submitting never fails, never blocks and makes no system call: a full queue is waited for by the op, not by
+ *      the worker. A kernel that refuses completes the op with -errno.
+ * G.5  An op cancelled while WAITING is never given to the kernel; it ends with -ECANCELED in bounded time. */
+#ifndef WF_OP_H
+#define WF_OP_H
+
+#include "pool/base/atomic.h"
+#include "pool/base/list.h"
+#include "pool/driver.h"
+#include "pool/work.h"
+#include <sys/types.h>
+
+struct wf_worker;
+struct wf_op;
+
+/* Claims a wait or pushes to a queue; runs no user code, does not suspend, takes no lock under which wf_io_cancel is
+ * called. May submit another op. */
+typedef void wf_op_done_fn(struct wf_op *op);
+
+/* What to do. The fields that a kind does not name are 0. */
+enum wf_op_kind {
+    WF_OP_NOP,
+    WF_OP_READ,     /* fd, address, bytes, offset (-1: the file's own position) */
+    WF_OP_WRITE,    /* fd, address, bytes, offset (likewise) */
+    WF_OP_OPENAT,   /* fd: directory; address: path; bytes: mode; flags: O_* */
+    WF_OP_CLOSE,    /* fd */
+    WF_OP_FSYNC,    /* fd; flags: 0, or WF_FSYNC_DATA */
+    WF_OP_STATX,    /* fd: directory; address: path; bytes: mask; offset: struct statx *; flags: AT_* */
+    WF_OP_ACCEPT,   /* fd; address: sockaddr * or 0; offset: socklen_t * or 0; flags: SOCK_* */
+    WF_OP_CONNECT,  /* fd; address: sockaddr *; offset: its length */
+    WF_OP_SEND,     /* fd, address, bytes; flags: MSG_* */
+    WF_OP_RECV,     /* fd, address, bytes; flags: MSG_* */
+    WF_OP_POLL,     /* fd; flags: POLL*; res: the events that are ready */
+    WF_OP_SHUTDOWN, /* fd; bytes: SHUT_* */
+    WF_OP_KINDS
+};
+
+#define WF_FSYNC_DATA 1u /* as fdatasync(2) */
+
+enum wf_op_phase { WF_OP_NEW, WF_OP_WAITING, WF_OP_PENDING, WF_OP_ENDED };
+
+enum wf_op_race { WF_OP_OPEN, WF_OP_ASKED, WF_OP_OVER };
+
+struct wf_op {
+    /* submitter, before submit */
+    wf_op_done_fn *done; /* LAST TOUCH: it may free the op, or let its owner do so */
+    void *waiter;        /* the submitter's own, for done */
+    uint8_t kind;        /* enum wf_op_kind */
+
+    /* home, from submit to done */
+    uint8_t phase; /* enum wf_op_phase */
+    uint8_t heard; /* the message has arrived */
+
+    /* submitter, before submit */
+    int fd;
+    uint32_t bytes;   /* length, or what the kind needs in the entry's len */
+    uint32_t flags;   /* MSG_*, O_*, AT_* ... */
+    uint64_t address; /* buffer, path or sockaddr */
+    uint64_t offset;  /* file offset, or the entry's second address */
+
+    /* home, from submit to done */
+    struct wf_worker *home; /* immutable meanwhile: a cancel reads it on any thread */
+    uint32_t slot;          /* while PENDING */
+    int32_t res;            /* valid in done and after */
+    struct wf_list queue;
+
+    /* any thread */
+    WF_ATOMIC(uint32_t) race; /* enum wf_op_race */
+    struct wf_work message;   /* posted to home by the one who moved `race` to ASKED */
+};
+
+_Static_assert(sizeof(struct wf_op) <= 128, "two lines: it lies in each waiting call's frame");
+
+/* --- for those who wait -------------------------------------------------------------------------------------- */
+
+/* On a worker of the pool. From here on the op is the driver's. Does not call done itself. An op that is over may be
+ * submitted again. */
+void wf_io_submit(struct wf_worker *worker, struct wf_op *op);
+
+/* Any thread; idempotent. The caller makes sure that the op has not been retired yet, that is: that whoever waits
+ * for it cannot return before this call has (a lock that both take). Asynchronous: done comes as ever, and never
+ * from inside this call. */
+void wf_io_cancel(struct wf_op *op);
+
+/* The worker's ring submits and reaps once without blocking: for ops that the kernel completes at once. Completions
+ * handed over. Not from inside done. */
+int wf_io_poll(struct wf_worker *worker);
+
+/* --- for drivers --------------------------------------------------------------------------------------------- */
+
+/* What a driver for I/O does besides sleeping. Both are called on home's thread. */
+struct wf_io_ops {
+    /* Takes the op, which wf_op_accept has prepared. */
+    void (*submit)(struct wf_worker *home, struct wf_op *op);
+    /* Asks for the end of an op that is WAITING or PENDING. Calls no done. Once per op. */
+    void (*cancel)(struct wf_worker *home, struct wf_op *op);
+};
+
+struct wf_io_driver {
+    struct wf_driver base;
+    const struct wf_io_ops *io;
+};
+
+/* home: the op has ended with `res`, and is not linked in `queue`. Calls done, now or when the message arrives. */
+void wf_op_end(struct wf_op *op, int32_t res);
+
+/* The facts that hold in each phase, above. home, from submit to done. */
+void wf_op_check(const struct wf_op *op);
+
+#endif

@@ -1,0 +1,526 @@
+/* uring.c: the driver that sleeps in io_uring.
+ *
+ * One ring per worker, used by that worker's thread alone. An op goes to the ring of the worker that submits it and
+ * stays there until its final completion. Others reach a ring in two ways: by the eventfd that it watches (wake), and
+ * by messages to its worker (cancellation).
+ *
+ * When the kernel is entered. Submitting only writes an entry; entries are given to the kernel many at a time, because
+ * batching is the only real gain (350 ns for one awaited operation alone, 65 ns among many). The worker polls when it
+ * has nothing to run, every 64 works anyhow, and when is_due says so: completions are there or held back, WF_DUE_QUEUED
+ * entries are queued, or the first of them has seen WF_DUE_AGE works pass.
+ *
+ * Guarantees, beside those of driver.h and op.h.
+ * G.1  Nothing that is queued stays so while the worker sleeps: the enter that sleeps also submits; and no completion
+ *      stays untaken: it does not enter to sleep with one in sight.
+ * G.2  The completion queue does not overflow. With DEFER_TASKRUN the kernel adds completions only inside our enters:
+ *      at most one for each entry submitted, and WF_DEFERRED_MAX held back; we enter only when it is empty, and it has
+ *      room for that (checked below). So the number of ops in flight needs not to be bounded by its size. (If it ever
+ *      did overflow the kernel would keep the rest and say so, which is_due sees.)
+ * G.3  A cancellation names slot and generation. It is written after the entry of its op and never hits a later one.
+ * G.4  A completion that names no op in flight is counted, reported once and otherwise ignored.
+ *
+ * A kernel that refuses to be entered after it has worked (a seccomp filter that comes late) ends the process, with a
+ * message. The roads not taken: completing everything that is pending with -EPERM is not safe, because the kernel has
+ * the buffers, and without entering it nobody learns when it has not; leaking them is not possible, because they are
+ * on the waiters' stacks. */
+#define _GNU_SOURCE
+#include "io/uring.h"
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "pool/worker.h"
+#include <errno.h>
+#include <linux/time_types.h> /* which the next header forgets */
+#include <liburing/io_uring.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Ring memory counts against RLIMIT_MEMLOCK (8 MiB, often; 64 KiB in older set-ups): 227 rings of the first size fit
+ * in the former, 5 of the second in the latter. 256 entries: eight times what makes a poll due. */
+static const struct {
+    uint32_t entries, completions;
+} ring_sizes[] = {{256, 1024}, {64, 256}};
+
+/* What one enter lets the kernel finish of what it held back: IO_LOCAL_TW_DEFAULT_MAX is 20 (liburing#1474). */
+#define WF_DEFERRED_MAX 32
+_Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.2");
+
+/* Entries queued that make a poll due: at 32 the system call's share is down to 10 ns each. */
+#define WF_DUE_QUEUED 32
+/* Works that may run before a queued entry is given to the kernel: bounds the delay to some tens of microseconds. */
+#define WF_DUE_AGE 16
+/* Completions handed over before the worker gets to run something. */
+#define WF_REAP_MAX 128
+
+/* Numbers that are no slot's, for entries of our own. */
+#define NUMBER_WAKE   UINT64_C(0xffffffff)
+#define NUMBER_CANCEL UINT64_C(0xfffffffe)
+
+/* The kernel's operation codes: of each kind, and our own. Rings are restricted to them. */
+static const uint8_t codes[] = {
+    [WF_OP_NOP] = IORING_OP_NOP,         [WF_OP_READ] = IORING_OP_READ,
+    [WF_OP_WRITE] = IORING_OP_WRITE,     [WF_OP_OPENAT] = IORING_OP_OPENAT,
+    [WF_OP_CLOSE] = IORING_OP_CLOSE,     [WF_OP_FSYNC] = IORING_OP_FSYNC,
+    [WF_OP_STATX] = IORING_OP_STATX,     [WF_OP_ACCEPT] = IORING_OP_ACCEPT,
+    [WF_OP_CONNECT] = IORING_OP_CONNECT, [WF_OP_SEND] = IORING_OP_SEND,
+    [WF_OP_RECV] = IORING_OP_RECV,       [WF_OP_POLL] = IORING_OP_POLL_ADD,
+    [WF_OP_SHUTDOWN] = IORING_OP_SHUTDOWN, [WF_OP_KINDS] = IORING_OP_ASYNC_CANCEL,
+};
+_Static_assert(WF_FSYNC_DATA == IORING_FSYNC_DATASYNC, "op.h's number is the kernel's");
+
+static struct wf_uring_driver *driver_of(struct wf_driver *driver)
+{
+    return wf_container_of(driver, struct wf_uring_driver, io.base);
+}
+
+static struct wf_uring *uring_of(const struct wf_worker *worker)
+{
+    return worker->driver_state;
+}
+
+static struct wf_op *op_of(struct wf_list *queue)
+{
+    return wf_container_of(queue, struct wf_op, queue);
+}
+
+/* --- entries ------------------------------------------------------------------------------------------------- */
+
+/* Gives the op a slot and writes its entry. False: no room for either. */
+static bool start(struct wf_uring *u, struct wf_op *op)
+{
+    if (wf_unlikely(wf_ring_is_full(&u->ring))) {
+        return false;
+    }
+    uint32_t slot = wf_slots_take(&u->slots, op);
+    if (wf_unlikely(slot == WF_SLOTS_NONE)) {
+        return false;
+    }
+    struct io_uring_sqe *entry = wf_ring_entry(&u->ring);
+    entry->opcode = codes[op->kind];
+    entry->fd = op->fd;
+    entry->off = op->offset;
+    entry->addr = op->address;
+    entry->len = op->bytes;
+    entry->rw_flags = (__kernel_rwf_t)op->flags; /* one union with the flags of the other kinds */
+    entry->user_data = wf_slots_number(&u->slots, slot);
+    op->slot = slot;
+    op->phase = WF_OP_PENDING;
+    wf_count(&u->worker->counters.ops_submitted);
+    return true;
+}
+
+static void write_cancel(struct wf_uring *u, const struct wf_op *op)
+{
+    struct io_uring_sqe *entry = wf_ring_entry(&u->ring);
+    entry->opcode = IORING_OP_ASYNC_CANCEL;
+    entry->fd = -1;
+    entry->addr = wf_slots_number(&u->slots, op->slot);
+    entry->user_data = NUMBER_CANCEL;
+}
+
+/* Watches wake_fd until further notice. Multishot, and the counter is never read: each write to it makes a completion,
+ * so a wake costs its receiver no system call beyond the enter that it sleeps in. False: no room. */
+static bool arm_wake(struct wf_uring *u)
+{
+    if (wf_likely(u->wake_armed)) {
+        return true;
+    }
+    struct io_uring_sqe *entry = wf_ring_entry(&u->ring);
+    if (entry == NULL) {
+        return false;
+    }
+    entry->opcode = IORING_OP_POLL_ADD;
+    entry->fd = u->wake_fd;
+    entry->len = IORING_POLL_ADD_MULTI;
+    entry->poll32_events = POLLIN;
+    entry->user_data = NUMBER_WAKE;
+    u->wake_armed = true;
+    return true;
+}
+
+/* Writes as many as fit: cancellations first, which make room, then what has waited. True: all. */
+static bool stage(struct wf_uring *u)
+{
+    while (wf_unlikely(!wf_list_is_empty(&u->cancelling))) { /* ends: unlinks one each turn */
+        if (wf_ring_is_full(&u->ring)) {
+            return false;
+        }
+        struct wf_op *op = op_of(u->cancelling.next);
+        write_cancel(u, op);
+        wf_list_unlink(&op->queue);
+    }
+    while (wf_unlikely(!wf_list_is_empty(&u->waiting))) { /* ends: likewise */
+        struct wf_op *op = op_of(u->waiting.next);
+        if (!start(u, op)) {
+            return !wf_ring_is_full(&u->ring); /* else there is no slot: completions will bring one */
+        }
+        wf_list_unlink(&op->queue);
+    }
+    return true;
+}
+
+/* --- ops ----------------------------------------------------------------------------------------------------- */
+
+static void uring_submit(struct wf_worker *home, struct wf_op *op)
+{
+    struct wf_uring *u = uring_of(home);
+    if (wf_unlikely(!wf_list_is_empty(&u->waiting) || !start(u, op))) {
+        op->phase = WF_OP_WAITING;
+        wf_list_push_back(&u->waiting, &op->queue);
+    }
+}
+
+static void uring_cancel(struct wf_worker *home, struct wf_op *op)
+{
+    struct wf_uring *u = uring_of(home);
+    struct wf_list *list = &u->cancelling;
+    if (op->phase == WF_OP_WAITING) {
+        wf_list_unlink(&op->queue);
+        list = &u->dropped;
+    }
+    wf_list_push_back(list, &op->queue);
+}
+
+/* Ends what was cancelled before it was given to the kernel. How many. */
+static int drop(struct wf_uring *u)
+{
+    int count = 0;
+    struct wf_list *queue;
+    while ((queue = wf_list_pop_front(&u->dropped)) != NULL) { /* ends: `done` cancels nothing of this worker's */
+        wf_op_end(op_of(queue), -ECANCELED);
+        count++;
+    }
+    return count;
+}
+
+/* --- completions --------------------------------------------------------------------------------------------- */
+
+static WF_COLD void report_stray(struct wf_uring *u, const struct wf_ring_completion *completion)
+{
+    if (u->strays++ == 0) {
+        (void)fprintf(stderr, "weft: io_uring of worker %u: a completion (%#llx, result %d, flags %#x) belongs to no "
+                              "operation and is ignored; said once\n",
+                      u->worker->index, (unsigned long long)completion->user_data, completion->res,
+                      completion->flags);
+    }
+}
+
+static void complete_own(struct wf_uring *u, const struct wf_ring_completion *completion)
+{
+    if (completion->user_data == NUMBER_WAKE) {
+        u->woken = true;
+        u->wake_armed = (completion->flags & IORING_CQE_F_MORE) != 0;
+    } else if (completion->user_data != NUMBER_CANCEL) {
+        report_stray(u, completion);
+    }
+    /* A cancellation's own result says nothing that counts: the op ends by its own completion. */
+}
+
+/* Ops ended: 0 or 1. */
+static int complete(struct wf_uring *u, const struct wf_ring_completion *completion)
+{
+    struct wf_op *op = wf_slots_find(&u->slots, completion->user_data);
+    if (wf_unlikely(op == NULL || (completion->flags & IORING_CQE_F_MORE) != 0)) {
+        complete_own(u, completion); /* or not final, which none of our kinds has */
+        return 0;
+    }
+    wf_slots_give(&u->slots, op->slot);
+    wf_list_unlink(&op->queue);
+    wf_count(&u->worker->counters.ops_completed);
+    if (completion->res == -ECANCELED) {
+        wf_count(&u->worker->counters.ops_cancelled);
+    }
+    wf_op_end(op, completion->res);
+    return 1;
+}
+
+/* Hands over completions, `max` at most. How many were taken; *ended grows by those that were an op's. */
+static int reap(struct wf_uring *u, int max, int *ended)
+{
+    wf_check_inner(!u->polling);
+    u->polling = true;
+    int taken = 0;
+    struct wf_ring_completion completion;
+    while (taken < max && wf_ring_take(&u->ring, &completion)) {
+        *ended += complete(u, &completion);
+        taken++;
+    }
+    u->polling = false;
+    if (taken > 0) {
+        wf_ring_give_back(&u->ring);
+    }
+    return taken;
+}
+
+/* --- entering the kernel ------------------------------------------------------------------------------------- */
+
+static WF_COLD void enter_refused(int rc)
+{
+    const char *name = strerrorname_np(-rc);
+    wf_check(rc != -EPERM && rc != -EACCES && rc != -ENOSYS,
+             "io_uring_enter was refused (%s) after the runtime had started: was a seccomp filter installed? "
+             "Operations are in the kernel and cannot be taken back. Install filters before the runtime starts.",
+             name);
+    wf_check(false, "io_uring_enter failed with %s (%d)", name != NULL ? name : "an unknown error", -rc);
+}
+
+/* As wf_ring_enter. Errors that pass by themselves are returned, others end the process. */
+static int enter(struct wf_uring *u, uint32_t min_complete, int64_t timeout_ns)
+{
+    wf_count(&u->worker->counters.driver_enters);
+    u->age = 0;
+    int rc = wf_ring_enter(&u->ring, min_complete, timeout_ns);
+    if (wf_unlikely(rc < 0 && rc != -ETIME && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY)) {
+        enter_refused(rc);
+    }
+    return rc;
+}
+
+static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver;
+    struct wf_uring *u = uring_of(worker);
+    if (wf_ring_has(&u->ring) || wf_ring_is_pressed(&u->ring)) {
+        return true;
+    }
+    if (wf_likely(u->ring.queued == 0 && wf_list_is_empty(&u->cancelling) && wf_list_is_empty(&u->dropped))) {
+        return false;
+    }
+    return u->ring.queued >= WF_DUE_QUEUED || ++u->age >= WF_DUE_AGE;
+}
+
+static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver;
+    struct wf_uring *u = uring_of(worker);
+    int ended = drop(u);
+    int taken = reap(u, WF_REAP_MAX, &ended);
+    /* Ends: each turn takes completions, up to the bound, or leaves nothing queued and nothing held back, or fails. */
+    while (taken < WF_REAP_MAX) {
+        (void)stage(u);
+        if (u->ring.queued == 0 && !wf_ring_is_pressed(&u->ring)) {
+            break;
+        }
+        int rc = enter(u, 0, 0); /* the completion queue is empty here: G.2 */
+        int more = reap(u, WF_REAP_MAX - taken, &ended);
+        if (rc < 0 && more == 0) {
+            break; /* the next poll tries again */
+        }
+        taken += more;
+    }
+    return ended;
+}
+
+static int64_t time_left_ns(int64_t deadline_ns)
+{
+    if (deadline_ns == INT64_MAX) {
+        return INT64_MAX;
+    }
+    int64_t now_ns = wf_sys.now_ns();
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
+
+static void uring_sleep(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns)
+{
+    struct wf_uring *u = uring_of(worker);
+    int ended = 0;
+    if (wf_unlikely(u->woken || wf_ring_has(&u->ring) || drop(u) > 0 || !stage(u) || !arm_wake(u))) {
+        (void)uring_poll(driver, worker); /* something to do before it may sleep (G.1), or instead of it */
+    } else {
+        (void)enter(u, 1, time_left_ns(deadline_ns));
+        (void)reap(u, WF_REAP_MAX, &ended);
+    }
+    u->woken = false; /* this sleep has returned for it */
+}
+
+/* Any thread. */
+static void uring_wake(struct wf_driver *driver, int worker_index)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(driver_of(driver)->rings[worker_index].wake_fd, &one, sizeof one);
+    wf_check(written == (ssize_t)sizeof one,
+             "worker %d cannot be woken: was a descriptor closed that is not the program's?", worker_index);
+}
+
+/* --- begin, end ---------------------------------------------------------------------------------------------- */
+
+static void uring_worker_begin(struct wf_driver *driver, struct wf_worker *worker)
+{
+    struct wf_uring *u = &driver_of(driver)->rings[worker->index];
+    const char *refused;
+    int rc = wf_ring_enable(&u->ring, &refused);
+    wf_check(rc == 0, "%s failed with %d for a ring of the kind that the probe enabled", refused, rc);
+    u->worker = worker;
+    worker->driver_state = u;
+}
+
+static void uring_worker_end(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver;
+    struct wf_uring *u = uring_of(worker);
+    wf_check(u->slots.used == 0 && wf_list_is_empty(&u->waiting) && wf_list_is_empty(&u->dropped),
+             "worker %u ends while %u operations are in flight", worker->index, u->slots.used);
+    wf_ring_leave(&u->ring);
+    worker->driver_state = NULL;
+}
+
+/* --- open, close --------------------------------------------------------------------------------------------- */
+
+/* The largest ring, from *size on, that is to be had. */
+static int open_ring(struct wf_ring *ring, unsigned *size, const char **refused)
+{
+    int rc = -ENOMEM;
+    for (; *size < WF_COUNT(ring_sizes); (*size)++) {
+        rc = wf_ring_open(ring, ring_sizes[*size].entries, ring_sizes[*size].completions, refused);
+        if (rc != -ENOMEM) {
+            return rc;
+        }
+    }
+    (*size)--; /* the next ring may have more luck with the smallest */
+    return rc;
+}
+
+static void close_one(struct wf_uring *u)
+{
+    wf_ring_close(&u->ring);
+    wf_slots_close(&u->slots);
+    (void)wf_sys.close(u->wake_fd);
+}
+
+static int open_one(struct wf_uring *u, unsigned *size, const char **refused)
+{
+    memset(u, 0, sizeof *u);
+    wf_list_init(&u->waiting);
+    wf_list_init(&u->cancelling);
+    wf_list_init(&u->dropped);
+    u->ring.fd = -1;
+    *refused = "eventfd";
+    u->wake_fd = wf_sys.eventfd();
+    if (u->wake_fd < 0) {
+        return u->wake_fd;
+    }
+    int rc = -ENOMEM;
+    *refused = "malloc";
+    if (wf_slots_open(&u->slots)) {
+        rc = open_ring(&u->ring, size, refused);
+    }
+    if (rc == 0) {
+        rc = wf_ring_restrict(&u->ring, codes, WF_COUNT(codes), refused);
+    }
+    if (rc < 0) {
+        close_one(u);
+    }
+    return rc;
+}
+
+static void uring_close(struct wf_driver *driver)
+{
+    struct wf_uring_driver *d = driver_of(driver);
+    while (d->workers > 0) {
+        close_one(&d->rings[--d->workers]);
+    }
+    wf_sys.release(d->rings);
+    d->rings = NULL;
+}
+
+static int uring_open(struct wf_driver *driver, int workers)
+{
+    struct wf_uring_driver *d = driver_of(driver);
+    d->refusal = (struct wf_uring_refusal){.call = "malloc", .rc = -ENOMEM};
+    d->workers = 0;
+    d->rings = wf_sys.alloc(WF_LINE_PAIR, sizeof *d->rings * (size_t)workers);
+    if (d->rings == NULL) {
+        return -ENOMEM;
+    }
+    unsigned size = 0;
+    while (d->workers < workers) {
+        int rc = open_one(&d->rings[d->workers], &size, &d->refusal.call);
+        if (rc < 0) {
+            d->refusal.rc = rc;
+            uring_close(driver);
+            return rc;
+        }
+        d->workers++;
+    }
+    d->refusal = (struct wf_uring_refusal){0};
+    return 0;
+}
+
+static const struct wf_driver_ops uring_driver_ops = {
+    .name = "io_uring",
+    .open = uring_open,
+    .close = uring_close,
+    .worker_begin = uring_worker_begin,
+    .worker_end = uring_worker_end,
+    .is_due = uring_is_due,
+    .poll = uring_poll,
+    .sleep = uring_sleep,
+    .wake = uring_wake,
+};
+
+static const struct wf_io_ops uring_io_ops = {.submit = uring_submit, .cancel = uring_cancel};
+
+struct wf_driver *wf_uring_driver_new(void)
+{
+    struct wf_uring_driver *d = wf_sys.alloc(WF_LINE, WF_LINE);
+    _Static_assert(sizeof *d <= WF_LINE, "aligned_alloc takes multiples of the alignment");
+    if (d == NULL) {
+        return NULL;
+    }
+    *d = (struct wf_uring_driver){.io = {.base = {.ops = &uring_driver_ops}, .io = &uring_io_ops}};
+    return &d->io.base;
+}
+
+void wf_uring_driver_free(struct wf_driver *driver)
+{
+    if (driver != NULL) {
+        wf_sys.release(driver_of(driver));
+    }
+}
+
+/* --- probe --------------------------------------------------------------------------------------------------- */
+
+#define PROBE_ENTRIES     4
+#define PROBE_COMPLETIONS 8
+#define PROBE_NUMBER      UINT64_C(0x5ca1ab1e)
+#define PROBE_TIMEOUT_NS  INT64_C(1000000000) /* a NOP takes less than a microsecond */
+
+/* One NOP, there and back. */
+static int probe_nop(struct wf_ring *ring, const char **refused)
+{
+    struct io_uring_sqe *entry = wf_ring_entry(ring);
+    entry->opcode = IORING_OP_NOP;
+    entry->user_data = PROBE_NUMBER;
+    *refused = "io_uring_enter";
+    int rc = wf_ring_enter(ring, 1, PROBE_TIMEOUT_NS);
+    struct wf_ring_completion completion;
+    if (rc >= 0 && (!wf_ring_take(ring, &completion) || completion.user_data != PROBE_NUMBER)) {
+        return -EOPNOTSUPP;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int wf_uring_probe(struct wf_uring_refusal *refusal)
+{
+    struct wf_ring ring;
+    int rc = wf_ring_open(&ring, PROBE_ENTRIES, PROBE_COMPLETIONS, &refusal->call);
+    if (rc < 0) {
+        refusal->rc = rc;
+        return rc;
+    }
+    rc = wf_ring_probe(&ring, codes, WF_COUNT(codes), &refusal->call);
+    if (rc == 0) {
+        rc = wf_ring_restrict(&ring, codes, WF_COUNT(codes), &refusal->call);
+    }
+    if (rc == 0) {
+        rc = wf_ring_enable(&ring, &refusal->call);
+    }
+    if (rc == 0) {
+        rc = probe_nop(&ring, &refusal->call);
+        wf_ring_leave(&ring);
+    }
+    wf_ring_close(&ring);
+    *refusal = rc < 0 ? (struct wf_uring_refusal){.call = refusal->call, .rc = rc} : (struct wf_uring_refusal){0};
+    return rc;
+}

@@ -1,0 +1,123 @@
+/* uring_slots.h: the ops that are in flight in one ring, by the number that the kernel carries for us.
+ *
+ * The number (user_data) is the slot's index and, above it, the slot's generation, which grows at each use: a
+ * completion that is late, doubled or forged, or a cancellation that comes after its op's end, names a slot's earlier
+ * use and finds nothing. That is checked in release builds too; a pointer could not be.
+ *
+ * Used by one thread. Slots come in chunks that are allocated when there have never been so many ops in flight, and
+ * kept; the first one by open, so there is always room for some. The bound is the number of tasks that can wait at
+ * once, so it cannot be met by ops of waiting tasks. It must not be less: idle connections each hold a slot for as long
+ * as they are idle, and an op that waited for a slot would wait for their peers' goodwill.
+ * (A completion queue of that size is not needed: see uring.c, G.2.) */
+#ifndef WF_URING_SLOTS_H
+#define WF_URING_SLOTS_H
+
+#include "pool/base/compiler.h"
+#include "pool/base/sys.h"
+#include <stdbool.h>
+
+#define WF_SLOTS_CHUNK  1024
+#define WF_SLOTS_CHUNKS 1024
+#define WF_SLOTS_MAX    (WF_SLOTS_CHUNK * WF_SLOTS_CHUNKS) /* as WEFT_TASKS_MAX */
+#define WF_SLOTS_NONE   UINT32_MAX
+
+struct wf_op;
+
+struct wf_slot {
+    struct wf_op *op;    /* NULL: free */
+    uint32_t generation; /* of this use, or of the next if free */
+    uint32_t next_free;  /* while free */
+};
+
+struct wf_slots {
+    uint32_t used;
+    uint32_t used_max; /* WF_SLOTS_MAX; tests set less */
+    uint32_t free;     /* the one used last: its line is the warmest */
+    uint32_t chunks;
+    struct wf_slot *chunk[WF_SLOTS_CHUNKS];
+};
+
+WF_INLINE struct wf_slot *wf_slots_at(const struct wf_slots *slots, uint32_t index)
+{
+    return &slots->chunk[index / WF_SLOTS_CHUNK][index % WF_SLOTS_CHUNK];
+}
+
+static WF_UNUSED WF_COLD bool wf_slots_grow(struct wf_slots *slots)
+{
+    if (slots->chunks == WF_SLOTS_CHUNKS) {
+        return false;
+    }
+    struct wf_slot *chunk = wf_sys.alloc(WF_LINE, sizeof *chunk * WF_SLOTS_CHUNK);
+    if (chunk == NULL) {
+        return false;
+    }
+    uint32_t first = slots->chunks * WF_SLOTS_CHUNK;
+    for (uint32_t i = 0; i < WF_SLOTS_CHUNK; i++) {
+        chunk[i] = (struct wf_slot){.next_free = i + 1 < WF_SLOTS_CHUNK ? first + i + 1 : slots->free};
+    }
+    slots->chunk[slots->chunks++] = chunk;
+    slots->free = first;
+    return true;
+}
+
+/* False: no memory for the first chunk. */
+static inline bool wf_slots_open(struct wf_slots *slots)
+{
+    slots->used = 0;
+    slots->used_max = WF_SLOTS_MAX;
+    slots->free = WF_SLOTS_NONE;
+    slots->chunks = 0;
+    return wf_slots_grow(slots);
+}
+
+static inline void wf_slots_close(struct wf_slots *slots)
+{
+    for (uint32_t i = 0; i < slots->chunks; i++) {
+        wf_sys.release(slots->chunk[i]);
+    }
+    slots->chunks = 0;
+}
+
+/* A slot for the op, or WF_SLOTS_NONE: as many as allowed are in use, or there is no memory for more. */
+static inline uint32_t wf_slots_take(struct wf_slots *slots, struct wf_op *op)
+{
+    if (wf_unlikely(slots->used == slots->used_max || (slots->free == WF_SLOTS_NONE && !wf_slots_grow(slots)))) {
+        return WF_SLOTS_NONE;
+    }
+    uint32_t index = slots->free;
+    struct wf_slot *slot = wf_slots_at(slots, index);
+    slots->free = slot->next_free;
+    slots->used++;
+    slot->op = op;
+    return index;
+}
+
+/* What the kernel carries for the slot's present use. */
+WF_INLINE uint64_t wf_slots_number(const struct wf_slots *slots, uint32_t index)
+{
+    return (uint64_t)wf_slots_at(slots, index)->generation << 32 | index;
+}
+
+/* The op that the number belongs to; NULL: to none in flight. */
+static inline struct wf_op *wf_slots_find(const struct wf_slots *slots, uint64_t number)
+{
+    uint32_t index = (uint32_t)number;
+    if (wf_unlikely(index >= slots->chunks * WF_SLOTS_CHUNK)) {
+        return NULL;
+    }
+    const struct wf_slot *slot = wf_slots_at(slots, index);
+    return wf_likely(slot->generation == (uint32_t)(number >> 32)) ? slot->op : NULL;
+}
+
+/* A used slot: its number is invalid from now on. */
+static inline void wf_slots_give(struct wf_slots *slots, uint32_t index)
+{
+    struct wf_slot *slot = wf_slots_at(slots, index);
+    slot->op = NULL;
+    slot->generation++;
+    slot->next_free = slots->free;
+    slots->free = index;
+    slots->used--;
+}
+
+#endif
