@@ -1,0 +1,39 @@
+/* debug.h: what a runtime counts and says of itself. */
+#ifndef WEFT_DEBUG_H
+#define WEFT_DEBUG_H
+
+#include <weft/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sums over all workers since start. Each is exact on its own; together they are a snapshot taken while it runs. */
+typedef struct weft_stats {
+    uint64_t runs;          /* works run from a queue */
+    uint64_t steals;        /* works taken from another worker */
+    uint64_t suspends;      /* stacks left because something had to be waited for */
+    uint64_t parks;         /* times a worker went to sleep */
+    uint64_t wakes;         /* times a worker was woken by another thread */
+    uint64_t injected;      /* works that came through the injection queue */
+    uint64_t ops_submitted; /* operations given to the kernel */
+    uint64_t ops_completed; /* final completions; equals ops_submitted when nothing is in flight */
+    uint64_t ops_cancelled;
+    uint64_t driver_enters; /* system calls of the I/O driver */
+    uint64_t timers_fired;
+    uint64_t slab_chunks;   /* 64 KiB chunks of pooled task frames and error records that were allocated */
+    uint64_t stacks;        /* stacks that exist: in use or cached, over all runtimes of the process */
+} weft_stats;
+
+/* Any thread, between start and free. */
+void weft_stats_get(weft_rt *rt, weft_stats *out);
+
+/* One line about the runtime, NUL-terminated, cut to `bytes`: workers, I/O backend, stack guards, limits.
+ * Any thread, between start and free. Returns the length that it would have. */
+int weft_rt_report(weft_rt *rt, char *out, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

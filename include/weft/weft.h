@@ -1,0 +1,13 @@
+/* weft.h: everything that most programs need. fork.h (inline fork/join) and debug.h (counters) are separate. */
+#ifndef WEFT_WEFT_H
+#define WEFT_WEFT_H
+
+#include <weft/base.h>
+#include <weft/cancel.h>
+#include <weft/chan.h>
+#include <weft/io.h>
+#include <weft/par.h>
+#include <weft/sync.h>
+#include <weft/task.h>
+
+#endif

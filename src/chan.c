@@ -1,0 +1,294 @@
+/* chan.c: bounded channels: a ring of items, a queue of senders and one of receivers, under one lock.
+ *
+ * Facts under the lock: live receivers wait only while the ring is empty; live senders wait only while it is full.
+ * Waiters hand items over directly: a sender copies into a waiting receiver's memory, and a receiver that makes room
+ * moves the longest-waiting sender's item into the ring, so that order is first in, first out for all.
+ *
+ * Handing over to a waiter that may be cancelled at the same moment. The item must be copied before the claim, for the
+ * waiter may return after it; and the copy must not be lost if the claim fails. To a receiver: its memory is its own
+ * until it returns, which takes our lock, so a copy before a failed claim is harmless: the item goes to the next one,
+ * and the loser reports that it took nothing. From a sender: its item is copied out, and counted only if the claim
+ * succeeds. */
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "src/core.h"
+#include "src/waitq.h"
+#include <string.h>
+
+struct weft_chan {
+    struct wf_lock lock;
+    /* under lock */
+    WF_ATOMIC(uint64_t) count; /* items in the ring; atomic for weft_chan_len alone */
+    uint64_t oldest;           /* index of the oldest item, 0 to capacity - 1 */
+    bool closed;
+    int code; /* of the close */
+    struct wf_list senders, receivers; /* wf_wait.in_queue; wf_wait.item is the caller's item */
+    /* immutable */
+    size_t item_bytes;
+    uint64_t capacity;
+    unsigned char items[];
+};
+
+/* --- new, free ----------------------------------------------------------------------------------------------- */
+
+int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
+{
+    *out = NULL;
+    if (item_bytes == 0 || item_bytes > WEFT_CHAN_ITEM_MAX || capacity == 0) {
+        return -EINVAL;
+    }
+    size_t bytes;
+    if (__builtin_mul_overflow(item_bytes, capacity, &bytes) ||
+        __builtin_add_overflow(bytes, sizeof(weft_chan) + WF_LINE, &bytes)) {
+        return -ENOMEM;
+    }
+    weft_chan *chan = wf_sys.alloc(WF_LINE, bytes / WF_LINE * WF_LINE);
+    if (chan == NULL) {
+        return -ENOMEM;
+    }
+    memset(chan, 0, sizeof *chan);
+    chan->item_bytes = item_bytes;
+    chan->capacity = capacity;
+    wf_list_init(&chan->senders);
+    wf_list_init(&chan->receivers);
+    *out = chan;
+    return 0;
+}
+
+void weft_chan_free(weft_chan *chan)
+{
+    if (chan == NULL) {
+        return;
+    }
+    wf_lock(&chan->lock);
+    bool waited = false;
+    while (wf_waitq_claim_first(&chan->senders, WF_WAIT_SHUT) ||
+           wf_waitq_claim_first(&chan->receivers, WF_WAIT_SHUT)) { /* ends: each turn takes one out */
+        waited = true;
+    }
+    wf_unlock(&chan->lock);
+    if (waited) {
+        wf_misuse("weft_chan_free: tasks were waiting at it");
+    }
+    wf_sys.release(chan);
+}
+
+/* --- the ring, under the lock; relaxed accesses to count: written under the lock only -------------------------- */
+
+static uint64_t count_locked(weft_chan *chan)
+{
+    return wf_load_relaxed(&chan->count);
+}
+
+static void put_locked(weft_chan *chan, const void *item)
+{
+    uint64_t count = count_locked(chan);
+    uint64_t index = chan->oldest + count;
+    if (index >= chan->capacity) {
+        index -= chan->capacity;
+    }
+    memcpy(chan->items + index * chan->item_bytes, item, chan->item_bytes);
+    wf_store_relaxed(&chan->count, count + 1);
+}
+
+static void get_locked(weft_chan *chan, void *item)
+{
+    memcpy(item, chan->items + chan->oldest * chan->item_bytes, chan->item_bytes);
+    chan->oldest = chan->oldest + 1 == chan->capacity ? 0 : chan->oldest + 1;
+    wf_store_relaxed(&chan->count, count_locked(chan) - 1);
+}
+
+/* --- handing over, under the lock ---------------------------------------------------------------------------- */
+
+static bool give_to_receiver(weft_chan *chan, const void *item)
+{
+    struct wf_list *node = chan->receivers.next;
+    while (node != &chan->receivers) { /* ends: the queue is under our lock */
+        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        node = node->next;
+        wf_list_unlink(&wait->in_queue);
+        memcpy(wait->item, item, chan->item_bytes);
+        if (wf_wait_claim(wait, WF_WAIT_GRANTED)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* There is room for one: the longest-waiting sender's item takes it. */
+static void admit_sender(weft_chan *chan)
+{
+    struct wf_list *node = chan->senders.next;
+    while (node != &chan->senders) { /* ends: the queue is under our lock */
+        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        node = node->next;
+        wf_list_unlink(&wait->in_queue);
+        put_locked(chan, wait->item);
+        if (wf_wait_claim(wait, WF_WAIT_GRANTED)) {
+            return;
+        }
+        wf_store_relaxed(&chan->count, count_locked(chan) - 1); /* it was cancelled: its item is not in the channel */
+    }
+}
+
+static int send_locked(weft_chan *chan, const void *item)
+{
+    if (chan->closed) {
+        return -EPIPE;
+    }
+    if (count_locked(chan) == 0 && give_to_receiver(chan, item)) {
+        return 0;
+    }
+    if (count_locked(chan) == chan->capacity) {
+        return -EAGAIN;
+    }
+    put_locked(chan, item);
+    return 0;
+}
+
+static int recv_locked(weft_chan *chan, void *item)
+{
+    if (count_locked(chan) == 0) {
+        return chan->closed ? chan->code : -EAGAIN;
+    }
+    get_locked(chan, item);
+    admit_sender(chan);
+    return 1;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------- */
+
+/* The wait is in one of the queues. */
+static enum wf_wait_state block(weft_chan *chan, struct wf_wait *wait)
+{
+    if (wf_wait_enlist(wait, wait->fiber->env->scope) < 0) {
+        (void)wf_wait_claim(wait, WF_WAIT_CANCELLED); /* unless the other side came meanwhile */
+    }
+    enum wf_wait_state outcome = wf_wait_block(wait);
+    wf_wait_delist(wait);
+    if (outcome == WF_WAIT_CANCELLED) {
+        wf_lock(&chan->lock); /* whoever is about to hand over to us looks at our memory under this lock */
+        wf_list_unlink(&wait->in_queue);
+        wf_unlock(&chan->lock);
+    }
+    return outcome;
+}
+
+int weft_chan_send(weft_chan *chan, const void *item)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_wait wait;
+    wf_lock(&chan->lock);
+    rc = send_locked(chan, item);
+    if (rc == -EAGAIN) {
+        wf_wait_init(&wait, self);
+        wait.item = (void *)(uintptr_t)item; /* only read from */
+        wf_list_push_back(&chan->senders, &wait.in_queue);
+    }
+    wf_unlock(&chan->lock);
+    if (rc != -EAGAIN) {
+        wf_spend_budget(self);
+        return rc;
+    }
+    switch (block(chan, &wait)) {
+    case WF_WAIT_GRANTED:
+        return 0;
+    case WF_WAIT_SHUT:
+        return -EPIPE;
+    default:
+        return -ECANCELED;
+    }
+}
+
+/* Woken by a close: only an empty channel has waiting receivers, so there is nothing left for us. */
+static int closed_code(weft_chan *chan)
+{
+    wf_lock(&chan->lock);
+    int code = chan->closed ? chan->code : -ESHUTDOWN;
+    wf_unlock(&chan->lock);
+    return code;
+}
+
+int weft_chan_recv(weft_chan *chan, void *item)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_wait wait;
+    bool waits = false;
+    wf_lock(&chan->lock);
+    rc = recv_locked(chan, item);
+    if (rc == -EAGAIN && !chan->closed) {
+        wf_wait_init(&wait, self);
+        wait.item = item;
+        wf_list_push_back(&chan->receivers, &wait.in_queue);
+        waits = true;
+    }
+    wf_unlock(&chan->lock);
+    if (!waits) {
+        wf_spend_budget(self);
+        return rc;
+    }
+    switch (block(chan, &wait)) {
+    case WF_WAIT_GRANTED:
+        return 1;
+    case WF_WAIT_SHUT:
+        return closed_code(chan);
+    default:
+        return -ECANCELED;
+    }
+}
+
+int weft_chan_try_send(weft_chan *chan, const void *item)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    wf_lock(&chan->lock);
+    int rc = send_locked(chan, item);
+    wf_unlock(&chan->lock);
+    return rc;
+}
+
+int weft_chan_try_recv(weft_chan *chan, void *item)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    wf_lock(&chan->lock);
+    int rc = recv_locked(chan, item);
+    wf_unlock(&chan->lock);
+    return rc;
+}
+
+int weft_chan_close(weft_chan *chan, int code)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (code > 0) {
+        return -EINVAL;
+    }
+    wf_lock(&chan->lock);
+    bool first = !chan->closed;
+    if (first) {
+        chan->closed = true;
+        chan->code = code;
+        while (wf_waitq_claim_first(&chan->senders, WF_WAIT_SHUT) ||
+               wf_waitq_claim_first(&chan->receivers, WF_WAIT_SHUT)) { /* ends: each turn takes one out */
+        }
+    }
+    wf_unlock(&chan->lock);
+    return first ? 0 : -EALREADY;
+}
+
+size_t weft_chan_len(const weft_chan *chan)
+{
+    return wf_load_relaxed(&chan->count); /* relaxed: a snapshot */
+}

@@ -1,0 +1,221 @@
+/* core.h: the structs behind the opaque types of include/weft/task.h, and what the files of src/ call of each other.
+ *
+ * *task*: what a user waits for. *scope*: owner of tasks, and node of the cancellation tree. *env*: which task and
+ * which scope the running code belongs to; every stack points at one (fiber->env), NULL while it runs a loop.
+ *
+ * Locks, in the order in which they may be taken: timer wheel, then scopes from the root down, then one lock of an
+ * object (semaphore, channel). No user code runs under any of them. */
+#ifndef WF_CORE_H
+#define WF_CORE_H
+
+#include "pool/base/lock.h"
+#include "pool/base/sys.h"
+#include "pool/pool.h"
+#include "src/wait.h"
+#include <weft/cancel.h>
+#include <weft/chan.h>
+#include <weft/debug.h>
+#include <weft/par.h>
+#include <weft/sync.h>
+#include <weft/task.h>
+
+struct wf_task;
+struct wf_scope;
+struct weft_rt;
+
+struct wf_env {
+    struct wf_task *task;
+    struct wf_scope *scope;
+};
+
+/* --- tasks: task.c ------------------------------------------------------------------------------------------- */
+
+enum wf_task_kind {
+    WF_TASK_SPAWNED, /* in its spawner's memory, awaited there */
+    WF_TASK_POOLED,  /* frame from a slab, argument behind the struct, owned by a scope */
+    WF_TASK_CALLED,  /* in the memory of a foreign thread that waits on `called` */
+};
+
+/* A task's life is its `waiters` word:
+ *
+ *      RUNNING (0) --[weft_await, after its switch]--> list of wf_awaiter --+
+ *         |                                                                |
+ *         +------------------[wf_task_finish, exchange]--> DONE (1) <------+
+ *
+ * RUNNING or a list: queued or running; rc is not valid. DONE: rc and error are valid and immutable but for the
+ * error's taking over; the finisher has touched the task for the last time, its memory is the owner's again. */
+#define WF_FRAME_FOREIGN WF_FRAME_CLASSES
+
+#define WF_TASK_RUNNING ((uintptr_t)0)
+#define WF_TASK_DONE    ((uintptr_t)1)
+
+struct wf_task {
+    struct wf_work work;           /* queued to start */
+    WF_ATOMIC(uintptr_t) waiters;  /* see above */
+    struct wf_env env;             /* what its body starts under; env.scope is the owner */
+    weft_fn *fn;
+    void *arg;
+    const weft_place *place;       /* where it was started */
+    struct wf_task *spawner;       /* kind SPAWNED: who has to await it */
+    WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
+    WF_ATOMIC(uint32_t) unawaited; /* tasks spawned by this one, not yet awaited; its own strands only */
+    WF_ATOMIC(uint32_t) called;    /* kind CALLED: futex word, 1 when ended */
+    int rc;
+    uint8_t kind;     /* enum wf_task_kind; immutable */
+    uint8_t awaited;  /* the spawner has awaited it */
+    uint8_t frame;    /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
+    struct weft_rt *rt;
+} WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
+
+_Static_assert(sizeof(struct wf_task) <= sizeof(weft_task), "weft_task is too small");
+_Static_assert(_Alignof(struct wf_task) <= _Alignof(weft_task), "weft_task is not aligned enough");
+
+WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
+{
+    return (struct wf_task *)(uintptr_t)task;
+}
+
+void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg, struct wf_scope *owner,
+                  enum wf_task_kind kind, const weft_place *place);
+
+/* --- scopes and cancellation: scope.c ------------------------------------------------------------------------ */
+
+/* Bits of wf_scope.cancel; they are only ever set, under the scope's lock, and pushed down the whole subtree. */
+#define WF_CANCEL_FIRED   1u /* cancelled by a call, or by an ancestor: refuse before trying */
+#define WF_CANCEL_EXPIRED 2u /* its deadline or an ancestor's passed: try, but do not wait */
+
+/* wf_scope.live counts: the owner's hold (1) until scope_end lets go, each pooled task, each foreign handle. The one
+ * who brings it to 0 resumes the joiner. ENDED is set by the owner afterwards. */
+#define WF_SCOPE_ENDED (1u << 31)
+
+struct wf_scope {
+    struct wf_env env; /* {the opening task, this scope}; the code inside runs under it */
+    struct wf_env *outer; /* env to return to; NULL for a root */
+    const weft_place *place;
+
+    /* any thread, under lock */
+    struct wf_lock lock;
+    WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_*; read without the lock */
+    struct wf_list children;    /* scopes directly below, by `sibling` */
+    struct wf_list waits;       /* wf_wait.in_scope of calls that wait right now */
+    struct wf_list sibling;     /* in the parent's children, under the parent's lock */
+    struct wf_scope *parent;    /* immutable while open; NULL: the root of `runtime` */
+    const char *why;            /* of the first cancel */
+    uint32_t own_cause;         /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
+    int first_rc;               /* first failure in time of a pooled task, 0 if none */
+    uint8_t cut_short;          /* some task answered the cancellation with -ECANCELED */
+    uint8_t on_error;           /* enum weft_on_error; immutable */
+    uint8_t open;               /* owner only: between begin and end */
+    weft_error *first_error;    /* owned */
+
+    /* immutable while open */
+    int64_t deadline_ns; /* the earliest of its own and all enclosing ones; INT64_MAX: none */
+    uint32_t unawaited_at_begin;
+
+    /* any thread */
+    WF_ATOMIC(uint32_t) live;
+    union {
+        struct wf_fiber *joiner;  /* written by the owner before it lets go of live */
+        struct weft_rt *runtime;  /* of a root */
+    };
+    struct wf_timer timer; /* armed if this scope's own deadline is the earliest */
+};
+
+_Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "weft_scope is too small");
+_Static_assert(_Alignof(struct wf_scope) <= _Alignof(weft_scope), "weft_scope is not aligned enough");
+
+WF_INLINE struct wf_scope *wf_scope_of(const weft_scope *scope)
+{
+    return (struct wf_scope *)(uintptr_t)scope;
+}
+
+void wf_scope_init_root(struct wf_scope *scope, const weft_place *place);
+/* Opens `scope` inside the current env of `self`, with a deadline `timeout` from now (WEFT_FOREVER: none). */
+void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, weft_time timeout,
+                   const weft_place *place);
+/* Waits for its tasks and takes it out of the tree. Does not look at what went wrong. */
+void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope);
+/* A task joins the scope: 0, or -ECANCELED if it is cancelled or ended. Any thread. */
+int wf_scope_enter(struct wf_scope *scope);
+void wf_scope_leave(struct wf_scope *scope);
+/* A pooled task of the scope has ended with rc < 0. Takes the record. Any thread, before wf_scope_leave. */
+void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error);
+int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const char *why);
+
+WF_INLINE uint32_t wf_scope_cancelled(struct wf_scope *scope)
+{
+    /* Relaxed: level-triggered, and the lock orders what matters before a wait (wf_wait_enlist). */
+    return wf_load_relaxed(&scope->cancel) & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED);
+}
+
+/* --- calls that wait: await.c -------------------------------------------------------------------------------- */
+
+/* The start of every public call that needs task context: the fiber, or NULL with the code to return in *rc
+ * (-EPERM on a foreign thread, -ENOSYS in a forked child). Does not look at cancellation. */
+struct wf_fiber *wf_enter_task(int *rc);
+/* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
+struct wf_fiber *wf_enter_call(int *rc);
+
+void wf_wait_init(struct wf_wait *wait, struct wf_fiber *self);
+/* Makes the wait reachable for cancellation of the current scope: 0; or -ECANCELED, nothing enlisted. */
+int wf_wait_enlist(struct wf_wait *wait, struct wf_scope *scope);
+void wf_wait_delist(struct wf_wait *wait);
+/* Suspends until the wait is claimed (not at all if it is already) and says why. */
+enum wf_wait_state wf_wait_block(struct wf_wait *wait);
+
+/* Calls in a row that could have waited and did not have to; then the task lets others run, so that one whose
+ * operations are always ready cannot keep a worker for itself. Tokio's number, with the same meaning. */
+#define WF_BUDGET 128
+
+/* At the end of such a call. May suspend. */
+WF_INLINE void wf_spend_budget(struct wf_fiber *self)
+{
+    if (wf_unlikely(++self->budget >= WF_BUDGET)) {
+        self->budget = 0;
+        wf_yield(self);
+    }
+}
+
+/* wf_wait.cancel of everything but kernel operations. */
+void wf_wait_cancel_claim(struct wf_wait *wait);
+
+struct wf_op;
+/* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno; -ECANCELED as it
+ * stands if the scope was cancelled before (not submitted) or the kernel let go of it. */
+ssize_t wf_await_op(struct wf_op *op);
+
+/* A length as the kernel takes it: cut to what read(2) and write(2) transfer at most. */
+uint32_t wf_bytes_cut(size_t bytes);
+
+/* --- errors: error.c ----------------------------------------------------------------------------------------- */
+
+WF_COLD void wf_misuse(const char *format, ...) WF_PRINTF(1, 2);
+void wf_error_free(weft_error *error);
+/* Replaces the task's record with `error` (may be NULL), which it now owns. */
+void wf_error_give(struct wf_task *task, weft_error *error);
+weft_error *wf_error_take(struct wf_task *task);
+/* One line on stderr about a failure that no task will ever read. `error` may be NULL. */
+void wf_error_report(const struct wf_task *task, int rc, const weft_error *error);
+
+/* --- runtime: runtime.c -------------------------------------------------------------------------------------- */
+
+struct weft_rt {
+    struct wf_pool *pool;
+    struct wf_driver *driver;
+    struct wf_scope root;
+    WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
+    WF_ATOMIC(uint32_t) stopping;
+    struct wf_lock foreign_lock; /* of foreign_frames */
+    struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
+    struct wf_blocking *blocking;
+    uint8_t stopped;
+};
+
+WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)
+{
+    return (struct weft_rt *)self->worker->runtime;
+}
+/* The root scope is empty: wakes weft_rt_stop. */
+void wf_runtime_quiet(struct wf_scope *root);
+
+#endif

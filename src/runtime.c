@@ -1,0 +1,304 @@
+/* runtime.c: composition root: puts pool, driver and root scope together, and is the door for foreign threads. */
+#include "io/io.h"
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "pool/blocking.h"
+#include "src/core.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(WEFT_TASKS_MAX == WF_STACKS_MAX, "a suspended task is a stack");
+_Static_assert(WEFT_WORKERS_MAX == WF_WORKERS_MAX, "as documented");
+
+#define BLOCKING_DEFAULT 64
+/* A frame for weft_post holds a task without an argument copy. */
+#define FOREIGN_FRAME_BYTES sizeof(struct wf_task)
+
+int weft_version(void)
+{
+    return WEFT_VERSION_MAJOR * 10000 + WEFT_VERSION_MINOR * 100 + WEFT_VERSION_PATCH;
+}
+
+weft_rt *weft_rt_current(void)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    return self != NULL ? wf_runtime_of(self) : NULL;
+}
+
+/* --- what a stack is, for the message about its overflow ------------------------------------------------------ */
+
+static void describe(struct wf_fiber *fiber, char *text, size_t bytes)
+{
+    const struct wf_env *env = fiber->env;
+    if (env == NULL || env->task == NULL) {
+        (void)snprintf(text, bytes, "the scheduler");
+        return;
+    }
+    const weft_place *place = env->task->place;
+    (void)snprintf(text, bytes, "task (started in %s, %s:%d)", place->function, place->file, place->line);
+}
+
+/* --- start --------------------------------------------------------------------------------------------------- */
+
+static int check_options(const weft_rt_opts *opts)
+{
+    if (opts->workers < 0 || opts->workers > WEFT_WORKERS_MAX || opts->blocking_max < 0 ||
+        opts->blocking_max > WEFT_BLOCKING_MAX) {
+        (void)fprintf(stderr, "weft: workers must be 0 to %d, blocking_max 0 to %d\n", WEFT_WORKERS_MAX,
+                      WEFT_BLOCKING_MAX);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static const char *backend_name(const weft_rt_opts *opts)
+{
+    const char *name = opts->io != NULL ? opts->io : "auto";
+    const char *environment = getenv("WEFT_IO");
+    return strcmp(name, "auto") == 0 && environment != NULL && *environment != '\0' ? environment : name;
+}
+
+static weft_rt *allocate(const weft_place *place)
+{
+    size_t bytes = (sizeof(weft_rt) + WF_LINE_PAIR - 1) / WF_LINE_PAIR * WF_LINE_PAIR;
+    weft_rt *rt = wf_sys.alloc(WF_LINE_PAIR, bytes);
+    if (rt != NULL) {
+        memset(rt, 0, bytes);
+        wf_scope_init_root(&rt->root, place);
+        rt->root.runtime = rt;
+        wf_slab_init(&rt->foreign_frames, FOREIGN_FRAME_BYTES, WF_SLAB_CHUNKS_NOMAX);
+    }
+    return rt;
+}
+
+static void release(weft_rt *rt)
+{
+    wf_blocking_free(rt->blocking);
+    wf_io_driver_free(rt->driver);
+    wf_slab_fini(&rt->foreign_frames);
+    wf_sys.release(rt);
+}
+
+static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *place)
+{
+    *out = NULL;
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    int rc = check_options(opts);
+    if (rc < 0) {
+        return rc;
+    }
+    weft_rt *rt = allocate(place);
+    if (rt == NULL) {
+        return -ENOMEM;
+    }
+    wf_fiber_describe = describe;
+    rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
+    if (rt->blocking == NULL) {
+        rc = -ENOMEM;
+        goto fail;
+    }
+    char why[256] = "";
+    rc = wf_io_driver_new(backend_name(opts), &rt->driver, why, sizeof why);
+    if (rc < 0) {
+        (void)fprintf(stderr, "weft: %s\n", why);
+        goto fail;
+    }
+    rc = wf_pool_start(&rt->pool, opts->workers > 0 ? opts->workers : wf_sys_cpu_count(), rt->driver, rt);
+    if (rc < 0) {
+        goto fail;
+    }
+    *out = rt;
+    return 0;
+fail:
+    release(rt);
+    return rc;
+}
+
+int weft_rt_start(weft_rt **out, const weft_rt_opts *opts)
+{
+    static const weft_rt_opts defaults;
+    return start(out, opts != NULL ? opts : &defaults, WEFT_HERE);
+}
+
+/* --- stop ---------------------------------------------------------------------------------------------------- */
+
+/* The last member has left, and the runtime has let go: nobody can enter any more. */
+void wf_runtime_quiet(struct wf_scope *root)
+{
+    weft_rt *rt = root->runtime;
+    /* sync(runtime.quiet): release, whatever the tasks did; pairs sync(runtime.wait) */
+    wf_store_release(&rt->quiet, 1);
+    (void)wf_sys.futex_wake(&rt->quiet, INT32_MAX);
+}
+
+static int64_t deadline_after(weft_time duration)
+{
+    int64_t deadline_ns;
+    int64_t now_ns = wf_sys.now_ns();
+    return __builtin_add_overflow(now_ns, duration > 0 ? duration : 0, &deadline_ns) ? INT64_MAX : deadline_ns;
+}
+
+static bool wait_quiet(weft_rt *rt, weft_time duration)
+{
+    int64_t deadline_ns = deadline_after(duration);
+    int rc = 0;
+    /* sync(runtime.wait): acquire, whatever the tasks did; pairs sync(runtime.quiet) */
+    while (wf_load_acquire(&rt->quiet) == 0 && rc != -ETIMEDOUT) { /* ends: quiet, or the deadline */
+        rc = wf_sys.futex_wait(&rt->quiet, 0, deadline_ns);
+    }
+    return wf_load_acquire(&rt->quiet) != 0; /* sync(runtime.waited): as above; pairs sync(runtime.quiet) */
+}
+
+int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (rt->stopped) {
+        return -EALREADY;
+    }
+    if (wf_worker_current(rt->pool) != NULL) {
+        return -EDEADLK;
+    }
+    /* Relaxed: whoever still enters the root scope is waited for; the scope's count decides, not this flag. */
+    if (wf_xchg_relaxed(&rt->stopping, 1) == 0) {
+        wf_scope_leave(&rt->root);
+    }
+    if (!wait_quiet(rt, drain)) {
+        (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "runtime stops");
+        if (!wait_quiet(rt, kill)) {
+            return -ETIME;
+        }
+    }
+    wf_pool_stop(rt->pool);
+    rt->stopped = 1;
+    return 0;
+}
+
+void weft_rt_free(weft_rt *rt)
+{
+    if (rt == NULL || wf_forked) {
+        return;
+    }
+    if (!rt->stopped) {
+        (void)weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER);
+    }
+    release(rt);
+}
+
+/* --- tasks from outside -------------------------------------------------------------------------------------- */
+
+static int enter_root(weft_rt *rt)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    /* Relaxed: a call that races with the stop is either refused here or waited for by it. */
+    if (wf_load_relaxed(&rt->stopping) != 0 || wf_scope_enter(&rt->root) < 0) {
+        return -ESHUTDOWN;
+    }
+    return 0;
+}
+
+int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
+{
+    if (!wf_forked && !rt->stopped && wf_worker_current(rt->pool) != NULL) {
+        return -EDEADLK;
+    }
+    int rc = enter_root(rt);
+    if (rc < 0) {
+        return rc;
+    }
+    struct wf_task task;
+    wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
+    wf_ready_foreign(rt->pool, &task.work);
+    /* sync(task.call_wait): acquire, the result and all that the task did; pairs sync(task.called) */
+    while (wf_load_acquire(&task.called) == 0) { /* ends: the task ends */
+        (void)wf_sys.futex_wait(&task.called, 0, INT64_MAX);
+    }
+    return task.rc;
+}
+
+int weft_post_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
+{
+    int rc = enter_root(rt);
+    if (rc < 0) {
+        return rc;
+    }
+    wf_lock(&rt->foreign_lock);
+    struct wf_task *task = wf_slab_take(&rt->foreign_frames);
+    wf_unlock(&rt->foreign_lock);
+    if (task == NULL) {
+        wf_scope_leave(&rt->root);
+        return -ENOMEM;
+    }
+    wf_task_init(task, rt, fn, arg, &rt->root, WF_TASK_POOLED, place);
+    struct wf_worker *worker = wf_worker_current(rt->pool);
+    if (worker != NULL) {
+        wf_ready_new(worker, &task->work);
+    } else {
+        wf_ready_foreign(rt->pool, &task->work);
+    }
+    return 0;
+}
+
+int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place *place)
+{
+    if (wf_self() != NULL) {
+        return -EDEADLK;
+    }
+    weft_rt *rt;
+    int rc = start(&rt, opts, place);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = weft_call_(rt, fn, arg, place);
+    weft_rt_free(rt);
+    return rc;
+}
+
+/* --- what it says of itself ---------------------------------------------------------------------------------- */
+
+void weft_stats_get(weft_rt *rt, weft_stats *out)
+{
+    *out = (weft_stats){0};
+    for (int i = 0; !rt->stopped && i < rt->pool->worker_count; i++) {
+        struct wf_worker *worker = &rt->pool->workers[i];
+        struct wf_counters *counters = &worker->counters;
+        /* Relaxed, all: a snapshot of counters that others write. */
+        out->runs += wf_load_relaxed(&counters->runs);
+        out->steals += wf_load_relaxed(&counters->steals);
+        out->suspends += wf_load_relaxed(&counters->suspends);
+        out->parks += wf_load_relaxed(&counters->parks);
+        out->wakes += wf_load_relaxed(&counters->wakes);
+        out->injected += wf_load_relaxed(&counters->injected);
+        out->ops_submitted += wf_load_relaxed(&counters->ops_submitted);
+        out->ops_completed += wf_load_relaxed(&counters->ops_completed);
+        out->ops_cancelled += wf_load_relaxed(&counters->ops_cancelled);
+        out->driver_enters += wf_load_relaxed(&counters->driver_enters);
+        out->timers_fired += wf_load_relaxed(&counters->timers_fired);
+        for (int j = 0; j < WF_FRAME_CLASSES; j++) {
+            out->slab_chunks += wf_load_relaxed(&worker->frames[j].chunk_count);
+        }
+        out->slab_chunks += wf_load_relaxed(&worker->errors.chunk_count);
+    }
+    out->slab_chunks += wf_load_relaxed(&rt->foreign_frames.chunk_count);
+    struct wf_stacks_report stacks;
+    wf_stacks_report(&stacks);
+    out->stacks = stacks.slots_fresh;
+}
+
+int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
+{
+    static const char *const guards[] = {"kernel markers", "guard pages", "canaries"};
+    struct wf_stacks_report stacks;
+    wf_stacks_report(&stacks);
+    return snprintf(out, bytes, "weft %d.%d.%d: %d workers, I/O by %s, %zu stacks of %zu KiB at most, guarded by %s",
+                    WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
+                    rt->stopped ? 0 : rt->pool->worker_count, rt->driver->ops->name, stacks.slots_max,
+                    WF_STACK_BYTES / 1024, guards[stacks.guard]);
+}

@@ -1,0 +1,313 @@
+/* task.c: the life of a task: started, run, finished, awaited. The state word is described in core.h.
+ *
+ * A task's body runs directly on the stack of whoever runs it: on a loop's frame, or, if the awaiter finds the task
+ * still unstarted in its own deque, on top of the awaiter. That is legal only because the awaiter needs this very
+ * task: nothing unrelated ever runs above a waiting frame. */
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "src/core.h"
+#include <string.h>
+
+/* A stack that waits for a task; on that stack. */
+struct wf_awaiter {
+    struct wf_awaiter *next; /* in the list that the task's word heads */
+    struct wf_fiber *fiber;
+    struct wf_task *task;
+};
+
+/* Below this many bytes of stack, an awaited task is not started on top of its awaiter, but waited for: enough for a
+ * task with a buffer of some pages. */
+#define WF_INLINE_STACK_MIN ((size_t)64 * 1024)
+
+/* --- finishing ----------------------------------------------------------------------------------------------- */
+
+/* A task without an awaiter failed: its scope takes the failure; the root scope reports it, since nobody else will. */
+static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
+{
+    struct wf_scope *owner = task->env.scope;
+    weft_error *error = wf_error_take(task);
+    if (rc >= 0) {
+        wf_error_free(error);
+    } else if (owner->parent == NULL) {
+        wf_error_report(task, rc, error);
+        wf_error_free(error);
+    } else {
+        wf_scope_task_failed(owner, rc, error);
+    }
+    wf_slab_give(task->frame == WF_FRAME_FOREIGN ? NULL : &self->worker->frames[task->frame], task);
+    wf_scope_leave(owner);
+}
+
+static void settle_called(struct wf_task *task, int rc)
+{
+    struct wf_scope *owner = task->env.scope;
+    weft_error *error = wf_error_take(task);
+    if (rc < 0 && error != NULL) {
+        wf_error_report(task, rc, error);
+    }
+    wf_error_free(error);
+    task->rc = rc;
+    wf_scope_leave(owner);
+    /* sync(task.called): release, the result; pairs sync(task.call_wait). LAST TOUCH but for the address: the thread
+     * that waits may return and reuse the memory, where a stray futex wake is harmless. */
+    wf_store_release(&task->called, 1);
+    (void)wf_sys.futex_wake(&task->called, 1);
+}
+
+/* Publishes the result. Returns the awaiters, each on its own suspended stack. */
+static struct wf_awaiter *publish_done(struct wf_task *task, int rc)
+{
+    task->rc = rc;
+    /* sync(task.done): release, the result and all that the task did; acquire, the awaiters' saved contexts; pairs
+     * sync(task.look), sync(task.await). LAST TOUCH: an awaiter may free the task from here on. */
+    uintptr_t list = wf_xchg_acq_rel(&task->waiters, WF_TASK_DONE);
+    wf_check_inner(list != WF_TASK_DONE);
+    return (struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr): the word is a tagged pointer
+}
+
+static void ready_awaiters(struct wf_worker *worker, struct wf_awaiter *awaiter)
+{
+    while (awaiter != NULL) {
+        struct wf_awaiter *next = awaiter->next;
+        wf_ready(worker, &awaiter->fiber->resume); /* LAST TOUCH of the awaiter */
+        awaiter = next;
+    }
+}
+
+/* --- running ------------------------------------------------------------------------------------------------- */
+
+static int run_body(struct wf_fiber *self, struct wf_task *task)
+{
+    struct wf_env *outer = self->env;
+    self->env = &task->env;
+    int rc = task->fn(task->arg);
+    if (wf_unlikely(self->env != &task->env)) {
+        wf_misuse("the task started at %s:%d ended with the scope opened at %s:%d still open", task->place->file,
+                  task->place->line, self->env->scope->place->file, self->env->scope->place->line);
+    }
+    if (wf_unlikely(wf_load_relaxed(&task->unawaited) != 0)) { /* relaxed: only its own strands write */
+        wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited", task->place->file,
+                  task->place->line);
+    }
+    self->env = outer;
+    return rc;
+}
+
+/* work.run of a task: on a loop's frame. */
+static void task_run(struct wf_fiber *self, struct wf_work *work)
+{
+    struct wf_task *task = wf_container_of(work, struct wf_task, work);
+    enum wf_task_kind kind = (enum wf_task_kind)task->kind;
+    int rc = run_body(self, task);
+    if (kind == WF_TASK_POOLED) {
+        settle_pooled(self, task, rc);
+        return;
+    }
+    if (kind == WF_TASK_CALLED) {
+        settle_called(task, rc);
+        return;
+    }
+    struct wf_awaiter *awaiters = publish_done(task, rc);
+    if (awaiters == NULL) {
+        return;
+    }
+    if (awaiters->next != NULL) {
+        ready_awaiters(self->worker, awaiters->next);
+    }
+    wf_switch_to(self, awaiters->fiber); /* the one that waits goes on at once, on this worker */
+}
+
+void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg, struct wf_scope *owner,
+                  enum wf_task_kind kind, const weft_place *place)
+{
+    task->work = (struct wf_work){.run = task_run};
+    /* Relaxed, here and below: queuing the task publishes it. */
+    wf_store_relaxed(&task->waiters, WF_TASK_RUNNING);
+    task->env = (struct wf_env){.task = task, .scope = owner};
+    task->fn = fn;
+    task->arg = arg;
+    task->place = place;
+    task->spawner = NULL;
+    wf_store_relaxed(&task->error, NULL);
+    wf_store_relaxed(&task->unawaited, 0);
+    wf_store_relaxed(&task->called, 0);
+    task->rc = -EINPROGRESS;
+    task->kind = (uint8_t)kind;
+    task->awaited = 0;
+    task->frame = WF_FRAME_FOREIGN;
+    task->rt = rt;
+}
+
+/* --- spawn, await -------------------------------------------------------------------------------------------- */
+
+int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *place)
+{
+    struct wf_task *task = wf_task_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        wf_task_init(task, NULL, fn, arg, NULL, WF_TASK_SPAWNED, place);
+        task->rc = rc;
+        wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */
+        return rc;
+    }
+    struct wf_env *env = self->env;
+    wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
+    task->spawner = env->task;
+    if (wf_unlikely((wf_scope_cancelled(env->scope) & WF_CANCEL_FIRED) != 0)) {
+        task->rc = -ECANCELED;
+        task->awaited = 1;
+        wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */
+        return -ECANCELED;
+    }
+    /* Relaxed: a count for the spawner itself; atomic because its forked sections spawn too. */
+    (void)wf_add_relaxed(&env->task->unawaited, 1);
+    wf_ready_new(self->worker, &task->work);
+    return 0;
+}
+
+/* On the next stack: into the task's list, unless it has ended. */
+static void after_await(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    struct wf_awaiter *awaiter = arg;
+    uintptr_t list = wf_load_relaxed(&awaiter->task->waiters); /* a guess for the compare-and-swap */
+    while (list != WF_TASK_DONE) {
+        awaiter->next = (struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr)
+        /* sync(task.await): release, our saved context and the list's link; pairs sync(task.done) */
+        if (wf_cas_acq_rel(&awaiter->task->waiters, &list, (uintptr_t)awaiter)) {
+            return; /* LAST TOUCH of `before`: the finisher may have resumed it */
+        }
+    }
+    wf_switch_back(now, before);
+}
+
+static bool is_done(struct wf_task *task)
+{
+    /* sync(task.look): acquire, the result and all that the task did; pairs sync(task.done) */
+    return wf_load_acquire(&task->waiters) == WF_TASK_DONE;
+}
+
+/* The task is unstarted and the newest in our deque: run it here and now, as a call. */
+static bool run_in_place(struct wf_fiber *self, struct wf_task *task)
+{
+    struct wf_worker *worker = self->worker;
+    if (!wf_worker_has_spare(worker) || wf_stack_left(self) < WF_INLINE_STACK_MIN ||
+        !wf_deque_take_if(&worker->deque, &task->work)) {
+        return false;
+    }
+    int rc = run_body(self, task);
+    ready_awaiters(self->worker, publish_done(task, rc));
+    return true;
+}
+
+static WF_COLD bool would_deadlock(struct wf_fiber *self, struct wf_task *task)
+{
+    return self->env->task == task;
+}
+
+static void wait_done(struct wf_fiber *self, struct wf_task *task)
+{
+    if (run_in_place(self, task) || is_done(task)) {
+        return;
+    }
+    struct wf_awaiter awaiter = {.fiber = self, .task = task};
+    wf_suspend(self, after_await, &awaiter);
+    wf_check_inner(is_done(task));
+}
+
+/* The result, once; the first awaiter that is the spawner settles the count, the first of all takes the record. */
+static int collect(struct wf_fiber *self, struct wf_task *task)
+{
+    struct wf_task *awaiter = self->env->task;
+    if (task->spawner == awaiter && !task->awaited) {
+        task->awaited = 1;
+        (void)wf_sub_relaxed(&awaiter->unawaited, 1); /* relaxed: see weft_spawn_ */
+    }
+    weft_error *error = wf_error_take(task);
+    if (wf_unlikely(error != NULL)) {
+        if (task->rc < 0) {
+            wf_error_give(awaiter, error);
+        } else {
+            wf_error_free(error);
+        }
+    }
+    return task->rc;
+}
+
+int weft_await(weft_task *handle)
+{
+    struct wf_task *task = wf_task_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    if (!is_done(task)) {
+        if (wf_unlikely(would_deadlock(self, task))) {
+            return -EDEADLK;
+        }
+        wait_done(self, task);
+    }
+    return collect(self, task);
+}
+
+int weft_status(const weft_task *handle)
+{
+    struct wf_task *task = wf_task_of(handle);
+    return is_done(task) ? task->rc : -EINPROGRESS;
+}
+
+int weft_await_all(weft_task *const *tasks, int n)
+{
+    int first = 0;
+    for (int i = n - 1; i >= 0; i--) { /* newest first: those still in our deque run here, as calls */
+        int rc = weft_await(tasks[i]);
+        if (rc < 0) {
+            first = rc;
+        }
+    }
+    return first;
+}
+
+/* --- pooled tasks -------------------------------------------------------------------------------------------- */
+
+/* The smallest class that holds the task and its argument. WEFT_GO_ARG_MAX fits the largest. */
+static int frame_class(struct wf_worker *worker, size_t arg_bytes)
+{
+    int i = 0;
+    while (worker->frames[i].object_bytes < sizeof(struct wf_task) + arg_bytes) { /* ends: see pool.c */
+        i++;
+    }
+    return i;
+}
+
+int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes, const weft_place *place)
+{
+    struct wf_scope *scope = wf_scope_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    if (bytes > WEFT_GO_ARG_MAX) {
+        return -E2BIG;
+    }
+    if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
+        wf_yield(self); /* bounds what is queued: the worker runs some of it before we add more */
+    }
+    rc = wf_scope_enter(scope);
+    if (rc < 0) {
+        return rc;
+    }
+    int frame = frame_class(self->worker, bytes);
+    struct wf_task *task = wf_slab_take(&self->worker->frames[frame]);
+    if (task == NULL) {
+        wf_scope_leave(scope);
+        return -ENOMEM;
+    }
+    void *copy = memcpy(task + 1, arg, bytes);
+    wf_task_init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
+    task->frame = (uint8_t)frame;
+    wf_ready_new(self->worker, &task->work);
+    return 0;
+}
