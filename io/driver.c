@@ -39,8 +39,8 @@ static int explain(struct wf_uring_refusal refusal, char *why, size_t why_bytes)
         return -ENOSYS;
     case ENOMEM:
         (void)snprintf(why, why_bytes,
-                       "no memory for io_uring: %s was refused (ENOMEM). Raise RLIMIT_MEMLOCK (ulimit -l), which rings "
-                       "count against: 16 KiB for each worker is the least, 64 KiB is enough.",
+                       "no memory for io_uring: %s was refused (ENOMEM). Raise RLIMIT_MEMLOCK (ulimit -l), against which "
+                       "each worker's ring counts with 12 to 36 KiB.",
                        call);
         return -ENOMEM;
     default:

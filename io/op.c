@@ -75,7 +75,7 @@ void wf_io_cancel(struct wf_op *op)
 
 void wf_op_end(struct wf_op *op, int32_t res)
 {
-    wf_op_check(op);
+    wf_check_inner((op->phase == WF_OP_WAITING || op->phase == WF_OP_PENDING) && !is_linked(op));
     uint32_t before = wf_xchg_relaxed(&op->race, WF_OP_OVER); /* relaxed: see wf_io_cancel */
     bool asked = before == WF_OP_ASKED;
     op->res = asked && res == -EINTR ? -ECANCELED : res;

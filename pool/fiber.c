@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define MADV_GUARD_INSTALL_ 102 /* linux/mman.h since 6.13; libc headers lag behind */
+#define MADV_NONSENSE       9999
 
 #define SLOTS_MIN      ((size_t)1024)      /* below this a reservation is not halved further */
 #define SLOTS_MAX      ((size_t)1 << 28)   /* 64 TiB: half of what a process has on x86-64 */
@@ -44,7 +45,7 @@
 
 /* switch_*.S */
 void wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after);
-void wf_switch_first(void);
+void wf_switch_begin(void);
 void wf_switch_modes(void *context);
 
 /* A context as switch_*.S saves it, in words: where fiber, entry and continuation go, and the modes. */
@@ -356,6 +357,8 @@ static int region_reserve(size_t slots)
     region.mapping_bytes = (slots + 1) * WF_STACK_BYTES;
     /* Refused where the kernel has no huge pages. */
     (void)wf_sys.advise(mapping, region.mapping_bytes, MADV_NOHUGEPAGE);
+    /* What is not committed has nothing to dump; without this, gdb's gcore writes all of it, zeros and all. */
+    (void)wf_sys.advise(mapping, region.mapping_bytes, MADV_DONTDUMP);
 
     region.slots_max = (uint32_t)slots;
     region.fresh_batch = slots / 128 < 1 ? 1 : slots / 128 < FRESH_BATCH ? (uint32_t)(slots / 128) : FRESH_BATCH;
@@ -366,7 +369,9 @@ static int region_reserve(size_t slots)
     region.free_used = NULL;
     region.free_trimmed = NULL;
     region.free_count = 0;
-    wf_store_relaxed(&region.guard, WF_GUARD_MARKER);
+    /* qemu-user accepts any advice and does nothing: no markers there. */
+    bool honest = wf_sys.advise(mapping, region.guard_bytes, MADV_NONSENSE) != 0;
+    wf_store_relaxed(&region.guard, honest ? WF_GUARD_MARKER : WF_GUARD_PAGE);
     wf_store_relaxed(&region.page_guards, 0);
     wf_store_relaxed(&region.no_guards, 0);
     wf_switch_modes(region.modes);
@@ -481,6 +486,7 @@ static bool commit_slots(uint32_t end)
             return false;
         }
     }
+    (void)wf_sys.advise(from, (ahead - region.committed) * WF_STACK_BYTES, MADV_DODUMP);
     region.committed = ahead;
     return true;
 }
@@ -658,9 +664,8 @@ void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry)
     context[CONTEXT_MODES] = region.modes[CONTEXT_MODES];
     context[CONTEXT_FIBER] = (uintptr_t)fiber;
     context[CONTEXT_ENTRY] = (uintptr_t)entry;
-    context[CONTEXT_CONTINUE] = (uintptr_t)&wf_switch_first;
+    context[CONTEXT_CONTINUE] = (uintptr_t)&wf_switch_begin;
     fiber->sp = context;
-    fiber->saved_errno = 0;
 }
 
 /* What a switch tells ASan on arrival. Lies on the stack that is left. */

@@ -26,7 +26,8 @@
  *       a fiber that becomes visible to other threads in `after` (and never earlier) can be resumed by them at once.
  *   G.2 A switch keeps, for the stack that it leaves: callee-saved registers, the modes of the floating-point unit
  *       (mxcsr and x87 control word; fpcr), errno. It keeps no signal mask and no thread-local storage: code that
- *       suspends may continue on another thread.
+ *       suspends may continue on another thread. A prepared stack begins with the modes of the thread that opened the
+ *       region, and with any errno.
  *   G.3 The switch hands over the worker: after it, to->worker, to->deque and to->thread_errno are those of `from`.
  *       So self->worker is right at any time, and must be read again after each suspension.
  *   G.4 A stack that runs into its guard ends the process with a message that names the task (SIGABRT); it never

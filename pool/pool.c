@@ -136,7 +136,7 @@ static int begin_threads(struct wf_pool *pool)
 int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime)
 {
     *out = NULL;
-    int rc = wf_stacks_open((size_t)1 << 20);
+    int rc = wf_stacks_open(WF_STACKS_MAX);
     if (rc < 0) {
         return rc;
     }

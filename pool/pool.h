@@ -5,6 +5,9 @@
 #include "pool/worker.h"
 #include <pthread.h>
 
+/* Stacks in the process: 256 GiB of address space. Beyond it new work waits until a suspended fiber ends. */
+#define WF_STACKS_MAX ((size_t)1 << 20)
+
 struct wf_pool {
     /* immutable after start */
     struct wf_worker *workers; /* array of worker_count */

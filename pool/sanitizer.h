@@ -19,8 +19,11 @@
 #define WF_NO_TSAN __attribute__((no_sanitize("thread")))
 
 #if WF_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
+/* Declared here, as TSan's below: compilers are installed without <sanitizer/...>, or with an older one. */
+void __asan_poison_memory_region(const volatile void *address, size_t bytes);
+void __asan_unpoison_memory_region(const volatile void *address, size_t bytes);
+void __sanitizer_start_switch_fiber(void **save, const void *low, size_t bytes);
+void __sanitizer_finish_switch_fiber(void *saved, const void **old_low, size_t *old_bytes);
 #define wf_asan_poison(address, bytes)                __asan_poison_memory_region((address), (bytes))
 #define wf_asan_unpoison(address, bytes)              __asan_unpoison_memory_region((address), (bytes))
 #define wf_asan_switch_begin(save, low, bytes)        __sanitizer_start_switch_fiber((save), (low), (bytes))
@@ -33,7 +36,6 @@
 #endif
 
 #if WF_TSAN
-/* Declared here: gcc has no <sanitizer/tsan_interface.h> before 11 with all four. */
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);

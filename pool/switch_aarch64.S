@@ -89,17 +89,19 @@ wf_switch_context:
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
 
-/* Where a prepared stack continues: x19 is its fiber, x20 its entry function, which never returns. The end of every
- * backtrace: no return address, and x29 is 0 for unwinders that follow frame pointers. */
+/* A prepared stack continues at wf_switch_begin: x19 is its fiber, x20 its entry function, which never returns. The end
+ * of every backtrace: no return address, and x29 is 0 for unwinders that follow frame pointers. */
         .globl  wf_switch_first
         .hidden wf_switch_first
         .type   wf_switch_first, %function
         .p2align 4
+        .globl  wf_switch_begin
+        .hidden wf_switch_begin
+wf_switch_first:
         .cfi_startproc
         .cfi_undefined x30
         nop     /* unwinders look up the address before a return address: it must lie in this function */
-wf_switch_first:
-        hint    #36 /* bti j */
+wf_switch_begin:
         mov     x29, xzr
         mov     x30, xzr
         mov     x0, x19

@@ -16,7 +16,8 @@
  * Guarantees:
  *   T.1 Never early: fire() runs when now_ns >= deadline_ns, by the now_ns that advance was given.
  *   T.2 On time: the hint is at most the earliest deadline (it may be earlier after a delete), so a caller that advances
- *       at the hint fires exactly then. Timers fire in the order of their ticks; within a tick, in no promised order.
+ *       at the hint fires exactly then. Timers fire in the order of their ticks, where one that was late when added
+ *       has the tick of the wheel at that time; within a tick, in no promised order.
  *   T.3 When wf_timer_del has returned, fire() is not running and will not run, until the timer is added again.
  *   T.4 advance does not touch a timer once it called its fire(): where fire() makes the claim that wakes a waiter its
  *       own last touch, the waiter may free the timer without wf_timer_del.

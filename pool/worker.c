@@ -188,31 +188,6 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
     wf_fiber_switch(self, next_stack(worker), after, arg);
 }
 
-static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg)
-{
-    (void)arg;
-    struct wf_worker *worker = now->worker;
-    if (wf_unlikely(!wf_runq_push(&worker->runq, &before->resume))) {
-        overflow(worker, &before->resume);
-    }
-}
-
-static bool has_own_work(struct wf_worker *worker)
-{
-    return worker->deque.head != worker->deque.split || wf_deque_has_public(&worker->deque) ||
-           wf_runq_len(&worker->runq) != 0;
-}
-
-void wf_yield(struct wf_fiber *self)
-{
-    struct wf_worker *worker = self->worker;
-    if (wf_load_relaxed(&worker->inbox) == NULL && !worker->driver->ops->is_due(worker->driver, worker) &&
-        !has_own_work(worker) && !wf_inject_has(&worker->pool->inject)) {
-        return;
-    }
-    wf_suspend(self, after_yield, NULL);
-}
-
 /* --- what cannot wait ---------------------------------------------------------------------------------------- */
 
 static WF_COLD void run_messages(struct wf_fiber *self, struct wf_worker *worker)
@@ -253,6 +228,32 @@ static void serve(struct wf_fiber *self, struct wf_worker *worker)
     if (wf_unlikely(++worker->since_poll >= WF_TURN_POLL ||
                     worker->driver->ops->is_due(worker->driver, worker))) {
         poll_driver(worker);
+    }
+}
+
+/* --- giving way ---------------------------------------------------------------------------------------------- */
+
+static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    (void)arg;
+    struct wf_worker *worker = now->worker;
+    if (wf_unlikely(!wf_runq_push(&worker->runq, &before->resume))) {
+        overflow(worker, &before->resume);
+    }
+}
+
+static bool has_own_work(struct wf_worker *worker)
+{
+    return worker->deque.head != worker->deque.split || wf_deque_has_public(&worker->deque) ||
+           wf_runq_len(&worker->runq) != 0;
+}
+
+void wf_yield(struct wf_fiber *self)
+{
+    struct wf_worker *worker = self->worker;
+    serve(self, worker); /* here, on the task's stack: with nothing else to run it may never come to the loop */
+    if (has_own_work(worker) || wf_inject_has(&worker->pool->inject)) {
+        wf_suspend(self, after_yield, NULL);
     }
 }
 

@@ -60,6 +60,7 @@ struct wf_task {
     WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
     WF_ATOMIC(uint32_t) unawaited; /* tasks spawned by this one, not yet awaited; its own strands only */
     WF_ATOMIC(uint32_t) called;    /* kind CALLED: futex word, 1 when ended */
+    int64_t failed_ns; /* when it ended, if rc < 0: which failure came first in time */
     int rc;
     uint8_t kind;     /* enum wf_task_kind; immutable */
     uint8_t awaited;  /* the spawner has awaited it */

@@ -70,14 +70,18 @@ static bool may_be_direct(int fd, const void *buffer, size_t bytes, uint64_t off
     return flags < 0 || (flags & O_DIRECT) != 0;
 }
 
-/* What can be read without waiting; < 0: nothing, ask the ring, which knows why. */
+/* What can be read without waiting: bytes, or -ESPIPE, which the ring would not say; or -EAGAIN for all else: ask the
+ * ring, which waits or knows the error. */
 static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t offset)
 {
     int saved = errno;
-    ssize_t n = -1;
+    ssize_t n = -EAGAIN;
     if (!may_be_direct(fd, buffer, bytes, offset)) {
         struct iovec part = {.iov_base = buffer, .iov_len = wf_io_bytes(bytes)};
         n = preadv2(fd, &part, 1, (off_t)offset, RWF_NOWAIT);
+        if (n < 0) {
+            n = errno == ESPIPE ? -ESPIPE : -EAGAIN;
+        }
     }
     errno = saved;
     return n;
@@ -99,7 +103,7 @@ static WF_COLD ssize_t read_rest(int fd, char *buffer, size_t bytes, size_t done
     while (n > 0 && done < bytes) { /* ends: grows, or the end of the file */
         uint64_t at = offset != POSITION_OWN ? offset + done : POSITION_OWN;
         n = read_now(fd, buffer + done, bytes - done, at);
-        if (n < 0) {
+        if (n == -EAGAIN) {
             n = transfer(WF_OP_READ, fd, buffer + done, bytes - done, at);
         }
         done += n > 0 ? (size_t)n : 0;
@@ -116,7 +120,7 @@ static ssize_t read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
     }
     bytes = wf_io_bytes(bytes);
     ssize_t n = read_now(fd, buffer, bytes, offset);
-    if (n < 0) {
+    if (n == -EAGAIN) {
         return transfer(WF_OP_READ, fd, buffer, bytes, offset);
     }
     wf_spend_budget(self);

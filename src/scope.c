@@ -346,16 +346,29 @@ ssize_t weft_within_end_(weft_scope *handle, ssize_t value)
     return value == -ECANCELED ? code_of_cancel(scope) : value;
 }
 
+/* The deadline has passed, but its timer has not fired yet: the worker that has it is busy, perhaps with us. */
+static WF_COLD int expire_late(struct wf_scope *scope)
+{
+    while (scope->parent->deadline_ns == scope->deadline_ns) { /* ends: a root has no deadline */
+        scope = scope->parent;
+    }
+    (void)wf_scope_fire(scope, WF_CANCEL_EXPIRED, NULL);
+    return -ECANCELED;
+}
+
 int weft_check(void)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (self == NULL) {
-        return 0;
+        return rc == -ENOSYS ? rc : 0;
     }
     struct wf_scope *scope = self->env->scope;
     if (wf_scope_cancelled(scope) != 0) {
         return -ECANCELED;
+    }
+    if (scope->deadline_ns != INT64_MAX && wf_sys.now_ns() >= scope->deadline_ns) {
+        return expire_late(scope);
     }
     return 0;
 }

@@ -58,6 +58,9 @@ static void settle_called(struct wf_task *task, int rc)
 static struct wf_awaiter *publish_done(struct wf_task *task, int rc)
 {
     task->rc = rc;
+    if (wf_unlikely(rc < 0)) {
+        task->failed_ns = wf_sys.now_ns();
+    }
     /* sync(task.done): release, the result and all that the task did; acquire, the awaiters' saved contexts; pairs
      * sync(task.look), sync(task.await). LAST TOUCH: an awaiter may free the task from here on. */
     uintptr_t list = wf_xchg_acq_rel(&task->waiters, WF_TASK_DONE);
@@ -131,6 +134,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     wf_store_relaxed(&task->error, NULL);
     wf_store_relaxed(&task->unawaited, 0);
     wf_store_relaxed(&task->called, 0);
+    task->failed_ns = 0;
     task->rc = -EINPROGRESS;
     task->kind = (uint8_t)kind;
     task->awaited = 0;
@@ -259,14 +263,17 @@ int weft_status(const weft_task *handle)
 
 int weft_await_all(weft_task *const *tasks, int n)
 {
-    int first = 0;
+    int first_rc = 0;
+    int64_t first_ns = INT64_MAX;
     for (int i = n - 1; i >= 0; i--) { /* newest first: those still in our deque run here, as calls */
         int rc = weft_await(tasks[i]);
-        if (rc < 0) {
-            first = rc;
+        const struct wf_task *task = wf_task_of(tasks[i]);
+        if (rc < 0 && task->failed_ns <= first_ns) {
+            first_rc = rc;
+            first_ns = task->failed_ns;
         }
     }
-    return first;
+    return first_rc;
 }
 
 /* --- pooled tasks -------------------------------------------------------------------------------------------- */

@@ -47,7 +47,8 @@ ssize_t weft_read(int fd, void *buffer, size_t bytes);
 ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 
 /* As weft_read and weft_write, at `offset` bytes from the file's start; the file's position neither counts nor moves,
- * so tasks may share the descriptor. -EINVAL: offset < 0. -ESPIPE: a pipe or socket. */
+ * so tasks may share the descriptor. -EINVAL: offset < 0. For files that have positions: weft_pread gives -ESPIPE for a
+ * pipe or socket, weft_pwrite ignores the offset there. */
 ssize_t weft_pread(int fd, void *buffer, size_t bytes, int64_t offset);
 ssize_t weft_pwrite(int fd, const void *buffer, size_t bytes, int64_t offset);
 
