@@ -265,11 +265,16 @@ static void on_fault(int number, siginfo_t *info, void *ucontext)
     errno = saved_errno;
 }
 
+/* With the former handler's mask, so that it finds what it asked for when it is chained. */
 static void handler_install(void)
 {
-    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    sigemptyset(&ours.sa_mask);
-    sigaction(SIGSEGV, &ours, &region.former);
+    sigaction(SIGSEGV, NULL, &region.former);
+    struct sigaction ours = {
+        .sa_sigaction = on_fault,
+        .sa_flags = SA_SIGINFO | SA_ONSTACK | (region.former.sa_flags & SA_NODEFER),
+        .sa_mask = region.former.sa_mask,
+    };
+    sigaction(SIGSEGV, &ours, NULL);
 }
 
 /* Leaves a handler alone that somebody installed after ours. */

@@ -152,7 +152,11 @@ void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target)
 
 void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before)
 {
-    wf_switch_to(now, before);
+    if (now->worker->direct) {
+        wf_ready(now->worker, &before->resume); /* `now` is not an empty loop: it has something to do itself */
+    } else {
+        wf_switch_to(now, before);
+    }
 }
 
 /* The stack to go on with: the oldest ready fiber itself, if the loop would take that anyway; else a stack for the
@@ -164,7 +168,8 @@ static struct wf_fiber *next_stack(struct wf_worker *worker)
     /* Relaxed: if it is missed now, the next turn sees it. */
     direct = direct && wf_load_relaxed(&worker->inbox) == NULL;
     struct wf_work *work = direct ? wf_runq_pop(&worker->runq) : NULL;
-    if (work != NULL && work->run == wf_fiber_run_resume) {
+    worker->direct = work != NULL && work->run == wf_fiber_run_resume;
+    if (worker->direct) {
         worker->tick++;
         wf_count(&worker->counters.runs);
         return wf_container_of(work, struct wf_fiber, resume);

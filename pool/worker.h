@@ -78,6 +78,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint32_t tick;                                 /* works run, modulo 2^32: fairness turns */
     uint32_t since_poll;                           /* works run since the driver was polled */
     struct wf_work *handed;                        /* what wf_suspend took from the FIFO for the next loop to run */
+    bool direct;                                   /* the last wf_suspend went on with a ready fiber, not a loop */
     struct wf_rng rng;
     struct wf_lone lone_new, lone_ready; /* what steal() last saw alone in a deque, and in a FIFO */
     int64_t watch_ns; /* how long the next watch lasts */
@@ -117,8 +118,9 @@ void wf_wake_check(struct wf_worker *worker);
  * wait for any more it calls wf_switch_back. Publishes the deque's private tail first. */
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
 
-/* Only inside `after`, as its last act: continue `before` at once; `now` goes back to the cache. */
-WF_NORETURN void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before);
+/* Only inside `after`, as its last act: there is nothing to wait for, `before` goes on: at once, or soon if `now` is
+ * itself a fiber that was ready. */
+void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before);
 
 /* Only as the last act of a work's run, on a loop's frame: switch to a suspended fiber and give this stack back. */
 WF_NORETURN void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target);
