@@ -219,40 +219,40 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
     wf_check_inner(is_done(task));
 }
 
-/* The result, once; the first awaiter that is the spawner settles the count, the first of all takes the record. */
-static int collect(struct wf_fiber *self, struct wf_task *task)
+/* Waits for the task. Its result, and in *error its record, which is the caller's now: the first awaiter gets it. */
+static int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_error **error)
 {
-    struct wf_task *awaiter = self->env->task;
-    if (task->spawner == awaiter && !task->awaited) {
-        task->awaited = 1;
-        (void)wf_sub_relaxed(&awaiter->unawaited, 1); /* relaxed: see weft_spawn_ */
-    }
-    weft_error *error = wf_error_take(task);
-    if (wf_unlikely(error != NULL)) {
-        if (task->rc < 0) {
-            wf_error_give(awaiter, error);
-        } else {
-            wf_error_free(error);
-        }
-    }
-    return task->rc;
-}
-
-int weft_await(weft_task *handle)
-{
-    struct wf_task *task = wf_task_of(handle);
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_task(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
-    }
+    *error = NULL;
     if (!is_done(task)) {
         if (wf_unlikely(would_deadlock(self, task))) {
             return -EDEADLK;
         }
         wait_done(self, task);
     }
-    return collect(self, task);
+    struct wf_task *awaiter = self->env->task;
+    if (task->spawner == awaiter && !task->awaited) {
+        task->awaited = 1;
+        (void)wf_sub_relaxed(&awaiter->unawaited, 1); /* relaxed: see weft_spawn_ */
+    }
+    *error = wf_error_take(task);
+    return task->rc;
+}
+
+int weft_await(weft_task *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    weft_error *error;
+    rc = wait_and_collect(self, wf_task_of(handle), &error);
+    if (wf_likely(rc >= 0)) {
+        wf_error_free(error);
+    } else {
+        wf_error_give(self->env->task, error);
+    }
+    return rc;
 }
 
 int weft_status(const weft_task *handle)
@@ -264,14 +264,27 @@ int weft_status(const weft_task *handle)
 int weft_await_all(weft_task *const *tasks, int n)
 {
     int first_rc = 0;
+    struct wf_fiber *self = wf_enter_task(&first_rc);
+    if (self == NULL) {
+        return first_rc;
+    }
     int64_t first_ns = INT64_MAX;
+    weft_error *first_error = NULL;
     for (int i = n - 1; i >= 0; i--) { /* newest first: those still in our deque run here, as calls */
-        int rc = weft_await(tasks[i]);
-        const struct wf_task *task = wf_task_of(tasks[i]);
+        struct wf_task *task = wf_task_of(tasks[i]);
+        weft_error *error;
+        int rc = wait_and_collect(self, task, &error);
         if (rc < 0 && task->failed_ns <= first_ns) {
             first_rc = rc;
             first_ns = task->failed_ns;
+            weft_error *other = first_error;
+            first_error = error;
+            error = other;
         }
+        wf_error_free(error);
+    }
+    if (first_rc < 0) {
+        wf_error_give(self->env->task, first_error);
     }
     return first_rc;
 }

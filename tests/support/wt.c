@@ -172,6 +172,7 @@ void wt_die(const char *file, int line, const char *text, const char *format, ..
  *
  * detect_stack_use_after_return: its fake stacks live apart from the real ones, so "which stack slot runs this code",
  * which weft computes from the frame's address, would be wrong.
+ * allocator_may_return_null: an allocation that is refused is a run-time error of ours, with tests.
  * handle_segv=2 would replace the guard-page handler that some tests are about. */
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
@@ -179,7 +180,8 @@ const char *__tsan_default_options(void);
 
 const char *__asan_default_options(void)
 {
-    return "detect_stack_use_after_return=0:strict_string_checks=1:check_initialization_order=1";
+    return "detect_stack_use_after_return=0:strict_string_checks=1:check_initialization_order=1:"
+           "allocator_may_return_null=1";
 }
 
 const char *__ubsan_default_options(void)
