@@ -38,10 +38,11 @@ static int explain(struct wf_uring_refusal refusal, char *why, size_t why_bytes)
                        call, refusal.rc == -EINVAL ? "EINVAL" : "a feature is missing");
         return -ENOSYS;
     case ENOMEM:
-        (void)snprintf(why, why_bytes,
-                       "no memory for io_uring: %s was refused (ENOMEM). Raise RLIMIT_MEMLOCK (ulimit -l), against which "
-                       "each worker's ring counts with 12 to 36 KiB.",
-                       call);
+        (void)snprintf(
+            why, why_bytes,
+            "no memory for io_uring: %s was refused (ENOMEM). Raise RLIMIT_MEMLOCK (ulimit -l), against which "
+            "each worker's ring counts with 12 to 36 KiB.",
+            call);
         return -ENOMEM;
     default:
         (void)snprintf(why, why_bytes, "io_uring cannot be used: %s failed (%s).", call, strerror(-refusal.rc));
@@ -85,8 +86,9 @@ int wf_io_driver_new(const char *backend, struct wf_driver **out, char *why, siz
         return refuse(-EINVAL, why, why_bytes, "unknown I/O backend \"%s\": it is \"auto\" or \"uring\".", name);
     }
     if (!WF_HAVE_URING) {
-        return refuse(-ENOSYS, why, why_bytes, "this weft was built without io_uring (%s): build it with liburing's "
-                                               "header installed.",
+        return refuse(-ENOSYS, why, why_bytes,
+                      "this weft was built without io_uring (%s): build it with liburing's "
+                      "header installed.",
                       name);
     }
     int rc = probe_elsewhere(why, why_bytes);

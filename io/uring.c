@@ -59,12 +59,10 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 
 /* The kernel's operation codes: of each kind, and our own. Rings are restricted to them. */
 static const uint8_t codes[] = {
-    [WF_OP_NOP] = IORING_OP_NOP,         [WF_OP_READ] = IORING_OP_READ,
-    [WF_OP_WRITE] = IORING_OP_WRITE,     [WF_OP_OPENAT] = IORING_OP_OPENAT,
-    [WF_OP_CLOSE] = IORING_OP_CLOSE,     [WF_OP_FSYNC] = IORING_OP_FSYNC,
-    [WF_OP_STATX] = IORING_OP_STATX,     [WF_OP_ACCEPT] = IORING_OP_ACCEPT,
-    [WF_OP_CONNECT] = IORING_OP_CONNECT, [WF_OP_SEND] = IORING_OP_SEND,
-    [WF_OP_RECV] = IORING_OP_RECV,       [WF_OP_POLL] = IORING_OP_POLL_ADD,
+    [WF_OP_NOP] = IORING_OP_NOP,           [WF_OP_READ] = IORING_OP_READ,          [WF_OP_WRITE] = IORING_OP_WRITE,
+    [WF_OP_OPENAT] = IORING_OP_OPENAT,     [WF_OP_CLOSE] = IORING_OP_CLOSE,        [WF_OP_FSYNC] = IORING_OP_FSYNC,
+    [WF_OP_STATX] = IORING_OP_STATX,       [WF_OP_ACCEPT] = IORING_OP_ACCEPT,      [WF_OP_CONNECT] = IORING_OP_CONNECT,
+    [WF_OP_SEND] = IORING_OP_SEND,         [WF_OP_RECV] = IORING_OP_RECV,          [WF_OP_POLL] = IORING_OP_POLL_ADD,
     [WF_OP_SHUTDOWN] = IORING_OP_SHUTDOWN, [WF_OP_KINDS] = IORING_OP_ASYNC_CANCEL,
 };
 _Static_assert(WF_FSYNC_DATA == IORING_FSYNC_DATASYNC, "op.h's number is the kernel's");
@@ -199,10 +197,10 @@ static int drop(struct wf_uring *u)
 static WF_COLD void report_stray(struct wf_uring *u, const struct wf_ring_completion *completion)
 {
     if (u->strays++ == 0) {
-        (void)fprintf(stderr, "weft: io_uring of worker %u: a completion (%#llx, result %d, flags %#x) belongs to no "
-                              "operation and is ignored; said once\n",
-                      u->worker->index, (unsigned long long)completion->user_data, completion->res,
-                      completion->flags);
+        (void)fprintf(stderr,
+                      "weft: io_uring of worker %u: a completion (%#llx, result %d, flags %#x) belongs to no "
+                      "operation and is ignored; said once\n",
+                      u->worker->index, (unsigned long long)completion->user_data, completion->res, completion->flags);
     }
 }
 

@@ -21,12 +21,12 @@ struct wf_uring {
     int wake_fd WF_ALIGNED(WF_LINE_PAIR); /* eventfd: a write to it ends the worker's sleep */
 
     /* owner: the worker's thread */
-    struct wf_worker *worker WF_ALIGNED(WF_LINE_PAIR); /* immutable from worker_begin to worker_end */
-    uint32_t age;           /* times that is_due was asked since something was queued */
-    bool wake_armed;        /* the ring watches wake_fd */
-    bool woken;             /* a wake arrived that no sleep has returned for */
-    bool polling;           /* completions are being handed over; checked only */
-    struct wf_ring ring;
+    struct wf_ring ring WF_ALIGNED(WF_LINE_PAIR);
+    struct wf_worker *worker;  /* immutable from worker_begin to worker_end */
+    uint32_t age;              /* times that is_due was asked since something was queued */
+    bool wake_armed;           /* the ring watches wake_fd */
+    bool woken;                /* a wake arrived that no sleep has returned for */
+    bool polling;              /* completions are being handed over; checked only */
     struct wf_list waiting;    /* ops, oldest first: no room so far */
     struct wf_list cancelling; /* PENDING ops: their cancellation is to be written */
     struct wf_list dropped;    /* WAITING ops that were cancelled: to be ended */

@@ -14,15 +14,15 @@
 /* One ring mode (DESIGN 6): a kernel that lacks a flag, before 6.1, gets another driver, not another mode.
  * DEFER_TASKRUN and SINGLE_ISSUER: completions are made when their worker asks, without interrupting it, and without
  * locks. TASKRUN_FLAG: whether there are any is one load. SUBMIT_ALL: a bad entry does not hold up those behind it. */
-#define RING_MODE                                                                                           \
-    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |                  \
-     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED)
+#define RING_MODE                                                                                                    \
+    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | \
+     IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED)
 
 /* SINGLE_MMAP: one mapping for both queues. NODROP: completions are never lost. SUBMIT_STABLE: what entries point at
  * besides buffers may change after the enter. RW_CUR_POS: offset -1. FAST_POLL: sockets need no thread. EXT_ARG:
  * waiting with a time-out. */
-#define RING_FEATURES                                                                                       \
-    (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_RW_CUR_POS |     \
+#define RING_FEATURES                                                                                    \
+    (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_RW_CUR_POS | \
      IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG)
 
 /* Threads of the kernel that one worker's blocking operations may occupy (io-wq): for files, where more do not help,
@@ -148,15 +148,16 @@ void wf_ring_close(struct wf_ring *ring)
 int wf_ring_probe(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused)
 {
     enum { KNOWN_MAX = 256 }; /* an operation code is a byte */
-    struct {
+    union {
         struct io_uring_probe probe;
-        struct io_uring_probe_op ops[KNOWN_MAX];
+        char bytes[sizeof(struct io_uring_probe) + KNOWN_MAX * sizeof(struct io_uring_probe_op)];
     } answer;
     memset(&answer, 0, sizeof answer);
     *refused = "io_uring_register";
     int rc = wf_sys.uring_register(ring->fd, IORING_REGISTER_PROBE, &answer, KNOWN_MAX);
+    const struct io_uring_probe *probe = &answer.probe;
     for (int i = 0; rc >= 0 && i < count; i++) {
-        if (codes[i] >= answer.probe.ops_len || (answer.ops[codes[i]].flags & IO_URING_OP_SUPPORTED) == 0) {
+        if (codes[i] >= probe->ops_len || (probe->ops[codes[i]].flags & IO_URING_OP_SUPPORTED) == 0) {
             rc = -EOPNOTSUPP;
         }
     }

@@ -42,7 +42,7 @@ struct wf_ring_completion {
 
 struct wf_ring {
     /* immutable from open to close */
-    int fd; /* -1: closed */
+    int fd;                                /* -1: closed */
     uint32_t entries_max, completions_max; /* powers of two */
     uint32_t features;
     struct wf_ring_word *entry_head, *entry_tail, *flags, *completion_head, *completion_tail;

@@ -1,7 +1,9 @@
-/* deque.h: one worker's stack of work, whose oldest end other workers may steal and whose newest end is private.
+/* deque.h: one worker's stack of work, whose oldest end other workers may steal and whose newest
+ * end is private.
  *
- * Called by its owner, a worker, and where it says "any thread", by thieves and sleepers. It never blocks, allocates
- * or wakes anybody: a caller that made something public does the wake check (park.h) itself.
+ * Called by its owner, a worker, and where it says "any thread", by thieves and sleepers. It never
+ * blocks, allocates or wakes anybody: a caller that made something public does the wake check
+ * (park.h) itself.
  *
  *      top            split = bottom          head
  *       |  public, oldest first  |   private   |   free ... up to top + WF_DEQUE_SLOTS
@@ -9,27 +11,32 @@
  *        thieves CAS top           owner only, plain stores
  *
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
- * private   entries [split, head): invisible to all but the owner. Only fork/join (fork.h) leaves entries here, so
- *           they are records of sections that the running fiber forked and has not joined.
+ * private   entries [split, head): invisible to all but the owner. Only fork/join (fork.h) leaves
+ *           entries here, so they are records of sections that the running fiber forked and has not
+ *           joined.
  * split     the owner's copy of `bottom`, so that the join's fast path reads no shared line.
- * limit     the owner forks without looking left or right while head < limit. WF_DEQUE_ASK and WF_DEQUE_LOOK are below
- *           every index, and so send the next fork to the slow path: a thief asks for something public, or the owner
- *           wants to look at the idle hint again.
+ * limit     the owner forks without looking left or right while head < limit. WF_DEQUE_ASK and
+ *           WF_DEQUE_LOOK are below every index, and so send the next fork to the slow path: a
+ *           thief asks for something public, or the owner wants to look at the idle hint again.
  *
- * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and Zappa Nardelli
- * (2013); `bottom` is only where the private part begins. Indices have 64 bits and never wrap.
+ * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
+ * Zappa Nardelli (2013); `bottom` is only where the private part begins. Indices have 64 bits and
+ * never wrap.
  *
  * G.1  No work is lost and none is handed out twice.
- * G.2  No ABA: `top` only grows, and is the only word that a take changes by CAS. (A CAS on a packed {top, bottom}
- *      after reading the slot loses work: the owner may take the entry back and put another at the same index.)
+ * G.2  No ABA: `top` only grows, and is the only word that a take changes by CAS. (A CAS on a
+ *      packed {top, bottom} after reading the slot loses work: the owner may take the entry back
+ *      and put another at the same index.)
  * G.3  A slot is written again only when the entry it held has been taken: head <= top + WF_DEQUE_SLOTS.
  * G.4  At most 2 * WF_DEQUE_PRIVATE + 1 entries are private, and none after wf_deque_publish or wf_deque_push.
- * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too, with an idle hint that
- *      was read after the ask was seen. While the hint says that somebody idles, each fork leaves nothing private.
+ * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
+ *      with an idle hint that was read after the ask was seen. While the hint says that somebody
+ *      idles, each fork leaves nothing private.
  *
- * Roads not taken. Taking back several public entries at once saves a fence per join in flat loops, but hides general
- * work behind whatever runs next. A thief that looks at `head` to see whether asking pays would pull the owner's line.
- * Growing needs reclamation; a full deque runs the fork inline instead. */
+ * Roads not taken. Taking back several public entries at once saves a fence per join in flat loops,
+ * but hides general work behind whatever runs next. A thief that looks at `head` to see whether
+ * asking pays would pull the owner's line. Growing needs reclamation; a full deque runs the fork
+ * inline instead. */
 #ifndef WF_DEQUE_H
 #define WF_DEQUE_H
 
@@ -103,7 +110,8 @@ WF_INLINE bool wf_deque_is_full_(struct wf_deque *d)
     if (wf_likely(d->head != d->full_at)) {
         return false;
     }
-    /* sync(deque.reuse): acquire, a thief has read its slot before we write it again; pairs sync(deque.taken) */
+    /* sync(deque.reuse): acquire, a thief has read its slot before we write it again; pairs
+     * sync(deque.taken) */
     d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
     return d->head == d->full_at;
 }
@@ -123,12 +131,13 @@ WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
 WF_INLINE void wf_deque_move_split_(struct wf_deque *d, uint64_t split)
 {
     d->split = split;
-    /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it; pairs
-     * sync(deque.look) */
+    /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it;
+     * pairs sync(deque.look) */
     wf_store_release(&d->bottom, split);
 }
 
-/* Owner: the next forks are free up to `limit`, unless the limit is no longer `expected`: then somebody has asked. */
+/* Owner: the next forks are free up to `limit`, unless the limit is no longer `expected`: then
+ * somebody has asked. */
 WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64_t limit)
 {
     if (limit > d->full_at) {
@@ -137,22 +146,22 @@ WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64
     (void)wf_cas_relaxed(&d->limit, &expected, limit); /* relaxed: an ask that we do not see here is not overwritten */
 }
 
-/* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a worker that is about
- * to sleep asks every victim, after it has announced itself, so that the owner's next look at the idle hint is made
- * after the announcement. */
+/* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a
+ * worker that is about to sleep asks every victim, after it has announced itself, so that the
+ * owner's next look at the idle hint is made after the announcement. */
 WF_INLINE void wf_deque_ask(struct wf_deque *d)
 {
     wf_store_relaxed(&d->asked, 1); /* relaxed: published by the exchange, if the owner is to clear it */
-    /* sync(deque.ask): release, who sees the ask sees that we are idle. An exchange, so that who sees a later one
-     * sees ours too; pairs sync(deque.heard) */
+    /* sync(deque.ask): release, who sees the ask sees that we are idle. An exchange, so that who
+     * sees a later one sees ours too; pairs sync(deque.heard) */
     (void)wf_xchg_release(&d->limit, WF_DEQUE_ASK);
 }
 
 /* Any thread: racy. A sleeper's re-check calls it after the full fence of wf_park_announce. */
 WF_INLINE bool wf_deque_has_public(struct wf_deque *d)
 {
-    /* Relaxed: the fences of sync(park.announce) and sync(park.submit) order it. An entry that the owner is just taking
-     * may be missed: its owner is awake. */
+    /* Relaxed: the fences of sync(park.announce) and sync(park.submit) order it. An entry that the
+     * owner is just taking may be missed: its owner is awake. */
     uint64_t top = wf_load_relaxed(&d->top);
     return top < wf_load_relaxed(&d->bottom);
 }
@@ -177,7 +186,8 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     return true;
 }
 
-/* Owner: makes everything public, before a suspension. True: something became public, so do the wake check. */
+/* Owner: makes everything public, before a suspension. True: something became public, so do the
+ * wake check. */
 WF_INLINE bool wf_deque_publish(struct wf_deque *d)
 {
     if (d->split == d->head) {
@@ -187,9 +197,10 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
     return true;
 }
 
-/* Owner: the fork that could not be free, because head >= limit: the private part is long, somebody asked, or the
- * deque is full. Stores the record, moves the boundary and sets the limit for the forks to come.
- * idle: somebody is parked or searching (wf_park_idle), read by the caller just now. */
+/* Owner: the fork that could not be free, because head >= limit: the private part is long, somebody
+ * asked, or the deque is full. Stores the record, moves the boundary and sets the limit for the
+ * forks to come. idle: somebody is parked or searching (wf_park_idle), read by the caller just
+ * now. */
 static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, struct wf_work *work, bool idle)
 {
     if (wf_unlikely(wf_deque_is_full_(d))) {
@@ -197,7 +208,8 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, s
     }
     bool asked = false;
     if (wf_load_relaxed(&d->limit) != WF_DEQUE_LOOK) { /* relaxed: an ask that we miss is there at the next fork */
-        /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs sync(deque.ask) */
+        /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs
+         * sync(deque.ask) */
         asked = wf_xchg_acquire(&d->limit, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
         wf_store_relaxed(&d->asked, 0);
     }
@@ -221,8 +233,8 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, s
     return share != 0 ? WF_FORKED_PUBLIC : WF_FORKED_PRIVATE;
 }
 
-/* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with the idle hint looked up
- * on the slow path only. */
+/* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with the
+ * idle hint looked up on the slow path only. */
 WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_work *work, bool idle)
 {
     uint64_t head = d->head;
@@ -259,7 +271,8 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, bottom));
     /* sync(deque.retract): release, the entries below it stay readable; pairs sync(deque.look) */
     wf_store_release(&d->bottom, bottom);
-    /* sync(deque.take): seq_cst, a thief sees the lower bottom or we see its higher top; pairs sync(deque.steal) */
+    /* sync(deque.take): seq_cst, a thief sees the lower bottom or we see its higher top; pairs
+     * sync(deque.steal) */
     wf_fence_seq_cst();
     uint64_t top = wf_load_relaxed(&d->top);
     if (wf_likely(top < bottom)) {
@@ -271,8 +284,8 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
         }
         return work;
     }
-    /* It is the last one, and thieves may want it too; or it is gone already. Relaxed: top counts takes, and our own
-     * entries are known to us. */
+    /* It is the last one, and thieves may want it too; or it is gone already. Relaxed: top counts
+     * takes, and our own entries are known to us. */
     if (top != bottom || !wf_cas_relaxed(&d->top, &top, top + 1)) {
         work = NULL;
     }
@@ -280,7 +293,8 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     return work;
 }
 
-/* Owner: if the newest entry, private or public, is `work`, takes it. False when it is not, or a thief was first. */
+/* Owner: if the newest entry, private or public, is `work`, takes it. False when it is not, or a
+ * thief was first. */
 WF_INLINE bool wf_deque_take_if(struct wf_deque *d, struct wf_work *work)
 {
     if (d->head != d->split) {
@@ -302,14 +316,16 @@ WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
     return wf_deque_take_public_(d);
 }
 
-/* Any thread but the owner: the oldest public entry. NULL: nothing public, and now asked for; or another was faster,
- * and there may be more. */
+/* Any thread but the owner: the oldest public entry. NULL: nothing public, and now asked for; or
+ * another was faster, and there may be more. */
 WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
 {
     uint64_t top = wf_load_relaxed(&d->top); /* relaxed: the fence below orders it */
-    /* sync(deque.steal): seq_cst, we see the owner's lower bottom or it sees our higher top; pairs sync(deque.take) */
+    /* sync(deque.steal): seq_cst, we see the owner's lower bottom or it sees our higher top; pairs
+     * sync(deque.take) */
     wf_fence_seq_cst();
-    /* sync(deque.look): acquire, the slot and the work below bottom; pairs sync(deque.publish), sync(deque.retract) */
+    /* sync(deque.look): acquire, the slot and the work below bottom; pairs sync(deque.publish),
+     * sync(deque.retract) */
     uint64_t bottom = wf_load_acquire(&d->bottom);
     if (top >= bottom) {
         if (wf_load_relaxed(&d->asked) == 0) { /* relaxed: a hint; asking too often is slow, never wrong */
@@ -318,8 +334,8 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
         return NULL;
     }
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, top));
-    /* sync(deque.taken): release, we have read the slot before it is written again; pairs sync(deque.reuse),
-     * sync(deque.measure) */
+    /* sync(deque.taken): release, we have read the slot before it is written again; pairs
+     * sync(deque.reuse), sync(deque.measure) */
     if (!wf_cas_release(&d->top, &top, top + 1)) {
         return NULL;
     }

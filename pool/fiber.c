@@ -76,8 +76,8 @@ static struct {
     uint32_t slots_max;
     uint32_t fresh_batch;
     uint32_t page_guards_max;
-    size_t guard_bytes;
-    uint64_t modes[CONTEXT_WORDS]; /* floating-point modes of fresh stacks: the opener's, not a suspending task's */
+    size_t guard_bytes, kept_bytes; /* whole pages */
+    uint64_t modes[CONTEXT_WORDS];  /* floating-point modes of fresh stacks: the opener's, not a suspending task's */
 
     /* any thread */
     WF_ATOMIC(uint32_t) guard; /* enum wf_guard; only weakens */
@@ -183,8 +183,8 @@ static void fiber_trim(struct wf_fiber *fiber)
     if (fiber->used) {
         fiber->used = false;
         /* A refusal (locked memory) costs memory, nothing else. */
-        (void)wf_sys.advise((void *)(uintptr_t)fiber->stack_low, fiber->stack_bytes + WF_FIBER_BYTES - KEPT_BYTES,
-                            MADV_DONTNEED);
+        (void)wf_sys.advise(slot_of(fiber) + region.guard_bytes,
+                            WF_STACK_BYTES - region.guard_bytes - region.kept_bytes, MADV_DONTNEED);
     }
 }
 
@@ -337,10 +337,11 @@ static void on_fork_child(void)
     }
 }
 
-static size_t guard_bytes(void)
+/* madvise rounds up by itself: it would take the control block's page along where pages have 64 KiB. */
+static size_t whole_pages(size_t bytes)
 {
     size_t page = wf_sys_page_bytes();
-    return (WF_STACK_GUARD_BYTES + page - 1) & ~(page - 1);
+    return (bytes + page - 1) & ~(page - 1);
 }
 
 /* Under the mutex. 0 or -ENOMEM. */
@@ -370,7 +371,8 @@ static int region_reserve(size_t slots)
     region.fresh_next = 0;
     region.committed = 0;
     region.page_guards_max = (uint32_t)(wf_host_mappings_max() / MAPPINGS_PART);
-    region.guard_bytes = guard_bytes();
+    region.guard_bytes = whole_pages(WF_STACK_GUARD_BYTES);
+    region.kept_bytes = whole_pages(KEPT_BYTES);
     region.free_used = NULL;
     region.free_trimmed = NULL;
     region.free_count = 0;

@@ -1,13 +1,14 @@
-/* inject.h: the queue through which work enters the pool from threads that are not workers, and from workers whose own
- * queues are full. First in, first out, without a bound: the works are embedded in objects that exist anyway.
+/* inject.h: the queue through which work enters the pool from threads that are not workers, and
+ * from workers whose own queues are full. First in, first out, without a bound: the works are
+ * embedded in objects that exist anyway.
  *
- * Any thread may call any of it. A lock and two pointers, not a lock-free list: it is used once per batch, and the
- * lock is held for a handful of instructions. The length is readable without the lock, so that workers that poll an
- * empty queue read one shared line and write none.
+ * Any thread may call any of it. A lock and two pointers, not a lock-free list: it is used once per
+ * batch, and the lock is held for a handful of instructions. The length is readable without the
+ * lock, so that workers that poll an empty queue read one shared line and write none.
  *
  * G.1  First in, first out, also across chains.
- * G.2  After a push has returned, wf_inject_has says true to everybody who is ordered after it (by the fences of
- *      park.h, say), until the work is taken. */
+ * G.2  After a push has returned, wf_inject_has says true to everybody who is ordered after it (by
+ *      the fences of park.h, say), until the work is taken. */
 #ifndef WF_INJECT_H
 #define WF_INJECT_H
 
@@ -63,8 +64,8 @@ WF_INLINE uint32_t wf_inject_len(struct wf_inject *q)
     return wf_load_relaxed(&q->length); /* relaxed: a hint */
 }
 
-/* Takes the oldest works, at most `max` of them: their number, and in *first the chain, linked by `next` and ended by
- * NULL. 0 and NULL: empty. */
+/* Takes the oldest works, at most `max` of them: their number, and in *first the chain, linked by
+ * `next` and ended by NULL. 0 and NULL: empty. */
 static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_work **first)
 {
     *first = NULL;

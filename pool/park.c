@@ -1,4 +1,5 @@
-/* park.c: the transitions of park.h. Read its essay first; the comments here only say which step a line is. */
+/* park.c: the transitions of park.h. Read its essay first; the comments here only say which step a
+ * line is. */
 #include "pool/park.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ static int next_bit(struct wf_park *park, int from)
     return -1;
 }
 
-/* The lowest worker >= from that is PARKED; -1 when there is none. Others may have their bits set and be awake soon. */
+/* The lowest worker >= from that is PARKED; -1 when there is none. Others may have their bits set
+ * and be awake soon. */
 static int next_parked(struct wf_park *park, int from)
 {
     for (int i = next_bit(park, from); i >= 0 && i < WF_WORKERS_MAX; i = next_bit(park, i + 1)) {
@@ -52,13 +54,14 @@ static int next_parked(struct wf_park *park, int from)
 static bool claim(struct wf_park *park, int worker, enum wf_park_state to)
 {
     uint32_t expected = WF_PARK_PARKED;
-    /* sync(park.claimed): release, the worker subtracts from the count only after we added to it; pairs
-     * sync(park.retract) */
+    /* sync(park.claimed): release, the worker subtracts from the count only after we added to it;
+     * pairs sync(park.retract) */
     return wf_cas_release(&park->states[worker].state, &expected, to);
 }
 
-/* Step 3 of a submitter, and again step 2 when it has to start over. Ends: each turn but the last needs a worker that
- * was PARKED when we looked, and awake or claimed by a sender when we came to claim it. */
+/* Step 3 of a submitter, and again step 2 when it has to start over. Ends: each turn but the last
+ * needs a worker that was PARKED when we looked, and awake or claimed by a sender when we came to
+ * claim it. */
 static int pick_parked(struct wf_park *park)
 {
     for (;;) {
@@ -80,15 +83,16 @@ static int pick_parked(struct wf_park *park)
         if (wf_sub_relaxed(&park->searching, 1) != 1) {
             return -1; /* others search by now */
         }
-        /* sync(park.undo): seq_cst, as sync(park.submit), for those who saw our count; pairs sync(park.announce) */
+        /* sync(park.undo): seq_cst, as sync(park.submit), for those who saw our count; pairs
+         * sync(park.announce) */
         wf_fence_seq_cst();
     }
 }
 
 int wf_park_pick(struct wf_park *park)
 {
-    /* sync(park.submit): seq_cst, the work is visible before we look who sleeps; pairs sync(park.announce),
-     * sync(park.leave) */
+    /* sync(park.submit): seq_cst, the work is visible before we look who sleeps; pairs
+     * sync(park.announce), sync(park.leave) */
     wf_fence_seq_cst();
     if (wf_likely(wf_load_relaxed(&park->searching) != 0)) { /* relaxed: ordered by the fence */
         return -1;
@@ -99,7 +103,8 @@ int wf_park_pick(struct wf_park *park)
 bool wf_park_claim(struct wf_park *park, int worker)
 {
     wf_check_inner(worker >= 0 && worker < park->workers);
-    /* sync(park.send): seq_cst, the message is visible before we look whether it sleeps; pairs sync(park.announce) */
+    /* sync(park.send): seq_cst, the message is visible before we look whether it sleeps; pairs
+     * sync(park.announce) */
     wf_fence_seq_cst();
     return claim(park, worker, WF_PARK_CALLED);
 }
@@ -134,8 +139,8 @@ int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), 
     if (before != 1) {
         return -1; /* the last of the others will do it */
     }
-    /* sync(park.leave): seq_cst, work of those who saw us searching is visible to `more`, and we submit it; pairs
-     * sync(park.submit), sync(park.announce) */
+    /* sync(park.leave): seq_cst, work of those who saw us searching is visible to `more`, and we
+     * submit it; pairs sync(park.submit), sync(park.announce) */
     wf_fence_seq_cst();
     if (next_parked(park, 0) < 0 || !more(arg)) {
         return -1;
@@ -155,23 +160,24 @@ void wf_park_announce(struct wf_park *park, int self)
         wf_check_inner(before != 0);
         (void)before;
     }
-    /* sync(park.announce): seq_cst, a submitter sees that we sleep, or our re-check sees its work; pairs
-     * sync(park.submit), sync(park.send), sync(park.leave), sync(park.undo) */
+    /* sync(park.announce): seq_cst, a submitter sees that we sleep, or our re-check sees its work;
+     * pairs sync(park.submit), sync(park.send), sync(park.leave), sync(park.undo) */
     wf_fence_seq_cst();
 }
 
 void wf_park_retract(struct wf_park *park, int self)
 {
     struct wf_park_worker *me = state_of(park, self);
-    /* sync(park.retract): acquire, a waker's addition to the count comes before our subtraction; pairs
-     * sync(park.claimed) */
+    /* sync(park.retract): acquire, a waker's addition to the count comes before our subtraction;
+     * pairs sync(park.claimed) */
     uint32_t before = wf_xchg_acquire(&me->state, WF_PARK_SEARCHING);
     wf_check_inner(before == WF_PARK_PARKED || before == WF_PARK_NOTIFIED || before == WF_PARK_CALLED);
     if (before != WF_PARK_NOTIFIED) {
         wf_add_relaxed(&park->searching, 1); /* relaxed: as wf_park_search */
     }
-    /* Clears the bit: it is set, and nobody else changes it. Relaxed: our next announcement comes after it in the same
-     * word, and a submitter that sees it set or clear too long finds us awake either way. */
+    /* Clears the bit: it is set, and nobody else changes it. Relaxed: our next announcement comes
+     * after it in the same word, and a submitter that sees it set or clear too long finds us awake
+     * either way. */
     wf_sub_relaxed(&park->parked[self / 64], UINT64_C(1) << (self % 64));
 }
 

@@ -1,32 +1,36 @@
 /* park.h: who sleeps, who searches, and who wakes whom.
  *
- * Workers call it for themselves (`self`), and everybody who makes work visible calls wf_park_pick. It knows no queue
- * and makes no system call: it says "wake worker 3", and the caller does so through the driver.
+ * Workers call it for themselves (`self`), and everybody who makes work visible calls wf_park_pick.
+ * It knows no queue and makes no system call: it says "wake worker 3", and the caller does so
+ * through the driver.
  *
  *
- * The problem. Work is spread over a queue per worker and one for injection, and there is no cheap way to ask "is all
- * of it empty". Keep too few workers awake, and work waits beside a sleeping processor. Wake too many, and they burn
- * processors that find nothing: a wake takes 25 us to arrive and costs its sender 10 us, as much as a few thousand
- * forks. And if a worker decides to sleep at the very moment at which somebody decides that it need not be woken,
- * the work lies there for ever.
+ * The problem. Work is spread over a queue per worker and one for injection, and there is no cheap
+ * way to ask "is all of it empty". Keep too few workers awake, and work waits beside a sleeping
+ * processor. Wake too many, and they burn processors that find nothing: a wake takes 25 us to
+ * arrive and costs its sender 10 us, as much as a few thousand forks. And if a worker decides to
+ * sleep at the very moment at which somebody decides that it need not be woken, the work lies there
+ * for ever.
  *
  * Roads not taken.
- *   1. Wake somebody at each submit. Work is mostly submitted in bursts, and mostly by workers that will run it
- *      themselves; the woken would find nothing and sleep again.
- *   2. Hand the work to the worker that is woken. It would be bound to a thread that runs 25 us later, while another
- *      finishes what it does in one; and the data are in the submitter's cache.
- *   3. Count the sleepers in a word of their own. Such counters drift from the states that they count
- *      (dotnet/runtime#128879, JDK-8330017), and then the last worker sleeps for good. Here the states themselves are
- *      looked at, through a bitmap, and the one counter that is left, `searching`, is added to before anybody can
- *      subtract.
+ *   1. Wake somebody at each submit. Work is mostly submitted in bursts, and mostly by workers that
+ *      will run it themselves; the woken would find nothing and sleep again.
+ *   2. Hand the work to the worker that is woken. It would be bound to a thread that runs 25 us
+ *      later, while another finishes what it does in one; and the data are in the submitter's
+ *      cache.
+ *   3. Count the sleepers in a word of their own. Such counters drift from the states that they
+ *      count (dotnet/runtime#128879, JDK-8330017), and then the last worker sleeps for good. Here
+ *      the states themselves are looked at, through a bitmap, and the one counter that is left,
+ *      `searching`, is added to before anybody can subtract.
  *   4. A lock around all of it. A holder that loses its processor would stop every submitter.
  *   5. Sleep with a time-out, to be safe. It hides the bug, and an idle process is never idle.
  *
- * The rules. A worker without work first searches: it looks everywhere, for about as long as a wake would take, and no
- * more than half of the awake workers do so at once. A submitter wakes one parked worker, and only if nobody searches:
- * a searcher will find the work by itself. In return, the last searcher that finds work looks whether there is more,
- * and wakes the next. So at most one worker is being woken at a time, a burst wakes its workers as a chain, and one
- * piece of work wakes one worker.
+ * The rules. A worker without work first searches: it looks everywhere, for about as long as a wake
+ * would take, and no more than half of the awake workers do so at once. A submitter wakes one
+ * parked worker, and only if nobody searches: a searcher will find the work by itself. In return,
+ * the last searcher that finds work looks whether there is more, and wakes the next. So at most one
+ * worker is being woken at a time, a burst wakes its workers as a chain, and one piece of work
+ * wakes one worker.
  *
  * Submitting (any thread)                        Sleeping (a worker, about to sleep)
  *   1. make the work visible in a queue            1. state := PARKED, set the bit, leave the searchers [announce]
@@ -37,26 +41,31 @@
  *
  * The fences are ordered, one before the other, in every execution.
  *   - Submitter's first: the sleeper's step 3 sees the work, and does not sleep.
- *   - Sleeper's first: the submitter's step 3 sees what the sleeper did in step 1: a PARKED worker, which it claims
- *     unless another has; and a count of searchers that no longer includes the sleeper.
- * Hence, if a submitter wakes nobody, then each worker that it did not see parked looks at all work before it next
- * sleeps, and sees this. What is left is the case in which it saw searchers. They find the work, or they leave one by
- * one, each with a read-modify-write of the count that comes after the value which the submitter read; and the one
- * that brings it to 0 has a full fence behind it, which therefore comes after the submitter's:
+ *   - Sleeper's first: the submitter's step 3 sees what the sleeper did in step 1: a PARKED worker,
+ *     which it claims unless another has; and a count of searchers that no longer includes the
+ *     sleeper.
+ * Hence, if a submitter wakes nobody, then each worker that it did not see parked looks at all work
+ * before it next sleeps, and sees this. What is left is the case in which it saw searchers. They
+ * find the work, or they leave one by one, each with a read-modify-write of the count that comes
+ * after the value which the submitter read; and the one that brings it to 0 has a full fence behind
+ * it, which therefore comes after the submitter's:
  *   - it leaves to sleep: step 3 of its sleep sees the work.
- *   - it leaves because it found other work [found]: after its own fence it looks whether there is more, sees this,
- *     and is then the submitter itself, from step 2 on.
- *   - it was no worker, but a submitter that had counted a worker in and then could not claim it [pick]: it starts
- *     again at step 2, on behalf of those who saw its count.
- * That is why a worker that retracts is always a searcher afterwards, whoever ended its sleep: others may have left
- * their work to its step 3, and only a searcher looks for more when it finds some.
+ *   - it leaves because it found other work [found]: after its own fence it looks whether there is
+ *     more, sees this, and is then the submitter itself, from step 2 on.
+ *   - it was no worker, but a submitter that had counted a worker in and then could not claim it
+ *     [pick]: it starts again at step 2, on behalf of those who saw its count.
+ * That is why a worker that retracts is always a searcher afterwards, whoever ended its sleep:
+ * others may have left their work to its step 3, and only a searcher looks for more when it finds
+ * some.
  *
- * A message for one worker in particular (its mailbox; work that is pinned to it) is the same with one candidate:
- * put it there, full fence, claim [wf_park_claim]; the worker's step 3 includes its own mailbox. Such a claim does not
- * count the worker as a searcher: that would have to be undone if the claim fails.
+ * A message for one worker in particular (its mailbox; work that is pinned to it) is the same with
+ * one candidate: put it there, full fence, claim [wf_park_claim]; the worker's step 3 includes its
+ * own mailbox. Such a claim does not count the worker as a searcher: that would have to be undone
+ * if the claim fails.
  *
- * Private entries of a deque are not yet work for these rules. They become so when they are published, by a worker
- * that then goes through the submitter's steps. Step 3 of a sleeper therefore also asks for them (wf_deque_ask).
+ * Private entries of a deque are not yet work for these rules. They become so when they are
+ * published, by a worker that then goes through the submitter's steps. Step 3 of a sleeper
+ * therefore also asks for them (wf_deque_ask).
  *
  *
  *                      [search]                     [announce]
@@ -78,7 +87,8 @@
  * RUNNING    runs work, or looks at its own queues. Not counted, bit clear.
  * SEARCHING  counted in `searching`. Bit clear.
  * PARKED     has announced that it sleeps, and may be asleep. Not counted, bit set.
- * NOTIFIED   claimed by a submitter, which wakes it, and has counted it in `searching` beforehand. Bit set.
+ * NOTIFIED   claimed by a submitter, which wakes it, and has counted it in `searching` beforehand.
+ *            Bit set.
  * CALLED     claimed for a message, by a sender that wakes it. Not counted, bit set.
  *
  * RUNNING -> SEARCHING [wf_park_search], SEARCHING -> RUNNING [wf_park_found], RUNNING | SEARCHING -> PARKED
@@ -86,14 +96,15 @@
  * PARKED -> NOTIFIED [wf_park_pick], PARKED -> CALLED [wf_park_claim]: by anybody else, by CAS. So a worker is woken at
  * most once per sleep. The bit is only the worker's own: a waker that cleared it late would hide the next sleep.
  *
- * G.1  No lost wake-up: work that was made visible, and then submitted by wf_park_pick, is never left alone with only
- *      PARKED workers (tests/model/model_park.c).
- * G.2  A worker is claimed at most once between its announce and its retract, and each claim is one driver wake. A
- *      worker that retracted by itself may find that wake at its next sleep: that sleep ends at once, for nothing.
- * G.3  `searching` is never below the number of SEARCHING and NOTIFIED workers, and equals it when nobody is inside a
- *      function of this file.
- * G.4  No function blocks, or waits for another thread. wf_park_pick starts again only when a worker woke up by itself
- *      at that moment. */
+ * G.1  No lost wake-up: work that was made visible, and then submitted by wf_park_pick, is never
+ *      left alone with only PARKED workers (tests/model/model_park.c).
+ * G.2  A worker is claimed at most once between its announce and its retract, and each claim is one
+ *      driver wake. A worker that retracted by itself may find that wake at its next sleep: that
+ *      sleep ends at once, for nothing.
+ * G.3  `searching` is never below the number of SEARCHING and NOTIFIED workers, and equals it when
+ *      nobody is inside a function of this file.
+ * G.4  No function blocks, or waits for another thread. wf_park_pick starts again only when a
+ *      worker woke up by itself at that moment. */
 #ifndef WF_PARK_H
 #define WF_PARK_H
 
@@ -130,25 +141,27 @@ struct wf_park {
 /* All workers RUNNING. 0, or -EINVAL unless 1 <= workers <= WF_WORKERS_MAX. */
 int wf_park_init(struct wf_park *park, int workers);
 
-/* Submitter, after it made work visible: the worker that it has claimed and must now wake through the driver, or -1:
- * somebody searches, or nobody sleeps. Full fence inside. Prefers low indices, so that a light load is served by a
- * few workers whose caches are warm, and the others sleep on. */
+/* Submitter, after it made work visible: the worker that it has claimed and must now wake through
+ * the driver, or -1: somebody searches, or nobody sleeps. Full fence inside. Prefers low indices,
+ * so that a light load is served by a few workers whose caches are warm, and the others sleep
+ * on. */
 int wf_park_pick(struct wf_park *park);
 
-/* Sender, after it put a message for `worker` where that worker looks before it sleeps. True: claimed, wake it. False:
- * it is awake, or being woken, and will look. Full fence inside. */
+/* Sender, after it put a message for `worker` where that worker looks before it sleeps. True:
+ * claimed, wake it. False: it is awake, or being woken, and will look. Full fence inside. */
 bool wf_park_claim(struct wf_park *park, int worker);
 
-/* self, RUNNING: may it search? False: enough others do; it goes straight to its announcement. True also when it is
- * SEARCHING already, as after wf_park_retract. */
+/* self, RUNNING: may it search? False: enough others do; it goes straight to its announcement. True
+ * also when it is SEARCHING already, as after wf_park_retract. */
 bool wf_park_search(struct wf_park *park, int self);
 
 /* The part of wf_park_found for a SEARCHING worker. */
 int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), void *arg);
 
-/* self, holding work that it will now run: stops searching if it did; call it whatever way the work was found. Returns
- * a worker to wake through the driver, or -1. more(arg): is there any work in any queue, the one now held excepted?
- * Called at most once, and only if self was the last searcher and somebody sleeps. */
+/* self, holding work that it will now run: stops searching if it did; call it whatever way the work
+ * was found. Returns a worker to wake through the driver, or -1. more(arg): is there any work in
+ * any queue, the one now held excepted? Called at most once, and only if self was the last searcher
+ * and somebody sleeps. */
 WF_INLINE int wf_park_found(struct wf_park *park, int self, bool (*more)(void *arg), void *arg)
 {
     if (wf_likely(wf_load_relaxed(&park->states[self].state) != WF_PARK_SEARCHING)) { /* relaxed: our own state */
@@ -157,15 +170,18 @@ WF_INLINE int wf_park_found(struct wf_park *park, int self, bool (*more)(void *a
     return wf_park_found_slow(park, self, more, arg);
 }
 
-/* self, RUNNING or SEARCHING: sleeps soon. Full fence inside: the caller then looks at every source of work, its
- * own mailbox and completions included, and calls wf_park_retract if there is any, else sleeps and calls it after. */
+/* self, RUNNING or SEARCHING: sleeps soon. Full fence inside: the caller then looks at every source
+ * of work, its own mailbox and completions included, and calls wf_park_retract if there is any,
+ * else sleeps and calls it after. */
 void wf_park_announce(struct wf_park *park, int self);
 
-/* self, after wf_park_announce: sleeps no more, because there was work, because it was woken, or for a reason of the
- * driver's. It is SEARCHING afterwards, counted, and must search: then wf_park_found or wf_park_announce. */
+/* self, after wf_park_announce: sleeps no more, because there was work, because it was woken, or
+ * for a reason of the driver's. It is SEARCHING afterwards, counted, and must search: then
+ * wf_park_found or wf_park_announce. */
 void wf_park_retract(struct wf_park *park, int self);
 
-/* Any thread: how many workers search or sleep, a NOTIFIED one twice; racy. For the fork's idle hint. */
+/* Any thread: how many workers search or sleep, a NOTIFIED one twice; racy. For the fork's idle
+ * hint. */
 static inline int wf_park_idle(struct wf_park *park)
 {
     int idle = (int)wf_load_relaxed(&park->searching); /* relaxed: a hint */
@@ -181,7 +197,8 @@ WF_INLINE enum wf_park_state wf_park_state(struct wf_park *park, int worker)
     return (enum wf_park_state)wf_load_relaxed(&park->states[worker].state); /* relaxed: a report */
 }
 
-/* Do the states, the bits and the count agree (G.3)? Only while nobody is inside a function of this file. */
+/* Do the states, the bits and the count agree (G.3)? Only while nobody is inside a function of this
+ * file. */
 void wf_park_check(struct wf_park *park);
 
 #endif

@@ -1,16 +1,17 @@
-/* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it can be stolen; and
- * the single slot in front of it for what was woken last.
+/* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it
+ * can be stolen; and the single slot in front of it for what was woken last.
  *
- * Called by the owner, a worker, and where it says "thief", by any other. Neither blocks, allocates or wakes. Work in
- * both is public at once: after a put the caller does the wake check (park.h).
+ * Called by the owner, a worker, and where it says "thief", by any other. Neither blocks, allocates
+ * or wakes. Work in both is public at once: after a put the caller does the wake check (park.h).
  *
  *      head                      tail
  *       |  oldest  ...  newest    |   free ... up to head + WF_RUNQ_SLOTS
  *       +-------------------------+
  *        CAS by all                 owner stores
  *
- * After the run queue of Go's runtime/proc.go, with 64-bit indices instead of 32: a thief that sleeps between its look
- * and its CAS for as long as 2^32 works take would otherwise take the wrong ones.
+ * After the run queue of Go's runtime/proc.go, with 64-bit indices instead of 32: a thief that
+ * sleeps between its look and its CAS for as long as 2^32 works take would otherwise take the wrong
+ * ones.
  *
  * G.1  No work is lost and none is handed out twice.
  * G.2  What one owner pushed is popped and stolen in the order of pushing. */
@@ -57,12 +58,14 @@ WF_INLINE uint32_t wf_runq_len(struct wf_runq *q)
 WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
 {
     uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours */
-    /* sync(runq.reuse): acquire, a thief has read its slots before we write them again; pairs sync(runq.taken) */
+    /* sync(runq.reuse): acquire, a thief has read its slots before we write them again; pairs
+     * sync(runq.taken) */
     if (wf_unlikely(tail - wf_load_acquire(&q->head) >= WF_RUNQ_SLOTS)) {
         return false;
     }
     wf_store_relaxed(wf_runq_slot_(q, tail), work);
-    /* sync(runq.push): release, who sees the entry sees the slot and the work in it; pairs sync(runq.look) */
+    /* sync(runq.push): release, who sees the entry sees the slot and the work in it; pairs
+     * sync(runq.look) */
     wf_store_release(&q->tail, tail + 1);
     return true;
 }
@@ -82,18 +85,21 @@ WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
     return NULL;
 }
 
-/* Thief, owner of `own`: moves the older half of `victim`, as far as `own` has room, and returns the oldest of it to
- * run at once. NULL: nothing there, or another was faster and there may be more. */
+/* Thief, owner of `own`: moves the older half of `victim`, as far as `own` has room, and returns
+ * the oldest of it to run at once. NULL: nothing there, or another was faster and there may be
+ * more. */
 static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_runq *own)
 {
     uint64_t head = wf_load_relaxed(&victim->head); /* relaxed: a guess for the CAS */
-    /* sync(runq.look): acquire, the slots and the works below tail; pairs sync(runq.push), sync(runq.moved) */
+    /* sync(runq.look): acquire, the slots and the works below tail; pairs sync(runq.push),
+     * sync(runq.moved) */
     uint64_t count = wf_load_acquire(&victim->tail) - head;
     if (count == 0 || count > WF_RUNQ_SLOTS) { /* more than fits: we saw an old head, or a tail older than the head */
         return NULL;
     }
     uint64_t own_tail = wf_load_relaxed(&own->tail); /* relaxed: ours */
-    /* sync(runq.own): acquire, as sync(runq.reuse): thieves of our own slots; pairs sync(runq.taken) */
+    /* sync(runq.own): acquire, as sync(runq.reuse): thieves of our own slots; pairs
+     * sync(runq.taken) */
     uint64_t room = WF_RUNQ_SLOTS - (own_tail - wf_load_acquire(&own->head));
     count -= count / 2;
     if (count > room + 1) {
@@ -104,8 +110,8 @@ static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_ru
         struct wf_work *work = wf_load_relaxed(wf_runq_slot_(victim, head + i));
         wf_store_relaxed(wf_runq_slot_(own, own_tail + i - 1), work);
     }
-    /* sync(runq.taken): release, we have read the slots before they are written again; pairs sync(runq.reuse),
-     * sync(runq.own) */
+    /* sync(runq.taken): release, we have read the slots before they are written again; pairs
+     * sync(runq.reuse), sync(runq.own) */
     if (!wf_cas_release(&victim->head, &head, head + count)) {
         return NULL;
     }
@@ -116,13 +122,13 @@ static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_ru
     return first;
 }
 
-/* The slot for the work that was woken last, which its owner runs before anything else: the waker's cache is warm.
- * Thieves look at it on their last pass only, but they do look: a slot that cannot be stolen starves what is in it
- * behind a long task (tokio#4941).
+/* The slot for the work that was woken last, which its owner runs before anything else: the waker's
+ * cache is warm. Thieves look at it on their last pass only, but they do look: a slot that cannot
+ * be stolen starves what is in it behind a long task (tokio#4941).
  *
- * ABA is harmless. A thief's CAS compares the pointer that it wants to take, reads nothing through it before it has
- * won, and the winner owns whatever is in the slot at that moment: if the owner took the work and put it back in
- * between, it is there again, and may be taken. */
+ * ABA is harmless. A thief's CAS compares the pointer that it wants to take, reads nothing through
+ * it before it has won, and the winner owns whatever is in the slot at that moment: if the owner
+ * took the work and put it back in between, it is there again, and may be taken. */
 struct wf_next {
     WF_ATOMIC(struct wf_work *) work;
 };
@@ -132,7 +138,8 @@ WF_INLINE void wf_next_init(struct wf_next *next)
     wf_store_relaxed(&next->work, NULL); /* relaxed: as wf_runq_init */
 }
 
-/* Owner: puts `work` there and returns what it displaced, NULL mostly; the caller pushes that to its queue. */
+/* Owner: puts `work` there and returns what it displaced, NULL mostly; the caller pushes that to
+ * its queue. */
 WF_INLINE struct wf_work *wf_next_put(struct wf_next *next, struct wf_work *work)
 {
     if (wf_likely(wf_load_relaxed(&next->work) == NULL)) { /* relaxed: only we make it other than NULL */
@@ -140,7 +147,8 @@ WF_INLINE struct wf_work *wf_next_put(struct wf_next *next, struct wf_work *work
         wf_store_release(&next->work, work);
         return NULL;
     }
-    /* sync(next.swap): release, as sync(next.put); what comes back is ours. Pairs sync(next.steal) */
+    /* sync(next.swap): release, as sync(next.put); what comes back is ours. Pairs
+     * sync(next.steal) */
     return wf_xchg_release(&next->work, work);
 }
 
@@ -157,7 +165,8 @@ WF_INLINE struct wf_work *wf_next_take(struct wf_next *next)
 WF_INLINE struct wf_work *wf_next_steal(struct wf_next *next)
 {
     struct wf_work *work = wf_load_relaxed(&next->work); /* relaxed: a guess for the CAS */
-    /* sync(next.steal): acquire, the work that its owner put there; pairs sync(next.put), sync(next.swap) */
+    /* sync(next.steal): acquire, the work that its owner put there; pairs sync(next.put),
+     * sync(next.swap) */
     if (work == NULL || !wf_cas_acquire(&next->work, &work, NULL)) {
         return NULL;
     }

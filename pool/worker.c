@@ -266,15 +266,7 @@ void wf_yield(struct wf_fiber *self)
 
 static bool ensure_spare(struct wf_worker *worker)
 {
-    if (wf_likely(wf_worker_has_spare(worker))) {
-        return true;
-    }
-    struct wf_fiber *fiber = wf_fiber_take(&worker->stacks);
-    if (fiber == NULL) {
-        return false;
-    }
-    wf_fiber_give(&worker->stacks, fiber);
-    return true;
+    return wf_likely(wf_worker_has_spare(worker)) || wf_stack_cache_fill(&worker->stacks);
 }
 
 /* One work to run and the rest of a batch into the FIFO, for thieves to share. */
@@ -456,6 +448,7 @@ static enum sight look_before_sleep(struct wf_worker *worker)
 
 static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
 {
+    wf_stack_cache_trim(&worker->stacks, wf_sys.now_ns()); /* deep stacks give back their pages, now and then */
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     wf_count(&worker->counters.parks);
     worker->driver->ops->sleep(worker->driver, worker, timer_ns < deadline_ns ? timer_ns : deadline_ns);

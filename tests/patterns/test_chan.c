@@ -1,0 +1,472 @@
+/* Bounded channels: first in, first out; closing; cancellation; every item arrives exactly once. */
+#include "pattern.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft/chan.h>
+
+static weft_chan *new_chan(size_t capacity)
+{
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, sizeof(int), capacity), 0);
+    return chan;
+}
+
+struct side {
+    weft_chan *chan;
+    atomic_int *waiting;
+    int item;
+    int *got; /* what a receiver received; one worker */
+    int *rc;
+};
+
+WEFT_TASK(send_one, struct side)
+{
+    struct side me = *arg;
+    atomic_fetch_add(me.waiting, 1);
+    int rc = weft_chan_send(me.chan, &me.item);
+    if (me.rc != NULL) {
+        *me.rc = rc;
+    }
+    return rc == -EPIPE ? 0 : rc;
+}
+
+WEFT_TASK(recv_one, struct side)
+{
+    struct side me = *arg;
+    int item = -1;
+    atomic_fetch_add(me.waiting, 1);
+    int rc = weft_chan_recv(me.chan, &item);
+    if (me.rc != NULL) {
+        *me.rc = rc;
+    }
+    if (rc == 1 && me.got != NULL) {
+        *me.got = item;
+    }
+    return rc == -ECANCELED ? rc : 0;
+}
+
+TaskTest(chan, items_come_out_in_the_order_in_which_they_went_in, 1)
+{
+    weft_chan *chan = new_chan(8);
+    int item;
+    for (int round = 0; round < 5; round++) { /* the ring wraps */
+        for (int i = 0; i < 7; i++) {
+            wt_eq(weft_chan_send(chan, &i), 0);
+        }
+        wt_eq(weft_chan_len(chan), 7);
+        for (int i = 0; i < 7; i++) {
+            wt_eq(weft_chan_recv(chan, &item), 1);
+            wt_eq(item, i);
+        }
+    }
+    wt_eq(weft_chan_len(chan), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, items_of_blocked_senders_keep_their_order, 1)
+{
+    weft_chan *chan = new_chan(2);
+    atomic_int waiting = 0;
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 10; i++) {
+        weft_go(&s, send_one, (&(struct side){chan, &waiting, i, NULL, NULL}));
+        yield_until(&waiting, i + 1);
+    }
+    wt_eq(weft_chan_len(chan), 2);
+    for (int i = 0; i < 10; i++) {
+        int item;
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, i);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, blocked_receivers_are_served_in_their_order, 1)
+{
+    weft_chan *chan = new_chan(2);
+    atomic_int waiting = 0;
+    int got[10];
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 10; i++) {
+        weft_go(&s, recv_one, (&(struct side){chan, &waiting, 0, &got[i], NULL}));
+        yield_until(&waiting, i + 1);
+    }
+    for (int i = 0; i < 10; i++) {
+        wt_eq(weft_chan_send(chan, &i), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    for (int i = 0; i < 10; i++) {
+        wt_eq(got[i], i);
+    }
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, items_of_any_size_are_copied_whole, 1)
+{
+    static const size_t sizes[] = {1, 3, 8, 63, 64, 65, 1000, WEFT_CHAN_ITEM_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned char in[WEFT_CHAN_ITEM_MAX];
+        unsigned char out[WEFT_CHAN_ITEM_MAX + 1];
+        weft_chan *chan;
+        wt_eq(weft_chan_new(&chan, sizes[i], 3), 0);
+        for (int n = 0; n < 10; n++) {
+            memset(in, n + 1, sizeof in);
+            memset(out, 0xEE, sizeof out);
+            wt_eq(weft_chan_send(chan, in), 0);
+            wt_eq(weft_chan_recv(chan, out), 1);
+            wt_mem_eq(in, out, sizes[i]);
+            wt_eq(out[sizes[i]], 0xEE, "written beyond the item");
+        }
+        weft_chan_free(chan);
+    }
+    return 0;
+}
+
+Test(chan, new_refuses_what_makes_no_sense)
+{
+    weft_chan *chan = (weft_chan *)1;
+    wt_eq(weft_chan_new(&chan, 0, 1), -EINVAL);
+    wt_true(chan == NULL);
+    wt_eq(weft_chan_new(&chan, WEFT_CHAN_ITEM_MAX + 1, 1), -EINVAL);
+    wt_eq(weft_chan_new(&chan, 4, 0), -EINVAL);
+    wt_eq(weft_chan_new(&chan, 4096, SIZE_MAX / 4096), -ENOMEM);
+    wt_true(chan == NULL);
+    wt_eq(weft_chan_new(&chan, 4096, SIZE_MAX / 2), -ENOMEM);
+    weft_chan_free(NULL);
+}
+
+Test(chan, try_calls_work_on_any_thread_and_never_wait)
+{
+    weft_chan *chan = new_chan(1);
+    int item = 5;
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+    wt_eq(weft_chan_try_send(chan, &item), 0);
+    wt_eq(weft_chan_try_send(chan, &item), -EAGAIN);
+    item = 0;
+    wt_eq(weft_chan_try_recv(chan, &item), 1);
+    wt_eq(item, 5);
+    wt_eq(weft_chan_send(chan, &item), -EPERM, "that needs a task");
+    wt_eq(weft_chan_recv(chan, &item), -EPERM);
+    wt_eq(weft_chan_close(chan, 0), 0);
+    wt_eq(weft_chan_try_send(chan, &item), -EPIPE);
+    wt_eq(weft_chan_try_recv(chan, &item), 0);
+    weft_chan_free(chan);
+}
+
+/* --- closing --------------------------------------------------------------------------------------------------- */
+
+TaskTest(chan, after_close_the_items_in_it_are_still_received_then_0, 1)
+{
+    weft_chan *chan = new_chan(4);
+    for (int i = 0; i < 3; i++) {
+        wt_eq(weft_chan_send(chan, &i), 0);
+    }
+    wt_eq(weft_chan_close(chan, 0), 0);
+    int item;
+    for (int i = 0; i < 3; i++) {
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, i);
+    }
+    wt_eq(weft_chan_recv(chan, &item), 0);
+    wt_eq(weft_chan_recv(chan, &item), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, after_close_with_a_code_receivers_get_the_code, 1)
+{
+    weft_chan *chan = new_chan(4);
+    int item = 1;
+    wt_eq(weft_chan_send(chan, &item), 0);
+    wt_eq(weft_chan_close(chan, -ECONNRESET), 0);
+    wt_eq(weft_chan_recv(chan, &item), 1);
+    wt_eq(weft_chan_recv(chan, &item), -ECONNRESET);
+    wt_eq(weft_chan_try_recv(chan, &item), -ECONNRESET);
+    weft_chan_free(chan);
+    return 0;
+}
+
+/* A code of -EAGAIN is legal, and must not be taken for "would wait". */
+TaskTest(chan, the_code_may_be_any_negative_number, 1)
+{
+    weft_chan *chan = new_chan(1);
+    int item = 1;
+    wt_eq(weft_chan_close(chan, -EAGAIN), 0);
+    wt_eq(weft_chan_recv(chan, &item), -EAGAIN);
+    wt_eq(weft_chan_send(chan, &item), -EPIPE);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, a_second_close_is_ealready_and_the_first_code_stays, 1)
+{
+    weft_chan *chan = new_chan(1);
+    int item;
+    wt_eq(weft_chan_close(chan, 1), -EINVAL);
+    wt_eq(weft_chan_close(chan, -EIO), 0);
+    wt_eq(weft_chan_close(chan, -EBADMSG), -EALREADY);
+    wt_eq(weft_chan_recv(chan, &item), -EIO);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, close_wakes_blocked_receivers_with_its_code, 1)
+{
+    for (int code = 0; code >= -EIO; code -= EIO) {
+        weft_chan *chan = new_chan(1);
+        atomic_int waiting = 0;
+        int rc[4] = {99, 99, 99, 99};
+        WEFT_SCOPE(s, .on_error = WEFT_CONTINUE);
+        for (int i = 0; i < 4; i++) {
+            weft_go(&s, recv_one, (&(struct side){chan, &waiting, 0, NULL, &rc[i]}));
+        }
+        yield_until(&waiting, 4);
+        wt_eq(weft_chan_close(chan, code), 0);
+        wt_eq(weft_scope_end(&s), 0);
+        for (int i = 0; i < 4; i++) {
+            wt_eq(rc[i], code);
+        }
+        weft_chan_free(chan);
+    }
+    return 0;
+}
+
+TaskTest(chan, close_wakes_blocked_senders_with_epipe_and_their_items_stay_out, 1)
+{
+    weft_chan *chan = new_chan(1);
+    atomic_int waiting = 0;
+    int rc[3];
+    int item = 100;
+    wt_eq(weft_chan_send(chan, &item), 0);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 3; i++) {
+        weft_go(&s, send_one, (&(struct side){chan, &waiting, i, NULL, &rc[i]}));
+    }
+    yield_until(&waiting, 3);
+    wt_eq(weft_chan_close(chan, 0), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    for (int i = 0; i < 3; i++) {
+        wt_eq(rc[i], -EPIPE);
+    }
+    wt_eq(weft_chan_recv(chan, &item), 1);
+    wt_eq(item, 100);
+    wt_eq(weft_chan_recv(chan, &item), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+/* --- cancellation ---------------------------------------------------------------------------------------------- */
+
+TaskTest(chan, a_cancelled_send_leaves_nothing_in_the_channel, 1)
+{
+    weft_chan *chan = new_chan(1);
+    atomic_int waiting = 0;
+    int item = 100;
+    wt_eq(weft_chan_send(chan, &item), 0);
+    WEFT_SCOPE(s);
+    weft_go(&s, send_one, (&(struct side){chan, &waiting, 1, NULL, NULL}));
+    yield_until(&waiting, 1);
+    weft_scope_cancel(&s, NULL);
+    /* Before the sender has run again: it is still queued, but its item must be passed over. */
+    wt_eq(weft_chan_try_recv(chan, &item), 1);
+    wt_eq(item, 100);
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+    wt_eq(weft_chan_len(chan), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, the_item_that_a_cancelled_receiver_does_not_take_goes_to_the_next, 1)
+{
+    weft_chan *chan = new_chan(1);
+    atomic_int waiting = 0;
+    int got[2] = {-1, -1};
+    WEFT_SCOPE(stay);
+    {
+        WEFT_SCOPE(go);
+        weft_go(&go, recv_one, (&(struct side){chan, &waiting, 0, &got[0], NULL}));
+        yield_until(&waiting, 1);
+        weft_go(&stay, recv_one, (&(struct side){chan, &waiting, 0, &got[1], NULL}));
+        yield_until(&waiting, 2);
+        weft_scope_cancel(&go, NULL);
+        wt_eq(weft_chan_try_send(chan, &(int){7}), 0);
+        wt_eq(weft_scope_end(&go), -ECANCELED);
+    }
+    wt_eq(weft_scope_end(&stay), 0);
+    wt_eq(got[0], -1);
+    wt_eq(got[1], 7);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, with_all_receivers_cancelled_the_item_stays_in_the_channel, 1)
+{
+    weft_chan *chan = new_chan(1);
+    atomic_int waiting = 0;
+    int item = 0;
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 3; i++) {
+        weft_go(&s, recv_one, (&(struct side){chan, &waiting, 0, NULL, NULL}));
+    }
+    yield_until(&waiting, 3);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_chan_try_send(chan, &(int){7}), 0);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    wt_eq(weft_chan_try_recv(chan, &item), 1);
+    wt_eq(item, 7);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, an_item_handed_over_before_the_cancellation_is_received, 1)
+{
+    weft_chan *chan = new_chan(1);
+    atomic_int waiting = 0;
+    int got = -1;
+    int rc = 0;
+    WEFT_SCOPE(s);
+    weft_go(&s, recv_one, (&(struct side){chan, &waiting, 0, &got, &rc}));
+    yield_until(&waiting, 1);
+    wt_eq(weft_chan_try_send(chan, &(int){7}), 0);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(rc, 1);
+    wt_eq(got, 7);
+    weft_chan_free(chan);
+    return 0;
+}
+
+/* --- conservation ---------------------------------------------------------------------------------------------- */
+
+#define PRODUCERS 6
+#define CONSUMERS 6
+#define ITEMS     3000 /* per producer */
+
+struct traffic {
+    weft_chan *chan;
+    atomic_uchar sent[PRODUCERS * ITEMS]; /* times */
+    atomic_uchar received[PRODUCERS * ITEMS];
+    atomic_int producers_left;
+    atomic_int timeouts;
+};
+
+struct actor {
+    struct traffic *traffic;
+    int id;
+};
+
+static weft_time patience(unsigned *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    unsigned n = *state >> 16;
+    return n % 4 == 0 ? WEFT_FOREVER : WEFT_NS(n % 20000);
+}
+
+WEFT_TASK(produce, struct actor)
+{
+    struct traffic *traffic = arg->traffic;
+    int id = arg->id;
+    unsigned state = (unsigned)id + 1;
+    for (int i = 0; i < ITEMS; i++) {
+        int item = id * ITEMS + i;
+        int rc = weft_within(patience(&state), weft_chan_send(traffic->chan, &item));
+        if (rc == 0) {
+            atomic_fetch_add(&traffic->sent[item], 1);
+        } else {
+            wt_eq(rc, -ETIME);
+            atomic_fetch_add(&traffic->timeouts, 1);
+        }
+    }
+    if (atomic_fetch_sub(&traffic->producers_left, 1) == 1) {
+        wt_eq(weft_chan_close(traffic->chan, 0), 0);
+    }
+    return 0;
+}
+
+WEFT_TASK(consume, struct actor)
+{
+    struct traffic *traffic = arg->traffic;
+    unsigned state = (unsigned)arg->id + 100;
+    for (;;) { /* ends: the channel is closed */
+        int item = -1;
+        int rc = weft_within(patience(&state), weft_chan_recv(traffic->chan, &item));
+        if (rc == 0) {
+            return 0;
+        }
+        if (rc == 1) {
+            atomic_fetch_add(&traffic->received[item], 1);
+        } else {
+            wt_eq(rc, -ETIME);
+            atomic_fetch_add(&traffic->timeouts, 1);
+        }
+    }
+}
+
+struct load {
+    size_t capacity;
+};
+
+static int move_items(void *arg)
+{
+    struct load *load = arg;
+    struct traffic *traffic = calloc(1, sizeof *traffic);
+    traffic->chan = new_chan(load->capacity);
+    atomic_store(&traffic->producers_left, PRODUCERS);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < CONSUMERS; i++) {
+        weft_go(&s, consume, (&(struct actor){traffic, i}));
+    }
+    for (int i = 0; i < PRODUCERS; i++) {
+        weft_go(&s, produce, (&(struct actor){traffic, i}));
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    for (int i = 0; i < PRODUCERS * ITEMS; i++) {
+        wt_le(atomic_load(&traffic->sent[i]), 1);
+        wt_eq(atomic_load(&traffic->received[i]), atomic_load(&traffic->sent[i]), "item %d", i);
+    }
+    weft_chan_free(traffic->chan);
+    free(traffic);
+    return 0;
+}
+
+Test(chan, every_item_sent_is_received_once_when_deadlines_race_with_hand_overs)
+{
+    for (int workers = 1; workers <= 8; workers = workers == 1 ? 2 : workers * 4) {
+        wt_eq(weft_run(move_items, &(struct load){1}, .workers = workers), 0);
+        wt_eq(weft_run(move_items, &(struct load){16}, .workers = workers), 0);
+    }
+}
+
+#define FOREIGN_ITEMS 20000
+
+static void *send_from_outside(void *chan)
+{
+    for (int i = 0; i < FOREIGN_ITEMS; i++) {
+        while (weft_chan_try_send(chan, &i) == -EAGAIN) { /* ends: a task receives */
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+TaskTest(chan, items_tried_by_a_foreign_thread_arrive_in_order, 2)
+{
+    weft_chan *chan = new_chan(4);
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, send_from_outside, chan), 0);
+    for (int i = 0; i < FOREIGN_ITEMS; i++) {
+        int item = -1;
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, i);
+    }
+    pthread_join(thread, NULL);
+    weft_chan_free(chan);
+    return 0;
+}

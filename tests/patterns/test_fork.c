@@ -1,0 +1,474 @@
+/* Fork and join of parallel sections: pointer form and typed form, whoever runs them. */
+#include "pattern.h"
+#include <pthread.h>
+#include <weft/debug.h>
+#include <weft/fork.h>
+#include <weft/sync.h>
+
+/* --- the two forms --------------------------------------------------------------------------------------------- */
+
+static long fib(long n);
+WEFT_FORKABLE1(long, fib, long)
+static long fib(long n)
+{
+    if (n < 2) {
+        return n;
+    }
+    struct fib_branch a;
+    fib_fork(&a, n - 1);
+    long b = fib(n - 2);
+    return fib_join(&a) + b;
+}
+
+struct fib_call {
+    long n, result;
+};
+
+static int fib_pointer(void *arg)
+{
+    struct fib_call *call = arg;
+    if (call->n < 2) {
+        call->result = call->n;
+        return 0;
+    }
+    struct fib_call a = {call->n - 1, 0};
+    struct fib_call b = {call->n - 2, 0};
+    weft_call_branch branch;
+    weft_fork(&branch, fib_pointer, &a);
+    int rc = fib_pointer(&b);
+    int rc_a = weft_join(&branch);
+    call->result = a.result + b.result;
+    return rc < 0 ? rc : rc_a;
+}
+
+static long sum2(const int *from, const int *to);
+WEFT_FORKABLE2(long, sum2, const int *, const int *)
+static long sum2(const int *from, const int *to)
+{
+    if (to - from <= 4) {
+        long sum = 0;
+        for (; from < to; from++) {
+            sum += *from;
+        }
+        return sum;
+    }
+    const int *middle = from + (to - from) / 2;
+    struct sum2_branch left;
+    sum2_fork(&left, from, middle);
+    long right = sum2(middle, to);
+    return sum2_join(&left) + right;
+}
+
+static double weigh(int depth, double weight, char tag);
+WEFT_FORKABLE3(double, weigh, int, double, char)
+static double weigh(int depth, double weight, char tag)
+{
+    if (depth == 0) {
+        return tag == 'x' ? weight : -1;
+    }
+    struct weigh_branch left;
+    weigh_fork(&left, depth - 1, weight / 2, tag);
+    double right = weigh(depth - 1, weight / 2, tag);
+    return weigh_join(&left) + right;
+}
+
+static int both_forms(void *arg)
+{
+    (void)arg;
+    wt_eq(fib(24), 46368);
+    struct fib_call call = {22, 0};
+    wt_eq(fib_pointer(&call), 0);
+    wt_eq(call.result, 17711);
+    static int numbers[10000];
+    for (int i = 0; i < 10000; i++) {
+        numbers[i] = i;
+    }
+    wt_eq(sum2(numbers, numbers + 10000), 49995000);
+    wt_eq(weigh(12, 4096.0, 'x'), 4096.0);
+    return 0;
+}
+
+Test(fork, both_forms_give_what_the_plain_calls_would)
+{
+    for (int workers = 1; workers <= 8; workers++) {
+        wt_eq(weft_run(both_forms, NULL, .workers = workers), 0, "%d workers", workers);
+    }
+}
+
+Test(fork, outside_a_task_the_section_runs_at_the_join)
+{
+    wt_eq(fib(15), 610);
+    struct fib_call call = {15, 0};
+    weft_call_branch branch;
+    weft_fork(&branch, fib_pointer, &call);
+    wt_eq(call.result, 0);
+    wt_eq(weft_join(&branch), 0);
+    wt_eq(call.result, 610);
+}
+
+static int fib_on_blocking_thread(void *arg)
+{
+    (void)arg;
+    return (int)fib(15);
+}
+
+TaskTest(fork, on_a_blocking_thread_the_section_runs_at_the_join, 2)
+{
+    wt_eq(weft_blocking(fib_on_blocking_thread, NULL), 610);
+    return 0;
+}
+
+/* --- what a section may do -------------------------------------------------------------------------------------- */
+
+static int yield_a_little(void *arg)
+{
+    int n = (int)(intptr_t)arg;
+    for (int i = 0; i < n % 4; i++) {
+        wt_eq(weft_yield(), 0);
+    }
+    return n;
+}
+
+struct waiting_tree {
+    int depth;
+    weft_sem *sem;
+};
+
+/* Waits in leaves, in the middle, before and after joins. */
+static int waiting_tree(void *arg)
+{
+    struct waiting_tree *tree = arg;
+    if (tree->depth == 0) {
+        wt_eq(weft_sem_acquire(tree->sem), 0);
+        weft_yield();
+        wt_eq(weft_sem_release(tree->sem, 1), 0);
+        return 1;
+    }
+    struct waiting_tree below = {tree->depth - 1, tree->sem};
+    weft_call_branch left;
+    weft_call_branch middle;
+    weft_fork(&left, waiting_tree, &below);
+    weft_yield();
+    weft_fork(&middle, waiting_tree, &below);
+    int sum = waiting_tree(&below);
+    sum += weft_join(&middle);
+    weft_yield();
+    return sum + weft_join(&left);
+}
+
+static int grow_waiting_tree(void *arg)
+{
+    (void)arg;
+    weft_sem sem;
+    weft_sem_init(&sem, 2, 2);
+    struct waiting_tree tree = {6, &sem};
+    wt_eq(waiting_tree(&tree), 729);
+    wt_eq(weft_sem_count(&sem), 2);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+Test(fork, sections_may_wait)
+{
+    for (int workers = 1; workers <= 8; workers++) {
+        wt_eq(weft_run(grow_waiting_tree, NULL, .workers = workers), 0, "%d workers", workers);
+    }
+}
+
+static int post(void *sem)
+{
+    return weft_sem_release(sem, 1);
+}
+
+static int acquire(void *sem)
+{
+    return weft_sem_acquire(sem);
+}
+
+/* The section waits for something that its own forker does only afterwards: legal, if the forker does it before the
+ * join, and some worker takes the section or the join finds it still there. */
+static int handshake(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2000; i++) {
+        weft_sem sem;
+        weft_sem_init(&sem, 0, 0);
+        weft_call_branch waits;
+        weft_fork(&waits, acquire, &sem);
+        if (i % 3 == 0) {
+            weft_yield();
+        }
+        wt_eq(post(&sem), 0);
+        wt_eq(weft_join(&waits), 0);
+        weft_sem_fini(&sem);
+    }
+    return 0;
+}
+
+Test(fork, a_section_may_wait_for_its_forker)
+{
+    wt_eq(weft_run(handshake, NULL, .workers = 1), 0);
+    wt_eq(weft_run(handshake, NULL, .workers = 2), 0);
+    wt_eq(weft_run(handshake, NULL, .workers = 8), 0);
+}
+
+/* Two sections that need each other: the join of the second may start it only on a stack of its own, or on top of its
+ * forker, which needs it; the first must then run somewhere else. */
+struct mutual {
+    weft_sem first, second;
+};
+
+static int first_half(void *arg)
+{
+    struct mutual *mutual = arg;
+    weft_sem_release(&mutual->first, 1);
+    return weft_sem_acquire(&mutual->second);
+}
+
+static int second_half(void *arg)
+{
+    struct mutual *mutual = arg;
+    weft_sem_release(&mutual->second, 1);
+    return weft_sem_acquire(&mutual->first);
+}
+
+static int sections_that_need_each_other(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 1000; i++) {
+        struct mutual mutual;
+        weft_sem_init(&mutual.first, 0, 0);
+        weft_sem_init(&mutual.second, 0, 0);
+        weft_call_branch a;
+        weft_call_branch b;
+        weft_fork(&a, first_half, &mutual);
+        weft_fork(&b, second_half, &mutual);
+        wt_eq(weft_join(&b), 0);
+        wt_eq(weft_join(&a), 0);
+    }
+    return 0;
+}
+
+Test(fork, sections_may_wait_for_each_other)
+{
+    wt_eq(weft_run(sections_that_need_each_other, NULL, .workers = 1), 0);
+    wt_eq(weft_run(sections_that_need_each_other, NULL, .workers = 2), 0);
+    wt_eq(weft_run(sections_that_need_each_other, NULL, .workers = 8), 0);
+}
+
+static int spawn_inside(void *arg)
+{
+    weft_task t;
+    weft_spawn(&t, yield_a_little, arg);
+    int rc = weft_await(&t);
+    return rc;
+}
+
+static int spawn_in_sections(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 500; i++) {
+        weft_call_branch branches[4];
+        for (int n = 0; n < 4; n++) {
+            weft_fork(&branches[n], spawn_inside, (void *)(intptr_t)(i + n));
+        }
+        for (int n = 3; n >= 0; n--) {
+            wt_eq(weft_join(&branches[n]), i + n);
+        }
+    }
+    return 0;
+}
+
+Test(fork, sections_may_spawn_and_await_tasks)
+{
+    wt_eq(weft_run(spawn_in_sections, NULL, .workers = 1), 0);
+    wt_eq(weft_run(spawn_in_sections, NULL, .workers = 2), 0);
+    wt_eq(weft_run(spawn_in_sections, NULL, .workers = 8), 0);
+}
+
+/* --- bounds ------------------------------------------------------------------------------------------------------ */
+
+#define OUTSTANDING 10000 /* more than a worker's deque holds */
+
+static int many_outstanding(void *arg)
+{
+    (void)arg;
+    static weft_call_branch branches[OUTSTANDING];
+    for (int i = 0; i < OUTSTANDING; i++) {
+        weft_fork(&branches[i], yield_a_little, (void *)(intptr_t)i);
+    }
+    for (int i = OUTSTANDING - 1; i >= 0; i--) {
+        wt_eq(weft_join(&branches[i]), i);
+    }
+    return 0;
+}
+
+Test(fork, ten_thousand_forks_may_be_outstanding)
+{
+    wt_eq(weft_run(many_outstanding, NULL, .workers = 1), 0);
+    wt_eq(weft_run(many_outstanding, NULL, .workers = 2), 0);
+    wt_eq(weft_run(many_outstanding, NULL, .workers = 8), 0);
+}
+
+static long descend(long left);
+WEFT_FORKABLE1(long, descend, long)
+static long descend(long left)
+{
+    if (left == 0) {
+        return 0;
+    }
+    struct descend_branch next;
+    descend_fork(&next, left - 1);
+    return descend_join(&next) + 1;
+}
+
+static int descend_deep(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        wt_eq(descend(300), 300); /* sanitizers' frames are large */
+    }
+    return 0;
+}
+
+Test(fork, sections_nest_deeply)
+{
+    for (int workers = 1; workers <= 8; workers *= 2) {
+        wt_eq(weft_run(descend_deep, NULL, .workers = workers), 0);
+    }
+}
+
+static int fork_after_migration(void *arg)
+{
+    for (int i = 0; i < 300; i++) {
+        weft_call_branch a;
+        weft_fork(&a, yield_a_little, (void *)1);
+        weft_yield(); /* the task may go on elsewhere, its section stays where it is */
+        weft_call_branch b;
+        weft_fork(&b, yield_a_little, (void *)2);
+        weft_yield();
+        wt_eq(weft_join(&b), 2);
+        wt_eq(weft_join(&a), 1);
+    }
+    return (int)(intptr_t)arg;
+}
+
+static int many_migrating(void *arg)
+{
+    (void)arg;
+    weft_task t[20];
+    for (int i = 0; i < 20; i++) {
+        weft_spawn(&t[i], fork_after_migration, (void *)(intptr_t)i);
+    }
+    for (int i = 0; i < 20; i++) {
+        wt_eq(weft_await(&t[i]), i);
+    }
+    return 0;
+}
+
+Test(fork, a_task_may_migrate_between_fork_and_join)
+{
+    wt_eq(weft_run(many_migrating, NULL, .workers = 1), 0);
+    wt_eq(weft_run(many_migrating, NULL, .workers = 2), 0);
+    wt_eq(weft_run(many_migrating, NULL, .workers = 8), 0);
+}
+
+static atomic_int taken_elsewhere;
+static pthread_t forker;
+
+static int note_thread(void *arg)
+{
+    (void)arg;
+    if (!pthread_equal(pthread_self(), forker)) {
+        atomic_store(&taken_elsewhere, 1);
+    }
+    return 0;
+}
+
+TaskTest(fork, an_idle_worker_takes_a_forked_section, 2)
+{
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&taken_elsewhere) == 0) { /* ends: at give_up_ns */
+        wt_lt(now_ns(), give_up_ns, "nobody ever took one");
+        forker = pthread_self();
+        weft_call_branch branch;
+        weft_fork(&branch, note_thread, NULL);
+        int64_t until_ns = now_ns() + WEFT_US(200);
+        while (now_ns() < until_ns && atomic_load(&taken_elsewhere) == 0) { /* ends: computes for a while */
+        }
+        weft_join(&branch);
+    }
+    return 0;
+}
+
+/* --- inheritance ------------------------------------------------------------------------------------------------- */
+
+static int is_cancelled(void *why)
+{
+    wt_eq(weft_check(), -ECANCELED);
+    wt_str_eq(weft_why(), why);
+    wt_eq(weft_yield(), -ECANCELED);
+    return 0;
+}
+
+TaskTest(fork, a_section_runs_under_the_scope_it_was_forked_in, 2)
+{
+    for (int i = 0; i < 500; i++) {
+        WEFT_SCOPE(s);
+        weft_scope_cancel(&s, "the section sees this");
+        weft_call_branch branch;
+        weft_fork(&branch, is_cancelled, "the section sees this");
+        wt_eq(weft_join(&branch), 0);
+        weft_scope_end(&s);
+        wt_eq(weft_check(), 0);
+    }
+    return 0;
+}
+
+static int nested_scope(void *arg)
+{
+    weft_sem *never = arg;
+    return weft_within(WEFT_US(200), weft_sem_acquire(never));
+}
+
+static int scopes_in_sections(void *arg)
+{
+    (void)arg;
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    for (int i = 0; i < 100; i++) {
+        weft_call_branch branches[3];
+        for (int n = 0; n < 3; n++) {
+            weft_fork(&branches[n], nested_scope, &never);
+        }
+        for (int n = 2; n >= 0; n--) {
+            wt_eq(weft_join(&branches[n]), -ETIME);
+        }
+        wt_eq(weft_check(), 0);
+    }
+    weft_sem_fini(&never);
+    return 0;
+}
+
+Test(fork, sections_may_open_scopes_of_their_own)
+{
+    wt_eq(weft_run(scopes_in_sections, NULL, .workers = 1), 0);
+    wt_eq(weft_run(scopes_in_sections, NULL, .workers = 2), 0);
+    wt_eq(weft_run(scopes_in_sections, NULL, .workers = 8), 0);
+}
+
+TaskTest(fork, a_cancellation_reaches_a_section_that_waits, 2)
+{
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    WEFT_SCOPE(s, .timeout = WEFT_MS(3));
+    weft_call_branch a;
+    weft_call_branch b;
+    weft_fork(&a, acquire, &never);
+    weft_fork(&b, acquire, &never);
+    wt_eq(weft_join(&b), -ECANCELED);
+    wt_eq(weft_join(&a), -ECANCELED);
+    weft_scope_end(&s);
+    weft_sem_fini(&never);
+    return 0;
+}

@@ -1,0 +1,333 @@
+/* The semaphore: strictly first in, first out; cancellation takes no permit; nothing is lost. */
+#include "pattern.h"
+#include <pthread.h>
+#include <weft/sync.h>
+
+struct waiter {
+    weft_sem *sem;
+    atomic_int *waiting;
+    int *order; /* of wake-ups; one worker */
+    int *woken;
+    int id;
+};
+
+WEFT_TASK(wait_in_line, struct waiter)
+{
+    struct waiter me = *arg;
+    atomic_fetch_add(me.waiting, 1);
+    int rc = weft_sem_acquire(me.sem);
+    if (rc == 0) {
+        me.order[(*me.woken)++] = me.id;
+    }
+    return rc;
+}
+
+TaskTest(sem, acquire_takes_a_permit_that_is_there, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 2, 2);
+    wt_eq(weft_sem_acquire(&sem), 0);
+    wt_eq(weft_sem_acquire(&sem), 0);
+    wt_eq(weft_sem_count(&sem), 0);
+    wt_eq(weft_sem_release(&sem, 2), 0);
+    wt_eq(weft_sem_count(&sem), 2);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+static void check_order(uint32_t at_once)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int waiting = 0;
+    int order[12];
+    int woken = 0;
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 12; i++) {
+        weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, i}));
+        yield_until(&waiting, i + 1);
+    }
+    for (int given = 0; given < 12; given += (int)at_once) {
+        wt_eq(weft_sem_release(&sem, at_once), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(woken, 12);
+    for (int i = 0; i < 12; i++) {
+        wt_eq(order[i], i);
+    }
+    weft_sem_fini(&sem);
+}
+
+TaskTest(sem, permits_go_to_the_longest_waiting_first, 1)
+{
+    check_order(1);
+    check_order(3);
+    check_order(12);
+    return 0;
+}
+
+TaskTest(sem, a_newcomer_does_not_pass_a_waiter, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int waiting = 0;
+    int order[1];
+    int woken = 0;
+    WEFT_SCOPE(s);
+    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
+    yield_until(&waiting, 1);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_sem_try(&sem), -EAGAIN, "the permit was handed over");
+    wt_eq(weft_within(0, weft_sem_acquire(&sem)), -ETIME);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(woken, 1);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, release_beyond_max_is_eoverflow_and_changes_nothing, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 1, 3);
+    wt_eq(weft_sem_release(&sem, 3), -EOVERFLOW);
+    wt_eq(weft_sem_count(&sem), 1);
+    wt_eq(weft_sem_release(&sem, UINT32_MAX), -EOVERFLOW);
+    wt_eq(weft_sem_count(&sem), 1);
+    wt_eq(weft_sem_release(&sem, 2), 0);
+    wt_eq(weft_sem_count(&sem), 3);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, release_beyond_max_wakes_nobody, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 2);
+    atomic_int waiting = 0;
+    int order[1];
+    int woken = 0;
+    WEFT_SCOPE(s);
+    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
+    yield_until(&waiting, 1);
+    wt_eq(weft_sem_release(&sem, 4), -EOVERFLOW);
+    for (int i = 0; i < 10; i++) {
+        weft_yield();
+    }
+    wt_eq(woken, 0);
+    wt_eq(weft_sem_count(&sem), 0);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, release_of_0_is_einval, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 1, 0);
+    wt_eq(weft_sem_release(&sem, 0), -EINVAL);
+    wt_eq(weft_sem_count(&sem), 1);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, max_0_means_the_largest, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    wt_eq(weft_sem_release(&sem, INT32_MAX), 0);
+    wt_eq(weft_sem_count(&sem), INT32_MAX);
+    wt_eq(weft_sem_release(&sem, 1), -EOVERFLOW);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+Test(sem, try_and_release_work_on_any_thread)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 1, 2);
+    wt_eq(weft_sem_try(&sem), 0);
+    wt_eq(weft_sem_try(&sem), -EAGAIN);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_sem_try(&sem), 0);
+    wt_eq(weft_sem_acquire(&sem), -EPERM, "that needs a task");
+    weft_sem_fini(&sem);
+}
+
+TaskTest(sem, an_acquire_under_a_deadline_of_0_is_a_try, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 1, 0);
+    wt_eq(weft_within(0, weft_sem_acquire(&sem)), 0);
+    wt_eq(weft_within(0, weft_sem_acquire(&sem)), -ETIME);
+    wt_eq(weft_sem_count(&sem), 0);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_sem_count(&sem), 1, "nobody waits any more");
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, a_hand_over_before_the_cancellation_wins, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int waiting = 0;
+    int order[1];
+    int woken = 0;
+    WEFT_SCOPE(s);
+    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
+    yield_until(&waiting, 1);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(woken, 1);
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, a_cancellation_before_the_hand_over_takes_no_permit, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int waiting = 0;
+    int order[1];
+    int woken = 0;
+    WEFT_SCOPE(s);
+    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
+    yield_until(&waiting, 1);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    wt_eq(woken, 0);
+    wt_eq(weft_sem_count(&sem), 1);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+/* anyio#1145, cpython#90155: the permit that a cancelled waiter does not take goes to the next. */
+TaskTest(sem, a_cancelled_first_waiter_does_not_hold_up_those_behind_it, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int waiting = 0;
+    int order[4];
+    int woken = 0;
+    WEFT_SCOPE(stay);
+    {
+        WEFT_SCOPE(go);
+        weft_go(&go, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
+        yield_until(&waiting, 1);
+        weft_go(&stay, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 1}));
+        yield_until(&waiting, 2);
+        weft_go(&go, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 2}));
+        yield_until(&waiting, 3);
+        weft_go(&stay, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 3}));
+        yield_until(&waiting, 4);
+        weft_scope_cancel(&go, NULL);
+        wt_eq(weft_sem_release(&sem, 2), 0);
+        wt_eq(weft_scope_end(&go), -ECANCELED);
+    }
+    wt_eq(weft_scope_end(&stay), 0);
+    wt_eq(woken, 2);
+    wt_eq(order[0], 1);
+    wt_eq(order[1], 3);
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+Test(sem, fini_of_zeroed_memory_is_harmless)
+{
+    weft_sem sem = {0};
+    weft_sem_fini(&sem);
+}
+
+#define PERMITS 3
+
+struct mutual {
+    weft_sem sem;
+    atomic_int inside, most, taken;
+};
+
+WEFT_TASK(use_permits, struct mutual *)
+{
+    struct mutual *mutual = *arg;
+    unsigned state = (unsigned)(uintptr_t)arg | 1;
+    for (int i = 0; i < 2000; i++) {
+        state = state * 1664525 + 1013904223;
+        weft_time patience = WEFT_NS(state >> 16) % WEFT_US(30);
+        int rc = weft_within(patience, weft_sem_acquire(&mutual->sem));
+        if (rc == -ETIME) {
+            continue;
+        }
+        wt_eq(rc, 0);
+        int inside = atomic_fetch_add(&mutual->inside, 1) + 1;
+        wt_le(inside, PERMITS);
+        atomic_fetch_add(&mutual->taken, 1);
+        if (i % 3 == 0) {
+            weft_yield();
+        }
+        atomic_fetch_sub(&mutual->inside, 1);
+        wt_eq(weft_sem_release(&mutual->sem, 1), 0);
+    }
+    return 0;
+}
+
+static int permits_under_deadlines(void *arg)
+{
+    (void)arg;
+    struct mutual mutual = {0};
+    struct mutual *pointer = &mutual;
+    weft_sem_init(&mutual.sem, PERMITS, PERMITS);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 16; i++) {
+        weft_go(&s, use_permits, &pointer);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(weft_sem_count(&mutual.sem), PERMITS);
+    wt_gt(atomic_load(&mutual.taken), 0);
+    weft_sem_fini(&mutual.sem);
+    return 0;
+}
+
+Test(sem, permits_are_neither_lost_nor_doubled_when_deadlines_race_with_hand_overs)
+{
+    wt_eq(weft_run(permits_under_deadlines, NULL, .workers = 1), 0);
+    wt_eq(weft_run(permits_under_deadlines, NULL, .workers = 2), 0);
+    wt_eq(weft_run(permits_under_deadlines, NULL, .workers = 8), 0);
+}
+
+struct foreign {
+    weft_sem *sem;
+    int permits;
+};
+
+static void *release_from_outside(void *arg)
+{
+    struct foreign *foreign = arg;
+    for (int i = 0; i < foreign->permits; i++) {
+        wt_eq(weft_sem_release(foreign->sem, 1), 0);
+    }
+    return NULL;
+}
+
+TaskTest(sem, permits_released_by_foreign_threads_arrive, 2)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    struct foreign foreign = {&sem, 5000};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        wt_eq(pthread_create(&threads[i], NULL, release_from_outside, &foreign), 0);
+    }
+    for (int i = 0; i < 2 * foreign.permits; i++) {
+        wt_eq(weft_sem_acquire(&sem), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
