@@ -1,0 +1,426 @@
+/* model_deque.c: pool/deque.h with 8 slots and 2 private entries: one owner, up to three thieves.
+ *
+ * Checked in every execution: each work is taken exactly once, by whoever; the taker sees what the
+ * giver wrote into it; the facts of wf_deque_check hold whenever the owner is between two calls; an
+ * ask is not lost (G.5). */
+#define WF_DEQUE_SLOTS   8
+#define WF_DEQUE_PRIVATE 2
+#define WF_DEQUE_LONG    4
+#include "pool/deque.h"
+
+#include <string.h>
+
+#define ITEMS 12
+
+struct item {
+    struct wf_work work;
+    WF_PLAIN(int) payload;
+    int taken; /* not modelled: the checker is one thread */
+};
+
+static struct wf_deque d;
+static struct item items[ITEMS];
+
+static void begin(void)
+{
+    memset(&d, 0, sizeof d);
+    memset(items, 0, sizeof items);
+    wf_deque_init(&d);
+}
+
+static struct wf_work *make(int i)
+{
+    wf_plain_write(&items[i].payload, 100 + i);
+    return &items[i].work;
+}
+
+static void take(struct wf_work *work)
+{
+    if (work == NULL) {
+        return;
+    }
+    struct item *item = wf_container_of(work, struct item, work);
+    wloom_assert(item >= items && item < items + ITEMS);
+    wloom_assert(wf_plain_read(&item->payload) == 100 + (int)(item - items));
+    wloom_assert(++item->taken == 1);
+}
+
+/* Owner: the facts that hold between two calls. */
+static void check(void)
+{
+    wloom_observe(true);
+    wf_deque_check(&d);
+    wloom_observe(false);
+}
+
+/* As a join: in place if it is still ours. A thief has it otherwise, and the end of the scenario
+ * waits for that. */
+static void join(int i)
+{
+    if (wf_deque_take_if(&d, &items[i].work)) {
+        take(&items[i].work);
+    }
+    check();
+}
+
+static enum wf_forked fork_item(int i, bool is_idle)
+{
+    enum wf_forked forked = wf_deque_fork(&d, make(i), is_idle);
+    if (forked == WF_FORKED_FULL) {
+        take(&items[i].work);
+    }
+    check();
+    return forked;
+}
+
+static void push(int i)
+{
+    wloom_assert(wf_deque_push(&d, make(i)));
+    check();
+}
+
+static void pop(void)
+{
+    take(wf_deque_pop(&d));
+    check();
+}
+
+/* Owner, after all thieves have ended: items [0, n) were taken once. */
+static void end(int n)
+{
+    wloom_join_all();
+    check();
+    for (struct wf_work *work; (work = wf_deque_pop(&d)) != NULL;) {
+        take(work);
+    }
+    for (int i = 0; i < n; i++) {
+        wloom_assert(items[i].taken == 1);
+    }
+    wloom_observe(true);
+    wloom_assert(wf_load_relaxed(&d.limit) == WF_DEQUE_ASK || wf_load_relaxed(&d.asked) == 0);
+    wloom_assert(!wf_deque_has_public(&d));
+}
+
+static void thief(void *arg)
+{
+    for (int tries = (int)(intptr_t)arg; tries > 0; tries--) {
+        take(wf_deque_steal(&d));
+    }
+}
+
+static void thieves(int count, int tries)
+{
+    for (int i = 0; i < count; i++) {
+        wloom_spawn(thief, (void *)(intptr_t)tries);
+    }
+}
+
+/* --- general work
+ * ---------------------------------------------------------------------------------------- */
+
+static void push_pop_two_thieves(void)
+{
+    begin();
+    thieves(2, 1);
+    push(0);
+    push(1);
+    pop();
+    pop();
+    end(2);
+}
+
+static void last_entry_three_thieves(void)
+{
+    begin();
+    push(0);
+    thieves(3, 1);
+    pop();
+    end(1);
+}
+
+static void push_three_thief_of_two(void)
+{
+    begin();
+    thieves(1, 2);
+    push(0);
+    push(1);
+    push(2);
+    pop();
+    pop();
+    end(3);
+}
+
+/* The same index with one work, then another. */
+static void index_used_again(void)
+{
+    begin();
+    push(0);
+    push(1);
+    thieves(2, 1);
+    pop();
+    push(2);
+    pop();
+    push(3);
+    pop();
+    end(4);
+}
+
+/* The same slot, one round later: it may be written only when its thief has read it. */
+static void slot_used_again(void)
+{
+    begin();
+    for (int i = 0; i < WF_DEQUE_SLOTS; i++) {
+        push(i);
+    }
+    thieves(2, 1);
+    for (int i = WF_DEQUE_SLOTS; i < WF_DEQUE_SLOTS + 2; i++) {
+        wf_deque_is_long(&d); /* looks at top, too */
+        if (!wf_deque_push(&d, make(i))) {
+            take(&items[i].work);
+        }
+        check();
+    }
+    pop();
+    end(WF_DEQUE_SLOTS + 2);
+}
+
+/* --- fork and join
+ * ---------------------------------------------------------------------------------------- */
+
+static void fork_join_busy(void)
+{
+    begin();
+    thieves(2, 1);
+    fork_item(0, false);
+    fork_item(1, false);
+    fork_item(2, false);
+    join(2);
+    join(1);
+    join(0);
+    end(3);
+}
+
+static void fork_join_idle(void)
+{
+    begin();
+    thieves(2, 1);
+    wloom_assert(fork_item(0, true) == WF_FORKED_PUBLIC);
+    wloom_assert(fork_item(1, true) == WF_FORKED_PUBLIC);
+    join(1);
+    join(0);
+    end(2);
+}
+
+static void fork_until_full(void)
+{
+    begin();
+    for (int i = 0; i < WF_DEQUE_SLOTS - 1; i++) {
+        fork_item(i, false);
+    }
+    thieves(1, 2);
+    fork_item(7, false);
+    fork_item(8, false);
+    fork_item(9, false);
+    join(9);
+    join(8);
+    end(10);
+}
+
+static void publish_before_suspension(void)
+{
+    begin();
+    fork_item(0, false);
+    fork_item(1, false);
+    thieves(2, 1);
+    wloom_assert(wf_deque_publish(&d));
+    wloom_assert(!wf_deque_publish(&d));
+    fork_item(2, false);
+    join(2);
+    pop();
+    pop();
+    end(3);
+}
+
+/* The boundary sinks by many single takes, and the limit with it. */
+static void limit_sinks_with_the_boundary(void)
+{
+    begin();
+    push(0);
+    for (int i = 1; i < 6; i++) {
+        push(i);
+    }
+    fork_item(6, false);
+    join(6);
+    wloom_assert(wf_load_relaxed(&d.limit) == WF_DEQUE_FIRST + 8);
+    thieves(2, 1);
+    pop();
+    pop();
+    pop();
+    fork_item(7, false);
+    fork_item(8, false);
+    join(8);
+    end(9);
+}
+
+/* --- asking
+ * -------------------------------------------------------------------------------------------------- */
+
+static WF_ATOMIC(uint32_t) idle[2];
+static int asks; /* that have been made; an observer's count */
+
+static void sleeper(void *arg)
+{
+    wf_store_relaxed(&idle[(intptr_t)arg], 1);
+    wf_deque_ask(&d);
+    asks++;
+}
+
+static bool is_idle(int i)
+{
+    return wf_load_relaxed(&idle[i]) != 0;
+}
+
+static void begin_asking(void)
+{
+    begin();
+    memset(idle, 0, sizeof idle);
+    asks = 0;
+}
+
+/* A worker goes to sleep, and asks; it never comes back. The next fork leaves nothing private. */
+static void ask_of_a_sleeper(void)
+{
+    begin_asking();
+    int thread = wloom_spawn(sleeper, (void *)0);
+    fork_item(0, is_idle(0));
+    fork_item(1, is_idle(0));
+    fork_item(2, is_idle(0));
+    wloom_join(thread);
+    wloom_assert(fork_item(3, is_idle(0)) == WF_FORKED_PUBLIC && d.head == d.split);
+    end(4);
+}
+
+/* Here nothing but the asks orders the owner after the sleepers. Once it has heard both, it sees
+ * both idle. */
+static void asks_are_heard_with_their_reasons(void)
+{
+    begin_asking();
+    fork_item(0, false);
+    wloom_spawn(sleeper, (void *)0);
+    wloom_spawn(sleeper, (void *)1);
+    fork_item(1, false);
+    wloom_observe(true);
+    bool heard = asks == 2 && wf_load_relaxed(&d.limit) == WF_DEQUE_LOOK;
+    wloom_observe(false);
+    if (heard) {
+        wloom_assert(is_idle(0) && is_idle(1));
+    }
+    end(2);
+}
+
+static void thieves_ask(void)
+{
+    begin();
+    thieves(2, 1);
+    fork_item(0, false);
+    fork_item(1, false);
+    fork_item(2, false);
+    fork_item(3, false);
+    end(4);
+}
+
+/* --- a road not taken
+ * ------------------------------------------------------------------------------------------ */
+
+/* The deque of the first prototype: {top, bottom} in one word, and the CAS after reading the slot.
+ * The owner retracts an entry and puts another at its index while a thief holds the old one.
+ * Testing never showed it. */
+static WF_ATOMIC(uint64_t) packed;
+static WF_ATOMIC(struct wf_work *) packed_slots[4];
+
+#define PACK(top, bottom) ((uint64_t)(bottom) << 32 | (uint32_t)(top))
+
+static void packed_push(struct wf_work *work)
+{
+    uint64_t word = wf_load_relaxed(&packed);
+    wf_store_relaxed(&packed_slots[word >> 32 & 3], work);
+    while (!wf_cas_acq_rel(&packed, &word, word + PACK(0, 1))) {
+    }
+}
+
+static struct wf_work *packed_pop(void)
+{
+    uint64_t word = wf_load_acquire(&packed);
+    while ((uint32_t)word != word >> 32) {
+        if (wf_cas_acq_rel(&packed, &word, word - PACK(0, 1))) {
+            return wf_load_relaxed(&packed_slots[(word >> 32 & 3) - 1]);
+        }
+    }
+    return NULL;
+}
+
+static void packed_thief(void *arg)
+{
+    (void)arg;
+    uint64_t word = wf_load_acquire(&packed);
+    if ((uint32_t)word != word >> 32) {
+        struct wf_work *work = wf_load_relaxed(&packed_slots[(uint32_t)word & 3]);
+        if (wf_cas_acq_rel(&packed, &word, word + PACK(1, 0))) {
+            take(work);
+        }
+    }
+}
+
+static void packed_word_has_aba(void)
+{
+    begin();
+    memset(&packed, 0, sizeof packed);
+    memset(packed_slots, 0, sizeof packed_slots);
+    packed_push(make(0));
+    wloom_spawn(packed_thief, NULL);
+    take(packed_pop());
+    packed_push(make(1));
+    wloom_join_all();
+    take(packed_pop());
+    wloom_assert(items[0].taken == 1 && items[1].taken == 1);
+}
+
+static const struct wloom_scenario scenarios[] = {
+    {"push_pop_two_thieves", push_pop_two_thieves, NULL, NULL, false},
+    {"last_entry_three_thieves", last_entry_three_thieves, NULL, NULL, false},
+    {"push_three_thief_of_two", push_three_thief_of_two, NULL, NULL, false},
+    {"index_used_again", index_used_again, NULL, NULL, false},
+    {"slot_used_again", slot_used_again, NULL, NULL, false},
+    {"fork_join_busy", fork_join_busy, NULL, NULL, false},
+    {"fork_join_idle", fork_join_idle, NULL, NULL, false},
+    {"fork_until_full", fork_until_full, NULL, NULL, false},
+    {"publish_before_suspension", publish_before_suspension, NULL, NULL, false},
+    {"limit_sinks", limit_sinks_with_the_boundary, NULL, NULL, false},
+    {"ask_of_a_sleeper", ask_of_a_sleeper, NULL, NULL, false},
+    {"asks_are_heard", asks_are_heard_with_their_reasons, NULL, NULL, false},
+    {"thieves_ask", thieves_ask, NULL, NULL, false},
+    {"packed_word_has_aba", packed_word_has_aba, "assertion", "assertion", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+#define LOAD_BUFFERING "the model has no load buffering: a load never sees a store that is executed after it"
+
+static const struct wloom_survivor survivors[] = {
+    {"deque.taken", "relaxed", LOAD_BUFFERING},
+    {"deque.reuse", "relaxed", LOAD_BUFFERING},
+    {"deque.measure", "relaxed", LOAD_BUFFERING},
+    {NULL, NULL, NULL},
+};
+
+static const char *const under_test[] = {"pool/deque.h", NULL};
+
+int main(int argc, char **argv)
+{
+    static const struct wloom_harness harness = {
+        .name = "deque",
+        .scenarios = scenarios,
+        .under_test = under_test,
+        .survivors = survivors,
+    };
+    return wloom_main(&harness, argc, argv);
+}

@@ -1,0 +1,472 @@
+/* model_park.c: pool/park.c in full: workers that search, sleep and wake each other, and producers
+ * from outside.
+ *
+ * Work is a set of flags, stored and read with no order at all, so whatever order there is comes
+ * from park.c. A wake is a flag too: it may come before the sleep, and orders nothing, which is
+ * less than any driver does.
+ *
+ * Checked in every execution.
+ *   No lost wake-up (G.1): in most scenarios the works wait for each other, so that all of them
+ *   must run at the same time; a worker that sleeps beside visible work is then a deadlock, even
+ *   while another worker runs. At most one claim between an announcement and its retraction (G.2).
+ *   The counts agree at the end (G.3), and `searching` never underflows. */
+#define WF_WORKERS_MAX 3
+#include "pool/park.c"
+
+#define WORKS 4
+
+static struct wf_park park;
+static int workers;
+static WF_ATOMIC(uint32_t) work[WORKS]; /* 1: visible, and nobody has it */
+static WF_ATOMIC(uint32_t) box[WF_WORKERS_MAX]; /* a message for this worker */
+static WF_ATOMIC(uint32_t) woken[WF_WORKERS_MAX];
+static WF_ATOMIC(uint32_t) stop;
+static WF_ATOMIC(uint32_t) all_begun;
+
+/* Observers' counts, not modelled: the checker is one thread. */
+static int works, messages; /* to be expected */
+static int begun, ended, wakes;
+static int claims[WF_WORKERS_MAX]; /* since this worker's announcement */
+static int returns;                /* from sleep without reason, still allowed */
+static void (*run_work)(int self, int number);
+
+static void begin(int worker_count, int work_count, int message_count)
+{
+    memset(work, 0, sizeof work);
+    memset(box, 0, sizeof box);
+    memset(woken, 0, sizeof woken);
+    memset(&stop, 0, sizeof stop);
+    memset(&all_begun, 0, sizeof all_begun);
+    memset(claims, 0, sizeof claims);
+    begun = ended = wakes = returns = 0;
+    workers = worker_count;
+    works = work_count;
+    messages = message_count;
+    run_work = NULL;
+    wloom_assert(wf_park_init(&park, workers) == 0);
+}
+
+/* --- the pool around it
+ * ---------------------------------------------------------------------------------- */
+
+static void wake(int worker)
+{
+    if (worker >= 0) {
+        wloom_assert(worker < workers && ++claims[worker] == 1);
+        wakes++;
+        wf_store_relaxed(&woken[worker], 1);
+    }
+}
+
+static void submit(int number)
+{
+    wf_store_relaxed(&work[number], 1);
+    wake(wf_park_pick(&park));
+}
+
+static void post(int worker)
+{
+    wf_store_relaxed(&box[worker], 1);
+    if (wf_park_claim(&park, worker)) {
+        wake(worker);
+    }
+}
+
+static bool any_work(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < works; i++) {
+        if (wf_load_relaxed(&work[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int take_work(void)
+{
+    for (int i = 0; i < works; i++) {
+        uint32_t one = wf_load_relaxed(&work[i]);
+        if (one == 1 && wf_cas_relaxed(&work[i], &one, 0)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The end of a work: the last one stops the pool, as wf_pool_stop does, without any claim. */
+static void done(void)
+{
+    if (++ended == works + messages) {
+        wf_store_relaxed(&stop, 1);
+        for (int i = 0; i < workers; i++) {
+            wf_store_relaxed(&woken[i], 1);
+        }
+    }
+}
+
+/* Runs only when all works have begun: each needs a worker of its own. A message waits for them
+ * too, but they not for it: its worker may have taken a work first. */
+static void run_together(int self, int number)
+{
+    (void)self;
+    begun += number != WORKS;
+    if (begun < works) {
+        wloom_event_wait(&all_begun);
+    }
+    wf_store_relaxed(&all_begun, 1); /* for the next one */
+}
+
+static void run(int self, int number)
+{
+    if (run_work != NULL) {
+        run_work(self, number);
+    }
+    done();
+}
+
+static void sleep_in_driver(int self)
+{
+    if (returns > 0 && wloom_choose(2) == 1) {
+        returns--; /* a completion, a timer: nobody claimed us */
+        return;
+    }
+    wloom_event_wait(&woken[self]);
+}
+
+/* A submitter that counted a worker in and lost it may be counted beside that worker: hence not `<=
+ * workers`. */
+static void check_count(void)
+{
+    wloom_observe(true);
+    wloom_assert(wf_load_relaxed(&park.searching) < 100);
+    wloom_observe(false);
+}
+
+/* An observer's look: how the pool stops is no matter of this model. */
+static bool stopped(void)
+{
+    wloom_observe(true);
+    bool is_stopped = wf_load_relaxed(&stop) != 0;
+    wloom_observe(false);
+    return is_stopped;
+}
+
+static void worker(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    while (!stopped()) {
+        uint32_t message = wf_load_relaxed(&box[self]);
+        if (message == 1 && wf_cas_relaxed(&box[self], &message, 0)) {
+            wake(wf_park_found(&park, self, any_work, NULL));
+            run(self, WORKS);
+            continue;
+        }
+        int number = wf_park_search(&park, self) ? take_work() : -1;
+        if (number >= 0) {
+            wake(wf_park_found(&park, self, any_work, NULL));
+            run(self, number);
+            continue;
+        }
+        claims[self] = 0;
+        wf_park_announce(&park, self);
+        if (!any_work(NULL) && wf_load_relaxed(&box[self]) == 0 && !stopped()) {
+            sleep_in_driver(self);
+        }
+        wf_park_retract(&park, self);
+        check_count();
+    }
+    wake(wf_park_found(&park, self, any_work, NULL)); /* leaves the searchers */
+}
+
+static void start(void)
+{
+    for (intptr_t i = 0; i < workers; i++) {
+        wloom_spawn(worker, (void *)i);
+    }
+}
+
+static void end(void)
+{
+    wloom_join_all();
+    wloom_assert(ended == works + messages);
+    wloom_observe(true);
+    wf_park_check(&park);
+    for (int i = 0; i < workers; i++) {
+        wloom_assert(wf_park_state(&park, i) == WF_PARK_RUNNING);
+    }
+}
+
+/* --- submitting from outside
+ * ------------------------------------------------------------------------------- */
+
+static void produce(void *arg)
+{
+    submit((int)(intptr_t)arg);
+}
+
+static void produce_two(void *arg)
+{
+    (void)arg;
+    submit(0);
+    submit(1);
+}
+
+static void one_worker(void)
+{
+    begin(1, 2, 0);
+    start();
+    produce_two(NULL);
+    end();
+}
+
+static void one_work_one_wake(void)
+{
+    begin(2, 1, 0);
+    start();
+    submit(0);
+    end();
+    wloom_assert(wakes <= 1);
+}
+
+static void two_works_of_one_producer(void)
+{
+    begin(2, 2, 0);
+    run_work = run_together;
+    start();
+    produce_two(NULL);
+    end();
+}
+
+static void two_works_of_two_producers(void)
+{
+    begin(2, 2, 0);
+    run_work = run_together;
+    start();
+    wloom_spawn(produce, (void *)0);
+    submit(1);
+    end();
+}
+
+static void three_works_three_workers(void)
+{
+    begin(3, 3, 0);
+    run_work = run_together;
+    start();
+    produce_two(NULL);
+    submit(2);
+    end();
+}
+
+static void sleep_that_returns_by_itself(void)
+{
+    begin(2, 2, 0);
+    returns = 1;
+    run_work = run_together;
+    start();
+    produce_two(NULL);
+    end();
+}
+
+/* Worker 0 is parked, and returns from its sleep by itself while a submitter counts it in: the
+ * submitter must start over, on behalf of the other one, which saw the count. */
+static void returning_worker(void *arg)
+{
+    wf_park_retract(&park, 0);
+    worker(arg);
+}
+
+static void claim_lost_to_a_return(void)
+{
+    begin(2, 2, 0);
+    run_work = run_together;
+    wf_park_announce(&park, 0);
+    wloom_spawn(returning_worker, (void *)0);
+    wloom_spawn(worker, (void *)1);
+    wloom_spawn(produce, (void *)0);
+    submit(1);
+    end();
+}
+
+/* --- submitting from a worker
+ * ------------------------------------------------------------------------------- */
+
+/* Work 0 makes work 1, and needs another worker to run it. */
+static void run_parent(int self, int number)
+{
+    if (number == 0) {
+        submit(1);
+    }
+    run_together(self, number);
+}
+
+static void worker_submits(void)
+{
+    begin(2, 2, 0);
+    run_work = run_parent;
+    start();
+    submit(0);
+    end();
+}
+
+static void worker_submits_and_producer_too(void)
+{
+    begin(3, 3, 0);
+    run_work = run_parent;
+    start();
+    submit(0);
+    submit(2);
+    end();
+}
+
+/* --- messages
+ * ------------------------------------------------------------------------------------------------ */
+
+static void message_for_a_sleeper(void)
+{
+    begin(2, 0, 1);
+    start();
+    post(1);
+    end();
+}
+
+/* The message occupies its worker until the work runs: on the other worker, if the message was
+ * first. */
+static void message_and_work(void)
+{
+    begin(2, 1, 1);
+    run_work = run_together;
+    start();
+    wloom_spawn(produce, (void *)0);
+    post(0);
+    end();
+}
+
+static void message_and_two_works(void)
+{
+    begin(3, 2, 1);
+    run_work = run_together;
+    start();
+    wloom_spawn(produce_two, NULL);
+    post(1);
+    end();
+}
+
+/* --- roads not taken
+ * ------------------------------------------------------------------------------------------- */
+
+/* The last searcher that finds work does not look for more. */
+static bool no_more(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static void worker_without_chain(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    while (!stopped()) {
+        int number = wf_park_search(&park, self) ? take_work() : -1;
+        if (number >= 0) {
+            wake(wf_park_found(&park, self, no_more, NULL));
+            run(self, number);
+            continue;
+        }
+        claims[self] = 0;
+        wf_park_announce(&park, self);
+        if (!any_work(NULL) && !stopped()) {
+            sleep_in_driver(self);
+        }
+        wf_park_retract(&park, self);
+    }
+}
+
+static void without_the_chain(void)
+{
+    begin(2, 2, 0);
+    run_work = run_together;
+    for (intptr_t i = 0; i < workers; i++) {
+        wloom_spawn(worker_without_chain, (void *)i);
+    }
+    produce_two(NULL);
+    wloom_join_all();
+}
+
+/* The sleeper looks before it announces. */
+static void worker_looks_first(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    while (!stopped()) {
+        int number = take_work();
+        if (number >= 0) {
+            wake(wf_park_found(&park, self, any_work, NULL));
+            run(self, number);
+            continue;
+        }
+        claims[self] = 0;
+        bool look = any_work(NULL);
+        wf_park_announce(&park, self);
+        if (!look && !stopped()) {
+            sleep_in_driver(self);
+        }
+        wf_park_retract(&park, self);
+    }
+}
+
+static void looking_before_announcing(void)
+{
+    begin(1, 1, 0);
+    wloom_spawn(worker_looks_first, NULL);
+    submit(0);
+    wloom_join_all();
+}
+
+/* A waker that wakes without the fence between its work and its look. */
+static void submit_without_fence(void)
+{
+    begin(1, 1, 0);
+    start();
+    wf_store_relaxed(&work[0], 1);
+    wake(pick_parked(&park));
+    wloom_join_all();
+}
+
+static const struct wloom_scenario scenarios[] = {
+    {"one_worker", one_worker, NULL, NULL, false},
+    {"one_work_one_wake", one_work_one_wake, NULL, NULL, false},
+    {"two_works_one_producer", two_works_of_one_producer, NULL, NULL, false},
+    {"two_works_two_producers", two_works_of_two_producers, NULL, NULL, false},
+    {"three_works_three_workers", three_works_three_workers, NULL, NULL, false},
+    {"sleep_returns_by_itself", sleep_that_returns_by_itself, NULL, NULL, false},
+    {"claim_lost_to_a_return", claim_lost_to_a_return, NULL, NULL, false},
+    {"worker_submits", worker_submits, NULL, NULL, false},
+    {"worker_submits_producer_too", worker_submits_and_producer_too, NULL, NULL, false},
+    {"message_for_a_sleeper", message_for_a_sleeper, NULL, NULL, false},
+    {"message_and_work", message_and_work, NULL, NULL, false},
+    {"message_and_two_works", message_and_two_works, NULL, NULL, false},
+    {"without_the_chain", without_the_chain, "lost wake-up", "lost wake-up", true},
+    {"looking_before_announcing", looking_before_announcing, "lost wake-up", "lost wake-up", true},
+    {"submit_without_fence", submit_without_fence, NULL, "lost wake-up", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+#define STORE_REORDERING "the model executes each thread in its order: two stores to different words are never exchanged"
+
+static const struct wloom_survivor survivors[] = {
+    {"park.claimed", "relaxed", STORE_REORDERING},
+    {"park.retract", "relaxed", STORE_REORDERING},
+    {NULL, NULL, NULL},
+};
+
+static const char *const under_test[] = {"pool/park.c", "pool/park.h", NULL};
+
+int main(int argc, char **argv)
+{
+    static const struct wloom_harness harness = {
+        .name = "park",
+        .scenarios = scenarios,
+        .under_test = under_test,
+        .survivors = survivors,
+    };
+    return wloom_main(&harness, argc, argv);
+}
