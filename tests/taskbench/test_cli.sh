@@ -1,0 +1,149 @@
+#!/bin/sh
+# The command line of taskbench as a user meets it: output, exit codes, what happens when something goes wrong.
+# Usage: test_cli.sh TASKBENCH
+set -u
+taskbench=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+export LC_ALL=C NO_COLOR=1
+unset WEFT_IO
+
+ok() { passed=$((passed + 1)); }
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL: $1"
+    sed 's/^/    out: /' "$work/out"
+    sed 's/^/    err: /' "$work/err"
+}
+
+# try WHAT EXIT ARGUMENT...: runs it, keeps its output in $work/out and $work/err.
+try() {
+    what=$1 want=$2
+    shift 2
+    "$taskbench" "$@" >"$work/out" 2>"$work/err" </dev/null
+    got=$?
+    if [ "$got" -eq "$want" ]; then ok; else fail "$what: exit $got, not $want"; fi
+}
+
+# has FILE TEXT: a line of out or err contains it.
+has() {
+    if grep -qF -- "$2" "$work/$1"; then ok; else fail "$what: no '$2' in $1"; fi
+}
+
+lines() { # FILE NUMBER
+    if [ "$(wc -l <"$work/$1")" -eq "$2" ]; then ok; else fail "$what: not $2 lines in $1"; fi
+}
+
+# --- without measuring ---
+try "--version" 0 --version
+has out "taskbench 0."
+try "no command is help" 0
+has out "usage: taskbench COMMAND"
+try "help run" 0 help run
+has out "--assert-allocs"
+try "run --help is help run" 0 run --help
+has out "--assert-allocs"
+try "list" 0 list
+has out "fork-join"
+has out "  yield/1000"
+
+try "unknown command" 2 rnu
+has err "unknown command 'rnu' (did you mean 'run'?)"
+try "unknown workload" 2 run fbi
+has err "unknown workload 'fbi' (did you mean 'fib'?)"
+lines err 1
+try "unknown option" 2 run --wrokers 2
+has err "did you mean '--workers'?"
+try "bad value" 2 run --reps none
+has err "--reps is a number"
+try "bad parameter" 2 run go -p taks=1
+has err "did you mean 'tasks'?"
+try "cannot write" 2 run fib -o "$work/none/x.json"
+has err "cannot write"
+try "internal command" 2 agent
+has err "for taskbench's own use"
+
+# --- where weft cannot run ---
+WEFT_IO=nothing
+export WEFT_IO
+try "the runtime does not start" 3 run fib
+has err "nothing can be measured"
+unset WEFT_IO
+
+# --- measuring, briefly ---
+brief="--workers 1 --reps 5 --seconds 0.01"
+# shellcheck disable=SC2086 # several words
+{
+    try "a table" 0 run fib spawn $brief
+    has out "workload "
+    has out "fib "
+    has out "2 measured"
+    if grep -q "$(printf '\033')" "$work/out"; then fail "escapes with NO_COLOR"; else ok; fi
+    try "csv" 0 run spawn $brief --format csv
+    lines out 2
+    has err "[1/1] spawn, 1 worker:"
+    try "quiet" 0 run spawn $brief --format csv --quiet
+    lines err 0
+    try "markdown" 0 run spawn $brief --format md
+    has out "| spawn | 1 |"
+    try "json into a file, table on the terminal" 0 run spawn $brief -o "$work/a.json"
+    has out "spawn "
+    cp "$work/a.json" "$work/out"
+    has out '"schema": "weft.taskbench/1"'
+    has out '"check": "ok"'
+    try "several workers" 0 run spawn --workers 1,2 --reps 5 --format csv
+    lines out 3
+    try "a full disk" 3 run spawn $brief --format csv -o /dev/full
+    has err "could not be written"
+}
+
+# --- allocations ---
+# shellcheck disable=SC2086
+if "$taskbench" run spawn $brief | grep -q "no jemalloc"; then
+    try "what cannot be counted holds no limit" 3 run spawn $brief --assert-allocs 0
+    has out "could not be counted"
+else
+    try "no allocation" 0 run spawn go $brief --assert-allocs 0
+    has out "0 of 2 rows allocate more than 0 per op"
+fi
+
+# --- a row that dies, a run that is interrupted ---
+# The measuring process of a run in the background; it appears soon.
+agent_of() {
+    child=
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+            if tr '\0' ' ' <"/proc/$child/cmdline" 2>/dev/null | grep -q "^taskbench agent"; then
+                echo "$child"
+                return
+            fi
+        done
+        sleep 0.1
+    done
+}
+
+what="a row whose process is killed is wrong"
+"$taskbench" run spawn --workers 1 --seconds 20 >"$work/out" 2>"$work/err" &
+run=$!
+kill -KILL "$(agent_of $run)"
+wait $run
+got=$?
+if [ $got -eq 5 ]; then ok; else fail "$what: exit $got"; fi
+has out "died of signal 9"
+
+what="a run that is interrupted shows what it has"
+"$taskbench" run spawn go --workers 1 --reps 1000 -o "$work/b.json" >"$work/out" 2>"$work/err" &
+run=$!
+agent=$(agent_of $run)
+kill -INT $run
+wait $run
+got=$?
+if [ $got -eq 130 ]; then ok; else fail "$what: exit $got"; fi
+has out "interrupted"
+if [ -n "$agent" ] && [ ! -e "/proc/$agent" ]; then ok; else fail "$what: its measuring process lives on"; fi
+cp "$work/b.json" "$work/out"
+has out '"interrupted": true'
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,33 @@
+/* command.h: what `taskbench NAME ...` is made of. A command is one file, cmd_NAME.c, and one line in the table of
+ * main.c. */
+#ifndef TB_COMMAND_H
+#define TB_COMMAND_H
+
+#include <stdbool.h>
+
+#define TB_VERSION "0.1.0"
+
+struct tb_command {
+    const char *name;
+    const char *synopsis; /* what follows the name, "" if nothing does */
+    const char *summary;  /* one line; NULL: for taskbench's own use, not shown */
+    const char *details;  /* for `taskbench help NAME`; NULL: there are none */
+    /* argv[0] is the command's name. Returns an exit code (exit.h). */
+    int (*run)(int argc, char **argv);
+};
+
+/* All of them, ended by one without a name. */
+extern const struct tb_command tb_commands[];
+
+/* NULL: there is none of that name. */
+const struct tb_command *tb_command_find(const char *name);
+
+int tb_cmd_list(int argc, char **argv);
+int tb_cmd_run(int argc, char **argv);
+int tb_cmd_help(int argc, char **argv);
+int tb_cmd_agent(int argc, char **argv);
+int tb_cmd_probe(int argc, char **argv);
+
+extern const char tb_run_details[]; /* cmd_help.c */
+
+#endif

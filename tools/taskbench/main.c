@@ -1,0 +1,64 @@
+/* main.c: finds the command that the first argument names, and runs it. */
+#include "command.h"
+#include "exit.h"
+#include "suggest.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <weft/base.h>
+
+const struct tb_command tb_commands[] = {
+    {"run", "[WORKLOAD...] [options]", "measure workloads", tb_run_details, tb_cmd_run},
+    {"list", "", "show the workloads and their parameters", NULL, tb_cmd_list},
+    {"help", "[COMMAND]", "explain a command", NULL, tb_cmd_help},
+    {"agent", "", NULL, NULL, tb_cmd_agent},
+    {"probe", "", NULL, NULL, tb_cmd_probe},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct tb_command *tb_command_find(const char *name)
+{
+    for (const struct tb_command *c = tb_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static int print_version(void)
+{
+    int v = weft_version();
+    printf("taskbench %s (weft %d.%d.%d)\n", TB_VERSION, v / 10000, v / 100 % 100, v % 100);
+    return TB_EXIT_OK;
+}
+
+static int refuse(const char *name)
+{
+    struct tb_suggest s = tb_suggest_for(name);
+    for (const struct tb_command *c = tb_commands; c->name; c++) {
+        if (c->summary) {
+            tb_suggest_try(&s, c->name);
+        }
+    }
+    char hint[TB_HINT_MAX];
+    fprintf(stderr, "taskbench: unknown command '%s'%s; 'taskbench help' shows all\n", name, tb_suggest_hint(&s, hint));
+    return TB_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "--version") == 0) {
+        return print_version();
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        name = "help";
+    }
+    const struct tb_command *command = tb_command_find(name);
+    if (!command) {
+        return refuse(name);
+    }
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, reported as such */
+    return argc > 1 ? command->run(argc - 1, argv + 1) : command->run(0, argv + argc);
+}
