@@ -7,15 +7,16 @@
  *   3. the deque's newest, the FIFO's oldest;
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h says.
  *
- * Lone work. What is made ready alone, into an empty queue, is mostly run by its own worker within a microsecond: a
- * fiber whose waker is about to wait for it, a task that is awaited next. Waking another core for it would cost the
- * waker 10 us, and the woken would carry its data to and fro. But its worker may also compute for long. So a thief
- * takes lone work only if it has lain there for WF_STEAL_DELAY_NS; and a worker that finds nothing else to do, but saw a
- * busy one with lone work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. While
- * somebody watches, making lone work ready wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the
- * count of watchers is taken back before the announcement of its next sleep, so that a waker which still read it had
- * its fence before the sleeper's, whose look then sees the work (the argument of park.h, with "watchers" for
- * "searching"). When all are parked there is no lone work, and nobody watches: an idle pool is silent.
+ * Light load. What is made ready alone, or in a short queue that moves on, is mostly run by its own worker within
+ * microseconds: a fiber whose waker is about to wait for it, a task that is awaited next. Waking another core for it
+ * would cost the waker 10 us, and the woken would carry its data to and fro. But its worker may also compute for long.
+ * So a thief takes from a FIFO, and the last of a deque, only if the same work has been the oldest there for
+ * WF_STEAL_DELAY_NS; and a worker that finds nothing else to do, but saw a busy one with such light work, *watches*: it
+ * sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. While somebody watches, making light work
+ * ready wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count of watchers is taken back
+ * before the announcement of its next sleep, so that a waker which still read it had its fence before the sleeper's,
+ * whose look then sees the work (the argument of park.h, with "watchers" for "searching"). When all are parked there is
+ * no light work, and nobody watches: an idle pool is silent.
  *
  * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX stacks suspended, or
  * no memory) it goes on resuming fibers, which gives stacks back, and leaves new work queued: see `starved`. */
@@ -33,6 +34,8 @@
 #define WF_INJECT_BATCH 16
 /* Longer than a hand-off between two fibers of one worker takes (0.1 us), and about what moving one costs. */
 #define WF_STEAL_DELAY_NS INT64_C(1000)
+/* Ready fibers that count as a light load: at 0.1 to 1 us each they are run before another worker is awake. */
+#define WF_LIGHT_READY 32
 /* A search lasts at least this long, so that it can outlast the delay above. */
 #define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
@@ -63,15 +66,15 @@ static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
     wf_inject_push(&worker->pool->inject, work);
 }
 
-/* After work was published in a queue of this worker; `lone`: the queue was empty before. */
-static void wake_unless_watched(struct wf_worker *worker, bool lone)
+/* After work was published in a queue of this worker; `light`: it held little before. */
+static void wake_unless_watched(struct wf_worker *worker, bool light)
 {
     struct wf_pool *pool = worker->pool;
     if (pool->worker_count == 1) {
         return;
     }
-    if (lone) {
-        /* sync(worker.lone): seq_cst, the work is visible before we look for a watcher; pairs sync(park.announce) */
+    if (light) {
+        /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs sync(park.announce) */
         wf_fence_seq_cst();
         if (wf_load_relaxed(&pool->watchers) != 0) {
             return;
@@ -82,20 +85,20 @@ static void wake_unless_watched(struct wf_worker *worker, bool lone)
 
 void wf_ready(struct wf_worker *worker, struct wf_work *work)
 {
-    bool lone = wf_runq_len(&worker->runq) == 0;
+    bool light = wf_runq_len(&worker->runq) < WF_LIGHT_READY;
     if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
         overflow(worker, work);
     }
-    wake_unless_watched(worker, lone);
+    wake_unless_watched(worker, light);
 }
 
 void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
 {
-    bool lone = !wf_deque_has_public(&worker->deque) && worker->deque.head == worker->deque.split;
+    bool light = !wf_deque_has_public(&worker->deque) && worker->deque.head == worker->deque.split;
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
         overflow(worker, work);
     }
-    wake_unless_watched(worker, lone);
+    wake_unless_watched(worker, light);
 }
 
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
@@ -311,15 +314,15 @@ static struct wf_work *take_own(struct wf_worker *worker)
     return wf_runq_pop(&worker->runq);
 }
 
-/* May a thief take what is alone in a queue? Only if it saw it there a while ago. */
-static bool is_stale(struct wf_worker *worker, struct wf_lone *lone, const struct wf_worker *victim, uint64_t index,
+/* May a thief take the oldest of a queue? Only if it saw it there a while ago. */
+static bool is_stale(struct wf_worker *worker, struct wf_sighting *seen, const struct wf_worker *victim, uint64_t index,
                      int64_t now_ns)
 {
-    worker->saw_lone = true;
-    if (lone->victim == victim && lone->index == index) {
-        return now_ns - lone->since_ns >= WF_STEAL_DELAY_NS;
+    worker->saw_light = true;
+    if (seen->victim == victim && seen->index == index) {
+        return now_ns - seen->since_ns >= WF_STEAL_DELAY_NS;
     }
-    *lone = (struct wf_lone){victim, index, now_ns};
+    *seen = (struct wf_sighting){victim, index, now_ns};
     return false;
 }
 
@@ -327,15 +330,14 @@ static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, in
 {
     /* Relaxed: a guess; the steal has the orders. */
     return wf_deque_len(&victim->deque) != 1 ||
-           is_stale(worker, &worker->lone_new, victim, wf_load_relaxed(&victim->deque.top), now_ns);
+           is_stale(worker, &worker->seen_new, victim, wf_load_relaxed(&victim->deque.top), now_ns);
 }
 
 static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
-    uint32_t ready = wf_runq_len(&victim->runq);
     /* Relaxed: a guess; the steal has the orders. */
-    return ready > 1 ||
-           (ready == 1 && is_stale(worker, &worker->lone_ready, victim, wf_load_relaxed(&victim->runq.head), now_ns));
+    return wf_runq_len(&victim->runq) != 0 &&
+           is_stale(worker, &worker->seen_ready, victim, wf_load_relaxed(&victim->runq.head), now_ns);
 }
 
 /* The oldest of some other worker's deque, or half of its FIFO. */
@@ -397,7 +399,7 @@ static struct wf_work *search(struct wf_worker *worker)
 
 enum sight {
     NOTHING,
-    LONE, /* queues of one work each, of workers that are awake */
+    LIGHT, /* short queues, of workers that are awake */
     WORK,
 };
 
@@ -412,11 +414,11 @@ static enum sight look(struct wf_pool *pool)
         struct wf_worker *other = &pool->workers[i];
         uint64_t new = wf_deque_len(&other->deque);
         uint32_t ready = wf_runq_len(&other->runq);
-        if (new > 1 || ready > 1) {
+        if (new > 1 || ready >= WF_LIGHT_READY) {
             return WORK;
         }
-        if (new == 1 || ready == 1) {
-            sight = LONE;
+        if (new == 1 || ready != 0) {
+            sight = LIGHT;
         }
     }
     return sight;
@@ -454,7 +456,7 @@ static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
     worker->driver->ops->sleep(worker->driver, worker, timer_ns < deadline_ns ? timer_ns : deadline_ns);
 }
 
-/* Somebody who is awake has lone work: sleep for a while, longer each time that it came to nothing. */
+/* Somebody who is awake has light work: sleep for a while, longer each time that it came to nothing. */
 static void watch(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -472,13 +474,13 @@ static void park(struct wf_worker *worker)
     int self = (int)worker->index;
     wf_park_announce(&pool->park, self);
     enum sight sight = look_before_sleep(worker);
-    if (sight == NOTHING && !worker->saw_lone) {
+    if (sight == NOTHING && !worker->saw_light) {
         worker->watch_ns = WF_WATCH_MIN_NS;
         sleep_until(worker, INT64_MAX);
     } else if (sight != WORK) {
         watch(worker);
     }
-    worker->saw_lone = false;
+    worker->saw_light = false;
     wf_park_retract(&pool->park, self);
     run_timers(worker);
 }

@@ -26,9 +26,9 @@
 #include "pool/timer.h"
 #include "pool/work.h"
 
-/* Shortest and longest watch: see "Lone work" in worker.c. */
+/* Shortest and longest watch: see "Light load" in worker.c. */
 #define WF_WATCH_MIN_NS INT64_C(100000)
-#define WF_WATCH_MAX_NS INT64_C(1600000)
+#define WF_WATCH_MAX_NS INT64_C(400000)
 
 #define WF_FRAME_CLASSES 3 /* sizes of pooled task frames, see pool.c */
 
@@ -55,8 +55,8 @@ struct wf_counters {
 struct wf_pool;
 struct wf_worker;
 
-/* A queue that holds one work, as a thief saw it: see "Lone work" in worker.c. */
-struct wf_lone {
+/* The oldest work of a queue, as a thief saw it: see "Light load" in worker.c. */
+struct wf_sighting {
     const struct wf_worker *victim;
     uint64_t index; /* of the work in its queue; indices only grow, so this names it */
     int64_t since_ns;
@@ -80,9 +80,9 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_work *handed;                        /* what wf_suspend took from the FIFO for the next loop to run */
     bool direct;                                   /* the last wf_suspend went on with a ready fiber, not a loop */
     struct wf_rng rng;
-    struct wf_lone lone_new, lone_ready; /* what steal() last saw alone in a deque, and in a FIFO */
+    struct wf_sighting seen_new, seen_ready; /* what steal() last left in a deque, and in a FIFO */
     int64_t watch_ns; /* how long the next watch lasts */
-    bool saw_lone;    /* steal() saw lone work since this worker last slept */
+    bool saw_light;   /* steal() left something since this worker last slept */
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];
