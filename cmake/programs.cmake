@@ -2,20 +2,23 @@
 find_library(JEMALLOC jemalloc)
 find_package(OpenSSL QUIET COMPONENTS Crypto)
 
+# All of taskbench but main.c is a library, so that tests/taskbench can look at the parts.
 file(GLOB sources CONFIGURE_DEPENDS tools/taskbench/*.c)
-if(sources)
-  add_executable(taskbench ${sources})
-  target_link_libraries(taskbench PRIVATE weft_static m)
-  target_compile_definitions(taskbench PRIVATE _GNU_SOURCE=)
-  # Shared, as find_library prefers: linked statically, jemalloc's thread data would be cached across a stack switch
-  # (jemalloc#2890). Sanitizers bring an allocator of their own.
-  if(JEMALLOC AND NOT WEFT_SANITIZE)
-    target_compile_definitions(taskbench PRIVATE TASKBENCH_HAVE_JEMALLOC=1)
-    target_link_libraries(taskbench PRIVATE ${JEMALLOC})
-  else()
-    message(STATUS "weft: taskbench without jemalloc: it cannot count allocations")
-    target_compile_definitions(taskbench PRIVATE TASKBENCH_HAVE_JEMALLOC=0)
+list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+add_library(taskbench_parts STATIC ${sources})
+target_include_directories(taskbench_parts INTERFACE tools/taskbench)
+target_link_libraries(taskbench_parts PUBLIC weft_static m)
+add_executable(taskbench tools/taskbench/main.c)
+target_link_libraries(taskbench PRIVATE taskbench_parts)
+# Shared, as find_library prefers: linked statically, jemalloc's thread data would be cached across a stack switch
+# (jemalloc#2890). Sanitizers bring an allocator of their own. taskbench looks for it when it runs (alloc.c).
+if(JEMALLOC AND NOT WEFT_SANITIZE)
+  target_link_libraries(taskbench PRIVATE ${JEMALLOC})
+  if(TARGET taskbench_test_alloc)
+    target_link_libraries(taskbench_test_alloc PRIVATE ${JEMALLOC})
   endif()
+else()
+  message(STATUS "weft: taskbench without jemalloc: it cannot count allocations")
 endif()
 
 # One program per file, in the build's folder of the same name.

@@ -39,7 +39,7 @@
 #define READ_BYTES        ((size_t)64 * 1024) /* on the stack of a slot, which has 256 KiB */
 #define OUTPUT_BYTES      ((size_t)64 * 1024)
 #define DIGEST_BYTES      32
-#define BATCH             16 /* directories per blocking call: the hop to another thread costs as much as reading some */
+#define BATCH             16 /* directories per blocking call: to change threads costs as much as to read one or two */
 #define PROGRESS_INTERVAL WEFT_MS(200)
 
 #define RESULT_PENDING 1

@@ -52,7 +52,9 @@ static int explain(struct wf_uring_refusal refusal, char *why, size_t why_bytes)
 
 static void *probe(void *arg)
 {
-    (void)wf_uring_probe(arg);
+    if (WF_HAVE_URING) {
+        (void)wf_uring_probe(arg);
+    }
     return NULL;
 }
 

@@ -23,7 +23,6 @@
  * message. The roads not taken: completing everything that is pending with -EPERM is not safe, because the kernel has
  * the buffers, and without entering it nobody learns when it has not; leaking them is not possible, because they are
  * on the waiters' stacks. */
-#define _GNU_SOURCE
 #include "io/uring.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -294,7 +293,7 @@ static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
     struct wf_uring *u = uring_of(worker);
     int ended = drop(u);
     int taken = reap(u, WF_REAP_MAX, &ended);
-    /* Ends: each turn takes completions, up to the bound, or leaves nothing queued and nothing held back, or fails. */
+    /* Ends: each turn gives entries to the kernel or takes completions, up to the bound; or is the last. */
     while (taken < WF_REAP_MAX) {
         (void)stage(u);
         if (u->ring.queued == 0 && !wf_ring_is_pressed(&u->ring)) {
@@ -302,7 +301,7 @@ static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
         }
         int rc = enter(u, 0, 0); /* the completion queue is empty here: G.2 */
         int more = reap(u, WF_REAP_MAX - taken, &ended);
-        if (rc < 0 && more == 0) {
+        if (rc <= 0 && more == 0) {
             break; /* the next poll tries again */
         }
         taken += more;

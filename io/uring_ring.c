@@ -11,7 +11,7 @@
 
 #include "io/uring_abi.h" /* after the kernel's header */
 
-/* One ring mode (DESIGN 6): a kernel that lacks a flag, before 6.1, gets another driver, not another mode.
+/* One ring mode: a kernel that lacks a flag, before 6.1, gets another driver, not another mode.
  * DEFER_TASKRUN and SINGLE_ISSUER: completions are made when their worker asks, without interrupting it, and without
  * locks. TASKRUN_FLAG: whether there are any is one load. SUBMIT_ALL: a bad entry does not hold up those behind it. */
 #define RING_MODE                                                                                                    \

@@ -102,7 +102,7 @@ WF_INLINE void wf_deque_init(struct wf_deque *d)
 }
 
 /* Relaxed everywhere: `bottom` publishes the slots, and `top` gives them back. */
-#define wf_deque_slot_(d, index) (&(d)->slots[(index) & WF_DEQUE_MASK])
+#define wf_deque_slot_(d, index) (&(d)->slots[WF_DEQUE_MASK & (index)])
 
 /* Owner: is every slot taken? Looks at `top` only when the last look does not answer. */
 WF_INLINE bool wf_deque_is_full_(struct wf_deque *d)

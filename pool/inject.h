@@ -55,7 +55,8 @@ WF_INLINE void wf_inject_push(struct wf_inject *q, struct wf_work *work)
 /* Any thread: racy. */
 WF_INLINE bool wf_inject_has(struct wf_inject *q)
 {
-    return wf_load_relaxed(&q->length) != 0; /* relaxed: the fences of sync(park.announce), sync(park.submit) order it */
+    /* Relaxed: the fences of sync(park.announce), sync(park.submit) order it. */
+    return wf_load_relaxed(&q->length) != 0;
 }
 
 /* Racy: how many; for a worker's share of a batch, and for reports. */

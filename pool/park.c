@@ -134,7 +134,9 @@ bool wf_park_search(struct wf_park *park, int self)
 int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), void *arg)
 {
     wf_store_relaxed(&state_of(park, self)->state, WF_PARK_RUNNING); /* relaxed: only we read it while not PARKED */
-    uint32_t before = wf_sub_relaxed(&park->searching, 1);
+    /* sync(park.found): acq_rel, the last of the searchers sees what the others moved to their own queues before they
+     * stopped searching; pairs sync(park.found) */
+    uint32_t before = wf_sub_acq_rel(&park->searching, 1);
     wf_check_inner(before != 0);
     if (before != 1) {
         return -1; /* the last of the others will do it */

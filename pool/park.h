@@ -30,7 +30,10 @@
  * parked worker, and only if nobody searches: a searcher will find the work by itself. In return,
  * the last searcher that finds work looks whether there is more, and wakes the next. So at most one
  * worker is being woken at a time, a burst wakes its workers as a chain, and one piece of work
- * wakes one worker.
+ * wakes one worker. The price: a claimed worker counts as searching from its claim on, so a waker
+ * that loses its processor between claim and wake holds up the wakes of others for as long. And a
+ * worker that is counted as searching must not sleep, or run work, before it has left the count
+ * [found, announce]: nobody would be woken meanwhile.
  *
  * Submitting (any thread)                        Sleeping (a worker, about to sleep)
  *   1. make the work visible in a queue            1. state := PARKED, set the bit, leave the searchers [announce]

@@ -6,6 +6,7 @@
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 /* An idle worker searches this long before it sleeps: about what it costs to wake a halted core on a virtual machine
@@ -182,6 +183,10 @@ close_stacks:
 
 void wf_pool_stop(struct wf_pool *pool)
 {
+    /* sync(pool.empty): acquire, the last foreign thread has left the pool; pairs sync(pool.left) */
+    while (wf_load_acquire(&pool->foreigners) != 0) { /* ends: each is on its way out, after at most one wake */
+        sched_yield();
+    }
     end_threads(pool);
     pool->driver->ops->close(pool->driver);
     release(pool);

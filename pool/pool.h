@@ -19,6 +19,7 @@ struct wf_pool {
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
+    WF_ATOMIC(uint32_t) foreigners; /* threads inside wf_ready_foreign: the pool outlives their visit */
     WF_ATOMIC(uint32_t) watchers; /* workers that sleep for a bounded time beside light work: see worker.c */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };

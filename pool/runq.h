@@ -44,12 +44,13 @@ WF_INLINE void wf_runq_init(struct wf_runq *q)
 }
 
 /* Relaxed everywhere: `tail` publishes the slots, and `head` gives them back. */
-#define wf_runq_slot_(q, index) (&(q)->slots[(index) & WF_RUNQ_MASK])
+#define wf_runq_slot_(q, index) (&(q)->slots[WF_RUNQ_MASK & (index)])
 
 /* Any thread: racy. Also the sleeper's re-check, after the full fence of wf_park_announce. */
 WF_INLINE uint32_t wf_runq_len(struct wf_runq *q)
 {
-    uint64_t head = wf_load_relaxed(&q->head); /* relaxed: the fences of sync(park.announce), sync(park.submit) order it */
+    /* Relaxed: the fences of sync(park.announce), sync(park.submit) order it. */
+    uint64_t head = wf_load_relaxed(&q->head);
     uint64_t tail = wf_load_relaxed(&q->tail);
     return tail > head ? (uint32_t)(tail - head) : 0; /* an old tail may be below a new head */
 }
@@ -176,7 +177,8 @@ WF_INLINE struct wf_work *wf_next_steal(struct wf_next *next)
 /* Any thread: racy, for the sleeper's re-check. */
 WF_INLINE bool wf_next_has(struct wf_next *next)
 {
-    return wf_load_relaxed(&next->work) != NULL; /* relaxed: the fences of sync(park.announce), sync(park.submit) order it */
+    /* Relaxed: the fences of sync(park.announce), sync(park.submit) order it. */
+    return wf_load_relaxed(&next->work) != NULL;
 }
 
 #endif

@@ -101,13 +101,18 @@ void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     wake_unless_watched(worker, light);
 }
 
+/* Once the work is pushed it may run, and be the last that the pool waits for: `foreigners` keeps the pool until we
+ * have left it. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
 {
+    (void)wf_add_relaxed(&pool->foreigners, 1); /* relaxed: the push, under a lock, comes after it */
     wf_inject_push(&pool->inject, work);
     int target = wf_park_pick(&pool->park);
     if (target >= 0) {
         pool->driver->ops->wake(pool->driver, target);
     }
+    /* sync(pool.left): release, our visit is over when the stop sees it; pairs sync(pool.empty). LAST TOUCH */
+    (void)wf_sub_acq_rel(&pool->foreigners, 1);
 }
 
 void wf_ready_any(struct wf_pool *pool, struct wf_work *work)
@@ -155,11 +160,18 @@ void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target)
 
 void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before)
 {
-    if (now->worker->direct) {
-        wf_ready(now->worker, &before->resume); /* `now` is not an empty loop: it has something to do itself */
+    struct wf_worker *worker = now->worker;
+    if (worker->direct || worker->handed != NULL) {
+        wf_ready(worker, &before->resume); /* `now` is no empty loop: it has something to do itself */
     } else {
         wf_switch_to(now, before);
     }
+}
+
+static bool is_timer_due(struct wf_worker *worker)
+{
+    int64_t next_ns = wf_wheel_next_ns(&worker->wheel);
+    return next_ns != INT64_MAX && next_ns <= wf_sys.now_ns();
 }
 
 /* The stack to go on with: the oldest ready fiber itself, if the loop would take that anyway; else a stack for the
@@ -169,7 +181,7 @@ static struct wf_fiber *next_stack(struct wf_worker *worker)
     bool direct = !wf_deque_has_public(&worker->deque);
     direct = direct && ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0;
     /* Relaxed: if it is missed now, the next turn sees it. */
-    direct = direct && wf_load_relaxed(&worker->inbox) == NULL;
+    direct = direct && wf_load_relaxed(&worker->inbox) == NULL && !is_timer_due(worker);
     struct wf_work *work = direct ? wf_runq_pop(&worker->runq) : NULL;
     worker->direct = work != NULL && work->run == wf_fiber_run_resume;
     if (worker->direct) {
@@ -236,6 +248,8 @@ static void serve(struct wf_fiber *self, struct wf_worker *worker)
     if (wf_unlikely(++worker->since_poll >= WF_TURN_POLL ||
                     worker->driver->ops->is_due(worker->driver, worker))) {
         poll_driver(worker);
+    } else if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX) {
+        run_timers(worker); /* 25 ns for the clock, so only while a timer is armed */
     }
 }
 
@@ -244,10 +258,7 @@ static void serve(struct wf_fiber *self, struct wf_worker *worker)
 static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     (void)arg;
-    struct wf_worker *worker = now->worker;
-    if (wf_unlikely(!wf_runq_push(&worker->runq, &before->resume))) {
-        overflow(worker, &before->resume);
-    }
+    wf_ready(now->worker, &before->resume);
 }
 
 static bool has_own_work(struct wf_worker *worker)
@@ -292,6 +303,9 @@ static struct wf_work *take_injected(struct wf_worker *worker)
         }
         rest = next;
     }
+    if (count > 1) {
+        wf_wake_check(worker); /* between the queues they were in sight of nobody */
+    }
     return first;
 }
 
@@ -322,7 +336,9 @@ static bool is_stale(struct wf_worker *worker, struct wf_sighting *seen, const s
     if (seen->victim == victim && seen->index == index) {
         return now_ns - seen->since_ns >= WF_STEAL_DELAY_NS;
     }
-    *seen = (struct wf_sighting){victim, index, now_ns};
+    if (seen->victim == victim || now_ns - seen->since_ns >= 2 * WF_STEAL_DELAY_NS) {
+        *seen = (struct wf_sighting){victim, index, now_ns}; /* else another victim's has yet to prove itself */
+    }
     return false;
 }
 
@@ -335,9 +351,10 @@ static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, in
 
 static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
+    uint32_t ready = wf_runq_len(&victim->runq);
     /* Relaxed: a guess; the steal has the orders. */
-    return wf_runq_len(&victim->runq) != 0 &&
-           is_stale(worker, &worker->seen_ready, victim, wf_load_relaxed(&victim->runq.head), now_ns);
+    return ready >= WF_LIGHT_READY ||
+           (ready != 0 && is_stale(worker, &worker->seen_ready, victim, wf_load_relaxed(&victim->runq.head), now_ns));
 }
 
 /* The oldest of some other worker's deque, or half of its FIFO. */
@@ -505,6 +522,25 @@ static struct wf_work *idle(struct wf_worker *worker)
     return work;
 }
 
+/* The oldest resumed fiber among injected works; the others go back, for whoever has a stack. */
+static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
+{
+    struct wf_inject *inject = &worker->pool->inject;
+    struct wf_work *work;
+    int count = wf_inject_pop_batch(inject, WF_INJECT_BATCH, &work);
+    struct wf_work *fiber = NULL;
+    while (count-- > 0) {
+        struct wf_work *next = work->next;
+        if (fiber == NULL && work->run == wf_fiber_run_resume) {
+            fiber = work;
+        } else {
+            wf_inject_push(inject, work);
+        }
+        work = next;
+    }
+    return fiber;
+}
+
 /* Without a spare stack only resumed fibers may run: each gives back the stack that the loop runs on. New work goes to
  * the injection queue, to be found by whoever has a stack. */
 static WF_COLD struct wf_work *starved(struct wf_worker *worker)
@@ -513,7 +549,11 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
     worker->handed = NULL;
     if (work != NULL && work->run != wf_fiber_run_resume) {
         wf_inject_push(&worker->pool->inject, work);
+        wf_wake_check(worker);
         return NULL;
+    }
+    if (work == NULL) {
+        work = take_injected_fiber(worker);
     }
     if (work == NULL) {
         worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);

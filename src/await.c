@@ -214,6 +214,9 @@ int weft_blocking(weft_fn *fn, void *arg)
     if (self == NULL) {
         return rc;
     }
+    if (wf_scope_cancelled(self->env->scope) != 0) {
+        return -ECANCELED; /* an expired deadline: it cannot be tried without waiting */
+    }
     struct blocking_wait waiting = {.request = {.call = fn, .arg = arg, .done = blocking_done}};
     wf_wait_init(&waiting.wait, self);
     rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &waiting.request);

@@ -55,19 +55,37 @@ int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
     return 0;
 }
 
+/* Ends all waits of a queue. Each finds `code` in its own wait, and does not touch the channel again: it may be freed.
+ * Whether there was any. */
+static bool shut_locked(struct wf_list *queue, int code)
+{
+    bool any = false;
+    struct wf_list *node = queue->next;
+    while (node != queue) { /* ends: the queue is under our lock */
+        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        node = node->next;
+        wf_list_unlink(&wait->in_queue);
+        wait->item = (void *)(intptr_t)code; // NOLINT(performance-no-int-to-ptr); harmless if the claim fails
+        any |= wf_wait_claim(wait, WF_WAIT_SHUT);
+    }
+    return any;
+}
+
+static int code_of_shut(const struct wf_wait *wait)
+{
+    return (int)(intptr_t)wait->item;
+}
+
 void weft_chan_free(weft_chan *chan)
 {
     if (chan == NULL) {
         return;
     }
     wf_lock(&chan->lock);
-    bool waited = false;
-    while (wf_waitq_claim_first(&chan->senders, WF_WAIT_SHUT) ||
-           wf_waitq_claim_first(&chan->receivers, WF_WAIT_SHUT)) { /* ends: each turn takes one out */
-        waited = true;
-    }
+    bool sent = shut_locked(&chan->senders, -ESHUTDOWN);
+    bool received = shut_locked(&chan->receivers, -ESHUTDOWN);
     wf_unlock(&chan->lock);
-    if (waited) {
+    if (sent || received) {
         wf_misuse("weft_chan_free: tasks were waiting at it");
     }
     wf_sys.release(chan);
@@ -198,19 +216,10 @@ int weft_chan_send(weft_chan *chan, const void *item)
     case WF_WAIT_GRANTED:
         return 0;
     case WF_WAIT_SHUT:
-        return -EPIPE;
+        return code_of_shut(&wait);
     default:
         return -ECANCELED;
     }
-}
-
-/* Woken by a close: only an empty channel has waiting receivers, so there is nothing left for us. */
-static int closed_code(weft_chan *chan)
-{
-    wf_lock(&chan->lock);
-    int code = chan->closed ? chan->code : -ESHUTDOWN;
-    wf_unlock(&chan->lock);
-    return code;
 }
 
 int weft_chan_recv(weft_chan *chan, void *item)
@@ -239,7 +248,7 @@ int weft_chan_recv(weft_chan *chan, void *item)
     case WF_WAIT_GRANTED:
         return 1;
     case WF_WAIT_SHUT:
-        return closed_code(chan);
+        return code_of_shut(&wait);
     default:
         return -ECANCELED;
     }
@@ -280,9 +289,8 @@ int weft_chan_close(weft_chan *chan, int code)
     if (first) {
         chan->closed = true;
         chan->code = code;
-        while (wf_waitq_claim_first(&chan->senders, WF_WAIT_SHUT) ||
-               wf_waitq_claim_first(&chan->receivers, WF_WAIT_SHUT)) { /* ends: each turn takes one out */
-        }
+        (void)shut_locked(&chan->senders, -EPIPE);
+        (void)shut_locked(&chan->receivers, code); /* only an empty channel has any: there is nothing left for them */
     }
     wf_unlock(&chan->lock);
     return first ? 0 : -EALREADY;

@@ -26,6 +26,9 @@ struct weft_rt;
 struct wf_env {
     struct wf_task *task;
     struct wf_scope *scope;
+    /* Tasks spawned under this env and not yet awaited by their spawner. Atomic, because the forked sections of a task
+     * share it; nobody else writes. */
+    WF_ATOMIC(uint32_t) unawaited;
 };
 
 /* --- tasks: task.c ------------------------------------------------------------------------------------------- */
@@ -56,14 +59,12 @@ struct wf_task {
     weft_fn *fn;
     void *arg;
     const weft_place *place;       /* where it was started */
-    struct wf_task *spawner;       /* kind SPAWNED: who has to await it */
+    WF_ATOMIC(struct wf_env *) spawner; /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
     WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
-    WF_ATOMIC(uint32_t) unawaited; /* tasks spawned by this one, not yet awaited; its own strands only */
     WF_ATOMIC(uint32_t) called;    /* kind CALLED: futex word, 1 when ended */
     int64_t failed_ns; /* when it ended, if rc < 0: which failure came first in time */
     int rc;
     uint8_t kind;     /* enum wf_task_kind; immutable */
-    uint8_t awaited;  /* the spawner has awaited it */
     uint8_t frame;    /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
     struct weft_rt *rt;
 } WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
@@ -111,7 +112,6 @@ struct wf_scope {
 
     /* immutable while open */
     int64_t deadline_ns; /* the earliest of its own and all enclosing ones; INT64_MAX: none */
-    uint32_t unawaited_at_begin;
 
     /* any thread */
     WF_ATOMIC(uint32_t) live;
@@ -184,9 +184,6 @@ struct wf_op;
 /* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno; -ECANCELED as it
  * stands if the scope was cancelled before (not submitted) or the kernel let go of it. */
 ssize_t wf_await_op(struct wf_op *op);
-
-/* A length as the kernel takes it: cut to what read(2) and write(2) transfer at most. */
-uint32_t wf_bytes_cut(size_t bytes);
 
 /* --- errors: error.c ----------------------------------------------------------------------------------------- */
 

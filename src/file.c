@@ -6,7 +6,6 @@
  *
  * errno: the functions here that make system calls leave it as it was, and do not suspend between reading and writing
  * it (its address differs by thread, and compilers keep it). */
-#define _GNU_SOURCE
 #include "pool/base/sys.h"
 #include "src/io.h"
 #include <errno.h>

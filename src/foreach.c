@@ -33,6 +33,7 @@ struct loop {
     /* under lock */
     struct wf_lock lock;
     int first_rc;
+    weft_error *first_error; /* owned */
 };
 
 struct items {
@@ -51,13 +52,17 @@ static void stop_taking(struct loop *loop)
 
 static void fail(struct loop *loop, int rc)
 {
-    (void)wf_add_relaxed(&loop->failed, 1); /* relaxed: read after all slots have been joined */
+    weft_error *error = wf_error_take(wf_self()->env->task); /* the record is the loop's, whichever slot ran the item */
+    (void)wf_add_relaxed(&loop->failed, 1);                  /* relaxed: read after all slots have been joined */
     wf_lock(&loop->lock);
     bool first = loop->first_rc == 0;
     if (first) {
         loop->first_rc = rc;
+        loop->first_error = error;
+        error = NULL;
     }
     wf_unlock(&loop->lock);
+    wf_error_free(error);
     if (loop->opts->on_error == WEFT_FAIL_FAST) {
         stop_taking(loop);
         (void)wf_scope_fire(wf_scope_of(&loop->scope), WF_CANCEL_FIRED, "an item of the loop failed");
@@ -102,7 +107,9 @@ static bool take_from_array(struct loop *loop, struct items *mine)
 static bool take_from_source(struct loop *loop, struct items *mine)
 {
     if (weft_sem_acquire(&loop->source_turn) < 0) {
-        wf_store_relaxed(&loop->cut_short, 1); /* relaxed: read after the join */
+        if (wf_load_relaxed(&loop->stopped) == 0) { /* relaxed, both: read after the join, or only a hint */
+            wf_store_relaxed(&loop->cut_short, 1);
+        }
         return false;
     }
     int rc = 0;
@@ -188,6 +195,13 @@ static bool is_valid(const weft_foreach_opts *opts)
     return array || source || opts->count == 0;
 }
 
+/* No more than there are items, so that the index of the next item cannot wrap. */
+static size_t chunk_of(const weft_foreach_opts *opts)
+{
+    size_t chunk = opts->chunk > 0 ? opts->chunk : 1;
+    return opts->next == NULL && chunk > opts->count ? opts->count : chunk;
+}
+
 static uint32_t slot_count(struct wf_fiber *self, const weft_foreach_opts *opts)
 {
     uint64_t slots = opts->max > 0 ? (uint64_t)opts->max : (uint64_t)self->worker->pool->worker_count;
@@ -210,6 +224,7 @@ static int run_loop(struct wf_fiber *self, struct loop *loop, const weft_place *
         *loop->opts->failed = wf_load_relaxed(&loop->failed); /* relaxed: after the join */
     }
     if (loop->first_rc < 0) {
+        wf_error_give(self->env->task, loop->first_error);
         return loop->first_rc;
     }
     return wf_load_relaxed(&loop->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the join */
@@ -225,7 +240,7 @@ int weft_foreach_(weft_each_fn *body, void *ctx, const weft_foreach_opts *opts, 
     if (!is_valid(opts)) {
         return -EINVAL;
     }
-    struct loop loop = {.body = body, .ctx = ctx, .opts = opts, .chunk = opts->chunk > 0 ? opts->chunk : 1};
+    struct loop loop = {.body = body, .ctx = ctx, .opts = opts, .chunk = chunk_of(opts)};
     uint32_t slots = slot_count(self, opts);
     wf_store_relaxed(&loop.slots_left, slots > 0 ? slots - 1 : 0); /* relaxed: not shared yet */
     if (wf_scope_cancelled(self->env->scope) != 0) {

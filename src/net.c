@@ -1,6 +1,5 @@
 /* net.c: the calls of <weft/io.h> on sockets. All go through the ring, which tries at once and waits for readiness only
  * if it must. */
-#define _GNU_SOURCE
 #include "src/io.h"
 #include <errno.h>
 #include <sys/socket.h>

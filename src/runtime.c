@@ -109,6 +109,10 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     }
     rc = wf_pool_start(&rt->pool, opts->workers > 0 ? opts->workers : wf_sys_cpu_count(), rt->driver, rt);
     if (rc < 0) {
+        wf_io_driver_why(rt->driver, why, sizeof why);
+        if (why[0] != '\0') {
+            (void)fprintf(stderr, "weft: %s\n", why);
+        }
         goto fail;
     }
     *out = rt;
@@ -185,7 +189,10 @@ void weft_rt_free(weft_rt *rt)
         return;
     }
     if (!rt->stopped) {
-        (void)weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER);
+        if (weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER) < 0) {
+            wf_misuse("weft_rt_free: called by a task of that runtime");
+            return;
+        }
     }
     release(rt);
 }

@@ -177,7 +177,6 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
     scope->on_error = (uint8_t)on_error;
     scope->outer = outer;
     scope->env.task = outer->task;
-    scope->unawaited_at_begin = wf_load_relaxed(&outer->task->unawaited); /* relaxed: only our own strands write */
     link_to_parent(scope, outer->scope);
     scope->deadline_ns = outer->scope->deadline_ns;
     self->env = &scope->env;
@@ -209,10 +208,13 @@ static void after_let_go(struct wf_fiber *now, struct wf_fiber *before, void *ar
 
 void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
 {
+    uint32_t alone = 1;
     /* sync(scope.alone): acquire, what members did before they left; pairs sync(scope.leave) */
-    if (wf_load_acquire(&scope->live) != 1) {
+    if (!wf_cas_acquire(&scope->live, &alone, WF_SCOPE_ENDED)) {
         scope->joiner = self;
         wf_suspend(self, after_let_go, scope);
+        /* sync(scope.joined): acquire, in every build, what the members did; pairs sync(scope.leave) */
+        (void)wf_load_acquire(&scope->live);
     }
     (void)wf_timer_del(&scope->timer);
     wf_lock(&scope->parent->lock);
@@ -267,7 +269,7 @@ static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
         return NULL;
     }
     /* Relaxed: only our own strands write. */
-    if (wf_load_relaxed(&scope->env.task->unawaited) > scope->unawaited_at_begin) {
+    if (wf_load_relaxed(&scope->env.unawaited) != 0) {
         wf_misuse("the scope opened at %s:%d ends while a task spawned in it has not been awaited", scope->place->file,
                   scope->place->line);
     }

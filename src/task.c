@@ -29,7 +29,9 @@ static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
     if (rc >= 0) {
         wf_error_free(error);
     } else if (owner->parent == NULL) {
-        wf_error_report(task, rc, error);
+        if (rc != -ECANCELED || wf_scope_cancelled(owner) == 0) { /* cut short by the stop is no failure */
+            wf_error_report(task, rc, error);
+        }
         wf_error_free(error);
     } else {
         wf_scope_task_failed(owner, rc, error);
@@ -68,11 +70,11 @@ static struct wf_awaiter *publish_done(struct wf_task *task, int rc)
     return (struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr): the word is a tagged pointer
 }
 
-static void ready_awaiters(struct wf_worker *worker, struct wf_awaiter *awaiter)
+static void ready_awaiters(struct wf_awaiter *awaiter)
 {
     while (awaiter != NULL) {
         struct wf_awaiter *next = awaiter->next;
-        wf_ready(worker, &awaiter->fiber->resume); /* LAST TOUCH of the awaiter */
+        wf_wait_resume(awaiter->fiber); /* LAST TOUCH of the awaiter, which may be of another runtime */
         awaiter = next;
     }
 }
@@ -88,7 +90,7 @@ static int run_body(struct wf_fiber *self, struct wf_task *task)
         wf_misuse("the task started at %s:%d ended with the scope opened at %s:%d still open", task->place->file,
                   task->place->line, self->env->scope->place->file, self->env->scope->place->line);
     }
-    if (wf_unlikely(wf_load_relaxed(&task->unawaited) != 0)) { /* relaxed: only its own strands write */
+    if (wf_unlikely(wf_load_relaxed(&task->env.unawaited) != 0)) { /* relaxed: only its own strands write */
         wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited", task->place->file,
                   task->place->line);
     }
@@ -114,8 +116,9 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
     if (awaiters == NULL) {
         return;
     }
-    if (awaiters->next != NULL) {
-        ready_awaiters(self->worker, awaiters->next);
+    if (awaiters->next != NULL || awaiters->fiber->worker->pool != self->worker->pool) {
+        ready_awaiters(awaiters);
+        return;
     }
     wf_switch_to(self, awaiters->fiber); /* the one that waits goes on at once, on this worker */
 }
@@ -126,18 +129,18 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->work = (struct wf_work){.run = task_run};
     /* Relaxed, here and below: queuing the task publishes it. */
     wf_store_relaxed(&task->waiters, WF_TASK_RUNNING);
-    task->env = (struct wf_env){.task = task, .scope = owner};
+    task->env.task = task;
+    task->env.scope = owner;
+    wf_store_relaxed(&task->env.unawaited, 0);
     task->fn = fn;
     task->arg = arg;
     task->place = place;
-    task->spawner = NULL;
+    wf_store_relaxed(&task->spawner, NULL);
     wf_store_relaxed(&task->error, NULL);
-    wf_store_relaxed(&task->unawaited, 0);
     wf_store_relaxed(&task->called, 0);
     task->failed_ns = 0;
     task->rc = -EINPROGRESS;
     task->kind = (uint8_t)kind;
-    task->awaited = 0;
     task->frame = WF_FRAME_FOREIGN;
     task->rt = rt;
 }
@@ -157,15 +160,14 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     }
     struct wf_env *env = self->env;
     wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
-    task->spawner = env->task;
     if (wf_unlikely((wf_scope_cancelled(env->scope) & WF_CANCEL_FIRED) != 0)) {
         task->rc = -ECANCELED;
-        task->awaited = 1;
         wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */
         return -ECANCELED;
     }
-    /* Relaxed: a count for the spawner itself; atomic because its forked sections spawn too. */
-    (void)wf_add_relaxed(&env->task->unawaited, 1);
+    /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
+    wf_store_relaxed(&task->spawner, env);
+    (void)wf_add_relaxed(&env->unawaited, 1);
     wf_ready_new(self->worker, &task->work);
     return 0;
 }
@@ -200,7 +202,7 @@ static bool run_in_place(struct wf_fiber *self, struct wf_task *task)
         return false;
     }
     int rc = run_body(self, task);
-    ready_awaiters(self->worker, publish_done(task, rc));
+    ready_awaiters(publish_done(task, rc));
     return true;
 }
 
@@ -216,7 +218,18 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
     }
     struct wf_awaiter awaiter = {.fiber = self, .task = task};
     wf_suspend(self, after_await, &awaiter);
-    wf_check_inner(is_done(task));
+    bool done = is_done(task); /* acquires the result, in every build: after_await may only have seen that it is there */
+    wf_check_inner(done);
+    (void)done;
+}
+
+/* The first await by the task that spawned it (by whichever of its strands) takes it off the account. */
+static void settle_spawner(struct wf_task *awaiter, struct wf_task *task)
+{
+    struct wf_env *spawner = wf_load_relaxed(&task->spawner); /* relaxed: see weft_spawn_ */
+    if (spawner != NULL && spawner->task == awaiter && wf_cas_relaxed(&task->spawner, &spawner, NULL)) {
+        (void)wf_sub_relaxed(&spawner->unawaited, 1);
+    }
 }
 
 /* Waits for the task. Its result, and in *error its record, which is the caller's now: the first awaiter gets it. */
@@ -229,11 +242,7 @@ static int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_er
         }
         wait_done(self, task);
     }
-    struct wf_task *awaiter = self->env->task;
-    if (task->spawner == awaiter && !task->awaited) {
-        task->awaited = 1;
-        (void)wf_sub_relaxed(&awaiter->unawaited, 1); /* relaxed: see weft_spawn_ */
-    }
+    settle_spawner(self->env->task, task);
     *error = wf_error_take(task);
     return task->rc;
 }

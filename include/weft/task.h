@@ -76,7 +76,8 @@ typedef struct weft_task {
 /* Starts fn(arg) as a task of its own, in *task, owned by the innermost scope of the caller. Allocates nothing and
  * cannot run out of anything. The task may run before, during or after this call. `task` and `arg` stay the
  * caller's, and must stay valid until weft_await(task) has returned: await every task that you spawn, before the
- * function that holds it returns (a task that ends with a spawned task unawaited is misuse, and waits for it).
+ * function that holds it returns. A task or scope that ends with a spawned task unawaited is misuse; a misuse hook
+ * that returns leaves that memory to the task.
  * Task context. 0; -ECANCELED: the scope is cancelled, fn will not be called (weft_await gives the same code).
  *
  *     weft_task t;

@@ -115,8 +115,7 @@ static void thieves(int count, int tries)
     }
 }
 
-/* --- general work
- * ---------------------------------------------------------------------------------------- */
+/* --- general work ----------------------------------------------------------------------------- */
 
 static void push_pop_two_thieves(void)
 {
@@ -184,8 +183,7 @@ static void slot_used_again(void)
     end(WF_DEQUE_SLOTS + 2);
 }
 
-/* --- fork and join
- * ---------------------------------------------------------------------------------------- */
+/* --- fork and join ---------------------------------------------------------------------------- */
 
 static void fork_join_busy(void)
 {
@@ -262,8 +260,7 @@ static void limit_sinks_with_the_boundary(void)
     end(9);
 }
 
-/* --- asking
- * -------------------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static WF_ATOMIC(uint32_t) idle[2];
 static int asks; /* that have been made; an observer's count */
@@ -329,8 +326,7 @@ static void thieves_ask(void)
     end(4);
 }
 
-/* --- a road not taken
- * ------------------------------------------------------------------------------------------ */
+/* --- a road not taken ------------------------------------------------------------------------- */
 
 /* The deque of the first prototype: {top, bottom} in one word, and the CAS after reading the slot.
  * The owner retracts an entry and puts another at its index while a thief holds the old one.

@@ -17,7 +17,7 @@
 
 static struct wf_park park;
 static int workers;
-static WF_ATOMIC(uint32_t) work[WORKS]; /* 1: visible, and nobody has it */
+static WF_ATOMIC(uint32_t) work[WORKS];         /* 1: visible, and nobody has it */
 static WF_ATOMIC(uint32_t) box[WF_WORKERS_MAX]; /* a message for this worker */
 static WF_ATOMIC(uint32_t) woken[WF_WORKERS_MAX];
 static WF_ATOMIC(uint32_t) stop;
@@ -46,8 +46,7 @@ static void begin(int worker_count, int work_count, int message_count)
     wloom_assert(wf_park_init(&park, workers) == 0);
 }
 
-/* --- the pool around it
- * ---------------------------------------------------------------------------------- */
+/* --- the pool around it ----------------------------------------------------------------------- */
 
 static void wake(int worker)
 {
@@ -197,8 +196,7 @@ static void end(void)
     }
 }
 
-/* --- submitting from outside
- * ------------------------------------------------------------------------------- */
+/* --- submitting from outside ------------------------------------------------------------------ */
 
 static void produce(void *arg)
 {
@@ -288,8 +286,7 @@ static void claim_lost_to_a_return(void)
     end();
 }
 
-/* --- submitting from a worker
- * ------------------------------------------------------------------------------- */
+/* --- submitting from a worker ----------------------------------------------------------------- */
 
 /* Work 0 makes work 1, and needs another worker to run it. */
 static void run_parent(int self, int number)
@@ -319,8 +316,7 @@ static void worker_submits_and_producer_too(void)
     end();
 }
 
-/* --- messages
- * ------------------------------------------------------------------------------------------------ */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void message_for_a_sleeper(void)
 {
@@ -352,8 +348,151 @@ static void message_and_two_works(void)
     end();
 }
 
-/* --- roads not taken
- * ------------------------------------------------------------------------------------------- */
+/* --- light work, as in pool/worker.c ------------------------------------------------------------------------- */
+
+/* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches. A watcher saw light
+ * work, left it to its owner for the moment, and sleeps for a while only. Written out here again, since worker.c needs
+ * the whole runtime. */
+static WF_ATOMIC(uint32_t) watchers;
+static int patience; /* how often light work may still be left to its owner, not modelled */
+
+static void submit_light(int number)
+{
+    wf_store_relaxed(&work[number], 1);
+    /* sync(worker.light): the work is visible before we look for a watcher */
+    wf_fence_seq_cst();
+    if (wf_load_relaxed(&watchers) != 0) {
+        return;
+    }
+    wake(wf_park_pick(&park));
+}
+
+/* Work 0 is light, the others are not. */
+static int take_work_but_light(bool *saw_light)
+{
+    for (int i = 0; i < works; i++) {
+        uint32_t one = wf_load_relaxed(&work[i]);
+        if (one == 1 && i == 0 && patience > 0 && wloom_choose(2) == 1) {
+            patience--;
+            *saw_light = true;
+            continue;
+        }
+        if (one == 1 && wf_cas_relaxed(&work[i], &one, 0)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The fence is for those who still saw us watch: if we now find other work, and leave the search to another, then that
+ * one's next fence comes after ours, and ours after theirs. */
+static void stop_watching(void)
+{
+    (void)wf_sub_relaxed(&watchers, 1);
+    /* sync(worker.unwatch): before we search, and leave the light work to whoever searches beside us */
+    wf_fence_seq_cst();
+}
+
+static void park_or_watch(int self, bool saw_light)
+{
+    claims[self] = 0;
+    wf_park_announce(&park, self);
+    bool other = false;
+    for (int i = 1; i < works; i++) {
+        other = wf_load_relaxed(&work[i]) != 0 || other;
+    }
+    saw_light = wf_load_relaxed(&work[0]) != 0 || saw_light;
+    if (!other && !saw_light && !stopped()) {
+        sleep_in_driver(self);
+    } else if (!other && !stopped()) {
+        (void)wf_add_relaxed(&watchers, 1);
+        stop_watching(); /* the sleep between the two ends by itself */
+    }
+    wf_park_retract(&park, self);
+}
+
+static void watching_worker(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    while (!stopped()) {
+        bool saw_light = false;
+        int number = wf_park_search(&park, self) ? take_work_but_light(&saw_light) : -1;
+        if (number >= 0) {
+            wake(wf_park_found(&park, self, any_work, NULL));
+            run(self, number);
+            continue;
+        }
+        park_or_watch(self, saw_light);
+    }
+    wake(wf_park_found(&park, self, any_work, NULL));
+}
+
+/* The owner of the light work: computes on until somebody has taken it. */
+static void busy_owner(void *arg)
+{
+    (void)arg;
+    submit_light(0);
+    wloom_event_wait(&all_begun);
+    wf_store_relaxed(&all_begun, 1);
+}
+
+static void begin_watching(int work_count)
+{
+    begin(3, work_count, 0);
+    memset(&watchers, 0, sizeof watchers);
+    patience = 2;
+    run_work = run_together;
+}
+
+static void light_work_of_a_busy_worker(void)
+{
+    begin_watching(1);
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(watching_worker, (void *)1);
+    wloom_spawn(watching_worker, (void *)2);
+    end();
+}
+
+static void light_work_and_other_work(void)
+{
+    begin_watching(2);
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(watching_worker, (void *)1);
+    wloom_spawn(watching_worker, (void *)2);
+    submit(1);
+    end();
+}
+
+/* Worker 1 has just watched, and will find other work; worker 2 searches beside it, and will find nothing. Each leaves
+ * the other to look after the light work. */
+static void end_of_a_watch(void *arg)
+{
+    stop_watching();
+    wf_park_retract(&park, 1);
+    watching_worker(arg);
+}
+
+static void end_of_a_search(void *arg)
+{
+    park_or_watch(2, false);
+    watching_worker(arg);
+}
+
+static void watch_ends_in_other_work(void)
+{
+    begin_watching(2);
+    patience = 0;
+    wf_store_relaxed(&work[1], 1);
+    wf_park_announce(&park, 1);
+    (void)wf_add_relaxed(&watchers, 1);
+    (void)wf_park_search(&park, 2);
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(end_of_a_watch, (void *)1);
+    wloom_spawn(end_of_a_search, (void *)2);
+    end();
+}
+
+/* --- roads not taken -------------------------------------------------------------------------- */
 
 /* The last searcher that finds work does not look for more. */
 static bool no_more(void *arg)
@@ -444,13 +583,17 @@ static const struct wloom_scenario scenarios[] = {
     {"message_for_a_sleeper", message_for_a_sleeper, NULL, NULL, false},
     {"message_and_work", message_and_work, NULL, NULL, false},
     {"message_and_two_works", message_and_two_works, NULL, NULL, false},
+    {"light_work", light_work_of_a_busy_worker, NULL, NULL, false},
+    {"light_work_and_other_work", light_work_and_other_work, NULL, NULL, false},
+    {"watch_ends_in_other_work", watch_ends_in_other_work, NULL, NULL, false},
     {"without_the_chain", without_the_chain, "lost wake-up", "lost wake-up", true},
     {"looking_before_announcing", looking_before_announcing, "lost wake-up", "lost wake-up", true},
     {"submit_without_fence", submit_without_fence, NULL, "lost wake-up", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define STORE_REORDERING "the model executes each thread in its order: two stores to different words are never exchanged"
+#define STORE_REORDERING \
+    "the model executes each thread in its order: two stores to different words are never exchanged"
 
 static const struct wloom_survivor survivors[] = {
     {"park.claimed", "relaxed", STORE_REORDERING},
@@ -458,7 +601,7 @@ static const struct wloom_survivor survivors[] = {
     {NULL, NULL, NULL},
 };
 
-static const char *const under_test[] = {"pool/park.c", "pool/park.h", NULL};
+static const char *const under_test[] = {"pool/park.c", "pool/park.h", "model_park.c", NULL};
 
 int main(int argc, char **argv)
 {
@@ -467,6 +610,7 @@ int main(int argc, char **argv)
         .scenarios = scenarios,
         .under_test = under_test,
         .survivors = survivors,
+        .share = 0.4,
     };
     return wloom_main(&harness, argc, argv);
 }

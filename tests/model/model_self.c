@@ -21,8 +21,7 @@ static uint32_t seen(int i)
     return wf_load_relaxed(&s.seen[i]);
 }
 
-/* --- store buffering: both threads store, then load the other's
- * ------------------------------------ */
+/* --- store buffering: both threads store, then load the other's ------------------------------- */
 
 static void sb_x_relaxed(void *arg)
 {
@@ -125,8 +124,7 @@ static void store_buffering_seq_cst(void)
     sb_check();
 }
 
-/* --- message passing
- * ------------------------------------------------------------------------------- */
+/* --- message passing -------------------------------------------------------------------------- */
 
 static void mp_send_release(void *arg)
 {
@@ -237,8 +235,7 @@ static void message_written_after_release(void)
     two(late_send, late_receive);
 }
 
-/* --- release sequences: a read-modify-write hands on what it read, a store does not
- * ------------------- */
+/* --- release sequences: a read-modify-write hands on what it read, a store does not ----------- */
 
 static void rs_add(void *arg)
 {
@@ -276,8 +273,7 @@ static void release_sequence_broken(void)
     two(store_again, rs_receive_two);
 }
 
-/* --- independent reads of independent writes
- * ----------------------------------------------------------- */
+/* --- independent reads of independent writes -------------------------------------------------- */
 
 static void write_x(void *arg)
 {
@@ -332,8 +328,7 @@ static void independent_reads_fences(void)
     iriw(&s);
 }
 
-/* --- coherence, atomicity
- * --------------------------------------------------------------------------------- */
+/* --- coherence, atomicity --------------------------------------------------------------------- */
 
 static void count_up(void *arg)
 {
@@ -372,8 +367,7 @@ static void increment_by_hand(void)
     wloom_assert(wf_load_relaxed(&s.x) == 2);
 }
 
-/* --- races, locks
- * ------------------------------------------------------------------------------------------ */
+/* --- races, locks ----------------------------------------------------------------------------- */
 
 static void race_write(void *arg)
 {
@@ -405,8 +399,7 @@ static void data_half_locked(void)
     two(locked_write, race_write);
 }
 
-/* --- sleep
- * --------------------------------------------------------------------------------------------------- */
+/* --- sleep ------------------------------------------------------------------------------------ */
 
 /* Work, then "does anybody sleep?"; announce, then "is there work?". */
 static void submit(bool fence)
@@ -526,8 +519,7 @@ static void locks_in_opposite_order(void)
     two(lock_ab, lock_ba);
 }
 
-/* --- spinning
- * ---------------------------------------------------------------------------------------------------- */
+/* --- spinning --------------------------------------------------------------------------------- */
 
 static void spin_for_x(void *arg)
 {
@@ -556,8 +548,7 @@ static void spin_for_each_other(void)
     two(spin_for_x, spin_for_y);
 }
 
-/* --- freed memory
- * ------------------------------------------------------------------------------------------------ */
+/* --- freed memory ----------------------------------------------------------------------------- */
 
 static WF_ATOMIC(uint64_t) block;
 
@@ -581,8 +572,7 @@ static void touch_after_free(void)
     two(finish_then_touch, wait_then_free);
 }
 
-/* --- choices of the scenario's own
- * ------------------------------------------------------------------- */
+/* --- choices of the scenario's own ------------------------------------------------------------ */
 
 static void choose_all(void)
 {

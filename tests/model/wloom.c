@@ -31,7 +31,7 @@
 #define NODES_MAX     8192 /* open choices of a DFS */
 #define STEPS_MAX     4000 /* in one execution: more is a livelock */
 #define YIELDS_MAX    6    /* rounds in which every thread that can run yields, and nothing was written */
-#define EXPLAINED_MAX 250 /* lines of a replay */
+#define EXPLAINED_MAX 250  /* lines of a replay */
 #define CHANGES_MAX   16   /* PCT */
 #define STACK_BYTES   65536
 
@@ -55,7 +55,7 @@ struct location {
 
 struct plain {
     int writer;
-    uint16_t written;              /* the writer's clock; 0: never */
+    uint16_t written;             /* the writer's clock; 0: never */
     uint16_t read[WLOOM_THREADS]; /* each reader's clock */
 };
 
@@ -73,8 +73,8 @@ enum step {
     STEP_RETIRE,
     STEP_JOIN,
 };
-static const char *const step_names[] = {"load", "store", "rmw",  "fence", "lock",
-                                         "event", "wait",  "wake", "yield", "retire", "join"};
+static const char *const step_names[] = {"load", "store", "rmw",   "fence",  "lock", "event",
+                                         "wait", "wake",  "yield", "retire", "join"};
 
 enum status { ABSENT, READY, IN_FUTEX, ENDED };
 
@@ -116,7 +116,7 @@ static struct {
         size_t bytes;
     } retired[RETIRED_MAX];
     int retired_count;
-    struct view fences;            /* what seq_cst fences hand to each other; its clock is unused */
+    struct view fences;             /* what seq_cst fences hand to each other; its clock is unused */
     uint8_t last_sc[LOCATIONS_MAX]; /* the newest seq_cst store */
     int steps, preemptions, old_reads, yields, choices, explained;
     bool observing;
@@ -134,8 +134,7 @@ static struct {
 
 struct wloom_site *wloom_sites;
 
-/* --- small things
- * ------------------------------------------------------------------------------ */
+/* --- small things ----------------------------------------------------------------------------- */
 
 static uint64_t random_next(void)
 {
@@ -229,8 +228,7 @@ static WF_PRINTF(2, 3) void explain(const struct wloom_site *site, const char *f
     printf("\n");
 }
 
-/* --- choices
- * ------------------------------------------------------------------------------------- */
+/* --- choices ---------------------------------------------------------------------------------- */
 
 static void record_choice(char c)
 {
@@ -437,8 +435,7 @@ static int choose_thread(uint32_t enabled, bool may_stay)
     return chosen;
 }
 
-/* --- threads
- * --------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static uint64_t newest(int location)
 {
@@ -640,8 +637,7 @@ int wloom_choose(int n)
     return choose_value(n, false);
 }
 
-/* --- locations
- * -------------------------------------------------------------------------------------- */
+/* --- locations -------------------------------------------------------------------------------- */
 
 /* Maps addresses to small numbers, afresh in each execution. */
 struct table {
@@ -721,8 +717,7 @@ static int locate(const void *address, size_t size)
     return x;
 }
 
-/* --- memory
- * ------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void read_message(struct thread *me, int x, int i, enum wloom_order order)
 {
@@ -739,8 +734,7 @@ static void read_message(struct thread *me, int x, int i, enum wloom_order order
 
 /* Appends a message. `read`: the message that a read-modify-write has read, whose release sequence
  * it continues. */
-static void write_message(struct thread *me, int x, uint64_t value, enum wloom_order order,
-                          const struct message *read)
+static void write_message(struct thread *me, int x, uint64_t value, enum wloom_order order, const struct message *read)
 {
     struct location *l = &w.locations[x];
     if (l->messages == MESSAGES_MAX) {
@@ -931,8 +925,7 @@ void wloom_fence(struct wloom_site *site)
     }
 }
 
-/* --- plain data
- * ------------------------------------------------------------------------------------------ */
+/* --- plain data ------------------------------------------------------------------------------- */
 
 static struct plain *plain_at(const void *address)
 {
@@ -975,8 +968,7 @@ void wloom_plain_write(const void *address, const char *file, int line)
     p->written = ++w.threads[w.me].current.clock[w.me];
 }
 
-/* --- locks and sleep
- * --------------------------------------------------------------------------------------- */
+/* --- locks and sleep -------------------------------------------------------------------------- */
 
 /* A read-modify-write outside the source under test: locks and events. */
 static void set_newest(struct thread *me, int x, uint64_t value, enum wloom_order order)
@@ -1002,12 +994,30 @@ void wloom_unlock(void *word)
     explain(NULL, "unlocks");
 }
 
-void wloom_event_wait_(const void *address, size_t size)
+static void wait_event(const void *address, size_t size, enum wloom_order order)
 {
     int x = locate(address, size);
     struct thread *me = announce(STEP_EVENT, x, false);
-    set_newest(me, x, 0, WLOOM_RELAXED);
+    set_newest(me, x, 0, order);
     explain(NULL, "wakes");
+}
+
+void wloom_event_wait_(const void *address, size_t size)
+{
+    wait_event(address, size, WLOOM_RELAXED);
+}
+
+void wloom_handoff_wait_(const void *address, size_t size)
+{
+    wait_event(address, size, WLOOM_ACQUIRE);
+}
+
+void wloom_handoff_set_(const void *address, size_t size)
+{
+    int x = locate(address, size);
+    struct thread *me = announce(STEP_STORE, x, false);
+    write_message(me, x, 1, WLOOM_RELEASE, NULL);
+    explain(NULL, "hands over");
 }
 
 int wloom_futex_wait(const void *word, uint32_t expected)
@@ -1040,8 +1050,7 @@ int wloom_futex_wake(const void *word, int threads)
     return woken;
 }
 
-/* --- searches
- * ------------------------------------------------------------------------------------------------ */
+/* --- searches --------------------------------------------------------------------------------- */
 
 static double now_s(void)
 {

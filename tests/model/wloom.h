@@ -54,6 +54,13 @@ void wloom_join_all(void);
 #define wloom_event_wait(event) wloom_event_wait_(&(event)->value_, sizeof((event)->value_))
 void wloom_event_wait_(const void *address, size_t size);
 
+/* The same with an order: who returns from the wait sees what was done before the set. For what stands outside of the
+ * protocol under test, such as a queue of the pool. */
+#define wloom_handoff_wait(event) wloom_handoff_wait_(&(event)->value_, sizeof((event)->value_))
+void wloom_handoff_wait_(const void *address, size_t size);
+#define wloom_handoff_set(event) wloom_handoff_set_(&(event)->value_, sizeof((event)->value_))
+void wloom_handoff_set_(const void *address, size_t size);
+
 /* As futex(2), seen from inside one process: 0 when woken, -1 when *word != expected. */
 int wloom_futex_wait(const void *word, uint32_t expected);
 int wloom_futex_wake(const void *word, int threads);
@@ -70,13 +77,10 @@ void wloom_observe(bool on);
  * freed. */
 void wloom_retire(const void *address, size_t bytes);
 
-void wloom_fail(const char *file, int line, const char *format, ...)
-    __attribute__((noreturn, format(printf, 3, 4)));
-#define wloom_assert(condition) \
-    ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "assertion: %s", #condition))
+void wloom_fail(const char *file, int line, const char *format, ...) __attribute__((noreturn, format(printf, 3, 4)));
+#define wloom_assert(condition) ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "assertion: %s", #condition))
 
-/* --- for main()
- * -------------------------------------------------------------------------------- */
+/* --- for main() ------------------------------------------------------------------------------- */
 
 struct wloom_scenario {
     const char *name;
@@ -100,6 +104,7 @@ struct wloom_harness {
     const struct wloom_scenario *scenarios; /* ended by a NULL name */
     const char *const *under_test;          /* ends of file names whose sites are mutated; NULL-ended, or NULL */
     const struct wloom_survivor *survivors; /* ended by a NULL site, or NULL */
+    double share; /* of the default numbers of executions, where scenarios are many and long; 0: all of them */
 };
 
 /* Parses the command line (--help), runs everything, prints the tables and "N passed, N failed". The exit

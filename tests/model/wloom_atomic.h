@@ -12,41 +12,44 @@
     struct {         \
         T value_;    \
     }
-#define WF_ATOMIC_INIT(v) { (v) }
+#define WF_ATOMIC_INIT(v) \
+    {                     \
+        (v)               \
+    }
 
 #define WLOOM_SITE(p, op, order, failure) \
     static struct wloom_site site_ = {__FILE__, __LINE__, #p, op, order, failure, WLOOM_AS_WRITTEN, false, NULL}
-#define WLOOM_U64(v)        ((uint64_t)(uintptr_t)(v))
-#define WLOOM_RESULT(p, u)  ((__typeof__((p)->value_))(uintptr_t)(u))
-#define WLOOM_TYPED(p, v)   ((void)sizeof((p)->value_ = (v))) /* a type error is one here too */
+#define WLOOM_U64(v)       ((uint64_t)(uintptr_t)(v))
+#define WLOOM_RESULT(p, u) ((__typeof__((p)->value_))(uintptr_t)(u))
+#define WLOOM_TYPED(p, v)  ((void)sizeof((p)->value_ = (v))) /* a type error is one here too */
 
-#define WLOOM_LOAD_(p, order)                                                                  \
-    ({                                                                                         \
-        WLOOM_SITE(p, WLOOM_LOAD, order, WLOOM_RELAXED);                                       \
-        WLOOM_RESULT(p, wloom_load(&(p)->value_, sizeof((p)->value_), &site_));                \
+#define WLOOM_LOAD_(p, order)                                                   \
+    ({                                                                          \
+        WLOOM_SITE(p, WLOOM_LOAD, order, WLOOM_RELAXED);                        \
+        WLOOM_RESULT(p, wloom_load(&(p)->value_, sizeof((p)->value_), &site_)); \
     })
-#define WLOOM_STORE_(p, v, order)                                                              \
-    ({                                                                                         \
-        WLOOM_SITE(p, WLOOM_STORE, order, WLOOM_RELAXED);                                      \
-        WLOOM_TYPED(p, v);                                                                     \
-        wloom_store(&(p)->value_, sizeof((p)->value_), WLOOM_U64(v), &site_);                  \
+#define WLOOM_STORE_(p, v, order)                                             \
+    ({                                                                        \
+        WLOOM_SITE(p, WLOOM_STORE, order, WLOOM_RELAXED);                     \
+        WLOOM_TYPED(p, v);                                                    \
+        wloom_store(&(p)->value_, sizeof((p)->value_), WLOOM_U64(v), &site_); \
     })
-#define WLOOM_RMW_(p, v, op, order)                                                            \
-    ({                                                                                         \
-        WLOOM_SITE(p, op, order, WLOOM_RELAXED);                                               \
-        WLOOM_RESULT(p, wloom_rmw(&(p)->value_, sizeof((p)->value_), WLOOM_U64(v), &site_));   \
+#define WLOOM_RMW_(p, v, op, order)                                                          \
+    ({                                                                                       \
+        WLOOM_SITE(p, op, order, WLOOM_RELAXED);                                             \
+        WLOOM_RESULT(p, wloom_rmw(&(p)->value_, sizeof((p)->value_), WLOOM_U64(v), &site_)); \
     })
-#define WLOOM_CAS_(p, expected, desired, order, failure)                                       \
-    ({                                                                                         \
-        WLOOM_SITE(p, WLOOM_CAS, order, failure);                                              \
-        WLOOM_TYPED(p, desired);                                                               \
-        (void)sizeof(&(p)->value_ == (expected));                                              \
-        wloom_cas(&(p)->value_, sizeof((p)->value_), (expected), WLOOM_U64(desired), &site_);  \
+#define WLOOM_CAS_(p, expected, desired, order, failure)                                      \
+    ({                                                                                        \
+        WLOOM_SITE(p, WLOOM_CAS, order, failure);                                             \
+        WLOOM_TYPED(p, desired);                                                              \
+        (void)sizeof(&(p)->value_ == (expected));                                             \
+        wloom_cas(&(p)->value_, sizeof((p)->value_), (expected), WLOOM_U64(desired), &site_); \
     })
-#define WLOOM_FENCE_(order)                                                                    \
-    ({                                                                                         \
-        WLOOM_SITE(, WLOOM_FENCE, order, WLOOM_RELAXED);                                       \
-        wloom_fence(&site_);                                                                   \
+#define WLOOM_FENCE_(order)                              \
+    ({                                                   \
+        WLOOM_SITE(, WLOOM_FENCE, order, WLOOM_RELAXED); \
+        wloom_fence(&site_);                             \
     })
 
 #define wf_load_relaxed(p)     WLOOM_LOAD_(p, WLOOM_RELAXED)
@@ -62,11 +65,11 @@
 #define wf_xchg_acq_rel(p, v) WLOOM_RMW_(p, v, WLOOM_XCHG, WLOOM_ACQ_REL)
 #define wf_xchg_seq_cst(p, v) WLOOM_RMW_(p, v, WLOOM_XCHG, WLOOM_SEQ_CST)
 
-#define wf_cas_relaxed(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_RELAXED, WLOOM_RELAXED)
-#define wf_cas_acquire(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_ACQUIRE, WLOOM_RELAXED)
-#define wf_cas_release(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_RELEASE, WLOOM_RELAXED)
-#define wf_cas_acq_rel(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_ACQ_REL, WLOOM_RELAXED)
-#define wf_cas_seq_cst(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_SEQ_CST, WLOOM_RELAXED)
+#define wf_cas_relaxed(p, e, d)         WLOOM_CAS_(p, e, d, WLOOM_RELAXED, WLOOM_RELAXED)
+#define wf_cas_acquire(p, e, d)         WLOOM_CAS_(p, e, d, WLOOM_ACQUIRE, WLOOM_RELAXED)
+#define wf_cas_release(p, e, d)         WLOOM_CAS_(p, e, d, WLOOM_RELEASE, WLOOM_RELAXED)
+#define wf_cas_acq_rel(p, e, d)         WLOOM_CAS_(p, e, d, WLOOM_ACQ_REL, WLOOM_RELAXED)
+#define wf_cas_seq_cst(p, e, d)         WLOOM_CAS_(p, e, d, WLOOM_SEQ_CST, WLOOM_RELAXED)
 #define wf_cas_acq_rel_acquire(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_ACQ_REL, WLOOM_ACQUIRE)
 
 #define wf_add_relaxed(p, v) WLOOM_RMW_(p, v, WLOOM_ADD, WLOOM_RELAXED)
@@ -90,9 +93,9 @@
 #define wf_fence_release() WLOOM_FENCE_(WLOOM_RELEASE)
 #define wf_fence_seq_cst() WLOOM_FENCE_(WLOOM_SEQ_CST)
 
-#define WF_PLAIN(T)  \
-    struct {         \
-        T plain_;    \
+#define WF_PLAIN(T) \
+    struct {        \
+        T plain_;   \
     }
 #define wf_plain_read(p)     (*(wloom_plain_read(&(p)->plain_, __FILE__, __LINE__), &(p)->plain_))
 #define wf_plain_write(p, v) (wloom_plain_write(&(p)->plain_, __FILE__, __LINE__), (void)((p)->plain_ = (v)))

@@ -5,9 +5,7 @@
 
 #include "tests/model/wloom.h"
 
-#define wf_check(condition, ...) \
-    ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
-#define wf_check_inner(condition) \
-    ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
+#define wf_check(condition, ...)  ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
+#define wf_check_inner(condition) ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
 
 #endif

@@ -22,12 +22,12 @@
 #define SURVIVOR_SHARE 0.2 /* of the executions, for a mutant that is known to survive */
 
 struct budget {
-    uint64_t dfs, bound, random, pct;       /* executions of each search, for each scenario and memory */
+    uint64_t dfs, bound, random, pct;     /* executions of each search, for each scenario and memory */
     uint64_t mutant_random, mutant_bound; /* the same for each mutant; PCT as random */
 };
 static const struct budget budget_default = {
-    .dfs = 100000,
-    .bound = 100000,
+    .dfs = 50000,
+    .bound = 300000,
     .random = 30000,
     .pct = 30000,
     .mutant_random = 10000,
@@ -54,8 +54,7 @@ static struct {
 
 static const char *const search_names[] = {"dfs", "bound", "random", "pct", "replay"};
 
-/* --- sites
- * ------------------------------------------------------------------------------------------ */
+/* --- sites ------------------------------------------------------------------------------------ */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -73,8 +72,21 @@ static bool is_under_test(const struct wloom_site *site)
     return false;
 }
 
-/* The label of a site: the last "sync(area.name)" that opens a comment above it, with nothing but
- * comment and the beginning of the statement in between; else file:line. */
+/* The label that is defined at the beginning of a line of comment, "sync(area.name):"; false: none. */
+static bool read_label(const char *line, char *label)
+{
+    line += strspn(line, " \t/*");
+    char name[64];
+    int length = 0;
+    if (sscanf(line, "sync(%63[^)]):%n", name, &length) != 1 || length == 0) {
+        return false;
+    }
+    strcpy(label, name);
+    return true;
+}
+
+/* The label of a site: the last one that a comment line above it begins with, with nothing in between but comment and
+ * the beginning of the statement; else file:line. */
 static void name_site(const struct wloom_site *site, char *name, size_t size)
 {
     const char *slash = strrchr(site->file, '/');
@@ -84,13 +96,25 @@ static void name_site(const struct wloom_site *site, char *name, size_t size)
         return;
     }
     char line[512], label[64] = "";
+    bool in_comment = false;
     for (int number = 1; number <= site->line && fgets(line, sizeof line, file) != NULL; number++) {
-        const char *open = strstr(line, "/* sync(");
-        if (open != NULL) {
-            sscanf(open, "/* sync(%63[^)])", label);
-        } else if (number < site->line && strpbrk(line, ";{}") != NULL && strstr(line, "*/") == NULL &&
-                   strstr(line, "    ") == line && strstr(line, " * ") == NULL) {
-            label[0] = '\0'; /* a statement in between: the label was another's */
+        bool was_in_comment = in_comment;
+        const char *open = strstr(line, "/*");
+        bool begins_comment = open != NULL && strspn(line, " \t") == (size_t)(open - line);
+        if ((was_in_comment || begins_comment) && read_label(line, label)) {
+            /* kept */
+        } else if (!was_in_comment && !begins_comment && number < site->line && strpbrk(line, ";{}") != NULL) {
+            label[0] = '\0'; /* the end of a statement: the label was another's */
+        }
+        const char *last_open = open, *last_close = NULL;
+        for (const char *p = line; (p = strstr(p, "/*")) != NULL; p += 2) {
+            last_open = p;
+        }
+        for (const char *p = line; (p = strstr(p, "*/")) != NULL; p += 2) {
+            last_close = p;
+        }
+        if (last_open != NULL || last_close != NULL) {
+            in_comment = last_close == NULL || (last_open != NULL && last_open > last_close);
         }
     }
     fclose(file);
@@ -127,8 +151,7 @@ static const char *mutation_name(enum wloom_mutation mutation)
     return mutation == WLOOM_SPLIT ? "split" : "relaxed";
 }
 
-/* --- one search
- * --------------------------------------------------------------------------------------- */
+/* --- one search ------------------------------------------------------------------------------- */
 
 static bool search(const struct wloom_scenario *scenario, bool weak, enum wloom_search how, uint64_t executions)
 {
@@ -162,16 +185,14 @@ static void explain(const struct wloom_scenario *scenario, bool weak, const char
 
 static void report_failure(const struct wloom_scenario *scenario, bool weak, enum wloom_search how)
 {
-    printf("FAIL %s, %s memory, found by %s in execution %llu (seed %llu): %s\n", scenario->name,
-           weak ? "weak" : "sc", search_names[how], (unsigned long long)run.result.executions,
-           (unsigned long long)run.seed, run.result.why);
-    printf("     again: %s --scenario %s --memory %s --replay %s\n", run.program, scenario->name,
-           weak ? "weak" : "sc", run.result.choices);
+    printf("FAIL %s, %s memory, found by %s in execution %llu (seed %llu): %s\n", scenario->name, weak ? "weak" : "sc",
+           search_names[how], (unsigned long long)run.result.executions, (unsigned long long)run.seed, run.result.why);
+    printf("     again: %s --scenario %s --memory %s --replay %s\n", run.program, scenario->name, weak ? "weak" : "sc",
+           run.result.choices);
     explain(scenario, weak, run.result.choices);
 }
 
-/* --- scenarios
- * ------------------------------------------------------------------------------------------ */
+/* --- scenarios -------------------------------------------------------------------------------- */
 
 static void count_verdict(bool passed)
 {
@@ -235,8 +256,7 @@ static void check_scenarios(void)
     }
 }
 
-/* --- mutants
- * ---------------------------------------------------------------------------------------------- */
+/* --- mutants ---------------------------------------------------------------------------------- */
 
 /* Tries all searches on all scenarios, quick ones first. The scenario that fails, and in *how by
  * what. */
@@ -271,8 +291,8 @@ static void check_mutant(struct wloom_site *site, enum wloom_mutation mutation)
 {
     char name[96];
     name_site(site, name, sizeof name);
-    if (run.mutant != NULL && (strcmp(run.mutant, name) != 0 || (run.mutation != NULL &&
-                                                                strcmp(run.mutation, mutation_name(mutation)) != 0))) {
+    if (run.mutant != NULL && (strcmp(run.mutant, name) != 0 ||
+                               (run.mutation != NULL && strcmp(run.mutation, mutation_name(mutation)) != 0))) {
         return;
     }
     site->mutation = mutation;
@@ -326,14 +346,13 @@ static void check_mutants(void)
         if (site->order != WLOOM_RELAXED) {
             check_mutant(site, WLOOM_WEAKENED);
         }
-        if (is_rmw(site)) {
+        if (is_rmw(site) && strstr(site->file, "model_") == NULL) { /* a harness's own need not be split */
             check_mutant(site, WLOOM_SPLIT);
         }
     }
 }
 
-/* --- main
- * ----------------------------------------------------------------------------------------------- */
+/* --- main ------------------------------------------------------------------------------------- */
 
 static int replay(void)
 {
@@ -352,7 +371,7 @@ static int usage(void)
     printf("usage: %s [options]\n"
            "  --scenario NAME   only this one            --memory sc|weak   only this memory\n"
            "  --search dfs|bound|random|pct              only this one\n"
-           "  --bound N         preemptions (3)          --old N            loads of old values (2)\n"
+           "  --bound N         preemptions (3)          --old N            loads of old values (1)\n"
            "  --depth N         of PCT (5)\n"
            "  --seed N          of random and PCT (1)    --scale X          multiplies all budgets (1.0)\n"
            "  --no-mutants      scenarios only           --only-mutants     mutants only\n"
@@ -366,13 +385,18 @@ static bool parse(int argc, char **argv)
 {
     enum { SCENARIO = 1, MEMORY, SEARCH, BOUND, OLD, DEPTH, SEED, SCALE, NO_MUTANTS, ONLY_MUTANTS, MUTANT, REPLAY };
     static const struct option options[] = {
-        {"scenario", required_argument, NULL, SCENARIO}, {"memory", required_argument, NULL, MEMORY},
+        {"scenario", required_argument, NULL, SCENARIO},
+        {"memory", required_argument, NULL, MEMORY},
         {"search", required_argument, NULL, SEARCH},
         {"old", required_argument, NULL, OLD},
-        {"bound", required_argument, NULL, BOUND},       {"depth", required_argument, NULL, DEPTH},
-        {"seed", required_argument, NULL, SEED},         {"scale", required_argument, NULL, SCALE},
-        {"no-mutants", no_argument, NULL, NO_MUTANTS},   {"only-mutants", no_argument, NULL, ONLY_MUTANTS},
-        {"mutant", required_argument, NULL, MUTANT},     {"replay", required_argument, NULL, REPLAY},
+        {"bound", required_argument, NULL, BOUND},
+        {"depth", required_argument, NULL, DEPTH},
+        {"seed", required_argument, NULL, SEED},
+        {"scale", required_argument, NULL, SCALE},
+        {"no-mutants", no_argument, NULL, NO_MUTANTS},
+        {"only-mutants", no_argument, NULL, ONLY_MUTANTS},
+        {"mutant", required_argument, NULL, MUTANT},
+        {"replay", required_argument, NULL, REPLAY},
         {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -399,7 +423,7 @@ static bool parse(int argc, char **argv)
             run.seed = strtoull(optarg, NULL, 0);
             break;
         case SCALE:
-            run.scale = atof(optarg);
+            run.scale *= atof(optarg);
             break;
         case NO_MUTANTS:
             run.skip_mutants = true;
@@ -427,9 +451,9 @@ int wloom_main(const struct wloom_harness *harness, int argc, char **argv)
     run.harness = harness;
     run.program = argv[0];
     run.budget = budget_default;
-    run.scale = 1.0;
+    run.scale = harness->share != 0 ? harness->share : 1.0;
     run.bound = 3;
-    run.old_bound = 2;
+    run.old_bound = 1;
     run.depth = 5;
     run.seed = 1;
     if (!parse(argc, argv)) {

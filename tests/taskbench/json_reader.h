@@ -1,12 +1,16 @@
 /* json_reader.h: reads a JSON text into a tree, for the tests of what taskbench writes. Strict: what RFC 8259 does not
- * allow is refused. Not for large or hostile input: the tree is never freed, and depth is the C stack's. */
+ * allow is refused. Not for large or hostile input: all trees of a process share JSON_ARENA bytes, which are never given
+ * back, and depth is the C stack's. */
 #ifndef JSON_READER_H
 #define JSON_READER_H
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define JSON_ARENA (4 << 20)
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
@@ -22,6 +26,17 @@ struct json {
 
 static struct json *json_value(const char **at);
 
+/* Zeroed. */
+static void *json_alloc(size_t bytes)
+{
+    static _Alignas(16) char arena[JSON_ARENA];
+    static size_t used;
+    void *out = arena + used;
+    used += (bytes + 15) / 16 * 16;
+    assert(used <= JSON_ARENA);
+    return out;
+}
+
 static void json_blanks(const char **at)
 {
     *at += strspn(*at, " \t\r\n");
@@ -29,9 +44,19 @@ static void json_blanks(const char **at)
 
 static struct json *json_new(enum json_kind kind)
 {
-    struct json *json = calloc(1, sizeof *json);
+    struct json *json = json_alloc(sizeof *json);
     json->kind = kind;
     return json;
+}
+
+/* Bytes up to the closing quote, which is not counted. */
+static size_t json_text_bytes(const char *text)
+{
+    size_t n = 0;
+    while (text[n] && text[n] != '"') { /* ends with the text */
+        n += 1 + (text[n] == '\\' && text[n + 1]);
+    }
+    return n;
 }
 
 /* The text between quotes; \u escapes become '?': no test needs more. NULL: it is none. */
@@ -41,10 +66,10 @@ static char *json_text(const char **at)
     if (**at != '"') {
         return NULL;
     }
-    char *out = malloc(strlen(*at)), *end = out;
-    for (const char *c = *at + 1; (unsigned char)*c >= 0x20; c++) {
+    const char *c = *at + 1;
+    char *out = json_alloc(json_text_bytes(c) + 1), *end = out;
+    for (; (unsigned char)*c >= 0x20; c++) {
         if (*c == '"') {
-            *end = '\0';
             *at = c + 1;
             return out;
         }
@@ -75,15 +100,24 @@ static struct json *json_number(const char **at)
     char *end;
     struct json *json = json_new(JSON_NUMBER);
     json->number = strtod(*at, &end);
-    json->string = strndup(*at, (size_t)(end - *at));
+    json->string = memcpy(json_alloc((size_t)(end - *at) + 1), *at, (size_t)(end - *at));
     *at = end;
     return strpbrk(json->string, "xXnN") ? NULL : json; /* C's hexadecimals, inf and nan */
 }
 
 static bool json_add(struct json *json, char *key, struct json *item)
 {
-    json->items = realloc(json->items, (json->n + 1) * sizeof *json->items);
-    json->keys = realloc(json->keys, (json->n + 1) * sizeof *json->keys);
+    if ((json->n & (json->n - 1)) == 0) { /* full: 0, 1, 2, 4 ... */
+        size_t room = json->n ? 2 * json->n : 1;
+        struct json **items = json_alloc(room * sizeof *items);
+        char **keys = json_alloc(room * sizeof *keys);
+        if (json->n > 0) {
+            memcpy(items, json->items, json->n * sizeof *items);
+            memcpy(keys, json->keys, json->n * sizeof *keys);
+        }
+        json->items = items;
+        json->keys = keys;
+    }
     json->items[json->n] = item;
     json->keys[json->n++] = key;
     return item != NULL;

@@ -9,7 +9,7 @@
 
 struct schema_check {
     const struct json *root; /* of the schema, for $ref */
-    char error[256];         /* the first violation; "" */
+    char error[512];         /* the first violation; "" */
 };
 
 static bool schema_holds(struct schema_check *check, const struct json *schema, const struct json *value,

@@ -3,6 +3,10 @@
 # Usage: test_cli.sh TASKBENCH
 set -u
 taskbench=$1
+[ -x "$taskbench" ] || {
+    echo "FAIL: no program '$taskbench'"
+    exit 1
+}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -113,6 +117,7 @@ fi
 agent_of() {
     child=
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        # shellcheck disable=SC2013 # words are what is wanted
         for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
             if tr '\0' ' ' <"/proc/$child/cmdline" 2>/dev/null | grep -q "^taskbench agent"; then
                 echo "$child"

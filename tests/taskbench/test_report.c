@@ -3,6 +3,7 @@
 #include "tests/support/wt.h"
 #include "render.h"
 #include <stdint.h>
+#include <stdlib.h>
 
 #ifndef TASKBENCH_SCHEMA
 #error "TASKBENCH_SCHEMA is the path of bench/schema/taskbench-1.json"
@@ -63,21 +64,35 @@ static const struct tb_run_end end = {.rows = 5,
                                       .interrupted = 2,
                                       .exit_code = 130};
 
+/* What was written to `render`, whose stream is closed. Valid until the next call. */
+static char *written(struct tb_render *render, char **memory)
+{
+    static char text[1 << 16];
+    fclose(render->out);
+    wt_lt(strlen(*memory), sizeof text);
+    strcpy(text, *memory);
+    free(*memory);
+    return text;
+}
+
+static struct tb_render render_into(char **memory, size_t *bytes, enum tb_format format)
+{
+    return tb_render_for(format, open_memstream(memory, bytes), false);
+}
+
 static char *rendered(enum tb_format format)
 {
-    char *text = NULL;
+    char *memory;
     size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    struct tb_render render = tb_render_for(format, out, false);
+    struct tb_render render = render_into(&memory, &bytes, format);
     render.begin(&render, &facts);
     render.row(&render, good_row("fib"));
     render.row(&render, good_row("sleep"));
-    render.row(&render,
-               bad_row(TB_ROW_WRONG, "sent 1, got \"2|3\" back, and more words than fit into one line of a terminal of 80"));
+    render.row(&render, bad_row(TB_ROW_WRONG,
+                                "sent 1, got \"2|3\" back, and more words than fit into one line of a terminal of 80"));
     render.row(&render, bad_row(TB_ROW_SKIPPED, "no memory"));
     render.end(&render, &end);
-    fclose(out);
-    return text;
+    return written(&render, &memory);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------------------------- */
@@ -105,13 +120,12 @@ Test(json, report_obeys_its_schema)
 
 Test(json, a_run_without_rows_obeys_the_schema_too)
 {
-    char *text = NULL;
+    char *memory;
     size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    struct tb_render render = tb_render_for(TB_FORMAT_JSON, out, false);
+    struct tb_render render = render_into(&memory, &bytes, TB_FORMAT_JSON);
     render.begin(&render, &facts);
     render.end(&render, &end);
-    fclose(out);
+    char *text = written(&render, &memory);
     struct json *value = json_read(text);
     wt_true(value != NULL, "the report is not JSON: %s", text);
     struct schema_check check = {.root = schema()};
@@ -212,14 +226,13 @@ Test(table, no_line_is_longer_than_80_columns_and_none_has_escapes)
 
 Test(table, allocations_that_were_not_counted_are_not_shown_as_none)
 {
-    char *text = NULL;
+    char *memory;
     size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    struct tb_render render = tb_render_for(TB_FORMAT_TABLE, out, false);
+    struct tb_render render = render_into(&memory, &bytes, TB_FORMAT_TABLE);
     struct tb_row *row = good_row("go");
     row->counted = false;
     render.row(&render, row);
-    fclose(out);
+    char *text = written(&render, &memory);
     wt_true(has_line(text, "go             2   667k 1.50 us  1.00..2.00            ?     ?    +3 12.0M ok\n"
                            "    late mean 2.50 us, mappings 60"),
             "%s", text);

@@ -132,7 +132,4 @@ void tb_end_of(const struct tb_run_end *end, char out[TB_NOTE_MAX])
     if (end->steal_percent >= 0.05) {
         append(out, TB_NOTE_MAX, "; the host took %.1f %% of the CPU time", end->steal_percent);
     }
-    if (end->verdict[0]) {
-        append(out, TB_NOTE_MAX, "; %s", end->verdict);
-    }
 }

@@ -43,7 +43,7 @@ void tb_note_of(const struct tb_row *row, char out[TB_NOTE_MAX]);
 struct tb_run_facts;
 void tb_facts_of(const struct tb_run_facts *facts, char run[TB_NOTE_MAX], char machine[TB_NOTE_MAX]);
 
-/* How it went, in one line. */
+/* How it went, in one line; the verdict is not in it. */
 struct tb_run_end;
 void tb_end_of(const struct tb_run_end *end, char out[TB_NOTE_MAX]);
 

@@ -114,7 +114,8 @@ static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire, 
     return TB_CHILD_EXITED;
 }
 
-/* stdin from nowhere, the pipes' ends to where the child expects them; all else is close-on-exec. */
+/* stdin from nowhere, the pipes' ends to where the child expects them; all else is close-on-exec. What it prints, which
+ * it should not, goes with its errors: stdout is the report's. */
 static int start(char *const *argv, int wire_end, int errors_end, pid_t *pid)
 {
     char *full[ARGS_MAX + 1] = {"taskbench"};
@@ -124,6 +125,7 @@ static int start(char *const *argv, int wire_end, int errors_end, pid_t *pid)
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, errors_end, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, errors_end, STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, wire_end, TB_WIRE_FD);
     int rc = posix_spawn(pid, "/proc/self/exe", &actions, NULL, full, environ);

@@ -23,15 +23,22 @@
 #define STOP_KILL  WEFT_SEC(5)
 
 /* The parent alone decides what a Ctrl-C means, and nobody is left when it dies. */
-static bool become_child(void)
+static void become_child(void)
 {
-    if (fcntl(TB_WIRE_FD, F_GETFD) < 0) {
-        fprintf(stderr, "taskbench: this command is for taskbench's own use\n");
-        return false;
-    }
     signal(SIGINT, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    return true;
+}
+
+/* A person has typed this. */
+static int refuse(void)
+{
+    fprintf(stderr, "taskbench: this command is for taskbench's own use\n");
+    return TB_EXIT_USAGE;
+}
+
+static bool has_wire(void)
+{
+    return fcntl(TB_WIRE_FD, F_GETFD) >= 0;
 }
 
 /* What a failed start means: an environment that forbids, or an argument of ours. */
@@ -45,9 +52,10 @@ static void say_start_failed(int rc)
 int tb_cmd_probe(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    if (!become_child()) {
-        return TB_EXIT_USAGE;
+    if (!has_wire()) {
+        return refuse();
     }
+    become_child();
     weft_rt *rt;
     weft_rt_opts opts = {0}; /* as most programs start it */
     int rc = weft_rt_start(&rt, &opts);
@@ -126,9 +134,10 @@ int tb_cmd_agent(int argc, char **argv)
 {
     static struct tb_row row;
     struct tb_plan plan = {0};
-    if (!become_child() || tb_agent_args_read(argc, argv, &row, &plan) < 0) {
-        return TB_EXIT_USAGE;
+    if (!has_wire() || tb_agent_args_read(argc, argv, &row, &plan) < 0) {
+        return refuse();
     }
+    become_child();
     tb_alloc_probe(&plan.uncounted);
     tb_wire_say("line %.17g", row.workers > 1 ? tb_line_transfer_ns() : -1.0);
     struct tb_trial trial = {.load = row.load, .workers = row.workers, .seed = row.seed};

@@ -1,8 +1,8 @@
 /* cmd_run.c: `taskbench run`: plans the rows, measures one after the other, and writes the report as they come. */
 #include "child.h"
+#include "clock.h"
 #include "command.h"
 #include "exit.h"
-#include "clock.h"
 #include "measure.h"
 #include "progress.h"
 #include "render.h"
@@ -60,24 +60,23 @@ static enum tb_format format_of_file(const struct tb_args *args)
     return args->format;
 }
 
-static int open_reports(struct session *s)
+static bool open_reports(struct session *s)
 {
     const struct tb_args *args = &s->args;
     if (!args->out) {
         s->reports[s->reports_n++] = tb_render_for(args->format, stdout, may_color(args));
-        return 0;
+        return true;
     }
     s->file = fopen(args->out, "we");
     if (!s->file) {
-        char text[400];
-        snprintf(text, sizeof text, "cannot write '%s': %s", args->out, strerror(errno));
-        return -complain(text);
+        fprintf(stderr, "taskbench: cannot write '%s': %s\n", args->out, strerror(errno));
+        return false;
     }
     s->reports[s->reports_n++] = tb_render_for(format_of_file(args), s->file, false);
     if (!args->quiet) {
         s->reports[s->reports_n++] = tb_render_for(TB_FORMAT_TABLE, stdout, may_color(args));
     }
-    return 0;
+    return true;
 }
 
 static bool close_reports(struct session *s)
@@ -195,9 +194,8 @@ static int run(struct session *s)
         return TB_EXIT_NOTHING;
     }
     tb_machine_set_report(&s->machine, report);
-    int rc = open_reports(s);
-    if (rc < 0) {
-        return -rc;
+    if (!open_reports(s)) {
+        return TB_EXIT_USAGE;
     }
     begin_reports(s);
     measure_rows(s);

@@ -38,7 +38,7 @@ static void fail(struct tb_row *row, const char *what, const char *words)
     snprintf(row->reason, sizeof row->reason, "%.*s", TB_REASON_MAX - 1, text);
 }
 
-/* A child that did not end by saying how it went. */
+/* A child that did not end by saying how it went, or went wrong after that. */
 static void explain(struct tb_row *row, const struct tb_child *child)
 {
     char what[64];
@@ -68,7 +68,8 @@ static bool run(struct measurement *m, char *const *argv)
     if (child.end == TB_CHILD_INTERRUPTED) {
         return false;
     }
-    if (!m->in.done) {
+    bool ended_well = child.end == TB_CHILD_EXITED && child.code == 0;
+    if (!m->in.done || !ended_well) {
         explain(m->row, &child);
     } else if (m->garbled) {
         fail(m->row, "said what is not understood", child.last_words);

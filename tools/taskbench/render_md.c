@@ -46,5 +46,5 @@ void tb_md_end(struct tb_render *render, const struct tb_run_end *end)
 {
     char line[TB_NOTE_MAX];
     tb_end_of(end, line);
-    fprintf(render->out, "\n%s\n", line);
+    fprintf(render->out, "\n%s\n%s%s", line, end->verdict, end->verdict[0] ? "\n" : "");
 }

@@ -86,5 +86,6 @@ void tb_table_end(struct tb_render *render, const struct tb_run_end *end)
     tb_end_of(end, line);
     fprintf(render->out, "\n");
     print_wrapped(render->out, line, 0);
+    print_wrapped(render->out, end->verdict, 0);
     fflush(render->out);
 }

@@ -1,6 +1,6 @@
 /* test_file.c: <weft/io.h> on files and pipes, from tasks. */
 #define _GNU_SOURCE
-#include "pool/base/sys.h"
+#include "io/io.h"
 #include "tests/support/wt.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +21,12 @@ static char path[] = "/tmp/weft-test-XXXXXX";
 /* Runs `body` as a task, once with one worker and once with two. It must succeed. */
 static void run(weft_fn *body)
 {
+    char why[256];
+    struct wf_driver *driver;
+    if (wf_io_driver_new("auto", &driver, why, sizeof why) == -ENOSYS) {
+        wt_skip("%s", why);
+    }
+    wf_io_driver_free(driver);
     for (int workers = 1; workers <= 2; workers++) {
         wt_eq(weft_run(body, NULL, .workers = workers), 0, "%d workers", workers);
     }
@@ -227,6 +233,8 @@ static void check_pipe(int flags)
     wt_eq(weft_write(ends[1], "data", 4), 4);
     wt_eq(weft_await(&task), 4);
     wt_str_eq(reader.got, "data");
+    wt_eq(weft_write(ends[1], "more", 4), 4);
+    wt_eq(weft_read(ends[0], reader.got, sizeof reader.got), 4, "what is there, without waiting for the rest");
     weft_close(ends[1]);
     wt_eq(weft_read(ends[0], reader.got, 1), 0);
     weft_close(ends[0]);
@@ -243,6 +251,28 @@ static int pipes(void *arg)
 Test(pipe, read_waits_for_data_whether_it_blocks_or_not)
 {
     run(pipes);
+}
+
+static int watch(void *arg)
+{
+    (void)arg;
+    /* A descriptor for which the kernel's own waiting does not work: O_NONBLOCK, and not made for it. */
+    char directory[] = "/tmp/weft-test-XXXXXX";
+    wt_true(mkdtemp(directory) != NULL);
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    wt_ge(inotify_add_watch(fd, directory, IN_DELETE_SELF), 0);
+    char event[sizeof(struct inotify_event) + 256];
+    wt_eq(weft_within(WEFT_MS(1), weft_read(fd, event, sizeof event)), -ETIME);
+    wt_eq(weft_within(0, weft_read(fd, event, sizeof event)), -ETIME);
+    wt_eq(rmdir(directory), 0);
+    wt_ge(weft_read(fd, event, sizeof event), (ssize_t)sizeof(struct inotify_event));
+    weft_close(fd);
+    return 0;
+}
+
+Test(pipe, read_waits_for_what_says_eagain)
+{
+    run(watch);
 }
 
 #define STREAM_BYTES ((size_t)1 << 20)

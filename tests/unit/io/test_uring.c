@@ -244,38 +244,45 @@ Test(capacity, an_overflowing_completion_queue_loses_nothing, .init = rig_open, 
     wt_eq(count_done(), MANY);
 }
 
-static int finished[8];
+static struct rig_op *finished[8];
 static int finished_count;
 
 static void note_done(struct wf_op *op)
 {
-    finished[finished_count++] = (int)op->bytes;
-    ((struct rig_op *)op->waiter)->done++;
+    finished[finished_count++] = op->waiter;
 }
 
-Test(capacity, ops_without_a_slot_wait_their_turn_in_order, .init = rig_open, .fini = rig_close)
+static void submit_noted(struct rig_op *op)
 {
-    rig.uring->slots.used_max = 2;
+    op->op.done = note_done;
+    op->op.waiter = op;
+    wf_io_submit(&rig.worker, &op->op);
+}
+
+static void note_done_and_submit(struct wf_op *op)
+{
+    note_done(op);
+    submit_noted(&many[3]); /* a slot is free, and many[1] has waited for it */
+}
+
+Test(capacity, ops_without_a_slot_wait_their_turn, .init = rig_open, .fini = rig_close)
+{
+    rig.uring->slots.used_max = 1;
     int event = eventfd(0, EFD_CLOEXEC);
-    struct rig_op ops[6];
-    for (int i = 0; i < 6; i++) {
-        ops[i] = (struct rig_op){.op = {.kind = i < 2 ? WF_OP_POLL : WF_OP_NOP,
-                                        .fd = i < 2 ? event : 0,
-                                        .flags = i < 2 ? POLLIN : 0,
-                                        .done = note_done,
-                                        .waiter = &ops[i]}};
-        wf_io_submit(&rig.worker, &ops[i].op);
+    many[0].op = (struct wf_op){.kind = WF_OP_POLL, .fd = event, .flags = POLLIN};
+    for (int i = 0; i < 3; i++) {
+        submit_noted(&many[i]);
     }
+    many[0].op.done = note_done_and_submit;
     wt_eq(rig_poll(), 0);
-    wt_eq(ops[2].op.phase, WF_OP_WAITING);
+    wt_eq(many[1].op.phase, WF_OP_WAITING);
     wt_false(rig_is_due()); /* nothing can be done until a slot is free */
     wt_eq(write(event, &(uint64_t){1}, 8), 8);
     while (rig_poll() > 0) {
     }
-    wt_eq(finished_count, 6);
-    for (int i = 2; i < 6; i++) {
-        wt_eq(ops[i].done, 1);
-        wt_eq(ops[i].op.res, 0);
+    wt_eq(finished_count, 4);
+    for (int i = 0; i < 4; i++) {
+        wt_eq(finished[i], &many[i]);
     }
     close(event);
 }
@@ -378,10 +385,12 @@ Test(sleep, poll_is_due_when_enough_is_queued_or_it_has_waited, .init = rig_open
     wt_eq(asked, 16);
     wt_eq(rig_poll(), 1);
     wt_false(rig_is_due());
-    for (int i = 0; i < 32; i++) {
-        wt_false(rig_is_due() && i < 16);
+    for (int i = 0; i < 31; i++) {
+        many[i].op.kind = WF_OP_NOP;
         rig_submit(&many[i]);
     }
+    wt_false(rig_is_due());
+    rig_submit(&many[31]);
     wt_true(rig_is_due());
     wt_eq(rig_poll(), 32);
 }
@@ -413,18 +422,27 @@ Test(sleep, does_not_sleep_on_a_completion_that_is_there, .init = rig_open, .fin
     wt_eq(op.done, 0);
     rig_sleep(INT64_MAX);
     wt_eq(op.done, 1);
+    wt_eq(rig_counter("enters"), 0);
 }
 
 Test(sleep, with_a_full_submission_queue_submits_instead, .init = rig_open, .fini = rig_close)
 {
+    rig_sleep(MS); /* arms its watch on wakes, which needs an entry */
+    int event = eventfd(0, EFD_CLOEXEC);
     for (int i = 0; i < 300; i++) {
-        many[i].op.kind = WF_OP_NOP;
+        many[i].op = (struct wf_op){.kind = WF_OP_POLL, .fd = event, .flags = POLLIN};
         rig_submit(&many[i]);
     }
-    rig_sleep(INT64_MAX);
-    rig_sleep(INT64_MAX);
-    rig_sleep(INT64_MAX);
-    wt_eq(count_done(), 300);
+    many[300].op.kind = WF_OP_NOP;
+    rig_submit(&many[300]);
+    rig_sleep(INT64_MAX); /* would never end with the last one unsubmitted */
+    wt_eq(many[300].done, 1);
+    wt_eq(count_done(), 1);
+    wt_eq(write(event, &(uint64_t){1}, 8), 8);
+    while (rig_poll() > 0) {
+    }
+    wt_eq(count_done(), 301);
+    close(event);
 }
 
 Test(sleep, wake_before_the_first_sleep_ends_it, .init = rig_open, .fini = rig_close)
@@ -451,6 +469,22 @@ Test(sleep, wake_that_a_poll_has_seen_still_ends_the_next_sleep, .init = rig_ope
     rig_wake();
     wt_eq(rig_poll(), 0);
     wt_false(rig_is_due());
+    rig_sleep(INT64_MAX);
+}
+
+Test(sleep, watch_on_wakes_that_the_kernel_ends_is_renewed, .init = rig_open, .fini = rig_close)
+{
+    rig_sleep(MS);
+    struct io_uring_sqe *entry = wf_ring_entry(&rig.uring->ring);
+    entry->opcode = IORING_OP_ASYNC_CANCEL;
+    entry->addr = UINT64_C(0xffffffff); /* the watch's number */
+    entry->user_data = UINT64_C(0xfffffffe);
+    rig_poll();
+    wt_false(rig.uring->wake_armed);
+    rig_sleep(MS); /* returns for the one that ended */
+    rig_sleep(MS);
+    wt_true(rig.uring->wake_armed);
+    rig_wake();
     rig_sleep(INT64_MAX);
 }
 
@@ -500,7 +534,7 @@ static void fail_next_enters(int count, int rc)
 
 Test(enter, interruptions_and_shortages_pass, .init = rig_open, .fini = rig_close)
 {
-    static const int passing[] = {-EINTR, -EAGAIN, -EBUSY, -ETIME};
+    static const int passing[] = {-EINTR, -EAGAIN, -EBUSY, -ETIME, 0};
     for (size_t i = 0; i < WF_COUNT(passing); i++) {
         fail_next_enters(3, passing[i]);
         struct rig_op op = {.op = {.kind = WF_OP_NOP}};
@@ -528,6 +562,24 @@ Test(enter, what_was_not_taken_is_given_again, .init = rig_open, .fini = rig_clo
     wt_eq(rig_poll(), 100);
     wt_ge(rig_counter("enters"), 34);
     wt_eq(count_done(), 100);
+}
+
+static int interrupted_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes)
+{
+    wf_sys.uring_enter = real_enter;
+    (void)real_enter(fd, submit, min, flags, arg, bytes);
+    return -EINTR;
+}
+
+Test(enter, what_was_taken_before_an_error_is_not_given_again, .init = rig_open, .fini = rig_close)
+{
+    real_enter = wf_sys.uring_enter;
+    wf_sys.uring_enter = interrupted_enter;
+    struct rig_op op = {.op = {.kind = WF_OP_NOP}};
+    rig_submit(&op);
+    wt_eq(rig_poll(), 1);
+    wt_eq(rig.uring->ring.queued, 0);
+    wt_false(rig_is_due());
 }
 
 Test(enter, refusal_after_the_start_ends_the_process_with_a_message, .init = rig_open, .signal = SIGABRT)

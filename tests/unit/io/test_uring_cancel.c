@@ -1,9 +1,10 @@
-/* test_cancel.c: cancelling an operation at each point of its life. */
+/* test_uring_cancel.c: cancelling an operation at each point of its life. */
 #define _GNU_SOURCE
 #include "tests/unit/io/rig.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -248,6 +249,7 @@ static void *cancel_each_round(void *arg)
     (void)arg;
     for (uint32_t round = 1; round <= ROUNDS; round++) {
         while (wf_load_acquire(&round_open) != round) {
+            sched_yield();
         }
         for (volatile uint32_t i = 0; i < round % 512; i++) {
         }
@@ -276,6 +278,7 @@ Test(cancel, from_another_thread_while_data_arrives, .init = open_all, .fini = c
         wt_true(rc == 1 || rc == -ECANCELED, "round %u: %d", round, rc);
         received += rc == 1;
         while (wf_load_acquire(&round_closed) != round) {
+            sched_yield();
         }
         wt_eq(rig_hear(), 0, "round %u: a message after done", round);
     }

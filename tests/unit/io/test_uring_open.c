@@ -1,4 +1,4 @@
-/* test_open.c: choosing and opening the driver where something is refused: each system call at each position, whole
+/* test_uring_open.c: choosing and opening the driver where something is refused: each system call at each position, whole
  * interfaces by seccomp, memory by RLIMIT_MEMLOCK. Whatever is refused: a code, a sentence, and nothing left behind. */
 #define _GNU_SOURCE
 #include "io/io.h"

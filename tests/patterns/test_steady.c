@@ -1,0 +1,229 @@
+/* Steady state: once warm, tasks and waits cost no call of malloc and no further stack or chunk. */
+#include "pattern.h"
+#include <stdlib.h>
+#include <weft/chan.h>
+#include <weft/debug.h>
+#include <weft/fork.h>
+#include <weft/sync.h>
+
+/* Sanitizers bring an allocator of their own, which cannot be counted this way; what is counted by weft is checked with
+ * them too. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SCALE 100
+static atomic_long allocations;
+#else
+#define SCALE 1
+static atomic_long allocations;
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+
+void *malloc(size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_calloc(n, bytes);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_realloc(memory, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_memalign(alignment, bytes);
+}
+#endif
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void spawn_and_await(int n)
+{
+    weft_task t;
+    for (int i = 0; i < n; i++) {
+        weft_spawn(&t, nothing, NULL);
+        weft_await(&t);
+    }
+}
+
+static int yield_often(void *arg)
+{
+    for (int i = 0; i < (int)(intptr_t)arg; i++) {
+        weft_yield();
+    }
+    return 0;
+}
+
+/* Two that give way to each other, so that each yield is a switch. */
+static void yield(int n)
+{
+    weft_task t;
+    weft_spawn(&t, yield_often, (void *)(intptr_t)(n / 2));
+    yield_often((void *)(intptr_t)(n / 2));
+    weft_await(&t);
+}
+
+struct argument {
+    int n;
+    char rest[100];
+};
+
+WEFT_TASK(take_argument, struct argument)
+{
+    return arg->n >= 0 ? 0 : -EINVAL;
+}
+
+static void go(int n)
+{
+    WEFT_SCOPE(s);
+    for (int i = 0; i < n; i++) {
+        wt_eq(weft_go(&s, take_argument, (&(struct argument){.n = i})), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+}
+
+static int fail_with_text(void *arg)
+{
+    (void)arg;
+    return weft_fail(-EIO, "some text");
+}
+
+static void fail(int n)
+{
+    weft_task t;
+    for (int i = 0; i < n; i++) {
+        weft_spawn(&t, fail_with_text, NULL);
+        wt_eq(weft_await(&t), -EIO);
+    }
+}
+
+struct pair {
+    weft_sem ping, pong;
+    int rounds;
+};
+
+static int answer(void *arg)
+{
+    struct pair *pair = arg;
+    for (int i = 0; i < pair->rounds; i++) {
+        weft_sem_acquire(&pair->ping);
+        weft_sem_release(&pair->pong, 1);
+    }
+    return 0;
+}
+
+static void ping_pong(int n)
+{
+    struct pair pair = {.rounds = n};
+    weft_sem_init(&pair.ping, 0, 0);
+    weft_sem_init(&pair.pong, 0, 0);
+    weft_task t;
+    weft_spawn(&t, answer, &pair);
+    for (int i = 0; i < n; i++) {
+        weft_sem_release(&pair.ping, 1);
+        weft_sem_acquire(&pair.pong);
+    }
+    weft_await(&t);
+}
+
+static void deadlines(int n)
+{
+    for (int i = 0; i < n; i++) {
+        wt_eq(weft_within(WEFT_SEC(1), weft_yield()), 0);
+    }
+    for (int i = 0; i < n / 100; i++) {
+        wt_eq(weft_sleep(WEFT_US(1)), 0);
+    }
+}
+
+static void fork_and_join(int n)
+{
+    weft_call_branch branch;
+    for (int i = 0; i < n; i++) {
+        weft_fork(&branch, nothing, NULL);
+        weft_join(&branch);
+    }
+}
+
+static void all(int n)
+{
+    spawn_and_await(n);
+    yield(n);
+    go(n / 10);
+    fail(n / 10);
+    ping_pong(n / 10);
+    deadlines(n / 100);
+    fork_and_join(n);
+}
+
+#define N (1000000 / SCALE)
+
+static int warm_up_and_measure(void *arg)
+{
+    (void)arg;
+    weft_stats before;
+    weft_stats after;
+    for (int i = 0; i < 3; i++) {
+        all(N / 4);
+    }
+    weft_stats_get(weft_rt_current(), &before);
+    long allocations_before = atomic_load(&allocations);
+    all(N);
+    wt_eq(atomic_load(&allocations), allocations_before);
+    weft_stats_get(weft_rt_current(), &after);
+    wt_eq(after.slab_chunks, before.slab_chunks);
+    wt_eq(after.stacks, before.stacks);
+    return 0;
+}
+
+Test(steady, on_one_worker_nothing_is_allocated_once_warm, .timeout = 120)
+{
+    wt_eq(weft_run(warm_up_and_measure, NULL, .workers = 1), 0);
+}
+
+/* With more workers a burst may land on one that was not yet warm; but it stays bounded. */
+static int warm_up_and_bound(void *arg)
+{
+    (void)arg;
+    weft_stats after;
+    for (int i = 0; i < 3; i++) {
+        all(N / 4);
+    }
+    long allocations_before = atomic_load(&allocations);
+    all(N);
+    wt_eq(atomic_load(&allocations), allocations_before);
+    weft_stats_get(weft_rt_current(), &after);
+    wt_lt(after.slab_chunks, 300);
+    wt_lt(after.stacks, 500);
+    return 0;
+}
+
+Test(steady, on_several_workers_malloc_is_not_called_and_pools_stay_bounded, .timeout = 240)
+{
+    wt_eq(weft_run(warm_up_and_bound, NULL, .workers = 2), 0);
+    wt_eq(weft_run(warm_up_and_bound, NULL, .workers = 4), 0);
+}
+
+Test(steady, the_counter_counts)
+{
+    long before = atomic_load(&allocations);
+    void *volatile memory = malloc(100);
+    free(memory);
+    if (SCALE == 1) {
+        wt_eq(atomic_load(&allocations), before + 1);
+    }
+}

@@ -1,0 +1,325 @@
+/* test_deque.c: one worker's deque (pool/deque.h), as its owner sees it, and a stress with thieves. What interleavings
+ * can do is checked by tests/model/model_deque.c; this file checks the sequential rules with the production sizes. */
+#include "pool/base/rng.h"
+#include "pool/deque.h"
+#include "tests/support/wt.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { WORKS = WF_DEQUE_SLOTS + 8 };
+
+static struct wf_deque d;
+static struct wf_work works[WORKS];
+
+static void init(void)
+{
+    wf_deque_init(&d);
+}
+
+/* The number of the work that a call returned; -1 for NULL. */
+static int number(struct wf_work *work)
+{
+    return work == NULL ? -1 : (int)(work - works);
+}
+
+static void push(int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        wt_true(wf_deque_push(&d, &works[i]));
+    }
+}
+
+static uint64_t private_count(void)
+{
+    return d.head - d.split;
+}
+
+/* --- general work ------------------------------------------------------------------------------------------------- */
+
+Test(deque, pop_of_an_empty_deque_is_null, .init = init)
+{
+    wt_eq(number(wf_deque_pop(&d)), -1);
+    wt_eq(number(wf_deque_steal(&d)), -1);
+    wt_false(wf_deque_has_public(&d));
+}
+
+Test(deque, pop_takes_the_newest_and_steal_the_oldest, .init = init)
+{
+    push(0, 3);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(number(wf_deque_pop(&d)), 2);
+    wt_eq(number(wf_deque_steal(&d)), 1);
+    wt_eq(number(wf_deque_pop(&d)), -1);
+}
+
+Test(deque, pushed_work_is_public_at_once, .init = init)
+{
+    push(0, 1);
+    wt_true(wf_deque_has_public(&d));
+    wt_eq(private_count(), 0u);
+}
+
+Test(deque, push_refuses_when_every_slot_is_taken, .init = init)
+{
+    push(0, WF_DEQUE_SLOTS);
+    wt_false(wf_deque_push(&d, &works[WF_DEQUE_SLOTS]));
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    push(WF_DEQUE_SLOTS, 1); /* a steal makes room */
+    wt_eq(number(wf_deque_pop(&d)), WF_DEQUE_SLOTS);
+    for (int i = WF_DEQUE_SLOTS - 1; i > 0; i--) {
+        wt_eq(number(wf_deque_pop(&d)), i);
+    }
+    wt_eq(number(wf_deque_pop(&d)), -1);
+}
+
+Test(deque, slots_are_used_round_and_round, .init = init)
+{
+    for (int round = 0; round < 3 * WF_DEQUE_SLOTS; round++) {
+        push(0, 2);
+        wt_eq(number(wf_deque_steal(&d)), 0);
+        wt_eq(number(wf_deque_pop(&d)), 1);
+    }
+    wf_deque_check(&d);
+}
+
+Test(deque, is_long_from_its_limit_on, .init = init)
+{
+    push(0, WF_DEQUE_LONG - 1);
+    wt_false(wf_deque_is_long(&d));
+    push(WF_DEQUE_LONG - 1, 1);
+    wt_true(wf_deque_is_long(&d));
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_false(wf_deque_is_long(&d));
+}
+
+/* --- fork and join ------------------------------------------------------------------------------------------------ */
+
+Test(deque, forks_stay_private_while_nobody_idles, .init = init)
+{
+    for (int i = 0; i < WF_DEQUE_PRIVATE; i++) {
+        wt_eq(wf_deque_fork(&d, &works[i], false), WF_FORKED_PRIVATE, "fork %d", i);
+    }
+    wt_false(wf_deque_has_public(&d));
+    wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE);
+}
+
+Test(deque, one_fork_too_many_publishes_all_but_half, .init = init)
+{
+    for (int i = 0; i < WF_DEQUE_PRIVATE; i++) {
+        wf_deque_fork(&d, &works[i], false);
+    }
+    wt_eq(wf_deque_fork(&d, &works[WF_DEQUE_PRIVATE], false), WF_FORKED_PUBLIC);
+    wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE / 2);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+}
+
+Test(deque, a_fork_while_somebody_idles_leaves_nothing_private, .init = init)
+{
+    wt_eq(wf_deque_fork(&d, &works[0], true), WF_FORKED_PUBLIC);
+    wt_eq(wf_deque_fork(&d, &works[1], true), WF_FORKED_PUBLIC);
+    wt_eq(private_count(), 0u);
+}
+
+Test(deque, join_takes_the_newest_private_entry, .init = init)
+{
+    wf_deque_fork(&d, &works[0], false);
+    wf_deque_fork(&d, &works[1], false);
+    wt_false(wf_deque_take_private(&d, &works[0]));
+    wt_true(wf_deque_take_private(&d, &works[1]));
+    wt_true(wf_deque_take_if(&d, &works[0]));
+    wt_false(wf_deque_take_private(&d, &works[0]));
+}
+
+Test(deque, join_takes_back_what_became_public, .init = init)
+{
+    wf_deque_fork(&d, &works[0], true);
+    wf_deque_fork(&d, &works[1], true);
+    wt_false(wf_deque_take_private(&d, &works[1]));
+    wt_false(wf_deque_take_if(&d, &works[0]));
+    wt_true(wf_deque_take_if(&d, &works[1]));
+    wt_true(wf_deque_take_if(&d, &works[0]));
+}
+
+Test(deque, join_of_a_stolen_entry_fails, .init = init)
+{
+    wf_deque_fork(&d, &works[0], true);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_false(wf_deque_take_if(&d, &works[0])); /* its slot still holds the pointer */
+}
+
+Test(deque, join_below_the_work_of_others_fails, .init = init)
+{
+    wf_deque_fork(&d, &works[0], false);
+    push(1, 1);
+    wt_false(wf_deque_take_if(&d, &works[0]));
+    wt_eq(number(wf_deque_pop(&d)), 1);
+    wt_true(wf_deque_take_if(&d, &works[0]));
+}
+
+Test(deque, push_publishes_the_forks_below_it, .init = init)
+{
+    wf_deque_fork(&d, &works[0], false);
+    push(1, 1);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+}
+
+Test(deque, publish_says_whether_it_changed_anything, .init = init)
+{
+    wt_false(wf_deque_publish(&d));
+    wf_deque_fork(&d, &works[0], false);
+    wt_true(wf_deque_publish(&d));
+    wt_false(wf_deque_publish(&d));
+    wt_eq(number(wf_deque_steal(&d)), 0);
+}
+
+Test(deque, fork_of_a_full_deque_is_refused_and_changes_nothing, .init = init)
+{
+    push(0, WF_DEQUE_SLOTS);
+    wt_eq(wf_deque_fork(&d, &works[WF_DEQUE_SLOTS], false), WF_FORKED_FULL);
+    wt_eq(wf_deque_fork(&d, &works[WF_DEQUE_SLOTS], true), WF_FORKED_FULL);
+    wf_deque_check(&d);
+    wt_eq(number(wf_deque_pop(&d)), WF_DEQUE_SLOTS - 1);
+}
+
+/* The fast path trusts the limit alone: it must never pass the last free slot. */
+Test(deque, forks_up_to_the_last_slot_overwrite_nothing, .init = init)
+{
+    int forked = 0;
+    while (wf_deque_fork(&d, &works[forked], false) != WF_FORKED_FULL) {
+        forked++;
+        wf_deque_check(&d);
+    }
+    wt_eq(forked, WF_DEQUE_SLOTS);
+    for (int i = forked - 1; i >= 0; i--) {
+        wt_true(wf_deque_take_if(&d, &works[i]), "join %d", i);
+    }
+}
+
+Test(deque, private_part_stays_short_as_the_public_part_is_taken_back, .init = init)
+{
+    push(0, 1000);
+    wf_deque_fork(&d, &works[1000], false); /* sets the limit up here */
+    while (wf_deque_pop(&d) != NULL) {
+        wf_deque_check(&d);
+    }
+    for (int i = 0; i < 100; i++) {
+        wf_deque_fork(&d, &works[i], false);
+        wf_deque_check(&d);
+        wt_le(private_count(), 2u * WF_DEQUE_PRIVATE);
+    }
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------------- */
+
+Test(deque, a_failed_steal_asks_and_the_next_fork_gives_half, .init = init)
+{
+    for (int i = 0; i < 4; i++) {
+        wf_deque_fork(&d, &works[i], false);
+    }
+    wt_eq(number(wf_deque_steal(&d)), -1);
+    wt_eq(wf_deque_fork(&d, &works[4], false), WF_FORKED_PUBLIC);
+    wt_eq(private_count(), 2u);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+}
+
+Test(deque, after_an_ask_forks_look_at_the_idle_hint_until_nobody_idles, .init = init)
+{
+    wf_deque_fork(&d, &works[0], false);
+    wf_deque_ask(&d);
+    wf_deque_fork(&d, &works[1], false);
+    wt_eq(wf_deque_fork(&d, &works[2], true), WF_FORKED_PUBLIC);
+    wt_eq(wf_deque_fork(&d, &works[3], true), WF_FORKED_PUBLIC);
+    wt_eq(wf_deque_fork(&d, &works[4], false), WF_FORKED_PRIVATE);
+    wt_eq(wf_deque_fork(&d, &works[5], true), WF_FORKED_PRIVATE); /* the fast path does not look */
+}
+
+/* --- stress ------------------------------------------------------------------------------------------------------- */
+
+enum { ITEMS = 500000, THIEVES = 3 };
+
+static struct item {
+    struct wf_work work;
+    WF_ATOMIC(uint32_t) taken;
+} * items;
+static WF_ATOMIC(uint32_t) over;
+
+static void take(struct wf_work *work)
+{
+    if (work != NULL) {
+        struct item *item = wf_container_of(work, struct item, work);
+        wt_eq(wf_add_relaxed(&item->taken, 1), 0u, "item %td", item - items);
+    }
+}
+
+static void *thief(void *arg)
+{
+    (void)arg;
+    while (wf_load_acquire(&over) == 0) { /* sync(test.over): acquire; pairs sync(test.end) */
+        take(wf_deque_steal(&d));
+    }
+    return NULL;
+}
+
+/* Forks and joins in random depths, mostly small ones, where owner and thieves meet; pushes, pops, publications. */
+static void drive(struct wf_rng *rng)
+{
+    int open[64]; /* forks not yet joined, newest last */
+    int depth = 0;
+    for (int i = 0; i < ITEMS;) {
+        uint32_t dice = wf_rng_below(rng, 16);
+        if (dice < 7 && depth < 64) {
+            if (wf_deque_fork(&d, &items[i].work, wf_rng_below(rng, 4) != 0) != WF_FORKED_FULL) {
+                open[depth++] = i;
+            } else {
+                take(&items[i].work);
+            }
+            i++;
+        } else if (dice < 13 && depth > 0) {
+            struct wf_work *work = &items[open[--depth]].work;
+            if (wf_deque_take_if(&d, work)) {
+                take(work);
+            }
+        } else if (dice == 13) {
+            if (!wf_deque_push(&d, &items[i].work)) {
+                take(&items[i].work);
+            }
+            i++;
+        } else if (dice == 14) {
+            take(wf_deque_pop(&d));
+        } else {
+            wf_deque_publish(&d);
+        }
+    }
+}
+
+Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t seed = (uint64_t)now.tv_nsec;
+    fprintf(stderr, "deque stress: seed %llu\n", (unsigned long long)seed);
+    struct wf_rng rng;
+    wf_rng_seed(&rng, seed);
+    items = calloc(ITEMS, sizeof *items);
+    wt_true(items != NULL);
+    pthread_t threads[THIEVES];
+    for (int i = 0; i < THIEVES; i++) {
+        wt_eq(pthread_create(&threads[i], NULL, thief, NULL), 0);
+    }
+    drive(&rng);
+    for (struct wf_work *work; (work = wf_deque_pop(&d)) != NULL;) {
+        take(work);
+    }
+    wf_store_release(&over, 1); /* sync(test.end): release; pairs sync(test.over) */
+    for (int i = 0; i < THIEVES; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < ITEMS; i++) {
+        wt_eq(wf_load_relaxed(&items[i].taken), 1u, "item %d", i);
+    }
+    wf_deque_check(&d);
+    free(items);
+}

@@ -1,0 +1,197 @@
+/* test_runq.c: the run queue and the next slot (pool/runq.h), as their owner sees them, and a stress with thieves. What
+ * interleavings can do is checked by tests/model/model_runq.c. */
+#include "pool/base/rng.h"
+#include "pool/runq.h"
+#include "tests/support/wt.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static struct wf_runq q, own;
+static struct wf_next next;
+static struct wf_work works[2 * WF_RUNQ_SLOTS];
+
+static void init(void)
+{
+    wf_runq_init(&q);
+    wf_runq_init(&own);
+    wf_next_init(&next);
+}
+
+/* The number of the work that a call returned; -1 for NULL. */
+static int number(struct wf_work *work)
+{
+    return work == NULL ? -1 : (int)(work - works);
+}
+
+static void push(struct wf_runq *queue, int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        wt_true(wf_runq_push(queue, &works[i]));
+    }
+}
+
+/* --- the queue ---------------------------------------------------------------------------------------------------- */
+
+Test(runq, pop_is_in_the_order_of_push, .init = init)
+{
+    wt_eq(number(wf_runq_pop(&q)), -1);
+    push(&q, 0, 3);
+    wt_eq(wf_runq_len(&q), 3u);
+    for (int i = 0; i < 3; i++) {
+        wt_eq(number(wf_runq_pop(&q)), i);
+    }
+    wt_eq(number(wf_runq_pop(&q)), -1);
+    wt_eq(wf_runq_len(&q), 0u);
+}
+
+Test(runq, push_refuses_when_full, .init = init)
+{
+    push(&q, 0, WF_RUNQ_SLOTS);
+    wt_false(wf_runq_push(&q, &works[WF_RUNQ_SLOTS]));
+    wt_eq(number(wf_runq_pop(&q)), 0);
+    push(&q, WF_RUNQ_SLOTS, 1);
+    wt_eq(wf_runq_len(&q), (uint32_t)WF_RUNQ_SLOTS);
+}
+
+Test(runq, slots_are_used_round_and_round, .init = init)
+{
+    for (int round = 0; round < 10 * WF_RUNQ_SLOTS; round++) {
+        push(&q, 0, 2);
+        wt_eq(number(wf_runq_pop(&q)), 0);
+        wt_eq(number(wf_runq_pop(&q)), 1);
+    }
+}
+
+Test(runq, steal_takes_the_older_half_rounded_up, .init = init)
+{
+    push(&q, 0, 5);
+    wt_eq(number(wf_runq_steal(&q, &own)), 0);
+    wt_eq(number(wf_runq_pop(&own)), 1);
+    wt_eq(number(wf_runq_pop(&own)), 2);
+    wt_eq(number(wf_runq_pop(&own)), -1);
+    wt_eq(number(wf_runq_pop(&q)), 3);
+    wt_eq(number(wf_runq_pop(&q)), 4);
+}
+
+Test(runq, steal_of_the_only_one_runs_it, .init = init)
+{
+    push(&q, 0, 1);
+    wt_eq(number(wf_runq_steal(&q, &own)), 0);
+    wt_eq(wf_runq_len(&own), 0u);
+    wt_eq(number(wf_runq_steal(&q, &own)), -1);
+}
+
+Test(runq, steal_takes_no_more_than_there_is_room_for, .init = init)
+{
+    push(&q, 0, 100);
+    push(&own, 100, WF_RUNQ_SLOTS - 2);
+    wt_eq(number(wf_runq_steal(&q, &own)), 0); /* and two more */
+    wt_eq(wf_runq_len(&own), (uint32_t)WF_RUNQ_SLOTS);
+    wt_eq(wf_runq_len(&q), 97u);
+    wt_eq(number(wf_runq_steal(&q, &own)), 3); /* no room: that one only */
+    wt_eq(wf_runq_len(&q), 96u);
+}
+
+/* --- the next slot ------------------------------------------------------------------------------------------------ */
+
+Test(runq, next_gives_back_what_it_displaces, .init = init)
+{
+    wt_false(wf_next_has(&next));
+    wt_eq(number(wf_next_put(&next, &works[0])), -1);
+    wt_eq(number(wf_next_put(&next, &works[1])), 0);
+    wt_true(wf_next_has(&next));
+    wt_eq(number(wf_next_take(&next)), 1);
+    wt_eq(number(wf_next_take(&next)), -1);
+}
+
+Test(runq, next_can_be_stolen_once, .init = init)
+{
+    wt_eq(number(wf_next_steal(&next)), -1);
+    wf_next_put(&next, &works[0]);
+    wt_eq(number(wf_next_steal(&next)), 0);
+    wt_eq(number(wf_next_steal(&next)), -1);
+    wt_eq(number(wf_next_take(&next)), -1);
+}
+
+/* --- stress ------------------------------------------------------------------------------------------------------- */
+
+enum { ITEMS = 500000, THIEVES = 3 };
+
+static struct item {
+    struct wf_work work;
+    WF_ATOMIC(uint32_t) taken;
+} * items;
+static struct wf_runq queues[THIEVES];
+static WF_ATOMIC(uint32_t) over;
+
+static void take(struct wf_work *work)
+{
+    if (work != NULL) {
+        struct item *item = wf_container_of(work, struct item, work);
+        wt_eq(wf_add_relaxed(&item->taken, 1), 0u, "item %td", item - items);
+    }
+}
+
+/* Robs the victim and its fellow thieves. */
+static void *thief(void *arg)
+{
+    struct wf_runq *mine = arg;
+    int turn = 0;
+    while (wf_load_acquire(&over) == 0) { /* sync(test.over): acquire; pairs sync(test.end) */
+        struct wf_runq *victim = turn++ % 4 == 0 ? &queues[turn / 4 % THIEVES] : &q;
+        if (victim != mine) {
+            take(wf_runq_steal(victim, mine));
+        }
+        take(wf_next_steal(&next));
+        take(wf_runq_pop(mine));
+    }
+    for (struct wf_work *work; (work = wf_runq_pop(mine)) != NULL;) {
+        take(work);
+    }
+    return NULL;
+}
+
+Test(runq, every_work_is_taken_exactly_once_among_thieves, .init = init)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t seed = (uint64_t)now.tv_nsec;
+    fprintf(stderr, "runq stress: seed %llu\n", (unsigned long long)seed);
+    struct wf_rng rng;
+    wf_rng_seed(&rng, seed);
+    items = calloc(ITEMS, sizeof *items);
+    wt_true(items != NULL);
+    pthread_t threads[THIEVES];
+    for (int i = 0; i < THIEVES; i++) {
+        wf_runq_init(&queues[i]);
+    }
+    for (int i = 0; i < THIEVES; i++) {
+        wt_eq(pthread_create(&threads[i], NULL, thief, &queues[i]), 0);
+    }
+    for (int i = 0; i < ITEMS; i++) {
+        if (wf_rng_below(&rng, 4) == 0) {
+            take(wf_next_put(&next, &items[i].work));
+        } else if (!wf_runq_push(&q, &items[i].work)) {
+            take(&items[i].work);
+        }
+        if (wf_rng_below(&rng, 4) != 0) { /* nearly empty: owner and thieves meet */
+            take(wf_runq_pop(&q));
+            take(wf_next_take(&next));
+        }
+    }
+    for (struct wf_work *work; (work = wf_runq_pop(&q)) != NULL;) {
+        take(work);
+    }
+    take(wf_next_take(&next));
+    wf_store_release(&over, 1); /* sync(test.end): release; pairs sync(test.over) */
+    for (int i = 0; i < THIEVES; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < ITEMS; i++) {
+        wt_eq(wf_load_relaxed(&items[i].taken), 1u, "item %d", i);
+    }
+    free(items);
+}
