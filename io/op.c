@@ -48,6 +48,7 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
     wf_check_inner(op->kind < WF_OP_KINDS && op->done != NULL);
     op->home = worker;
     op->heard = 0;
+    op->asked = 0;
     op->phase = WF_OP_NEW;
     op->message.run = run_message;
     wf_list_init(&op->queue);

@@ -85,6 +85,7 @@ struct wf_op {
     /* home, from submit to done */
     uint8_t phase; /* enum wf_op_phase */
     uint8_t heard; /* the message has arrived */
+    uint8_t asked; /* how often the kernel was asked to let go of it */
 
     /* submitter, before submit */
     int fd;

@@ -54,7 +54,12 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 
 /* Numbers that are no slot's, for entries of our own. */
 #define NUMBER_WAKE   UINT64_C(0xffffffff)
-#define NUMBER_CANCEL UINT64_C(0xfffffffe)
+/* In the number of a cancellation, beside that of its op. No slot's index has this bit (uring_slots.h). */
+#define CANCEL_TAG UINT64_C(0x80000000)
+
+/* How often the kernel is asked at once to cancel an op that it does not find, and how long later it is asked again. */
+#define WF_ASK_AT_ONCE  4
+#define WF_ASK_AGAIN_NS INT64_C(1000000)
 
 /* The kernel's operation codes: of each kind, and our own. Rings are restricted to them. */
 static const uint8_t codes[] = {
@@ -113,7 +118,7 @@ static void write_cancel(struct wf_uring *u, const struct wf_op *op)
     entry->opcode = IORING_OP_ASYNC_CANCEL;
     entry->fd = -1;
     entry->addr = wf_slots_number(&u->slots, op->slot);
-    entry->user_data = NUMBER_CANCEL;
+    entry->user_data = entry->addr | CANCEL_TAG;
 }
 
 /* Watches wake_fd until further notice. Multishot, and the counter is never read: each write to it makes a completion,
@@ -203,15 +208,49 @@ static WF_COLD void report_stray(struct wf_uring *u, const struct wf_ring_comple
     }
 }
 
+static void ask_again(struct wf_timer *timer)
+{
+    struct wf_uring *u = wf_container_of(timer, struct wf_uring, ask_again); /* on our thread: only it advances */
+    struct wf_list *queue;
+    while ((queue = wf_list_pop_front(&u->asking)) != NULL) { /* ends: nobody adds meanwhile */
+        wf_list_push_back(&u->cancelling, queue);
+    }
+}
+
+/* The kernel has answered a cancellation. "Not found" does not mean that the op has ended: one that its socket has just
+ * woken is in nobody's list until it has tried again, and then waits on, uncancelled (seen with sends into a full
+ * socket: one cancellation in twenty). What counts is the op's own completion: until then, ask again. */
+static void cancel_answered(struct wf_uring *u, uint64_t number, int32_t res)
+{
+    struct wf_op *op = wf_slots_find(&u->slots, number);
+    if (res >= 0 || op == NULL || !wf_list_is_empty(&op->queue)) {
+        return;
+    }
+    if (op->asked < WF_ASK_AT_ONCE) {
+        op->asked++;
+        wf_list_push_back(&u->cancelling, &op->queue);
+    } else {
+        wf_list_push_back(&u->asking, &op->queue);
+        (void)wf_timer_del(&u->ask_again);
+        wf_timer_add(&u->worker->wheel, &u->ask_again, wf_sys.now_ns() + WF_ASK_AGAIN_NS);
+    }
+}
+
+static bool is_cancel(const struct wf_uring *u, uint64_t number)
+{
+    return (number & CANCEL_TAG) != 0 && (uint32_t)(number & ~CANCEL_TAG) < u->slots.chunks * WF_SLOTS_CHUNK;
+}
+
 static void complete_own(struct wf_uring *u, const struct wf_ring_completion *completion)
 {
     if (completion->user_data == NUMBER_WAKE) {
         u->woken = true;
         u->wake_armed = (completion->flags & IORING_CQE_F_MORE) != 0;
-    } else if (completion->user_data != NUMBER_CANCEL) {
+    } else if (is_cancel(u, completion->user_data)) {
+        cancel_answered(u, completion->user_data & ~CANCEL_TAG, completion->res);
+    } else {
         report_stray(u, completion);
     }
-    /* A cancellation's own result says nothing that counts: the op ends by its own completion. */
 }
 
 /* Ops ended: 0 or 1. */
@@ -391,6 +430,8 @@ static int open_one(struct wf_uring *u, unsigned *size, const char **refused)
     wf_list_init(&u->waiting);
     wf_list_init(&u->cancelling);
     wf_list_init(&u->dropped);
+    wf_list_init(&u->asking);
+    wf_timer_init(&u->ask_again, ask_again);
     u->ring.fd = -1;
     *refused = "eventfd";
     u->wake_fd = wf_sys.eventfd();

@@ -8,6 +8,7 @@
 #include "io/uring_ring.h"
 #include "io/uring_slots.h"
 #include "pool/base/list.h"
+#include "pool/timer.h"
 
 /* What was refused. `call` is NULL while nothing was. */
 struct wf_uring_refusal {
@@ -30,6 +31,8 @@ struct wf_uring {
     struct wf_list waiting;    /* ops, oldest first: no room so far */
     struct wf_list cancelling; /* PENDING ops: their cancellation is to be written */
     struct wf_list dropped;    /* WAITING ops that were cancelled: to be ended */
+    struct wf_list asking;     /* PENDING ops whose cancellation found nothing to cancel: asked again by `ask_again` */
+    struct wf_timer ask_again;
     uint64_t strays;           /* completions that belonged to nothing */
     struct wf_slots slots;
 };

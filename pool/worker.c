@@ -74,7 +74,8 @@ static void wake_unless_watched(struct wf_worker *worker, bool light)
         return;
     }
     if (light) {
-        /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs sync(park.announce) */
+        /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs sync(park.announce),
+         * sync(worker.unwatch) */
         wf_fence_seq_cst();
         if (wf_load_relaxed(&pool->watchers) != 0) {
             return;
@@ -479,7 +480,10 @@ static void watch(struct wf_worker *worker)
     struct wf_pool *pool = worker->pool;
     (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
-    (void)wf_sub_relaxed(&pool->watchers, 1); /* relaxed: our next announcement has the fence */
+    (void)wf_sub_relaxed(&pool->watchers, 1);
+    /* sync(worker.unwatch): seq_cst, whoever still counted on us made its work visible to what we do next, even if we
+     * find other work and never announce; pairs sync(worker.light) */
+    wf_fence_seq_cst();
     if (worker->watch_ns < WF_WATCH_MAX_NS) {
         worker->watch_ns *= 2;
     }
@@ -556,6 +560,8 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
         work = take_injected_fiber(worker);
     }
     if (work == NULL) {
+        /* Not counted as searching meanwhile: nobody must rely on a worker that cannot run new work. */
+        wake(worker, wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker->pool));
         worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);
         run_timers(worker);
     }

@@ -134,7 +134,7 @@ Test(chan, new_refuses_what_makes_no_sense)
     wt_true(chan == NULL);
     wt_eq(weft_chan_new(&chan, WEFT_CHAN_ITEM_MAX + 1, 1), -EINVAL);
     wt_eq(weft_chan_new(&chan, 4, 0), -EINVAL);
-    wt_eq(weft_chan_new(&chan, 4096, SIZE_MAX / 4096), -ENOMEM);
+    wt_eq(weft_chan_new(&chan, 1, SIZE_MAX - 10), -ENOMEM);
     wt_true(chan == NULL);
     wt_eq(weft_chan_new(&chan, 4096, SIZE_MAX / 2), -ENOMEM);
     weft_chan_free(NULL);
