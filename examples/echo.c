@@ -7,26 +7,34 @@
  *     -t  a connection is closed when nothing has moved for so long; 60; fractions are fine
  *     -d  how long connections may take to finish when the server stops; 5
  *
- * Prints "echo: listening on ADDRESS:PORT", serves until SIGINT or SIGTERM, prints what it did, and exits: 0; 1 if it
- * could not start or accept failed for good; 2 for a wrong usage.
+ * Prints "echo: listening on ADDRESS:PORT", serves until SIGINT or SIGTERM, prints what it did, and
+ * exits: 0; 1 if it could not start or accept failed for good; 2 for a wrong usage.
  *
  * How it stops is the shape of the program: three scopes, one inside the other.
  *
- *     watching        watch_signals: on a signal cancels `accepting`; on the next one, or when the drain's time is
+ *     watching        watch_signals: on a signal cancels `accepting`; on the next one, or when the
+ *                     drain's time is
  *      |              over, cancels `connections`
  *      +- connections     serve_connection, a task per connection
  *          +- accepting       the accept loop, in the root task
  *
- *   1. The accept loop ends, since its scope is cancelled. The listener is closed: no new connections.
- *   2. Each connection is shut down for reading. What had arrived is still echoed; then recv returns 0, as if the peer
- *      had finished, and the connection closes. One that waits for its peer, which is most of them, ends at once.
- *   3. Those that are not through by the end of the drain (a peer that does not take its echo) are cancelled.
+ *   1. The accept loop ends, since its scope is cancelled. The listener is closed: no new
+ *      connections.
+ *   2. Each connection is shut down for reading. What had arrived is still echoed; then recv
+ *      returns 0, as if the peer had finished, and the connection closes. One that waits for its
+ *      peer, which is most of them, ends at once.
+ *   3. Those that are not through by the end of the drain (a peer that does not take its echo) are
+ *      cancelled.
  *
  * Guarantees.
- * G.1  What was received is sent back, byte for byte and in order, also after the peer has shut down its side.
- * G.2  No peer can stop or block the server: a reset, a stalled peer and a lost network end one connection.
- * G.3  Out of descriptors or memory, accepting pauses; it neither gives up nor spins. The others are served.
- * G.4  A peer that does not take its echo is not read from either, and costs a bounded amount of memory.
+ * G.1  What was received is sent back, byte for byte and in order, also after the peer has shut
+ *      down its side.
+ * G.2  No peer can stop or block the server: a reset, a stalled peer and a lost network end one
+ *      connection.
+ * G.3  Out of descriptors or memory, accepting pauses; it neither gives up nor spins. The others
+ *      are served.
+ * G.4  A peer that does not take its echo is not read from either, and costs a bounded amount of
+ *      memory.
  * G.5  An idle server, with or without connections, uses no CPU. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -47,10 +55,11 @@
 #include <unistd.h>
 #include <weft/weft.h>
 
-#define BUFFER_BYTES     8192         /* on a connection's stack, so of its memory while it waits */
-#define UNSENT_BYTES_MAX (128 * 1024) /* in the kernel, which would otherwise keep megabytes for each slow peer */
-#define ACCEPT_PAUSE     WEFT_MS(50)  /* out of descriptors: 20 attempts a second cost nothing */
-#define SECONDS_MAX      (365.0 * 24 * 3600)
+#define BUFFER_BYTES 8192 /* on a connection's stack, so of its memory while it waits */
+#define UNSENT_BYTES_MAX \
+    (128 * 1024) /* in the kernel, which would otherwise keep megabytes for each slow peer */
+#define ACCEPT_PAUSE WEFT_MS(50) /* out of descriptors: 20 attempts a second cost nothing */
+#define SECONDS_MAX  (365.0 * 24 * 3600)
 
 struct connection {
     struct server *server;
@@ -87,7 +96,7 @@ static void count(atomic_ulong *counter, unsigned long n)
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-/* --- connections --------------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /* Makes the connection known to hang_up; one that comes too late for that is hung up here. */
 static void enlist(struct connection *connection)
@@ -124,7 +133,8 @@ static unsigned long hang_up(struct server *server)
     unsigned long n = 0;
     pthread_mutex_lock(&server->lock);
     server->draining = true;
-    for (struct connection *connection = server->open; connection != NULL; connection = connection->next) {
+    for (struct connection *connection = server->open; connection != NULL;
+         connection = connection->next) {
         weft_shutdown(connection->fd, SHUT_RD);
         n++;
     }
@@ -132,11 +142,13 @@ static unsigned long hang_up(struct server *server)
     return n;
 }
 
-/* Sends all; each piece that the peer takes starts the idle time anew, which weft_send_all cannot do. 0 or -errno. */
+/* Sends all; each piece that the peer takes starts the idle time anew, which weft_send_all cannot
+ * do. 0 or -errno. */
 static int send_all(struct connection *connection, const char *bytes, size_t n)
 {
     while (n > 0) {
-        ssize_t sent = weft_within(connection->server->idle, weft_send(connection->fd, bytes, n, 0));
+        ssize_t sent =
+            weft_within(connection->server->idle, weft_send(connection->fd, bytes, n, 0));
         if (sent < 0) {
             return (int)sent;
         }
@@ -199,7 +211,7 @@ WEFT_TASK(serve_connection, struct connection)
     return 0;
 }
 
-/* --- accepting ----------------------------------------------------------------------------------------------- */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 enum trouble {
     TROUBLE_PASSES,   /* that connection is gone, or its network: take the next */
@@ -278,7 +290,7 @@ static int accept_connections(struct server *server)
     }
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------ */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 WEFT_TASK(watch_signals, struct server *)
 {
@@ -291,7 +303,8 @@ WEFT_TASK(watch_signals, struct server *)
     weft_scope_cancel(server->accepting, "signal");
     n = weft_within(server->drain, weft_read(server->signals, &info, sizeof info));
     if (n != -ECANCELED) {
-        weft_scope_cancel(server->connections, n == -ETIME ? "the drain's time is over" : "second signal");
+        weft_scope_cancel(server->connections,
+                          n == -ETIME ? "the drain's time is over" : "second signal");
     }
     return 0;
 }
@@ -316,12 +329,13 @@ static int serve(void *arg)
     weft_scope_end(&connections);
     weft_scope_cancel(&watching, "all connections have ended");
     weft_scope_end(&watching);
-    printf("echo: %lu connections, %lu bytes, %lu idle, %lu lost, %lu cut, %lu errors\n", server->accepted,
-           server->bytes, server->idled, server->lost, server->cut, server->errors);
+    printf("echo: %lu connections, %lu bytes, %lu idle, %lu lost, %lu cut, %lu errors\n",
+           server->accepted, server->bytes, server->idled, server->lost, server->cut,
+           server->errors);
     return fflush(stdout) != 0 ? -EIO : rc;
 }
 
-/* --- start --------------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 /* "ADDRESS:PORT" or "[ADDRESS]:PORT" of a bound socket. */
 static void name_of(int fd, char *out, size_t bytes)
@@ -344,7 +358,8 @@ static int set_options(int fd)
     int unsent_bytes = UNSENT_BYTES_MAX;
     return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
                    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
-                   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes) < 0
+                   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes,
+                              sizeof unsent_bytes) < 0
                ? -1
                : 0;
 }
@@ -361,7 +376,8 @@ static int listen_on(const char *address, const char *port)
         return -1;
     }
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || set_options(fd) < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0) {
+    if (fd < 0 || set_options(fd) < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
+        listen(fd, SOMAXCONN) < 0) {
         fprintf(stderr, "echo: cannot listen on %s port %s: %s\n", address, port, strerror(errno));
         if (fd >= 0) {
             close(fd);
@@ -372,8 +388,9 @@ static int listen_on(const char *address, const char *port)
     return fd;
 }
 
-/* The signals that stop the server, as a descriptor. They are blocked first, and before there are other threads, so
- * that none of them takes the default action. -1, and the reason has been printed. */
+/* The signals that stop the server, as a descriptor. They are blocked first, and before there are
+ * other threads, so that none of them takes the default action. -1, and the reason has been
+ * printed. */
 static int open_signals(void)
 {
     sigset_t set;
@@ -398,12 +415,14 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* --- command line -------------------------------------------------------------------------------------------- */
+/* --- command line ----------------------------------------------------------------------------- */
 
 static int usage(const char *why, const char *what)
 {
-    fprintf(stderr, "echo: %s%s (usage: echo [-b ADDRESS] [-p PORT] [-j WORKERS] [-t SECONDS] [-d SECONDS])\n", why,
-            what);
+    fprintf(
+        stderr,
+        "echo: %s%s (usage: echo [-b ADDRESS] [-p PORT] [-j WORKERS] [-t SECONDS] [-d SECONDS])\n",
+        why, what);
     return 2;
 }
 
@@ -427,7 +446,8 @@ static bool parse_seconds(const char *text, weft_time *out)
 
 int main(int argc, char **argv)
 {
-    struct server server = {.idle = WEFT_SEC(60), .drain = WEFT_SEC(5), .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct server server = {
+        .idle = WEFT_SEC(60), .drain = WEFT_SEC(5), .lock = PTHREAD_MUTEX_INITIALIZER};
     const char *address = "127.0.0.1";
     const char *port = "0";
     long workers = 0;

@@ -1,4 +1,5 @@
-/* pipeline: counts the lines, words and bytes of files, as wc does. A word is what stands between white space.
+/* pipeline: counts the lines, words and bytes of files, as wc does. A word is what stands between
+ * white space.
  *
  *   pipeline [-j READERS] FILE...
  *
@@ -11,12 +12,13 @@
  *                  ^                                             |
  *                  +----------- semaphore: BLOCKS_MAX <----------+
  *
- * Blocks of a file are counted in any order by any counter, so a block says how the one before it ended. Memory is
- * bounded whatever the files are: a reader takes a permit of the semaphore for each block that it fills, and the
- * counter gives the permit back. When counting is slow, reading waits: that is all there is to back-pressure.
+ * Blocks of a file are counted in any order by any counter, so a block says how the one before it
+ * ended. Memory is bounded whatever the files are: a reader takes a permit of the semaphore for
+ * each block that it fills, and the counter gives the permit back. When counting is slow, reading
+ * waits: that is all there is to back-pressure.
  *
- * A file that cannot be read is reported, and the others are counted. Exit status: 0; 1 if something failed; 2 for a
- * wrong usage. */
+ * A file that cannot be read is reported, and the others are counted. Exit status: 0; 1 if
+ * something failed; 2 for a wrong usage. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +65,7 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* --- first stage --------------------------------------------------------------------------------------------- */
+/* --- first stage ------------------------------------------------------------------------------ */
 
 /* Reads the next block of an open file and sends it on. 1; 0 at the end of the file; -errno. */
 static int read_block(struct pipeline *p, struct file *file, int fd, bool *in_word)
@@ -106,7 +108,7 @@ static int read_file(void *item, void *ctx)
     return rc;
 }
 
-/* --- second stage -------------------------------------------------------------------------------------------- */
+/* --- second stage ----------------------------------------------------------------------------- */
 
 static void count_block(const struct block *block)
 {
@@ -138,7 +140,7 @@ WEFT_TASK(count_blocks, struct pipeline *)
     return rc;
 }
 
-/* --- both ---------------------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 static int run_stages(struct pipeline *p)
 {
@@ -148,8 +150,8 @@ static int run_stages(struct pipeline *p)
         rc = weft_go(&counters, count_blocks, &p);
     }
     if (rc == 0) {
-        rc = weft_foreach(read_file, p, .items = p->files, .count = p->count, .stride = sizeof *p->files,
-                          .max = p->readers, .on_error = WEFT_CONTINUE);
+        rc = weft_foreach(read_file, p, .items = p->files, .count = p->count,
+                          .stride = sizeof *p->files, .max = p->readers, .on_error = WEFT_CONTINUE);
     }
     weft_chan_close(p->blocks, 0);
     int ended = weft_scope_end(&counters);

@@ -4,18 +4,20 @@
  *     -j  files that are read at once; 16
  *
  * Prints what `find DIR -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum` prints, byte for byte. Does not
- * follow symbolic links. What cannot be read is reported on stderr, and the rest is done. On a terminal, stderr
- * shows progress. Exit status: 0; 1 if something could not be read or written; 2 for a wrong usage.
+ * follow symbolic links. What cannot be read is reported on stderr, and the rest is done. On a
+ * terminal, stderr shows progress. Exit status: 0; 1 if something could not be read or written; 2
+ * for a wrong usage.
  *
  * Three parts, on one struct tree:
  *
- *   walk    one level of the tree after the other: all directories of a level, in batches, by weft_foreach. Reading a
- *           directory may wait for the disk, and there is no asynchronous way to do it, so a batch is read under
- *           weft_blocking. No recursion: a tree may be deeper than any stack.
+ *   walk    one level of the tree after the other: all directories of a level, in batches, by
+ *           weft_foreach. Reading a directory may wait for the disk, and there is no asynchronous
+ *           way to do it, so a batch is read under weft_blocking. No recursion: a tree may be
+ *           deeper than any stack.
  *   sort    by path.
- *   hash    SLOTS tasks, each with a buffer and a digest, take file after file in order. Whoever finishes one prints
- *           all that is ready and next in order, unless somebody is printing. So output streams, and nobody waits for
- *           a slow file but what comes after it.
+ *   hash    SLOTS tasks, each with a buffer and a digest, take file after file in order. Whoever
+ *           finishes one prints all that is ready and next in order, unless somebody is printing.
+ *           So output streams, and nobody waits for a slow file but what comes after it.
  *
  * Memory: a path and 40 bytes per file; paths of one level's directories; 64 KiB per slot. */
 #define _GNU_SOURCE
@@ -34,19 +36,21 @@
 #include <unistd.h>
 #include <weft/weft.h>
 
-#define SLOTS             16 /* enough to keep a disk busy */
-#define SLOTS_MAX         1024
-#define READ_BYTES        ((size_t)64 * 1024) /* on the stack of a slot, which has 256 KiB */
-#define OUTPUT_BYTES      ((size_t)64 * 1024)
-#define DIGEST_BYTES      32
-#define BATCH             16 /* directories per blocking call: to change threads costs as much as to read one or two */
+#define SLOTS        16 /* enough to keep a disk busy */
+#define SLOTS_MAX    1024
+#define READ_BYTES   ((size_t)64 * 1024) /* on the stack of a slot, which has 256 KiB */
+#define OUTPUT_BYTES ((size_t)64 * 1024)
+#define DIGEST_BYTES 32
+#define BATCH \
+    16 /* directories per blocking call: to change threads costs as much as to read one or two */
 #define PROGRESS_INTERVAL WEFT_MS(200)
 
 #define RESULT_PENDING 1
 
 /* A path that was found. Of a directory, only the path is used. */
 struct entry {
-    atomic_int result; /* RESULT_PENDING -> 0 or -errno [hash_files], with release: the digest is valid */
+    /* RESULT_PENDING -> 0 or -errno [hash_files], with release: the digest is valid */
+    atomic_int result;
     unsigned char digest[DIGEST_BYTES];
     char path[]; /* NUL-terminated */
 };
@@ -88,7 +92,7 @@ static void report(struct tree *tree, const char *path, int rc)
     fprintf(stderr, "%streehash: %s: %s\n", tree->progress ? "\r\033[K" : "", path, strerror(-rc));
 }
 
-/* --- lists --------------------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static struct entry *entry_new(const char *directory, const char *name)
 {
@@ -158,15 +162,16 @@ static int compare_paths(const void *a, const void *b)
     return strcmp((*(struct entry *const *)a)->path, (*(struct entry *const *)b)->path);
 }
 
-/* --- walk ---------------------------------------------------------------------------------------------------- */
+/* --- walk ------------------------------------------------------------------------------------- */
 
-/* open(2) for a path of any length: one that exceeds PATH_MAX is opened in pieces. May block. A descriptor or -errno.
- * (Not in a task: errno is a thread's, and a task may change threads.) */
+/* open(2) for a path of any length: one that exceeds PATH_MAX is opened in pieces. May block. A
+ * descriptor or -errno. (Not in a task: errno is a thread's, and a task may change threads.) */
 static int open_path(const char *path, int flags)
 {
     int at = AT_FDCWD;
     int fd;
-    while ((fd = openat(at, path, flags | O_CLOEXEC)) < 0 && errno == ENAMETOOLONG && strlen(path) >= PATH_MAX) {
+    while ((fd = openat(at, path, flags | O_CLOEXEC)) < 0 && errno == ENAMETOOLONG &&
+           strlen(path) >= PATH_MAX) {
         char piece[PATH_MAX];
         const char *slash = memrchr(path, '/', PATH_MAX - 1);
         if (slash == NULL || slash == path) {
@@ -201,7 +206,8 @@ struct batch {
     struct list found; /* directories */
 };
 
-/* Files and directories in an open directory; DIR is closed by the caller. 0, -ENOMEM; what else fails is reported. */
+/* Files and directories in an open directory; DIR is closed by the caller. 0, -ENOMEM; what else
+ * fails is reported. */
 static int read_entries(struct batch *batch, DIR *dir, const char *path)
 {
     for (;;) { /* ends with the directory */
@@ -282,15 +288,18 @@ static int walk_batch(void *item, void *ctx)
     return rc;
 }
 
-/* All of the level below which there may be more: the next level is in tree->directories afterwards. */
+/* All of the level below which there may be more: the next level is in tree->directories
+ * afterwards. */
 static int walk_level(struct level *level)
 {
     return weft_foreach(walk_batch, level, .items = level->directories.items,
                         .count = (level->directories.count + BATCH - 1) / BATCH,
-                        .stride = BATCH * sizeof *level->directories.items, .max = level->tree->slots);
+                        .stride = BATCH * sizeof *level->directories.items,
+                        .max = level->tree->slots);
 }
 
-/* Under weft_blocking: the root itself, which need not be a directory. As find does, a link to one is not followed. */
+/* Under weft_blocking: the root itself, which need not be a directory. As find does, a link to one
+ * is not followed. */
 static int look_at_root(void *arg)
 {
     struct tree *tree = arg;
@@ -299,7 +308,9 @@ static int look_at_root(void *arg)
         report(tree, tree->root, -errno);
         return 0;
     }
-    struct list *list = S_ISREG(st.st_mode) ? &tree->files : S_ISDIR(st.st_mode) ? &tree->directories : NULL;
+    struct list *list = S_ISREG(st.st_mode)   ? &tree->files
+                        : S_ISDIR(st.st_mode) ? &tree->directories
+                                              : NULL;
     return list == NULL ? 0 : list_add(list, tree->root, "");
 }
 
@@ -316,7 +327,7 @@ static int walk(struct tree *tree)
     return rc;
 }
 
-/* --- output: with the permit of `printing` -------------------------------------------------------------------- */
+/* --- output: with the permit of `printing` ---------------------------------------------------- */
 
 static int flush_output(struct tree *tree)
 {
@@ -347,8 +358,8 @@ static char escape_of(char c)
     return c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\\' ? '\\' : 0;
 }
 
-/* sha256sum's line: the digest, two spaces, the path; or, if the path holds a character that has to be escaped, a
- * backslash and then the same with the path escaped. */
+/* sha256sum's line: the digest, two spaces, the path; or, if the path holds a character that has to
+ * be escaped, a backslash and then the same with the path escaped. */
 static int put_line(struct tree *tree, const struct entry *file)
 {
     static const char hex[] = "0123456789abcdef";
@@ -368,8 +379,8 @@ static int put_line(struct tree *tree, const struct entry *file)
     return rc == 0 ? put(tree, '\n') : rc;
 }
 
-/* Prints what is ready and next in order, unless another task is doing that. What becomes ready after the printer has
- * looked waits for the next caller; the last one is hash_all. */
+/* Prints what is ready and next in order, unless another task is doing that. What becomes ready
+ * after the printer has looked waits for the next caller; the last one is hash_all. */
 static int print_ready(struct tree *tree)
 {
     if (weft_sem_try(&tree->printing) < 0) {
@@ -388,7 +399,7 @@ static int print_ready(struct tree *tree)
     return rc;
 }
 
-/* --- hash ---------------------------------------------------------------------------------------------------- */
+/* --- hash ------------------------------------------------------------------------------------- */
 
 struct opening {
     const char *path;
@@ -422,13 +433,15 @@ static int hash_contents(int fd, EVP_MD_CTX *digest, unsigned char *buffer)
     return (int)n;
 }
 
-static int hash_file(const struct tree *tree, struct entry *file, EVP_MD_CTX *digest, unsigned char *buffer)
+static int hash_file(const struct tree *tree, struct entry *file, EVP_MD_CTX *digest,
+                     unsigned char *buffer)
 {
     int fd = open_file(file->path);
     if (fd < 0) {
         return fd;
     }
-    int rc = EVP_DigestInit_ex(digest, tree->sha256, NULL) == 1 ? hash_contents(fd, digest, buffer) : -EIO;
+    int rc = EVP_DigestInit_ex(digest, tree->sha256, NULL) == 1 ? hash_contents(fd, digest, buffer)
+                                                                : -EIO;
     weft_close(fd);
     return rc == 0 && EVP_DigestFinal_ex(digest, file->digest, NULL) != 1 ? -EIO : rc;
 }
@@ -472,7 +485,7 @@ static int hash_all(struct tree *tree)
     return rc == 0 ? flush_output(tree) : rc;
 }
 
-/* --- all ----------------------------------------------------------------------------------------------------- */
+/* --- all -------------------------------------------------------------------------------------- */
 
 WEFT_TASK(show_progress, struct tree *)
 {

@@ -1,8 +1,9 @@
 /* driver.c: which driver does I/O, and in words why not.
  *
- * One decision per runtime, before its workers start. Whether io_uring works is found out by using it, not by the
- * kernel's version: versions are patched backwards, and profiles forbid calls one at a time (some allow the set-up
- * but not the rest). On a thread of its own, because the kernel keeps memory for each thread that had a ring. */
+ * One decision per runtime, before its workers start. Whether io_uring works is found out by using
+ * it, not by the kernel's version: versions are patched backwards, and profiles forbid calls one at
+ * a time (some allow the set-up but not the rest). On a thread of its own, because the kernel keeps
+ * memory for each thread that had a ring. */
 #include "io/io.h"
 #include "io/uring.h"
 #include "pool/base/compiler.h"
@@ -20,32 +21,37 @@ static int explain(struct wf_uring_refusal refusal, char *why, size_t why_bytes)
     case EPERM:
     case EACCES:
         (void)snprintf(why, why_bytes,
-                       "io_uring is forbidden here: %s was refused (EPERM). Allow io_uring_setup, io_uring_enter and "
-                       "io_uring_register in the container's seccomp profile, or set kernel.io_uring_disabled to 0.",
+                       "io_uring is forbidden here: %s was refused (EPERM). Allow io_uring_setup, "
+                       "io_uring_enter and "
+                       "io_uring_register in the container's seccomp profile, or set "
+                       "kernel.io_uring_disabled to 0.",
                        call);
         return -EPERM;
     case ENOSYS:
         (void)snprintf(why, why_bytes,
-                       "there is no io_uring here: %s is unknown (ENOSYS). weft needs Linux 6.1 or later, and a "
+                       "there is no io_uring here: %s is unknown (ENOSYS). weft needs Linux 6.1 or "
+                       "later, and a "
                        "sandbox or seccomp profile that does not hide it.",
                        call);
         return -ENOSYS;
     case EINVAL:
     case EOPNOTSUPP:
         (void)snprintf(why, why_bytes,
-                       "this kernel's io_uring is too old: %s does not know what weft asks for (%s). weft needs Linux "
+                       "this kernel's io_uring is too old: %s does not know what weft asks for "
+                       "(%s). weft needs Linux "
                        "6.1 or later.",
                        call, refusal.rc == -EINVAL ? "EINVAL" : "a feature is missing");
         return -ENOSYS;
     case ENOMEM:
-        (void)snprintf(
-            why, why_bytes,
-            "no memory for io_uring: %s was refused (ENOMEM). Raise RLIMIT_MEMLOCK (ulimit -l), against which "
-            "each worker's ring counts with 12 to 36 KiB.",
-            call);
+        (void)snprintf(why, why_bytes,
+                       "no memory for io_uring: %s was refused (ENOMEM). Raise RLIMIT_MEMLOCK "
+                       "(ulimit -l), against which "
+                       "each worker's ring counts with 12 to 36 KiB.",
+                       call);
         return -ENOMEM;
     default:
-        (void)snprintf(why, why_bytes, "io_uring cannot be used: %s failed (%s).", call, strerror(-refusal.rc));
+        (void)snprintf(why, why_bytes, "io_uring cannot be used: %s failed (%s).", call,
+                       strerror(-refusal.rc));
         return refusal.rc;
     }
 }
@@ -64,7 +70,8 @@ static int probe_elsewhere(char *why, size_t why_bytes)
     pthread_t thread;
     int rc = wf_sys.thread_start(&thread, probe, &refusal);
     if (rc < 0) {
-        return explain((struct wf_uring_refusal){.call = "pthread_create", .rc = rc}, why, why_bytes);
+        return explain((struct wf_uring_refusal){.call = "pthread_create", .rc = rc}, why,
+                       why_bytes);
     }
     pthread_join(thread, NULL);
     return refusal.call != NULL ? explain(refusal, why, why_bytes) : 0;
@@ -81,11 +88,12 @@ int wf_io_driver_new(const char *backend, struct wf_driver **out, char *why, siz
     *out = NULL;
     const char *name = backend != NULL ? backend : "auto";
     if (strcmp(name, "epoll") == 0) {
-        return refuse(-ENOSYS, why, why_bytes, "I/O by %s is not in this version of weft: use \"auto\" or \"uring\".",
-                      name);
+        return refuse(-ENOSYS, why, why_bytes,
+                      "I/O by %s is not in this version of weft: use \"auto\" or \"uring\".", name);
     }
     if (strcmp(name, "auto") != 0 && strcmp(name, "uring") != 0) {
-        return refuse(-EINVAL, why, why_bytes, "unknown I/O backend \"%s\": it is \"auto\" or \"uring\".", name);
+        return refuse(-EINVAL, why, why_bytes,
+                      "unknown I/O backend \"%s\": it is \"auto\" or \"uring\".", name);
     }
     if (!WF_HAVE_URING) {
         return refuse(-ENOSYS, why, why_bytes,
@@ -98,13 +106,16 @@ int wf_io_driver_new(const char *backend, struct wf_driver **out, char *why, siz
         return rc;
     }
     *out = wf_uring_driver_new();
-    return *out != NULL ? 0 : explain((struct wf_uring_refusal){.call = "malloc", .rc = -ENOMEM}, why, why_bytes);
+    return *out != NULL ? 0
+                        : explain((struct wf_uring_refusal){.call = "malloc", .rc = -ENOMEM}, why,
+                                  why_bytes);
 }
 
 void wf_io_driver_why(const struct wf_driver *driver, char *why, size_t why_bytes)
 {
     struct wf_uring_refusal refusal =
-        wf_container_of((struct wf_driver *)(uintptr_t)driver, struct wf_uring_driver, io.base)->refusal;
+        wf_container_of((struct wf_driver *)(uintptr_t)driver, struct wf_uring_driver, io.base)
+            ->refusal;
     if (why_bytes > 0) {
         *why = '\0';
     }

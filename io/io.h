@@ -5,11 +5,13 @@
 #include "pool/driver.h"
 #include <stddef.h>
 
-/* `backend`: NULL or "auto" (the best there is), "uring". Who calls has applied WEFT_IO. Tries io_uring on a thread of
- * its own, in under a millisecond. 0 and the driver in *out; or -errno, *out is NULL, and in `why` (NUL-terminated,
- * cut to why_bytes) one sentence that says what was refused, by which call, and the remedy:
- *   -ENOSYS  the kernel has no io_uring, or lacks a feature that the ring needs (6.1 or later has all); or the library
- *            was built without it; or the backend is "epoll", which this version does not have
+/* `backend`: NULL or "auto" (the best there is), "uring". Who calls has applied WEFT_IO. Tries
+ * io_uring on a thread of its own, in under a millisecond. 0 and the driver in *out; or -errno,
+ * *out is NULL, and in `why` (NUL-terminated, cut to why_bytes) one sentence that says what was
+ * refused, by which call, and the remedy:
+ *   -ENOSYS  the kernel has no io_uring, or lacks a feature that the ring needs (6.1 or later has
+ *            all); or the library was built without it; or the backend is "epoll", which this
+ *            version does not have
  *   -EPERM   it is forbidden here: a container's seccomp profile, or kernel.io_uring_disabled
  *   -ENOMEM  RLIMIT_MEMLOCK is too low for the smallest rings, or no memory
  *   -EINVAL  unknown backend name
@@ -17,7 +19,8 @@
  * Any thread outside a pool. */
 int wf_io_driver_new(const char *backend, struct wf_driver **out, char *why, size_t why_bytes);
 
-/* The same sentence about what made this driver's last open fail (wf_pool_start returned its code). */
+/* The same sentence about what made this driver's last open fail (wf_pool_start returned its
+ * code). */
 void wf_io_driver_why(const struct wf_driver *driver, char *why, size_t why_bytes);
 
 /* Of a driver that is not open. NULL is fine. */

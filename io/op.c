@@ -1,5 +1,5 @@
-/* op.c: the part of an operation's life that all drivers share: its phases, and the race between cancelling and
- * ending. See op.h. */
+/* op.c: the part of an operation's life that all drivers share: its phases, and the race between
+ * cancelling and ending. See op.h. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/worker.h"
@@ -17,7 +17,8 @@ static bool is_linked(const struct wf_op *op)
 
 void wf_op_check(const struct wf_op *op)
 {
-    wf_check_inner(op->phase == WF_OP_WAITING || op->phase == WF_OP_PENDING || op->phase == WF_OP_ENDED);
+    wf_check_inner(op->phase == WF_OP_WAITING || op->phase == WF_OP_PENDING ||
+                   op->phase == WF_OP_ENDED);
     wf_check_inner(op->kind < WF_OP_KINDS && op->done != NULL && op->home != NULL);
     wf_check_inner(op->phase != WF_OP_WAITING || is_linked(op));
     wf_check_inner(op->phase != WF_OP_ENDED || !is_linked(op));
@@ -52,7 +53,8 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
     op->phase = WF_OP_NEW;
     op->message.run = run_message;
     wf_list_init(&op->queue);
-    /* Relaxed: what makes the op reachable for a canceller (the lock of G.1's caller) publishes it. */
+    /* Relaxed: what makes the op reachable for a canceller (the lock of G.1's caller) publishes
+     * it. */
     wf_store_relaxed(&op->race, WF_OP_OPEN);
     io_of(worker)->submit(worker, op);
     wf_op_check(op);
@@ -61,8 +63,8 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
 void wf_io_cancel(struct wf_op *op)
 {
     uint32_t open = WF_OP_OPEN;
-    /* Relaxed, here and at the end: the word decides who goes first and publishes nothing. `home` and `message` are
-     * ordered by the lock that made the op reachable, the message by wf_post. */
+    /* Relaxed, here and at the end: the word decides who goes first and publishes nothing. `home`
+     * and `message` are ordered by the lock that made the op reachable, the message by wf_post. */
     if (!wf_cas_relaxed(&op->race, &open, WF_OP_ASKED)) {
         return;
     }

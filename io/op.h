@@ -1,11 +1,11 @@
 /* op.h: one operation that the kernel does for us, from submit to its final completion.
  *
- * The record lives in the submitter's memory (a task's stack, as a rule) and belongs to the driver from
- * wf_io_submit until `done` is called. io/ knows no task: `done` is all it knows of who waits.
+ * The record lives in the submitter's memory (a task's stack, as a rule) and belongs to the driver
+ * from wf_io_submit until `done` is called. io/ knows no task: `done` is all it knows of who waits.
  *
- * Terms. *home*: the worker that submitted the op; its ring holds the op until the end, wherever the waiter runs
- * meanwhile. *final completion*: what says that the kernel has let go of the op and of its buffers. *message*: the
- * request for cancellation, on its way to home.
+ * Terms. *home*: the worker that submitted the op; its ring holds the op until the end, wherever
+ * the waiter runs meanwhile. *final completion*: what says that the kernel has let go of the op and
+ * of its buffers. *message*: the request for cancellation, on its way to home.
  *
  * Phases, which home alone reads and writes:
  *
@@ -16,26 +16,30 @@
  *                                     |                     v
  *                                     +--[cancelled]-----> ENDED --[done]--> the submitter's again
  *
- * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: an entry was written, `slot` is its place in
- * the table of what is in flight; `queue` links it only while its cancellation waits to be written. ENDED: `res` is
- * valid; `done` has run, or will when the message has arrived.
+ * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: an entry was written, `slot`
+ * is its place in the table of what is in flight; `queue` links it only while its cancellation
+ * waits to be written. ENDED: `res` is valid; `done` has run, or will when the message has arrived.
  *
- * The race between cancelling and ending is decided by one compare-and-swap on `race`, by any thread:
+ * The race between cancelling and ending is decided by one compare-and-swap on `race`, by any
+ * thread:
  *
  *      OPEN --[wf_io_cancel, once]--> ASKED --[home: the end]--> OVER
  *        +---------------[home: the end]--------------------------^
  *
- * ASKED: there is one message, and `done` waits until home has heard it. OVER: nobody sends one any more.
+ * ASKED: there is one message, and `done` waits until home has heard it. OVER: nobody sends one any
+ * more.
  *
  * Guarantees.
- * G.1  `done` is called exactly once for each submit, on home's thread, and after that no one else touches the op:
- *      neither the kernel, nor a cancel that was under way.
+ * G.1  `done` is called exactly once for each submit, on home's thread, and after that no one else
+ *      touches the op: neither the kernel, nor a cancel that was under way.
  * G.2  The buffers named by the op are the kernel's until `done`.
- * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result. (One exception:
- *      -EINTR of an op that was asked to cancel is how an interrupted io-wq thread spells -ECANCELED, and becomes that.)
- * G.4  Submitting never fails, never blocks and makes no system call: a full queue is waited for by the op, not by
- *      the worker. A kernel that refuses completes the op with -errno.
- * G.5  An op cancelled while WAITING is never given to the kernel; it ends with -ECANCELED in bounded time. */
+ * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result.
+ *      (One exception: -EINTR of an op that was asked to cancel is how an interrupted io-wq thread
+ *      spells -ECANCELED, and becomes that.)
+ * G.4  Submitting never fails, never blocks and makes no system call: a full queue is waited for by
+ *      the op, not by the worker. A kernel that refuses completes the op with -errno.
+ * G.5  An op cancelled while WAITING is never given to the kernel; it ends with -ECANCELED in
+ *      bounded time. */
 #ifndef WF_OP_H
 #define WF_OP_H
 
@@ -48,19 +52,20 @@
 struct wf_worker;
 struct wf_op;
 
-/* Claims a wait or pushes to a queue; runs no user code, does not suspend, takes no lock under which wf_io_cancel is
- * called. May submit another op. */
+/* Claims a wait or pushes to a queue; runs no user code, does not suspend, takes no lock under
+ * which wf_io_cancel is called. May submit another op. */
 typedef void wf_op_done_fn(struct wf_op *op);
 
 /* What to do. The fields that a kind does not name are 0. */
 enum wf_op_kind {
     WF_OP_NOP,
-    WF_OP_READ,     /* fd, address, bytes, offset (-1: the file's own position) */
-    WF_OP_WRITE,    /* fd, address, bytes, offset (likewise) */
-    WF_OP_OPENAT,   /* fd: directory; address: path; bytes: mode; flags: O_* */
-    WF_OP_CLOSE,    /* fd */
-    WF_OP_FSYNC,    /* fd; flags: 0, or WF_FSYNC_DATA */
-    WF_OP_STATX,    /* fd: directory; address: path; bytes: mask; offset: struct statx *; flags: AT_* */
+    WF_OP_READ,   /* fd, address, bytes, offset (-1: the file's own position) */
+    WF_OP_WRITE,  /* fd, address, bytes, offset (likewise) */
+    WF_OP_OPENAT, /* fd: directory; address: path; bytes: mode; flags: O_* */
+    WF_OP_CLOSE,  /* fd */
+    WF_OP_FSYNC,  /* fd; flags: 0, or WF_FSYNC_DATA */
+    /* fd: directory; address: path; bytes: mask; offset: struct statx *; flags: AT_* */
+    WF_OP_STATX,
     WF_OP_ACCEPT,   /* fd; address: sockaddr * or 0; offset: socklen_t * or 0; flags: SOCK_* */
     WF_OP_CONNECT,  /* fd; address: sockaddr *; offset: its length */
     WF_OP_SEND,     /* fd, address, bytes; flags: MSG_* */
@@ -107,22 +112,22 @@ struct wf_op {
 
 _Static_assert(sizeof(struct wf_op) <= 128, "two lines: it lies in each waiting call's frame");
 
-/* --- for those who wait -------------------------------------------------------------------------------------- */
+/* --- for those who wait ----------------------------------------------------------------------- */
 
-/* On a worker of the pool. From here on the op is the driver's. Does not call done itself. An op that is over may be
- * submitted again. */
+/* On a worker of the pool. From here on the op is the driver's. Does not call done itself. An op
+ * that is over may be submitted again. */
 void wf_io_submit(struct wf_worker *worker, struct wf_op *op);
 
-/* Any thread; idempotent. The caller makes sure that the op has not been retired yet, that is: that whoever waits
- * for it cannot return before this call has (a lock that both take). Asynchronous: done comes as ever, and never
- * from inside this call. */
+/* Any thread; idempotent. The caller makes sure that the op has not been retired yet, that is: that
+ * whoever waits for it cannot return before this call has (a lock that both take). Asynchronous:
+ * done comes as ever, and never from inside this call. */
 void wf_io_cancel(struct wf_op *op);
 
-/* The worker's ring submits and reaps once without blocking: for ops that the kernel completes at once. Completions
- * handed over. Not from inside done. */
+/* The worker's ring submits and reaps once without blocking: for ops that the kernel completes at
+ * once. Completions handed over. Not from inside done. */
 int wf_io_poll(struct wf_worker *worker);
 
-/* --- for drivers --------------------------------------------------------------------------------------------- */
+/* --- for drivers ------------------------------------------------------------------------------ */
 
 /* What a driver for I/O does besides sleeping. Both are called on home's thread. */
 struct wf_io_ops {
@@ -137,7 +142,8 @@ struct wf_io_driver {
     const struct wf_io_ops *io;
 };
 
-/* home: the op has ended with `res`, and is not linked in `queue`. Calls done, now or when the message arrives. */
+/* home: the op has ended with `res`, and is not linked in `queue`. Calls done, now or when the
+ * message arrives. */
 void wf_op_end(struct wf_op *op, int32_t res);
 
 /* The facts that hold in each phase, above. home, from submit to done. */

@@ -1,28 +1,31 @@
 /* uring.c: the driver that sleeps in io_uring.
  *
- * One ring per worker, used by that worker's thread alone. An op goes to the ring of the worker that submits it and
- * stays there until its final completion. Others reach a ring in two ways: by the eventfd that it watches (wake), and
- * by messages to its worker (cancellation).
+ * One ring per worker, used by that worker's thread alone. An op goes to the ring of the worker
+ * that submits it and stays there until its final completion. Others reach a ring in two ways: by
+ * the eventfd that it watches (wake), and by messages to its worker (cancellation).
  *
- * When the kernel is entered. Submitting only writes an entry; entries are given to the kernel many at a time, because
- * batching is the only real gain (350 ns for one awaited operation alone, 65 ns among many). The worker polls when it
- * has nothing to run, every 64 works anyhow, and when is_due says so: completions are there or held back, WF_DUE_QUEUED
- * entries are queued, or the first of them has seen WF_DUE_AGE works pass.
+ * When the kernel is entered. Submitting only writes an entry; entries are given to the kernel many
+ * at a time, because batching is the only real gain (350 ns for one awaited operation alone, 65 ns
+ * among many). The worker polls when it has nothing to run, every 64 works anyhow, and when is_due
+ * says so: completions are there or held back, WF_DUE_QUEUED entries are queued, or the first of
+ * them has seen WF_DUE_AGE works pass.
  *
  * Guarantees, beside those of driver.h and op.h.
- * G.1  Nothing that is queued stays so while the worker sleeps: the enter that sleeps also submits; and no completion
- *      stays untaken: it does not enter to sleep with one in sight.
- * G.2  The completion queue does not overflow. With DEFER_TASKRUN the kernel adds completions only inside our enters:
- *      at most one for each entry submitted, and WF_DEFERRED_MAX held back; we enter only when it is empty, and it has
- *      room for that (checked below). So the number of ops in flight needs not to be bounded by its size. (If it ever
- *      did overflow the kernel would keep the rest and say so, which is_due sees.)
- * G.3  A cancellation names slot and generation. It is written after the entry of its op and never hits a later one.
+ * G.1  Nothing that is queued stays so while the worker sleeps: the enter that sleeps also submits;
+ *      and no completion stays untaken: it does not enter to sleep with one in sight.
+ * G.2  The completion queue does not overflow. With DEFER_TASKRUN the kernel adds completions only
+ *      inside our enters: at most one for each entry submitted, and WF_DEFERRED_MAX held back; we
+ *      enter only when it is empty, and it has room for that (checked below). So the number of ops
+ *      in flight needs not to be bounded by its size. (If it ever did overflow the kernel would
+ *      keep the rest and say so, which is_due sees.)
+ * G.3  A cancellation names slot and generation. It is written after the entry of its op and never
+ *      hits a later one.
  * G.4  A completion that names no op in flight is counted, reported once and otherwise ignored.
  *
- * A kernel that refuses to be entered after it has worked (a seccomp filter that comes late) ends the process, with a
- * message. The roads not taken: completing everything that is pending with -EPERM is not safe, because the kernel has
- * the buffers, and without entering it nobody learns when it has not; leaking them is not possible, because they are
- * on the waiters' stacks. */
+ * A kernel that refuses to be entered after it has worked (a seccomp filter that comes late) ends
+ * the process, with a message. The roads not taken: completing everything that is pending with
+ * -EPERM is not safe, because the kernel has the buffers, and without entering it nobody learns
+ * when it has not; leaking them is not possible, because they are on the waiters' stacks. */
 #include "io/uring.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -35,38 +38,45 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Ring memory counts against RLIMIT_MEMLOCK (8 MiB, often; 64 KiB in older set-ups): 227 rings of the first size fit
- * in the former, 5 of the second in the latter. 256 entries: eight times what makes a poll due. */
+/* Ring memory counts against RLIMIT_MEMLOCK (8 MiB, often; 64 KiB in older set-ups): 227 rings of
+ * the first size fit in the former, 5 of the second in the latter. 256 entries: eight times what
+ * makes a poll due. */
 static const struct {
     uint32_t entries, completions;
 } ring_sizes[] = {{256, 1024}, {64, 256}};
 
-/* What one enter lets the kernel finish of what it held back: IO_LOCAL_TW_DEFAULT_MAX is 20 (liburing#1474). */
+/* What one enter lets the kernel finish of what it held back: IO_LOCAL_TW_DEFAULT_MAX is 20
+ * (liburing#1474). */
 #define WF_DEFERRED_MAX 32
 _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.2");
 
 /* Entries queued that make a poll due: at 32 the system call's share is down to 10 ns each. */
 #define WF_DUE_QUEUED 32
-/* Works that may run before a queued entry is given to the kernel: bounds the delay to some tens of microseconds. */
+/* Works that may run before a queued entry is given to the kernel: bounds the delay to some tens of
+ * microseconds. */
 #define WF_DUE_AGE 16
 /* Completions handed over before the worker gets to run something. */
 #define WF_REAP_MAX 128
 
 /* Numbers that are no slot's, for entries of our own. */
-#define NUMBER_WAKE   UINT64_C(0xffffffff)
-/* In the number of a cancellation, beside that of its op. No slot's index has this bit (uring_slots.h). */
+#define NUMBER_WAKE UINT64_C(0xffffffff)
+/* In the number of a cancellation, beside that of its op. No slot's index has this bit
+ * (uring_slots.h). */
 #define CANCEL_TAG UINT64_C(0x80000000)
 
-/* How often the kernel is asked at once to cancel an op that it does not find, and how long later it is asked again. */
+/* How often the kernel is asked at once to cancel an op that it does not find, and how long later
+ * it is asked again. */
 #define WF_ASK_AT_ONCE  4
 #define WF_ASK_AGAIN_NS INT64_C(1000000)
 
 /* The kernel's operation codes: of each kind, and our own. Rings are restricted to them. */
 static const uint8_t codes[] = {
-    [WF_OP_NOP] = IORING_OP_NOP,           [WF_OP_READ] = IORING_OP_READ,          [WF_OP_WRITE] = IORING_OP_WRITE,
-    [WF_OP_OPENAT] = IORING_OP_OPENAT,     [WF_OP_CLOSE] = IORING_OP_CLOSE,        [WF_OP_FSYNC] = IORING_OP_FSYNC,
-    [WF_OP_STATX] = IORING_OP_STATX,       [WF_OP_ACCEPT] = IORING_OP_ACCEPT,      [WF_OP_CONNECT] = IORING_OP_CONNECT,
-    [WF_OP_SEND] = IORING_OP_SEND,         [WF_OP_RECV] = IORING_OP_RECV,          [WF_OP_POLL] = IORING_OP_POLL_ADD,
+    [WF_OP_NOP] = IORING_OP_NOP,           [WF_OP_READ] = IORING_OP_READ,
+    [WF_OP_WRITE] = IORING_OP_WRITE,       [WF_OP_OPENAT] = IORING_OP_OPENAT,
+    [WF_OP_CLOSE] = IORING_OP_CLOSE,       [WF_OP_FSYNC] = IORING_OP_FSYNC,
+    [WF_OP_STATX] = IORING_OP_STATX,       [WF_OP_ACCEPT] = IORING_OP_ACCEPT,
+    [WF_OP_CONNECT] = IORING_OP_CONNECT,   [WF_OP_SEND] = IORING_OP_SEND,
+    [WF_OP_RECV] = IORING_OP_RECV,         [WF_OP_POLL] = IORING_OP_POLL_ADD,
     [WF_OP_SHUTDOWN] = IORING_OP_SHUTDOWN, [WF_OP_KINDS] = IORING_OP_ASYNC_CANCEL,
 };
 _Static_assert(WF_FSYNC_DATA == IORING_FSYNC_DATASYNC, "op.h's number is the kernel's");
@@ -86,7 +96,7 @@ static struct wf_op *op_of(struct wf_list *queue)
     return wf_container_of(queue, struct wf_op, queue);
 }
 
-/* --- entries ------------------------------------------------------------------------------------------------- */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 /* Gives the op a slot and writes its entry. False: no room for either. */
 static bool start(struct wf_uring *u, struct wf_op *op)
@@ -121,8 +131,9 @@ static void write_cancel(struct wf_uring *u, const struct wf_op *op)
     entry->user_data = entry->addr | CANCEL_TAG;
 }
 
-/* Watches wake_fd until further notice. Multishot, and the counter is never read: each write to it makes a completion,
- * so a wake costs its receiver no system call beyond the enter that it sleeps in. False: no room. */
+/* Watches wake_fd until further notice. Multishot, and the counter is never read: each write to it
+ * makes a completion, so a wake costs its receiver no system call beyond the enter that it sleeps
+ * in. False: no room. */
 static bool arm_wake(struct wf_uring *u)
 {
     if (wf_likely(u->wake_armed)) {
@@ -155,14 +166,15 @@ static bool stage(struct wf_uring *u)
     while (wf_unlikely(!wf_list_is_empty(&u->waiting))) { /* ends: likewise */
         struct wf_op *op = op_of(u->waiting.next);
         if (!start(u, op)) {
-            return !wf_ring_is_full(&u->ring); /* else there is no slot: completions will bring one */
+            /* else there is no slot: completions will bring one */
+            return !wf_ring_is_full(&u->ring);
         }
         wf_list_unlink(&op->queue);
     }
     return true;
 }
 
-/* --- ops ----------------------------------------------------------------------------------------------------- */
+/* --- ops -------------------------------------------------------------------------------------- */
 
 static void uring_submit(struct wf_worker *home, struct wf_op *op)
 {
@@ -189,37 +201,42 @@ static int drop(struct wf_uring *u)
 {
     int count = 0;
     struct wf_list *queue;
-    while ((queue = wf_list_pop_front(&u->dropped)) != NULL) { /* ends: `done` cancels nothing of this worker's */
+    /* ends: `done` cancels nothing of this worker's */
+    while ((queue = wf_list_pop_front(&u->dropped)) != NULL) {
         wf_op_end(op_of(queue), -ECANCELED);
         count++;
     }
     return count;
 }
 
-/* --- completions --------------------------------------------------------------------------------------------- */
+/* --- completions ------------------------------------------------------------------------------ */
 
 static WF_COLD void report_stray(struct wf_uring *u, const struct wf_ring_completion *completion)
 {
     if (u->strays++ == 0) {
-        (void)fprintf(stderr,
-                      "weft: io_uring of worker %u: a completion (%#llx, result %d, flags %#x) belongs to no "
-                      "operation and is ignored; said once\n",
-                      u->worker->index, (unsigned long long)completion->user_data, completion->res, completion->flags);
+        (void)fprintf(
+            stderr,
+            "weft: io_uring of worker %u: a completion (%#llx, result %d, flags %#x) belongs to no "
+            "operation and is ignored; said once\n",
+            u->worker->index, (unsigned long long)completion->user_data, completion->res,
+            completion->flags);
     }
 }
 
 static void ask_again(struct wf_timer *timer)
 {
-    struct wf_uring *u = wf_container_of(timer, struct wf_uring, ask_again); /* on our thread: only it advances */
+    /* on our thread: only it advances */
+    struct wf_uring *u = wf_container_of(timer, struct wf_uring, ask_again);
     struct wf_list *queue;
     while ((queue = wf_list_pop_front(&u->asking)) != NULL) { /* ends: nobody adds meanwhile */
         wf_list_push_back(&u->cancelling, queue);
     }
 }
 
-/* The kernel has answered a cancellation. "Not found" does not mean that the op has ended: one that its socket has just
- * woken is in nobody's list until it has tried again, and then waits on, uncancelled (seen with sends into a full
- * socket: one cancellation in twenty). What counts is the op's own completion: until then, ask again. */
+/* The kernel has answered a cancellation. "Not found" does not mean that the op has ended: one that
+ * its socket has just woken is in nobody's list until it has tried again, and then waits on,
+ * uncancelled (seen with sends into a full socket: one cancellation in twenty). What counts is the
+ * op's own completion: until then, ask again. */
 static void cancel_answered(struct wf_uring *u, uint64_t number, int32_t res)
 {
     struct wf_op *op = wf_slots_find(&u->slots, number);
@@ -238,7 +255,8 @@ static void cancel_answered(struct wf_uring *u, uint64_t number, int32_t res)
 
 static bool is_cancel(const struct wf_uring *u, uint64_t number)
 {
-    return (number & CANCEL_TAG) != 0 && (uint32_t)(number & ~CANCEL_TAG) < u->slots.chunks * WF_SLOTS_CHUNK;
+    return (number & CANCEL_TAG) != 0 &&
+           (uint32_t)(number & ~CANCEL_TAG) < u->slots.chunks * WF_SLOTS_CHUNK;
 }
 
 static void complete_own(struct wf_uring *u, const struct wf_ring_completion *completion)
@@ -271,7 +289,8 @@ static int complete(struct wf_uring *u, const struct wf_ring_completion *complet
     return 1;
 }
 
-/* Hands over completions, `max` at most. How many were taken; *ended grows by those that were an op's. */
+/* Hands over completions, `max` at most. How many were taken; *ended grows by those that were an
+ * op's. */
 static int reap(struct wf_uring *u, int max, int *ended)
 {
     wf_check_inner(!u->polling);
@@ -289,16 +308,19 @@ static int reap(struct wf_uring *u, int max, int *ended)
     return taken;
 }
 
-/* --- entering the kernel ------------------------------------------------------------------------------------- */
+/* --- entering the kernel ---------------------------------------------------------------------- */
 
 static WF_COLD void enter_refused(int rc)
 {
     const char *name = strerrorname_np(-rc);
     wf_check(rc != -EPERM && rc != -EACCES && rc != -ENOSYS,
-             "io_uring_enter was refused (%s) after the runtime had started: was a seccomp filter installed? "
-             "Operations are in the kernel and cannot be taken back. Install filters before the runtime starts.",
+             "io_uring_enter was refused (%s) after the runtime had started: was a seccomp filter "
+             "installed? "
+             "Operations are in the kernel and cannot be taken back. Install filters before the "
+             "runtime starts.",
              name);
-    wf_check(false, "io_uring_enter failed with %s (%d)", name != NULL ? name : "an unknown error", -rc);
+    wf_check(false, "io_uring_enter failed with %s (%d)", name != NULL ? name : "an unknown error",
+             -rc);
 }
 
 /* As wf_ring_enter. Errors that pass by themselves are returned, others end the process. */
@@ -320,7 +342,8 @@ static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
     if (wf_ring_has(&u->ring) || wf_ring_is_pressed(&u->ring)) {
         return true;
     }
-    if (wf_likely(u->ring.queued == 0 && wf_list_is_empty(&u->cancelling) && wf_list_is_empty(&u->dropped))) {
+    if (wf_likely(u->ring.queued == 0 && wf_list_is_empty(&u->cancelling) &&
+                  wf_list_is_empty(&u->dropped))) {
         return false;
     }
     return u->ring.queued >= WF_DUE_QUEUED || ++u->age >= WF_DUE_AGE;
@@ -332,7 +355,8 @@ static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
     struct wf_uring *u = uring_of(worker);
     int ended = drop(u);
     int taken = reap(u, WF_REAP_MAX, &ended);
-    /* Ends: each turn gives entries to the kernel or takes completions, up to the bound; or is the last. */
+    /* Ends: each turn gives entries to the kernel or takes completions, up to the bound; or is the
+     * last. */
     while (taken < WF_REAP_MAX) {
         (void)stage(u);
         if (u->ring.queued == 0 && !wf_ring_is_pressed(&u->ring)) {
@@ -361,8 +385,10 @@ static void uring_sleep(struct wf_driver *driver, struct wf_worker *worker, int6
 {
     struct wf_uring *u = uring_of(worker);
     int ended = 0;
-    if (wf_unlikely(u->woken || wf_ring_has(&u->ring) || drop(u) > 0 || !stage(u) || !arm_wake(u))) {
-        (void)uring_poll(driver, worker); /* something to do before it may sleep (G.1), or instead of it */
+    if (wf_unlikely(u->woken || wf_ring_has(&u->ring) || drop(u) > 0 || !stage(u) ||
+                    !arm_wake(u))) {
+        /* something to do before it may sleep (G.1), or instead of it */
+        (void)uring_poll(driver, worker);
     } else {
         (void)enter(u, 1, time_left_ns(deadline_ns));
         (void)reap(u, WF_REAP_MAX, &ended);
@@ -376,17 +402,19 @@ static void uring_wake(struct wf_driver *driver, int worker_index)
     const uint64_t one = 1;
     ssize_t written = write(driver_of(driver)->rings[worker_index].wake_fd, &one, sizeof one);
     wf_check(written == (ssize_t)sizeof one,
-             "worker %d cannot be woken: was a descriptor closed that is not the program's?", worker_index);
+             "worker %d cannot be woken: was a descriptor closed that is not the program's?",
+             worker_index);
 }
 
-/* --- begin, end ---------------------------------------------------------------------------------------------- */
+/* --- begin, end ------------------------------------------------------------------------------- */
 
 static void uring_worker_begin(struct wf_driver *driver, struct wf_worker *worker)
 {
     struct wf_uring *u = &driver_of(driver)->rings[worker->index];
     const char *refused;
     int rc = wf_ring_enable(&u->ring, &refused);
-    wf_check(rc == 0, "%s failed with %d for a ring of the kind that the probe enabled", refused, rc);
+    wf_check(rc == 0, "%s failed with %d for a ring of the kind that the probe enabled", refused,
+             rc);
     u->worker = worker;
     worker->driver_state = u;
 }
@@ -401,7 +429,7 @@ static void uring_worker_end(struct wf_driver *driver, struct wf_worker *worker)
     worker->driver_state = NULL;
 }
 
-/* --- open, close --------------------------------------------------------------------------------------------- */
+/* --- open, close ------------------------------------------------------------------------------ */
 
 /* The largest ring, from *size on, that is to be had. */
 static int open_ring(struct wf_ring *ring, unsigned *size, const char **refused)
@@ -517,7 +545,7 @@ void wf_uring_driver_free(struct wf_driver *driver)
     }
 }
 
-/* --- probe --------------------------------------------------------------------------------------------------- */
+/* --- probe ------------------------------------------------------------------------------------ */
 
 #define PROBE_ENTRIES     4
 #define PROBE_COMPLETIONS 8
@@ -559,6 +587,7 @@ int wf_uring_probe(struct wf_uring_refusal *refusal)
         wf_ring_leave(&ring);
     }
     wf_ring_close(&ring);
-    *refusal = rc < 0 ? (struct wf_uring_refusal){.call = refusal->call, .rc = rc} : (struct wf_uring_refusal){0};
+    *refusal = rc < 0 ? (struct wf_uring_refusal){.call = refusal->call, .rc = rc}
+                      : (struct wf_uring_refusal){0};
     return rc;
 }

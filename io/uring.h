@@ -1,4 +1,5 @@
-/* uring.h: the driver that sleeps in io_uring: one ring per worker. See uring.c for how; io.h chooses it.
+/* uring.h: the driver that sleeps in io_uring: one ring per worker. See uring.c for how; io.h
+ * chooses it.
  *
  * Who may call: io/driver.c, and the driver's own tests, which look into the structs. */
 #ifndef WF_URING_H
@@ -31,9 +32,10 @@ struct wf_uring {
     struct wf_list waiting;    /* ops, oldest first: no room so far */
     struct wf_list cancelling; /* PENDING ops: their cancellation is to be written */
     struct wf_list dropped;    /* WAITING ops that were cancelled: to be ended */
-    struct wf_list asking;     /* PENDING ops whose cancellation found nothing to cancel: asked again by `ask_again` */
+    /* PENDING ops whose cancellation found nothing to cancel: asked again by `ask_again` */
+    struct wf_list asking;
     struct wf_timer ask_again;
-    uint64_t strays;           /* completions that belonged to nothing */
+    uint64_t strays; /* completions that belonged to nothing */
     struct wf_slots slots;
 };
 
@@ -44,9 +46,9 @@ struct wf_uring_driver {
     struct wf_uring_refusal refusal; /* of the last open */
 };
 
-/* Does io_uring work here, as far as one operation shows? Sets up a ring as the workers will, on the calling thread,
- * which should end afterwards: the kernel keeps memory for each thread that ever had a ring. 0, or -errno and
- * *refusal. */
+/* Does io_uring work here, as far as one operation shows? Sets up a ring as the workers will, on
+ * the calling thread, which should end afterwards: the kernel keeps memory for each thread that
+ * ever had a ring. 0, or -errno and *refusal. */
 int wf_uring_probe(struct wf_uring_refusal *refusal);
 
 /* NULL: no memory. Both any thread. */

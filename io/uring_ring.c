@@ -1,4 +1,5 @@
-/* uring_ring.c: see uring_ring.h. Of <liburing/io_uring.h> only structs and numbers are used; no function of liburing. */
+/* uring_ring.c: see uring_ring.h. Of <liburing/io_uring.h> only structs and numbers are used; no
+ * function of liburing. */
 #include "io/uring_ring.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -12,40 +13,44 @@
 #include "io/uring_abi.h" /* after the kernel's header */
 
 /* One ring mode: a kernel that lacks a flag, before 6.1, gets another driver, not another mode.
- * DEFER_TASKRUN and SINGLE_ISSUER: completions are made when their worker asks, without interrupting it, and without
- * locks. TASKRUN_FLAG: whether there are any is one load. SUBMIT_ALL: a bad entry does not hold up those behind it. */
-#define RING_MODE                                                                                                    \
-    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | \
-     IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED)
+ * DEFER_TASKRUN and SINGLE_ISSUER: completions are made when their worker asks, without
+ * interrupting it, and without locks. TASKRUN_FLAG: whether there are any is one load. SUBMIT_ALL:
+ * a bad entry does not hold up those behind it. */
+#define RING_MODE                                                                          \
+    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | \
+     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED)
 
-/* SINGLE_MMAP: one mapping for both queues. NODROP: completions are never lost. SUBMIT_STABLE: what entries point at
- * besides buffers may change after the enter. RW_CUR_POS: offset -1. FAST_POLL: sockets need no thread. EXT_ARG:
- * waiting with a time-out. */
-#define RING_FEATURES                                                                                    \
-    (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_RW_CUR_POS | \
-     IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG)
+/* SINGLE_MMAP: one mapping for both queues. NODROP: completions are never lost. SUBMIT_STABLE: what
+ * entries point at besides buffers may change after the enter. RW_CUR_POS: offset -1. FAST_POLL:
+ * sockets need no thread. EXT_ARG: waiting with a time-out. */
+#define RING_FEATURES                                                           \
+    (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | \
+     IORING_FEAT_RW_CUR_POS | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG)
 
-/* Threads of the kernel that one worker's blocking operations may occupy (io-wq): for files, where more do not help,
- * and for what may block for ever (terminals). The kernel's own limit is RLIMIT_NPROC, and programs reached it
- * (liburing#420, #460). */
+/* Threads of the kernel that one worker's blocking operations may occupy (io-wq): for files, where
+ * more do not help, and for what may block for ever (terminals). The kernel's own limit is
+ * RLIMIT_NPROC, and programs reached it (liburing#420, #460). */
 #define IOWQ_FILES_MAX 16
 #define IOWQ_OTHER_MAX 64
 
 /* register calls that an enabled ring still has to make: see wf_ring_restrict. */
-static const uint8_t calls_after_enable[] = {IORING_REGISTER_IOWQ_MAX_WORKERS, IORING_REGISTER_RING_FDS,
-                                             IORING_UNREGISTER_RING_FDS};
+static const uint8_t calls_after_enable[] = {IORING_REGISTER_IOWQ_MAX_WORKERS,
+                                             IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS};
 
 #define CODES_MAX 64 /* operation codes that anybody restricts a ring to */
 
 _Static_assert(sizeof(struct wf_ring_word) == sizeof(uint32_t), "it lies over the kernel's words");
-_Static_assert(sizeof(struct io_uring_sqe) == 64 && sizeof(struct io_uring_cqe) == 16, "the plain sizes");
-_Static_assert(WF_RING_PRESSED == (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW), "the kernel's numbers");
+_Static_assert(sizeof(struct io_uring_sqe) == 64 && sizeof(struct io_uring_cqe) == 16,
+               "the plain sizes");
+_Static_assert(WF_RING_PRESSED == (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW),
+               "the kernel's numbers");
 
-/* --- memory -------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void *map(int fd, size_t bytes, uint64_t offset)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
     return memory != MAP_FAILED ? memory : NULL;
 }
 
@@ -81,8 +86,9 @@ static size_t max_bytes(size_t a, size_t b)
 static int map_all(struct wf_ring *ring, const struct io_uring_params *params, const char **refused)
 {
     int rc = 0;
-    ring->ring_bytes = max_bytes(params->sq_off.array + params->sq_entries * sizeof(uint32_t),
-                                 params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe));
+    ring->ring_bytes =
+        max_bytes(params->sq_off.array + params->sq_entries * sizeof(uint32_t),
+                  params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe));
     ring->ring_memory = map_private(ring->fd, ring->ring_bytes, IORING_OFF_SQ_RING, &rc, refused);
     if (ring->ring_memory == NULL) {
         return rc;
@@ -101,7 +107,8 @@ static int map_all(struct wf_ring *ring, const struct io_uring_params *params, c
     ring->entries = ring->entry_memory;
     ring->entries_max = params->sq_entries;
     ring->completions_max = params->cq_entries;
-    /* Place i of the queue is entry i, for good: the indirection is of no use to us. Relaxed: an enter publishes. */
+    /* Place i of the queue is entry i, for good: the indirection is of no use to us. Relaxed: an
+     * enter publishes. */
     struct wf_ring_word *order = word_at(ring->ring_memory, params->sq_off.array);
     for (uint32_t i = 0; i < params->sq_entries; i++) {
         wf_store_relaxed(&order[i].value, i);
@@ -109,7 +116,7 @@ static int map_all(struct wf_ring *ring, const struct io_uring_params *params, c
     return 0;
 }
 
-/* --- open, close --------------------------------------------------------------------------------------------- */
+/* --- open, close ------------------------------------------------------------------------------ */
 
 int wf_ring_open(struct wf_ring *ring, uint32_t entries, uint32_t completions, const char **refused)
 {
@@ -123,7 +130,8 @@ int wf_ring_open(struct wf_ring *ring, uint32_t entries, uint32_t completions, c
     ring->fd = rc;
     ring->enter_fd = rc;
     ring->features = params.features;
-    rc = (params.features & RING_FEATURES) == RING_FEATURES ? map_all(ring, &params, refused) : -EOPNOTSUPP;
+    rc = (params.features & RING_FEATURES) == RING_FEATURES ? map_all(ring, &params, refused)
+                                                            : -EOPNOTSUPP;
     if (rc < 0) {
         wf_ring_close(ring);
     }
@@ -157,7 +165,8 @@ int wf_ring_probe(struct wf_ring *ring, const uint8_t *codes, int count, const c
     int rc = wf_sys.uring_register(ring->fd, IORING_REGISTER_PROBE, &answer, KNOWN_MAX);
     const struct io_uring_probe *probe = &answer.probe;
     for (int i = 0; rc >= 0 && i < count; i++) {
-        if (codes[i] >= probe->ops_len || (probe->ops[codes[i]].flags & IO_URING_OP_SUPPORTED) == 0) {
+        if (codes[i] >= probe->ops_len ||
+            (probe->ops[codes[i]].flags & IO_URING_OP_SUPPORTED) == 0) {
             rc = -EOPNOTSUPP;
         }
     }
@@ -191,9 +200,11 @@ int wf_ring_enable(struct wf_ring *ring, const char **refused)
     }
     /* Refused: the kernel's own limit stays. It is not worth a runtime that does not start. */
     unsigned limits[2] = {IOWQ_FILES_MAX, IOWQ_OTHER_MAX};
-    (void)wf_sys.uring_register(ring->fd, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, WF_COUNT(limits));
-    /* By its index the kernel finds the ring without counting references: 57 ns less for each enter. Refused (a thread
-     * has 16 places, and the program may use them): the descriptor does as well. */
+    (void)wf_sys.uring_register(ring->fd, IORING_REGISTER_IOWQ_MAX_WORKERS, limits,
+                                WF_COUNT(limits));
+    /* By its index the kernel finds the ring without counting references: 57 ns less for each
+     * enter. Refused (a thread has 16 places, and the program may use them): the descriptor does as
+     * well. */
     struct io_uring_rsrc_update place = {.offset = UINT32_MAX, .data = (uint64_t)ring->fd};
     if (wf_sys.uring_register(ring->fd, IORING_REGISTER_RING_FDS, &place, 1) == 1) {
         ring->enter_fd = (int)place.offset;
@@ -212,7 +223,7 @@ void wf_ring_leave(struct wf_ring *ring)
     ring->enter_flags = 0;
 }
 
-/* --- entries ------------------------------------------------------------------------------------------------- */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 struct io_uring_sqe *wf_ring_entry(struct wf_ring *ring)
 {
@@ -228,8 +239,8 @@ struct io_uring_sqe *wf_ring_entry(struct wf_ring *ring)
 
 int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_ns)
 {
-    /* sync(ring.publish): release, the entries are written before the kernel sees their number; pairs
-     * sync(ring.kernel) */
+    /* sync(ring.publish): release, the entries are written before the kernel sees their number;
+     * pairs sync(ring.kernel) */
     wf_store_release(&ring->entry_tail->value, ring->written);
     unsigned flags = ring->enter_flags | IORING_ENTER_GETEVENTS;
     if (min_complete > 0 && (ring->features & WF_IORING_FEAT_NO_IOWAIT) != 0) {
@@ -237,10 +248,11 @@ int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_n
     }
     int rc;
     if (min_complete > 0 && timeout_ns != INT64_MAX) {
-        struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
+        struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000,
+                                            .tv_nsec = timeout_ns % 1000000000};
         struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&timeout};
-        rc = wf_sys.uring_enter(ring->enter_fd, ring->queued, min_complete, flags | IORING_ENTER_EXT_ARG, &arg,
-                                sizeof arg);
+        rc = wf_sys.uring_enter(ring->enter_fd, ring->queued, min_complete,
+                                flags | IORING_ENTER_EXT_ARG, &arg, sizeof arg);
     } else {
         rc = wf_sys.uring_enter(ring->enter_fd, ring->queued, min_complete, flags, NULL, 0);
     }
@@ -251,16 +263,17 @@ int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_n
     return rc;
 }
 
-/* --- completions --------------------------------------------------------------------------------------------- */
+/* --- completions ------------------------------------------------------------------------------ */
 
 bool wf_ring_take(struct wf_ring *ring, struct wf_ring_completion *out)
 {
-    /* sync(ring.arrived): acquire, the completion's contents, and the buffers that it is about; pairs
-     * sync(ring.kernel) */
+    /* sync(ring.arrived): acquire, the completion's contents, and the buffers that it is about;
+     * pairs sync(ring.kernel) */
     if (wf_load_acquire(&ring->completion_tail->value) == ring->taken) {
         return false;
     }
-    const struct io_uring_cqe *completion = &ring->completions[ring->taken & (ring->completions_max - 1)];
+    const struct io_uring_cqe *completion =
+        &ring->completions[ring->taken & (ring->completions_max - 1)];
     out->user_data = completion->user_data;
     out->res = completion->res;
     out->flags = completion->flags;
@@ -270,6 +283,7 @@ bool wf_ring_take(struct wf_ring *ring, struct wf_ring_completion *out)
 
 void wf_ring_give_back(struct wf_ring *ring)
 {
-    /* sync(ring.give_back): release, we have read what the kernel may now overwrite; pairs sync(ring.kernel) */
+    /* sync(ring.give_back): release, we have read what the kernel may now overwrite; pairs
+     * sync(ring.kernel) */
     wf_store_release(&ring->completion_head->value, ring->taken);
 }

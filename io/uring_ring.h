@@ -1,17 +1,21 @@
-/* uring_ring.h: one io_uring: memory shared with the kernel, entries in, completions out. It knows no op.
+/* uring_ring.h: one io_uring: memory shared with the kernel, entries in, completions out. It knows
+ * no op.
  *
- * The system calls and the memory are handled here, not by liburing: its wrappers go through libc's errno, its peek
- * enters the kernel by itself, and faults could not be injected. Of liburing we use the copy of the kernel's header.
+ * The system calls and the memory are handled here, not by liburing: its wrappers go through libc's
+ * errno, its peek enters the kernel by itself, and faults could not be injected. Of liburing we use
+ * the copy of the kernel's header.
  *
- * Who may call: open, restrict and close any one thread, while no other uses the ring; all else the thread that called
- * wf_ring_enable, which is welded to the ring (DEFER_TASKRUN: the kernel answers -EEXIST to everybody else).
+ * Who may call: open, restrict and close any one thread, while no other uses the ring; all else the
+ * thread that called wf_ring_enable, which is welded to the ring (DEFER_TASKRUN: the kernel answers
+ * -EEXIST to everybody else).
  *
  * Life:  closed --open--> disabled --restrict--> disabled --enable [on its thread]--> enabled --leave--> --close--> closed
  *
  * Guarantees.
- * G.1  An entry that was written is given to the kernel by one of the next enters, once, in the order of writing; an
- *      enter that fails leaves the rest for the next.
- * G.2  A completion is read once from shared memory; what the kernel writes there later is not seen.
+ * G.1  An entry that was written is given to the kernel by one of the next enters, once, in the
+ *      order of writing; an enter that fails leaves the rest for the next.
+ * G.2  A completion is read once from shared memory; what the kernel writes there later is not
+ *      seen.
  * G.3  open either succeeds or leaves nothing behind: no descriptor, no mapping.
  * G.4  A child of fork(2) does not have the memory. */
 #ifndef WF_URING_RING_H
@@ -24,12 +28,13 @@
 struct io_uring_cqe;
 struct io_uring_sqe;
 
-/* A word in memory that the kernel shares. TSan does not see the kernel's side, and needs not: only one of our
- * threads uses a ring. What the kernel does, so that the labels below have a partner:
- * sync(ring.kernel): it loads the submission tail with acquire and stores the submission head with release when it has
- * copied the entries; stores the completion tail with release when the completions are written, and loads the
- * completion head with acquire before it reuses their places (io_uring/io_uring.c, "memory barriers"). Pairs
- * sync(ring.publish), sync(ring.consumed), sync(ring.arrived), sync(ring.give_back) */
+/* A word in memory that the kernel shares. TSan does not see the kernel's side, and needs not: only
+ * one of our threads uses a ring. What the kernel does, so that the labels below have a partner:
+ * sync(ring.kernel): it loads the submission tail with acquire and stores the submission head with
+ * release when it has copied the entries; stores the completion tail with release when the
+ * completions are written, and loads the completion head with acquire before it reuses their places
+ * (io_uring/io_uring.c, "memory barriers"). Pairs sync(ring.publish), sync(ring.consumed),
+ * sync(ring.arrived), sync(ring.give_back) */
 struct wf_ring_word {
     WF_ATOMIC(uint32_t) value;
 };
@@ -59,14 +64,18 @@ struct wf_ring {
     uint32_t taken;       /* completions, modulo 2^32: the completion head to be published */
 };
 
-/* A disabled ring of `entries` and `completions` places (powers of two). 0; or -errno, and in *refused the name of the
- * call that said so (static): -EOPNOTSUPP if the kernel lacks a feature. */
-int wf_ring_open(struct wf_ring *ring, uint32_t entries, uint32_t completions, const char **refused);
+/* A disabled ring of `entries` and `completions` places (powers of two). 0; or -errno, and in
+ * *refused the name of the call that said so (static): -EOPNOTSUPP if the kernel lacks a
+ * feature. */
+int wf_ring_open(struct wf_ring *ring, uint32_t entries, uint32_t completions,
+                 const char **refused);
 
-/* Does the kernel know each of the `count` operation codes? 0, -EOPNOTSUPP or another -errno. Disabled ring. */
+/* Does the kernel know each of the `count` operation codes? 0, -EOPNOTSUPP or another -errno.
+ * Disabled ring. */
 int wf_ring_probe(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused);
 
-/* From enable on, entries with other codes complete with -EACCES, and so do all entries with flags. Disabled ring. */
+/* From enable on, entries with other codes complete with -EACCES, and so do all entries with flags.
+ * Disabled ring. */
 int wf_ring_restrict(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused);
 
 /* The calling thread is now the ring's. */
@@ -75,19 +84,21 @@ int wf_ring_enable(struct wf_ring *ring, const char **refused);
 /* The last call on the ring's thread. */
 void wf_ring_leave(struct wf_ring *ring);
 
-/* The kernel ends what is in flight, after this call has returned: there must be nothing whose memory goes away.
- * Harmless on a closed ring. */
+/* The kernel ends what is in flight, after this call has returned: there must be nothing whose
+ * memory goes away. Harmless on a closed ring. */
 void wf_ring_close(struct wf_ring *ring);
 
 /* The next entry, zeroed, to be filled in before the next call; NULL when all places are queued. */
 struct io_uring_sqe *wf_ring_entry(struct wf_ring *ring);
 
-/* Gives the kernel what is queued, lets it do what it deferred, and waits until `min_complete` completions are there
- * or timeout_ns (>= 0; INT64_MAX: none) has passed. Does not wait if not all that was queued could be given. Entries
- * taken, >= 0; or -errno: -ETIME, -EINTR, -EAGAIN (no memory for requests), -EBUSY (completions to be taken first). */
+/* Gives the kernel what is queued, lets it do what it deferred, and waits until `min_complete`
+ * completions are there or timeout_ns (>= 0; INT64_MAX: none) has passed. Does not wait if not all
+ * that was queued could be given. Entries taken, >= 0; or -errno: -ETIME, -EINTR, -EAGAIN (no
+ * memory for requests), -EBUSY (completions to be taken first). */
 int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_ns);
 
-/* Copies the oldest completion; false: none there. wf_ring_give_back, after one or more, lets the kernel reuse them. */
+/* Copies the oldest completion; false: none there. wf_ring_give_back, after one or more, lets the
+ * kernel reuse them. */
 bool wf_ring_take(struct wf_ring *ring, struct wf_ring_completion *out);
 void wf_ring_give_back(struct wf_ring *ring);
 
@@ -102,7 +113,8 @@ WF_INLINE bool wf_ring_has(const struct wf_ring *ring)
     return wf_load_relaxed(&ring->completion_tail->value) != ring->taken;
 }
 
-/* Flags by which the kernel says that it holds back completions: there is deferred work, or their queue was full. */
+/* Flags by which the kernel says that it holds back completions: there is deferred work, or their
+ * queue was full. */
 #define WF_RING_PRESSED (1u << 1 | 1u << 2)
 
 /* An enter would bring completions. Relaxed: a hint; the enter fetches what it announces. */
@@ -111,8 +123,8 @@ WF_INLINE bool wf_ring_is_pressed(const struct wf_ring *ring)
     return (wf_load_relaxed(&ring->flags->value) & WF_RING_PRESSED) != 0;
 }
 
-/* mmap of a ring's memory: the one system call that wf_sys does not have. Replaceable, on the same terms. NULL when
- * refused. */
+/* mmap of a ring's memory: the one system call that wf_sys does not have. Replaceable, on the same
+ * terms. NULL when refused. */
 extern void *(*wf_ring_map)(int fd, size_t bytes, uint64_t offset);
 
 #endif

@@ -1,14 +1,17 @@
-/* uring_slots.h: the ops that are in flight in one ring, by the number that the kernel carries for us.
+/* uring_slots.h: the ops that are in flight in one ring, by the number that the kernel carries for
+ * us.
  *
- * The number (user_data) is the slot's index and, above it, the slot's generation, which grows at each use: a
- * completion that is late, doubled or forged, or a cancellation that comes after its op's end, names a slot's earlier
- * use and finds nothing. That is checked in release builds too; a pointer could not be.
+ * The number (user_data) is the slot's index and, above it, the slot's generation, which grows at
+ * each use: a completion that is late, doubled or forged, or a cancellation that comes after its
+ * op's end, names a slot's earlier use and finds nothing. That is checked in release builds too; a
+ * pointer could not be.
  *
- * Used by one thread. Slots come in chunks that are allocated when there have never been so many ops in flight, and
- * kept; the first one by open, so there is always room for some. The bound is the number of tasks that can wait at
- * once, so it cannot be met by ops of waiting tasks. It must not be less: idle connections each hold a slot for as long
- * as they are idle, and an op that waited for a slot would wait for their peers' goodwill.
- * (A completion queue of that size is not needed: see uring.c, G.2.) */
+ * Used by one thread. Slots come in chunks that are allocated when there have never been so many
+ * ops in flight, and kept; the first one by open, so there is always room for some. The bound is
+ * the number of tasks that can wait at once, so it cannot be met by ops of waiting tasks. It must
+ * not be less: idle connections each hold a slot for as long as they are idle, and an op that
+ * waited for a slot would wait for their peers' goodwill. (A completion queue of that size is not
+ * needed: see uring.c, G.2.) */
 #ifndef WF_URING_SLOTS_H
 #define WF_URING_SLOTS_H
 
@@ -53,7 +56,8 @@ static WF_UNUSED WF_COLD bool wf_slots_grow(struct wf_slots *slots)
     }
     uint32_t first = slots->chunks * WF_SLOTS_CHUNK;
     for (uint32_t i = 0; i < WF_SLOTS_CHUNK; i++) {
-        chunk[i] = (struct wf_slot){.next_free = i + 1 < WF_SLOTS_CHUNK ? first + i + 1 : slots->free};
+        chunk[i] =
+            (struct wf_slot){.next_free = i + 1 < WF_SLOTS_CHUNK ? first + i + 1 : slots->free};
     }
     slots->chunk[slots->chunks++] = chunk;
     slots->free = first;
@@ -78,10 +82,12 @@ static inline void wf_slots_close(struct wf_slots *slots)
     slots->chunks = 0;
 }
 
-/* A slot for the op, or WF_SLOTS_NONE: as many as allowed are in use, or there is no memory for more. */
+/* A slot for the op, or WF_SLOTS_NONE: as many as allowed are in use, or there is no memory for
+ * more. */
 static inline uint32_t wf_slots_take(struct wf_slots *slots, struct wf_op *op)
 {
-    if (wf_unlikely(slots->used == slots->used_max || (slots->free == WF_SLOTS_NONE && !wf_slots_grow(slots)))) {
+    if (wf_unlikely(slots->used == slots->used_max ||
+                    (slots->free == WF_SLOTS_NONE && !wf_slots_grow(slots)))) {
         return WF_SLOTS_NONE;
     }
     uint32_t index = slots->free;

@@ -1,4 +1,5 @@
-/* blocking.c: see blocking.h. One lock; idle threads sleep on one futex word that counts the requests ever made. */
+/* blocking.c: see blocking.h. One lock; idle threads sleep on one futex word that counts the
+ * requests ever made. */
 #include "pool/blocking.h"
 #include "pool/base/check.h"
 #include "pool/base/lock.h"
@@ -25,7 +26,8 @@ struct wf_blocking {
 
 struct wf_blocking *wf_blocking_new(int threads_max)
 {
-    size_t bytes = sizeof(struct wf_blocking) + (size_t)threads_max * sizeof(struct blocking_thread);
+    size_t bytes =
+        sizeof(struct wf_blocking) + (size_t)threads_max * sizeof(struct blocking_thread);
     struct wf_blocking *blocking = wf_sys.alloc(WF_LINE, (bytes + WF_LINE - 1) / WF_LINE * WF_LINE);
     if (blocking != NULL) {
         memset(blocking, 0, bytes);
@@ -47,8 +49,10 @@ static struct wf_blocking_request *pop_locked(struct wf_blocking *blocking)
     return request;
 }
 
-/* Waits for a request. NULL: the thread is to end; its place is free unless the pool is ending and will join it. */
-static struct wf_blocking_request *next_request(struct wf_blocking *blocking, struct blocking_thread *thread)
+/* Waits for a request. NULL: the thread is to end; its place is free unless the pool is ending and
+ * will join it. */
+static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
+                                                struct blocking_thread *thread)
 {
     wf_lock(&blocking->lock);
     struct wf_blocking_request *request = pop_locked(blocking);
@@ -83,7 +87,8 @@ static void *blocking_thread(void *arg)
     return NULL;
 }
 
-/* Under the lock: a thread for one more request, unless an idle one can have it. Whether any thread exists. */
+/* Under the lock: a thread for one more request, unless an idle one can have it. Whether any thread
+ * exists. */
 static bool provide_thread_locked(struct wf_blocking *blocking)
 {
     if (blocking->idle > blocking->waiting) {
@@ -125,7 +130,8 @@ int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request 
     blocking->newest = request;
     blocking->waiting++;
     bool wake = blocking->idle > 0;
-    wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1); /* relaxed: under the lock */
+    /* relaxed: under the lock */
+    wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1);
     wf_unlock(&blocking->lock);
     if (wake) {
         (void)wf_sys.futex_wake(&blocking->requests, 1);
@@ -140,11 +146,13 @@ void wf_blocking_free(struct wf_blocking *blocking)
     }
     wf_lock(&blocking->lock);
     blocking->ending = true;
-    wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1); /* relaxed: under the lock */
+    /* relaxed: under the lock */
+    wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1);
     wf_unlock(&blocking->lock);
     (void)wf_sys.futex_wake(&blocking->requests, blocking->threads_max);
     for (int i = 0; i < blocking->threads_max; i++) {
-        /* Nobody frees or takes a place any more: submits have ended, and ending threads leave theirs. */
+        /* Nobody frees or takes a place any more: submits have ended, and ending threads leave
+         * theirs. */
         if (blocking->threads[i].blocking != NULL) {
             pthread_join(blocking->threads[i].id, NULL);
         }

@@ -1,9 +1,10 @@
 /* blocking.h: threads for calls that block. Elastic, capped, first in first out.
  *
- * A request lives in its submitter's memory until `done` is called, on the blocking thread, after the function has
- * returned; `done` makes somebody ready and touches the request last. Threads are created when a request finds none
- * idle, up to the cap, and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue,
- * which needs no bound of its own: each entry is the frame of a suspended task. */
+ * A request lives in its submitter's memory until `done` is called, on the blocking thread, after
+ * the function has returned; `done` makes somebody ready and touches the request last. Threads are
+ * created when a request finds none idle, up to the cap, and end after WF_BLOCKING_IDLE_NS without
+ * work. A request beyond the cap waits in the queue, which needs no bound of its own: each entry is
+ * the frame of a suspended task. */
 #ifndef WF_BLOCKING_H
 #define WF_BLOCKING_H
 
@@ -16,8 +17,9 @@ struct wf_blocking;
 struct wf_blocking_request {
     int (*call)(void *arg);
     void *arg;
-    int result;                                       /* of call, valid in done */
-    void (*done)(struct wf_blocking_request *request); /* on the blocking thread; LAST TOUCH is its own */
+    int result; /* of call, valid in done */
+    /* on the blocking thread; LAST TOUCH is its own */
+    void (*done)(struct wf_blocking_request *request);
     struct wf_blocking_request *next;
 };
 
@@ -27,7 +29,8 @@ struct wf_blocking *wf_blocking_new(int threads_max);
 /* The queue is empty and nothing runs. Waits for the idle threads to end. NULL is fine. */
 void wf_blocking_free(struct wf_blocking *blocking);
 
-/* Any thread. 0; -EAGAIN: there is no thread at all and none can be created, the request was not taken. */
+/* Any thread. 0; -EAGAIN: there is no thread at all and none can be created, the request was not
+ * taken. */
 int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request);
 
 #endif

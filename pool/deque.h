@@ -27,8 +27,10 @@
  * G.2  No ABA: `top` only grows, and is the only word that a take changes by CAS. (A CAS on a
  *      packed {top, bottom} after reading the slot loses work: the owner may take the entry back
  *      and put another at the same index.)
- * G.3  A slot is written again only when the entry it held has been taken: head <= top + WF_DEQUE_SLOTS.
- * G.4  At most 2 * WF_DEQUE_PRIVATE + 1 entries are private, and none after wf_deque_publish or wf_deque_push.
+ * G.3  A slot is written again only when the entry it held has been taken: head <= top +
+ *      WF_DEQUE_SLOTS.
+ * G.4  At most 2 * WF_DEQUE_PRIVATE + 1 entries are private, and none after wf_deque_publish or
+ *      wf_deque_push.
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
@@ -48,10 +50,12 @@
 #define WF_DEQUE_SLOTS 4096 /* a power of two; 32 KiB, half of a first-level cache. Models use 4 */
 #endif
 #ifndef WF_DEQUE_PRIVATE
-#define WF_DEQUE_PRIVATE 16 /* 4 to 64 measured alike (fib, nqueens); smaller hides less. Models use 2 */
+#define WF_DEQUE_PRIVATE \
+    16 /* 4 to 64 measured alike (fib, nqueens); smaller hides less. Models use 2 */
 #endif
 #ifndef WF_DEQUE_LONG
-#define WF_DEQUE_LONG 256 /* as many as a FIFO holds; 16 KiB of tasks, half of a first-level cache */
+#define WF_DEQUE_LONG \
+    256 /* as many as a FIFO holds; 16 KiB of tasks, half of a first-level cache */
 #endif
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
 
@@ -67,15 +71,19 @@ struct wf_deque {
     uint64_t full_at;          /* an old `top` + WF_DEQUE_SLOTS: head never passes it */
 
     /* any thread; atomic. All that a failed probe touches. */
-    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) top; /* thieves, and the owner for the last entry, by CAS */
-    WF_ATOMIC(uint64_t) bottom;                       /* owner stores */
-    WF_ATOMIC(uint32_t) asked; /* limit is ASK, probably: a hint that spares thieves the owner's line */
+    /* thieves, and the owner for the last entry, by CAS */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) top;
+    WF_ATOMIC(uint64_t) bottom; /* owner stores */
+    /* limit is ASK, probably: a hint that spares thieves the owner's line */
+    WF_ATOMIC(uint32_t) asked;
 
-    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_DEQUE_SLOTS]; /* owner stores, thieves load */
+    /* owner stores, thieves load */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_DEQUE_SLOTS];
 };
 
 _Static_assert((WF_DEQUE_SLOTS & WF_DEQUE_MASK) == 0, "indices are masked");
-_Static_assert(2 * WF_DEQUE_PRIVATE < 4096 && WF_DEQUE_PRIVATE >= 2, "half of the private part is kept");
+_Static_assert(2 * WF_DEQUE_PRIVATE < 4096 && WF_DEQUE_PRIVATE >= 2,
+               "half of the private part is kept");
 _Static_assert(offsetof(struct wf_deque, head) == 0, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, split) == 8, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, limit) == 16, "fork.h mirrors this");
@@ -143,7 +151,8 @@ WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64
     if (limit > d->full_at) {
         limit = d->full_at;
     }
-    (void)wf_cas_relaxed(&d->limit, &expected, limit); /* relaxed: an ask that we do not see here is not overwritten */
+    /* relaxed: an ask that we do not see here is not overwritten */
+    (void)wf_cas_relaxed(&d->limit, &expected, limit);
 }
 
 /* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a
@@ -151,7 +160,8 @@ WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64
  * owner's next look at the idle hint is made after the announcement. */
 WF_INLINE void wf_deque_ask(struct wf_deque *d)
 {
-    wf_store_relaxed(&d->asked, 1); /* relaxed: published by the exchange, if the owner is to clear it */
+    /* relaxed: published by the exchange, if the owner is to clear it */
+    wf_store_relaxed(&d->asked, 1);
     /* sync(deque.ask): release, who sees the ask sees that we are idle. An exchange, so that who
      * sees a later one sees ours too; pairs sync(deque.heard) */
     (void)wf_xchg_release(&d->limit, WF_DEQUE_ASK);
@@ -201,13 +211,15 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
  * asked, or the deque is full. Stores the record, moves the boundary and sets the limit for the
  * forks to come. idle: somebody is parked or searching (wf_park_idle), read by the caller just
  * now. */
-static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, struct wf_work *work, bool idle)
+static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, struct wf_work *work,
+                                                           bool idle)
 {
     if (wf_unlikely(wf_deque_is_full_(d))) {
         return WF_FORKED_FULL;
     }
     bool asked = false;
-    if (wf_load_relaxed(&d->limit) != WF_DEQUE_LOOK) { /* relaxed: an ask that we miss is there at the next fork */
+    /* relaxed: an ask that we miss is there at the next fork */
+    if (wf_load_relaxed(&d->limit) != WF_DEQUE_LOOK) {
         /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs
          * sync(deque.ask) */
         asked = wf_xchg_acquire(&d->limit, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
@@ -280,7 +292,8 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
         d->head = bottom;
         uint64_t limit = wf_load_relaxed(&d->limit);
         if (wf_unlikely(limit > bottom + 2 * WF_DEQUE_PRIVATE)) {
-            wf_deque_set_limit_(d, limit, bottom + WF_DEQUE_PRIVATE); /* G.4, as the boundary sinks */
+            /* G.4, as the boundary sinks */
+            wf_deque_set_limit_(d, limit, bottom + WF_DEQUE_PRIVATE);
         }
         return work;
     }
@@ -289,7 +302,8 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     if (top != bottom || !wf_cas_relaxed(&d->top, &top, top + 1)) {
         work = NULL;
     }
-    wf_store_relaxed(&d->bottom, bottom + 1); /* relaxed: empty again, top == bottom; nobody reads a slot through it */
+    /* relaxed: empty again, top == bottom; nobody reads a slot through it */
+    wf_store_relaxed(&d->bottom, bottom + 1);
     return work;
 }
 
@@ -328,7 +342,8 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
      * sync(deque.retract) */
     uint64_t bottom = wf_load_acquire(&d->bottom);
     if (top >= bottom) {
-        if (wf_load_relaxed(&d->asked) == 0) { /* relaxed: a hint; asking too often is slow, never wrong */
+        /* relaxed: a hint; asking too often is slow, never wrong */
+        if (wf_load_relaxed(&d->asked) == 0) {
             wf_deque_ask(d);
         }
         return NULL;

@@ -1,14 +1,18 @@
-/* driver.h: what an idle worker sleeps in, as the pool sees it. io/ fills the table with io_uring; pool/driver_futex.c
- * with a bare futex, so that the pool runs and is tested without I/O; a simulator would be one more.
+/* driver.h: what an idle worker sleeps in, as the pool sees it. io/ fills the table with io_uring;
+ * pool/driver_futex.c with a bare futex, so that the pool runs and is tested without I/O; a
+ * simulator would be one more.
  *
- * A driver is embedded in its own struct; the pool passes it back. "Worker" below is the index's struct; all calls
- * but `wake` come from that worker's own thread.
+ * A driver is embedded in its own struct; the pool passes it back. "Worker" below is the index's
+ * struct; all calls but `wake` come from that worker's own thread.
  *
- * G.1  A wake is never lost: after wake(i) returns, a sleep of worker i that is under way, or else its next one,
- *      returns. Several wakes may fall together. A driver may return from sleep without reason.
+ * G.1  A wake is never lost: after wake(i) returns, a sleep of worker i that is under way, or else
+ *      its next one, returns. Several wakes may fall together. A driver may return from sleep
+ *      without reason.
  * G.2  poll never blocks. It submits what is queued and hands over what has completed.
- * G.3  sleep returns at deadline_ns (absolute, CLOCK_MONOTONIC) or earlier; INT64_MAX means no deadline and no timer.
- * G.4  Completions reach the pool only through wf_ready, from poll or sleep, on the worker's thread. */
+ * G.3  sleep returns at deadline_ns (absolute, CLOCK_MONOTONIC) or earlier; INT64_MAX means no
+ *      deadline and no timer.
+ * G.4  Completions reach the pool only through wf_ready, from poll or sleep, on the worker's
+ *      thread. */
 #ifndef WF_DRIVER_H
 #define WF_DRIVER_H
 
@@ -20,18 +24,21 @@ struct wf_driver;
 
 struct wf_driver_ops {
     const char *name;
-    /* Everything that can fail, before any worker thread exists: 0 or -errno with nothing left behind. */
+    /* Everything that can fail, before any worker thread exists: 0 or -errno with nothing left
+     * behind. */
     int (*open)(struct wf_driver *driver, int workers);
     /* After the last worker thread has ended. */
     void (*close)(struct wf_driver *driver);
     /* First and last call on the worker's own thread. end: nothing is in flight any more. */
     void (*worker_begin)(struct wf_driver *driver, struct wf_worker *worker);
     void (*worker_end)(struct wf_driver *driver, struct wf_worker *worker);
-    /* Is a poll due now (completions waiting, enough queued)? A load or two; asked between any two works. */
+    /* Is a poll due now (completions waiting, enough queued)? A load or two; asked between any two
+     * works. */
     bool (*is_due)(struct wf_driver *driver, struct wf_worker *worker);
     int (*poll)(struct wf_driver *driver, struct wf_worker *worker); /* completions handed over */
     void (*sleep)(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns);
-    /* Any thread. The caller has claimed the worker (wf_park_pick, wf_park_claim), so one wake a park. */
+    /* Any thread. The caller has claimed the worker (wf_park_pick, wf_park_claim), so one wake a
+     * park. */
     void (*wake)(struct wf_driver *driver, int worker_index);
 };
 

@@ -1,7 +1,8 @@
 /* driver_futex.c: the driver without I/O, for pools that only compute and for the pool's own tests.
  *
- * One word per worker: 0, or 1 when a wake is pending. The wake writes 1 and calls the futex; the sleeper waits while
- * the word is 0 and takes the wake by writing 0. A wake before the sleep is found in the word (driver.h, G.1). */
+ * One word per worker: 0, or 1 when a wake is pending. The wake writes 1 and calls the futex; the
+ * sleeper waits while the word is 0 and takes the wake by writing 0. A wake before the sleep is
+ * found in the word (driver.h, G.1). */
 #include "pool/base/atomic.h"
 #include "pool/base/sys.h"
 #include "pool/worker.h"
@@ -59,9 +60,11 @@ static int futex_poll(struct wf_driver *driver, struct wf_worker *worker)
 static void futex_sleep(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns)
 {
     struct sleeper *sleeper = &futex_driver_of(driver)->sleepers[worker->index];
-    /* sync(futex_driver.sleep): acquire, sees the work that the waker published; pairs sync(futex_driver.wake) */
+    /* sync(futex_driver.sleep): acquire, sees the work that the waker published; pairs
+     * sync(futex_driver.wake) */
     if (wf_xchg_acquire(&sleeper->woken, 0) == 0) {
-        (void)wf_sys.futex_wait(&sleeper->woken, 0, deadline_ns); /* woken, late or interrupted: the caller looks */
+        /* woken, late or interrupted: the caller looks */
+        (void)wf_sys.futex_wait(&sleeper->woken, 0, deadline_ns);
         /* sync(futex_driver.slept): acquire, as above; pairs sync(futex_driver.wake) */
         (void)wf_xchg_acquire(&sleeper->woken, 0);
     }
@@ -70,8 +73,8 @@ static void futex_sleep(struct wf_driver *driver, struct wf_worker *worker, int6
 static void futex_wake(struct wf_driver *driver, int worker_index)
 {
     struct sleeper *sleeper = &futex_driver_of(driver)->sleepers[worker_index];
-    /* sync(futex_driver.wake): release, publishes the work that the wake is for; pairs sync(futex_driver.sleep),
-     * sync(futex_driver.slept) */
+    /* sync(futex_driver.wake): release, publishes the work that the wake is for; pairs
+     * sync(futex_driver.sleep), sync(futex_driver.slept) */
     wf_store_release(&sleeper->woken, 1);
     (void)wf_sys.futex_wake(&sleeper->woken, 1);
 }

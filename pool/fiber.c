@@ -1,15 +1,18 @@
-/* fiber.c: the region of stacks, its guards, the caches, and the C half of the switch. fiber.h has the contract.
+/* fiber.c: the region of stacks, its guards, the caches, and the C half of the switch. fiber.h has
+ * the contract.
  *
- * Three levels hold idle stacks: the worker's cache (no synchronisation), the free lists that all share (a lock for a
- * few instructions, 16 stacks at a time), and slots that were never used (a mutex, since committing them is a system
- * call; 8 at a time).
+ * Three levels hold idle stacks: the worker's cache (no synchronisation), the free lists that all
+ * share (a lock for a few instructions, 16 stacks at a time), and slots that were never used (a
+ * mutex, since committing them is a system call; 8 at a time).
  *
- * Trimming. A stack that used more than its top pages gives them back when a worker is about to sleep: of its cache,
- * and some of the free list. Not when it is given back, nor when it reaches the free list: a thousand tasks that
- * suspend once would pay 0.6 us each for a call that mostly finds nothing.
+ * Trimming. A stack that used more than its top pages gives them back when a worker is about to
+ * sleep: of its cache, and some of the free list. Not when it is given back, nor when it reaches
+ * the free list: a thousand tasks that suspend once would pay 0.6 us each for a call that mostly
+ * finds nothing.
  *
- * Pages. The region is reserved without access and committed in steps of 64 slots by one mprotect: neighbours merge,
- * so the number of mappings does not grow. Huge pages are refused: one touched stack would cost 2 MiB. */
+ * Pages. The region is reserved without access and committed in steps of 64 slots by one mprotect:
+ * neighbours merge, so the number of mappings does not grow. Huge pages are refused: one touched
+ * stack would cost 2 MiB. */
 #include "pool/fiber.h"
 #include "pool/base/atomic.h"
 #include "pool/base/check.h"
@@ -29,26 +32,28 @@
 #define MADV_GUARD_INSTALL_ 102 /* linux/mman.h since 6.13; libc headers lag behind */
 #define MADV_NONSENSE       9999
 
-#define SLOTS_MIN      ((size_t)1024)      /* below this a reservation is not halved further */
-#define SLOTS_MAX      ((size_t)1 << 28)   /* 64 TiB: half of what a process has on x86-64 */
-#define COMMIT_SLOTS   64                  /* 16 MiB per mprotect */
-#define FRESH_BATCH    8                   /* slots that one worker reserves at a time */
-#define SHARE_BATCH    16                  /* stacks that move between a cache and the free list at a time */
+#define SLOTS_MIN      ((size_t)1024)    /* below this a reservation is not halved further */
+#define SLOTS_MAX      ((size_t)1 << 28) /* 64 TiB: half of what a process has on x86-64 */
+#define COMMIT_SLOTS   64                /* 16 MiB per mprotect */
+#define FRESH_BATCH    8                 /* slots that one worker reserves at a time */
+#define SHARE_BATCH    16 /* stacks that move between a cache and the free list at a time */
 #define KEPT_BYTES     ((size_t)16 * 1024) /* of an idle stack, at its top: what most tasks use */
 #define TRIM_PERIOD_NS INT64_C(100000000)
-#define TRIM_BATCH     64                  /* of the free list, per trim: 30 us */
-#define SIGNAL_BYTES   ((size_t)64 * 1024) /* for the handler, a chained handler, and AMX state (11 KiB) */
-#define COLOURS        8                   /* half of the top page stays for frames; 16 measured no better */
-#define COLOUR_BYTES   256
-#define CANARY_WORDS   8 /* at the top of the guard zone, which no one else writes */
-#define MAPPINGS_PART  8 /* guards may use one mapping of this many */
+#define TRIM_BATCH     64 /* of the free list, per trim: 30 us */
+#define SIGNAL_BYTES \
+    ((size_t)64 * 1024) /* for the handler, a chained handler, and AMX state (11 KiB) */
+#define COLOURS       8 /* half of the top page stays for frames; 16 measured no better */
+#define COLOUR_BYTES  256
+#define CANARY_WORDS  8 /* at the top of the guard zone, which no one else writes */
+#define MAPPINGS_PART 8 /* guards may use one mapping of this many */
 
 /* switch_*.S */
 void wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after);
 void wf_switch_begin(void);
 void wf_switch_modes(void *context);
 
-/* A context as switch_*.S saves it, in words: where fiber, entry and continuation go, and the modes. */
+/* A context as switch_*.S saves it, in words: where fiber, entry and continuation go, and the
+ * modes. */
 enum {
     CONTEXT_WORDS = WF_X86_64 ? 8 : 22,
     CONTEXT_FIBER = WF_X86_64 ? 5 : 2,
@@ -66,8 +71,10 @@ static struct {
     /* under `mutex`, which is held over system calls */
     pthread_mutex_t mutex;
     uint32_t opens;
-    uint32_t fresh_next, committed; /* slots below are reserved by somebody; are readable and writable */
-    void *mapping;                  /* what was mapped: the slots, and up to one slot of alignment */
+    /* slots below are reserved by somebody; are readable and writable */
+    uint32_t fresh_next, committed;
+    /* what was mapped: the slots, and up to one slot of alignment */
+    void *mapping;
     size_t mapping_bytes;
     struct sigaction former; /* of SIGSEGV */
     bool fork_registered;
@@ -77,7 +84,8 @@ static struct {
     uint32_t fresh_batch;
     uint32_t page_guards_max;
     size_t guard_bytes, kept_bytes; /* whole pages */
-    uint64_t modes[CONTEXT_WORDS];  /* floating-point modes of fresh stacks: the opener's, not a suspending task's */
+    /* floating-point modes of fresh stacks: the opener's, not a suspending task's */
+    uint64_t modes[CONTEXT_WORDS];
 
     /* any thread */
     WF_ATOMIC(uint32_t) guard; /* enum wf_guard; only weakens */
@@ -104,11 +112,12 @@ static struct wf_fiber *fiber_at(uint32_t index)
     return (struct wf_fiber *)(base + (uintptr_t)index * WF_STACK_BYTES + WF_FIBER_OFFSET);
 }
 
-/* Nothing may ever have written between guard and stack where there is no guard. Reading maps the shared zero page:
- * it costs no memory. */
+/* Nothing may ever have written between guard and stack where there is no guard. Reading maps the
+ * shared zero page: it costs no memory. */
 WF_NO_ASAN static bool guard_zone_is_clean(const struct wf_fiber *fiber)
 {
-    const uint64_t *word = (const uint64_t *)(const void *)((const char *)fiber->stack_low) - CANARY_WORDS;
+    const uint64_t *word =
+        (const uint64_t *)(const void *)((const char *)fiber->stack_low) - CANARY_WORDS;
     uint64_t sum = 0;
     for (int i = 0; i < CANARY_WORDS; i++) {
         sum |= word[i];
@@ -122,7 +131,8 @@ WF_NORETURN WF_COLD static void panic_overflow(struct wf_fiber *fiber)
     if (wf_fiber_describe) {
         wf_fiber_describe(fiber, text, sizeof text);
     }
-    wf_panic(__FILE__, __LINE__, "stack overflow: %s overflowed %zu KiB (found late: it has no guard page)", text,
+    wf_panic(__FILE__, __LINE__,
+             "stack overflow: %s overflowed %zu KiB (found late: it has no guard page)", text,
              WF_STACK_BYTES / 1024);
 }
 
@@ -130,7 +140,8 @@ WF_NORETURN WF_COLD static void panic_overflow(struct wf_fiber *fiber)
 static void fiber_check(struct wf_fiber *fiber)
 {
     wf_check(fiber->canary == WF_FIBER_CANARY,
-             "the control block of stack %p is overwritten: by an overflow of the stack above it, or by a wild pointer",
+             "the control block of stack %p is overwritten: by an overflow of the stack above it, "
+             "or by a wild pointer",
              (void *)slot_of(fiber));
     if (wf_unlikely(fiber->guard == WF_GUARD_CANARY) && !guard_zone_is_clean(fiber)) {
         panic_overflow(fiber);
@@ -176,8 +187,8 @@ static struct wf_fiber *fiber_make(uint32_t index)
     return fiber;
 }
 
-/* Gives back the pages of an idle stack that most tasks do not use. DONTNEED, not FREE: the memory is visibly gone,
- * and what comes back is zero. Costs 0.3 us where nothing was touched. */
+/* Gives back the pages of an idle stack that most tasks do not use. DONTNEED, not FREE: the memory
+ * is visibly gone, and what comes back is zero. Costs 0.3 us where nothing was touched. */
 static void fiber_trim(struct wf_fiber *fiber)
 {
     if (fiber->used) {
@@ -199,8 +210,9 @@ static size_t text_append(char *text, size_t at, size_t size, const char *more)
     return at;
 }
 
-/* The fiber whose guard was hit; NULL when the fault is no overflow: outside the region, not in a guard, or by code
- * whose stack pointer is somewhere else (a wild pointer must not be reported as an overflow). */
+/* The fiber whose guard was hit; NULL when the fault is no overflow: outside the region, not in a
+ * guard, or by code whose stack pointer is somewhere else (a wild pointer must not be reported as
+ * an overflow). */
 static struct wf_fiber *overflowed_fiber(const siginfo_t *info, const void *ucontext)
 {
     uintptr_t base = __atomic_load_n(&weft_stack_region_[WF_REGION_BASE], __ATOMIC_RELAXED);
@@ -244,8 +256,9 @@ static void chain_fault(int number, siginfo_t *info, void *ucontext)
     } else if (former->sa_handler != SIG_DFL && former->sa_handler != SIG_IGN) {
         former->sa_handler(number);
     } else if (former->sa_handler == SIG_DFL || info->si_code > 0) {
-        /* The kernel ends a process for a real fault even when it is ignored. A real fault repeats when we return, with
-         * the right registers in the core file; a sent signal must be sent again. */
+        /* The kernel ends a process for a real fault even when it is ignored. A real fault repeats
+         * when we return, with the right registers in the core file; a sent signal must be sent
+         * again. */
         signal(number, SIG_DFL);
         if (info->si_code <= 0) {
             raise(number);
@@ -337,7 +350,8 @@ static void on_fork_child(void)
     }
 }
 
-/* madvise rounds up by itself: it would take the control block's page along where pages have 64 KiB. */
+/* madvise rounds up by itself: it would take the control block's page along where pages have 64
+ * KiB. */
 static size_t whole_pages(size_t bytes)
 {
     size_t page = wf_sys_page_bytes();
@@ -363,11 +377,14 @@ static int region_reserve(size_t slots)
     region.mapping_bytes = (slots + 1) * WF_STACK_BYTES;
     /* Refused where the kernel has no huge pages. */
     (void)wf_sys.advise(mapping, region.mapping_bytes, MADV_NOHUGEPAGE);
-    /* What is not committed has nothing to dump; without this, gdb's gcore writes all of it, zeros and all. */
+    /* What is not committed has nothing to dump; without this, gdb's gcore writes all of it, zeros
+     * and all. */
     (void)wf_sys.advise(mapping, region.mapping_bytes, MADV_DONTDUMP);
 
     region.slots_max = (uint32_t)slots;
-    region.fresh_batch = slots / 128 < 1 ? 1 : slots / 128 < FRESH_BATCH ? (uint32_t)(slots / 128) : FRESH_BATCH;
+    region.fresh_batch = slots / 128 < 1             ? 1
+                         : slots / 128 < FRESH_BATCH ? (uint32_t)(slots / 128)
+                                                     : FRESH_BATCH;
     region.fresh_next = 0;
     region.committed = 0;
     region.page_guards_max = (uint32_t)(wf_host_mappings_max() / MAPPINGS_PART);
@@ -413,7 +430,8 @@ int wf_stacks_open(size_t stacks_max)
     return error;
 }
 
-/* Tools keep a record per stack, outside the region. Slots that were reserved and never made are all zero. */
+/* Tools keep a record per stack, outside the region. Slots that were reserved and never made are
+ * all zero. */
 static void forget_stacks(void)
 {
     if (WF_ASAN) {
@@ -478,7 +496,8 @@ void wf_stacks_report(struct wf_stacks_report *report)
 
 /* ---- fresh slots ---- */
 
-/* Makes slots below `end` readable and writable; ahead of need, if the system lets us. Under the mutex. */
+/* Makes slots below `end` readable and writable; ahead of need, if the system lets us. Under the
+ * mutex. */
 static bool commit_slots(uint32_t end)
 {
     if (end <= region.committed) {
@@ -487,9 +506,11 @@ static bool commit_slots(uint32_t end)
     char *from = slot_of(fiber_at(region.committed));
     uint32_t ahead = region.committed + COMMIT_SLOTS;
     ahead = ahead < region.slots_max ? ahead : region.slots_max;
-    if (ahead < end || wf_sys.protect(from, (ahead - region.committed) * WF_STACK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+    if (ahead < end || wf_sys.protect(from, (ahead - region.committed) * WF_STACK_BYTES,
+                                      PROT_READ | PROT_WRITE) != 0) {
         ahead = end;
-        if (wf_sys.protect(from, (ahead - region.committed) * WF_STACK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+        if (wf_sys.protect(from, (ahead - region.committed) * WF_STACK_BYTES,
+                           PROT_READ | PROT_WRITE) != 0) {
             return false;
         }
     }
@@ -529,7 +550,8 @@ static void unreserve_fresh(struct wf_stack_cache *cache)
 /* ---- the free lists ---- */
 
 /* Up to `max` stacks from the first list, then from the second if there is one; under the lock. */
-static uint32_t free_pop(struct wf_fiber **list, struct wf_fiber **second, struct wf_fiber **stacks, uint32_t max)
+static uint32_t free_pop(struct wf_fiber **list, struct wf_fiber **second, struct wf_fiber **stacks,
+                         uint32_t max)
 {
     uint32_t n = 0;
     for (; n < max; n++) {
@@ -653,7 +675,8 @@ void wf_stack_cache_drain(struct wf_stack_cache *cache)
     }
     share_oldest(cache, cache->count);
 }
-_Static_assert(FRESH_BATCH <= WF_STACK_CACHE_MAX && SHARE_BATCH <= WF_STACK_CACHE_MAX, "wf_stack_cache_drain");
+_Static_assert(FRESH_BATCH <= WF_STACK_CACHE_MAX && SHARE_BATCH <= WF_STACK_CACHE_MAX,
+               "wf_stack_cache_drain");
 
 /* ---- switching ---- */
 
@@ -666,7 +689,9 @@ void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry)
         }
         fiber->tsan_fiber = wf_tsan_create();
     }
-    uint64_t *context = (uint64_t *)(void *)((char *)fiber - (fiber->index % COLOURS) * COLOUR_BYTES) - CONTEXT_WORDS;
+    uint64_t *context =
+        (uint64_t *)(void *)((char *)fiber - (fiber->index % COLOURS) * COLOUR_BYTES) -
+        CONTEXT_WORDS;
     memset(context, 0, CONTEXT_WORDS * sizeof *context);
     context[CONTEXT_MODES] = region.modes[CONTEXT_MODES];
     context[CONTEXT_FIBER] = (uintptr_t)fiber;
@@ -681,8 +706,9 @@ struct arrival {
     void *arg;
 };
 
-/* ASan builds: `after` of every switch. Not instrumented: until the first line is done, ASan believes to be elsewhere.
- * The bounds of the stack that was left are how those of a thread's own stack become known. */
+/* ASan builds: `after` of every switch. Not instrumented: until the first line is done, ASan
+ * believes to be elsewhere. The bounds of the stack that was left are how those of a thread's own
+ * stack become known. */
 WF_NO_ASAN WF_UNUSED static void arrive(struct wf_fiber *now, struct wf_fiber *before, void *record)
 {
     wf_asan_switch_end(now->asan_stack, &before->stack_low, &before->stack_bytes);
@@ -692,9 +718,10 @@ WF_NO_ASAN WF_UNUSED static void arrive(struct wf_fiber *now, struct wf_fiber *b
     }
 }
 
-/* Never inline: one call of wf_switch_context in the program makes its return predictable (switch_x86_64.S), and TSan
- * must not see a function begin on one stack and end on another. */
-WF_NOINLINE WF_NO_TSAN void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after, void *arg)
+/* Never inline: one call of wf_switch_context in the program makes its return predictable
+ * (switch_x86_64.S), and TSan must not see a function begin on one stack and end on another. */
+WF_NOINLINE WF_NO_TSAN void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to,
+                                            wf_after_fn *after, void *arg)
 {
     wf_check_inner(from != to);
     if (WF_CHECKS && from->index != UINT32_MAX) {

@@ -1,10 +1,11 @@
 /* fiber.h: stacks, and the switch between them.
  *
- * A fiber is a stack with its control block at a fixed place near the top of its slot. Slots have one size, are
- * aligned to it, and lie in one region of address space per process, so that the code which runs on a stack finds the
- * block by masking its stack pointer (wf_self): no thread-local storage, and right after a migration too, because a
- * frame never changes stack. Every worker's loop runs on a fiber; work is called directly on it; the fiber is
- * "suspended" while its context is saved in it and nobody runs on it.
+ * A fiber is a stack with its control block at a fixed place near the top of its slot. Slots have
+ * one size, are aligned to it, and lie in one region of address space per process, so that the code
+ * which runs on a stack finds the block by masking its stack pointer (wf_self): no thread-local
+ * storage, and right after a migration too, because a frame never changes stack. Every worker's
+ * loop runs on a fiber; work is called directly on it; the fiber is "suspended" while its context
+ * is saved in it and nobody runs on it.
  *
  * Who may call: workers, on their fibers. wf_self and wf_stacks_* may be called from any thread.
  * It does not schedule: it knows neither queues nor tasks, and never chooses where to switch.
@@ -18,22 +19,25 @@
  *     prepared-> running   [wf_fiber_switch to it: after(), then entry()]
  *     running -> suspended [wf_fiber_switch from it] -> running [wf_fiber_switch to it]
  *     suspended -> idle    [wf_fiber_give, from another stack: what was on it is abandoned]
- * Running: one thread executes on it, `sp` is meaningless. Suspended: `sp` is its context, nobody executes on it, and
- * whoever holds the pointer may switch to it, once. Idle: in a cache or the free list; nothing on it is alive.
+ * Running: one thread executes on it, `sp` is meaningless. Suspended: `sp` is its context, nobody
+ * executes on it, and whoever holds the pointer may switch to it, once. Idle: in a cache or the
+ * free list; nothing on it is alive.
  *
  * Guarantees:
- *   G.1 Publication after the switch. `after` runs on the next stack, when the context of the one before is complete:
- *       a fiber that becomes visible to other threads in `after` (and never earlier) can be resumed by them at once.
- *   G.2 A switch keeps, for the stack that it leaves: callee-saved registers, the modes of the floating-point unit
- *       (mxcsr and x87 control word; fpcr), errno. It keeps no signal mask and no thread-local storage: code that
- *       suspends may continue on another thread. A prepared stack begins with the modes of the thread that opened the
- *       region, and with any errno.
- *   G.3 The switch hands over the worker: after it, to->worker, to->deque and to->thread_errno are those of `from`.
- *       So self->worker is right at any time, and must be read again after each suspension.
- *   G.4 A stack that runs into its guard ends the process with a message that names the task (SIGABRT); it never
- *       writes into its neighbour, as long as the guard mode is not WF_GUARD_CANARY.
- *   G.5 A child of fork(2) sees no region: wf_self is NULL there, on every stack.
- */
+ *   G.1 Publication after the switch. `after` runs on the next stack, when the context of the one
+ *       before is complete: a fiber that becomes visible to other threads in `after` (and never
+ *       earlier) can be resumed by them at once.
+ *   G.2 A switch keeps, for the stack that it leaves: callee-saved registers, the modes of the
+ *       floating-point unit (mxcsr and x87 control word; fpcr), errno. It keeps no signal mask and
+ *       no thread-local storage: code that suspends may continue on another thread. A prepared
+ *       stack begins with the modes of the thread that opened the region, and with any errno.
+ *   G.3 The switch hands over the worker: after it, to->worker, to->deque and to->thread_errno are
+ *       those of `from`. So self->worker is right at any time, and must be read again after each
+ *       suspension.
+ *   G.4 A stack that runs into its guard ends the process with a message that names the task
+ *       (SIGABRT); it never writes into its neighbour, as long as the guard mode is not
+ *       WF_GUARD_CANARY.
+ *   G.5 A child of fork(2) sees no region: wf_self is NULL there, on every stack. */
 #ifndef WF_FIBER_H
 #define WF_FIBER_H
 
@@ -41,10 +45,11 @@
 #include "pool/work.h"
 #include <stdbool.h>
 
-/* Slot size and alignment. 256 KiB of address space; only touched pages cost memory (SCHEDULER: 385 bytes of page
- * tables more than 64 KiB slots, and TLS handshakes need up to 320 KiB elsewhere). */
+/* Slot size and alignment. 256 KiB of address space; only touched pages cost memory (SCHEDULER: 385
+ * bytes of page tables more than 64 KiB slots, and TLS handshakes need up to 320 KiB elsewhere). */
 #define WF_STACK_BYTES ((size_t)256 * 1024)
-/* Rounded up to whole pages. More than one page, so that a frame with a buffer of a few KiB cannot step over it. */
+/* Rounded up to whole pages. More than one page, so that a frame with a buffer of a few KiB cannot
+ * step over it. */
 #define WF_STACK_GUARD_BYTES ((size_t)16 * 1024)
 /* The block's share of the slot, at its top. */
 #define WF_FIBER_BYTES ((size_t)256)
@@ -57,7 +62,8 @@ struct wf_worker;
 
 /* Written by the worker that runs the stack, or holds it, alone: nothing here is atomic. */
 struct wf_fiber {
-    /* First line: read at each fork, switch and resumption. The first three offsets are part of fork.h. */
+    /* First line: read at each fork, switch and resumption. The first three offsets are part of
+     * fork.h. */
     struct wf_deque *deque;   /* of the worker that runs this stack now; set by the switch */
     struct wf_env *env;       /* task and scope that the running code belongs to; owner: src/ */
     struct wf_worker *worker; /* that runs this stack now; set by the switch */
@@ -93,17 +99,19 @@ _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 
 /* ---- the region ---- */
 
-/* Base address and size in bytes of all slots; both 0 before the first wf_stacks_open, after the last close and in a
- * forked child. Exported, because fork.h reads it inline. An array of integers, so that both headers can declare it.
- * Written while no fiber exists; read at any time, hence relaxed atomics (a mix of old and new contains no stack). */
+/* Base address and size in bytes of all slots; both 0 before the first wf_stacks_open, after the
+ * last close and in a forked child. Exported, because fork.h reads it inline. An array of integers,
+ * so that both headers can declare it. Written while no fiber exists; read at any time, hence
+ * relaxed atomics (a mix of old and new contains no stack). */
 enum { WF_REGION_BASE = 0, WF_REGION_BYTES = 1 };
 extern uintptr_t weft_stack_region_[2] __attribute__((visibility("default")));
 
 /* 1 in a child of fork(2) whose parent had opened the region: nothing of the pool works there. */
 extern int wf_forked;
 
-/* The fiber that this code runs on; NULL on any stack that is not ours (a foreign thread, a forked child, a signal
- * handler on its own stack). A few instructions; the result stays right across suspensions. */
+/* The fiber that this code runs on; NULL on any stack that is not ours (a foreign thread, a forked
+ * child, a signal handler on its own stack). A few instructions; the result stays right across
+ * suspensions. */
 WF_INLINE struct wf_fiber *wf_self(void)
 {
     uintptr_t here = wf_frame_address();
@@ -118,16 +126,20 @@ WF_INLINE struct wf_fiber *wf_self(void)
 
 enum wf_guard {
     WF_GUARD_MARKER, /* MADV_GUARD_INSTALL (kernel 6.13): no cost per stack */
-    WF_GUARD_PAGE,   /* mprotect: two mappings per stack, so for the first max_map_count / 8 stacks only */
-    WF_GUARD_CANARY, /* none: words are compared at give, and in development builds at each switch */
+    /* mprotect: two mappings per stack, so for the first max_map_count / 8 stacks only */
+    WF_GUARD_PAGE,
+    /* none: words are compared at give, and in development builds at each switch */
+    WF_GUARD_CANARY,
 };
 
-/* Reserves address space for `stacks_max` slots; the first runtime does, later ones only count (stacks_max is then
- * ignored). On refusal it tries half as many, down to 1,024. Installs the SIGSEGV handler that names the task whose
- * stack overflowed. 0; -ENOMEM: refused; -ENOSYS: in a forked child. */
+/* Reserves address space for `stacks_max` slots; the first runtime does, later ones only count
+ * (stacks_max is then ignored). On refusal it tries half as many, down to 1,024. Installs the
+ * SIGSEGV handler that names the task whose stack overflowed. 0; -ENOMEM: refused; -ENOSYS: in a
+ * forked child. */
 int wf_stacks_open(size_t stacks_max);
 
-/* The last close unmaps every stack and puts the former SIGSEGV handler back. No fiber may be running or kept. */
+/* The last close unmaps every stack and puts the former SIGSEGV handler back. No fiber may be
+ * running or kept. */
 void wf_stacks_close(void);
 
 /* What the next fresh stack is guarded by. */
@@ -145,8 +157,9 @@ struct wf_stacks_report {
 /* Any thread. The numbers are of one moment. All zero when no region is open. */
 void wf_stacks_report(struct wf_stacks_report *report);
 
-/* Writes what the code on this fiber is, as "task NAME (spawned FILE:LINE)", NUL-terminated, at most n bytes. Called
- * in a signal handler. NULL (the default) prints "a stack". Set before the first wf_stacks_open. */
+/* Writes what the code on this fiber is, as "task NAME (spawned FILE:LINE)", NUL-terminated, at
+ * most n bytes. Called in a signal handler. NULL (the default) prints "a stack". Set before the
+ * first wf_stacks_open. */
 extern void (*wf_fiber_describe)(struct wf_fiber *fiber, char *text, size_t n);
 
 /* ---- taking and giving ---- */
@@ -159,11 +172,12 @@ struct wf_stack_cache {
     uint32_t fresh_next, fresh_end; /* slots reserved for this worker, never used so far */
     int64_t trimmed_ns;             /* when wf_stack_cache_trim last worked */
     uint64_t taken_warm, taken_shared, taken_fresh, given, given_shared, trims; /* counters */
-    struct wf_fiber *stacks[WF_STACK_CACHE_MAX];                                /* LIFO: the newest is the warmest */
+    /* LIFO: the newest is the warmest */
+    struct wf_fiber *stacks[WF_STACK_CACHE_MAX];
 };
 
-/* An idle stack: from the cache, else from the free list, else a fresh slot. NULL when none is to be had.
- * Its env is NULL, its worker is not set: the switch sets that. */
+/* An idle stack: from the cache, else from the free list, else a fresh slot. NULL when none is to
+ * be had. Its env is NULL, its worker is not set: the switch sets that. */
 struct wf_fiber *wf_fiber_take(struct wf_stack_cache *cache);
 
 /* Makes sure that the next wf_fiber_take succeeds. False: no stack is to be had. */
@@ -172,8 +186,9 @@ bool wf_stack_cache_fill(struct wf_stack_cache *cache);
 /* Takes back a stack that nobody runs on and nobody will resume; not the caller's own. */
 void wf_fiber_give(struct wf_stack_cache *cache, struct wf_fiber *fiber);
 
-/* Gives back the pages beyond the top 16 KiB of idle stacks that ran since: those of the cache, and 64 of the free
- * list. Works at most every 100 ms, for at most 50 us, so that a worker may call it each time before it sleeps. */
+/* Gives back the pages beyond the top 16 KiB of idle stacks that ran since: those of the cache, and
+ * 64 of the free list. Works at most every 100 ms, for at most 50 us, so that a worker may call it
+ * each time before it sleeps. */
 void wf_stack_cache_trim(struct wf_stack_cache *cache, int64_t now_ns);
 
 /* Gives everything to the free list: when the worker ends. */
@@ -181,7 +196,8 @@ void wf_stack_cache_drain(struct wf_stack_cache *cache);
 
 /* ---- switching ---- */
 
-/* Runs first on the stack that is switched to: `before` is suspended now, and may be published, given or resumed. */
+/* Runs first on the stack that is switched to: `before` is suspended now, and may be published,
+ * given or resumed. */
 typedef void wf_after_fn(struct wf_fiber *now, struct wf_fiber *before, void *arg);
 
 /* What a prepared stack runs. Never returns: it switches away for good. */
@@ -190,26 +206,29 @@ typedef void wf_entry_fn(struct wf_fiber *self);
 /* Prepares an idle stack, so that the first switch to it runs `after` and then entry(fiber). */
 void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry);
 
-/* Suspends `from`, which is the caller's own stack, and continues `to`, which is suspended or prepared. The first thing
- * that runs there is after(to, from, arg), if not NULL. Returns when somebody switches to `from`, perhaps on another
- * thread. `arg` may point into the stack of `from`, for use before it is published.
- * `after` may itself switch, in which case `to` is suspended in the middle of it. */
+/* Suspends `from`, which is the caller's own stack, and continues `to`, which is suspended or
+ * prepared. The first thing that runs there is after(to, from, arg), if not NULL. Returns when
+ * somebody switches to `from`, perhaps on another thread. `arg` may point into the stack of `from`,
+ * for use before it is published. `after` may itself switch, in which case `to` is suspended in the
+ * middle of it. */
 void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after, void *arg);
 
 /* ---- a thread's own stack ---- */
 
-/* Makes a block for the calling thread's own stack, in memory of the caller (no slot; wf_self there stays NULL).
- * The caller sets home->worker and home->deque; then wf_fiber_switch(home, first, ...) starts the worker, and
- * wf_fiber_switch(last, home, ...) ends it, on the same thread. */
+/* Makes a block for the calling thread's own stack, in memory of the caller (no slot; wf_self there
+ * stays NULL). The caller sets home->worker and home->deque; then wf_fiber_switch(home, first, ...)
+ * starts the worker, and wf_fiber_switch(last, home, ...) ends it, on the same thread. */
 void wf_fiber_home_init(struct wf_fiber *home);
 
-/* The stack that signal handlers of a worker thread run on: an overflow cannot be handled on the stack that has it. */
+/* The stack that signal handlers of a worker thread run on: an overflow cannot be handled on the
+ * stack that has it. */
 struct wf_signal_stack {
     void *memory; /* NULL: the thread had one before (sanitizers set one), or none was to be had */
     size_t bytes;
 };
 
-/* Called by the worker's thread, on any stack. 0 or -ENOMEM: then an overflow ends the process without a message. */
+/* Called by the worker's thread, on any stack. 0 or -ENOMEM: then an overflow ends the process
+ * without a message. */
 int wf_signal_stack_open(struct wf_signal_stack *stack);
 /* By the same thread, after a failed open too. */
 void wf_signal_stack_close(struct wf_signal_stack *stack);

@@ -22,8 +22,9 @@ struct wf_inject {
     WF_ALIGNED(WF_LINE_PAIR) struct wf_lock lock;
     WF_ATOMIC(uint32_t) length; /* written under the lock */
     /* under the lock */
-    WF_PLAIN(struct wf_work *) first; /* NULL when empty; linked by `next`, the last one's is NULL */
-    WF_PLAIN(struct wf_work *) last;  /* meaningless when empty */
+    /* NULL when empty; linked by `next`, the last one's is NULL */
+    WF_PLAIN(struct wf_work *) first;
+    WF_PLAIN(struct wf_work *) last; /* meaningless when empty */
 };
 
 WF_INLINE void wf_inject_init(struct wf_inject *q)
@@ -32,8 +33,8 @@ WF_INLINE void wf_inject_init(struct wf_inject *q)
 }
 
 /* Appends `count` works from `first` to `last`, linked by `next`. */
-static inline void wf_inject_push_chain(struct wf_inject *q, struct wf_work *first, struct wf_work *last,
-                                        uint32_t count)
+static inline void wf_inject_push_chain(struct wf_inject *q, struct wf_work *first,
+                                        struct wf_work *last, uint32_t count)
 {
     last->next = NULL;
     wf_lock(&q->lock);
@@ -43,7 +44,8 @@ static inline void wf_inject_push_chain(struct wf_inject *q, struct wf_work *fir
         wf_plain_read(&q->last)->next = first;
     }
     wf_plain_write(&q->last, last);
-    wf_store_relaxed(&q->length, wf_load_relaxed(&q->length) + count); /* relaxed: G.2 leaves the order to the caller */
+    /* relaxed: G.2 leaves the order to the caller */
+    wf_store_relaxed(&q->length, wf_load_relaxed(&q->length) + count);
     wf_unlock(&q->lock);
 }
 
@@ -85,7 +87,8 @@ static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_wo
     if (last != NULL) {
         last->next = NULL;
         wf_plain_write(&q->first, rest);
-        wf_store_relaxed(&q->length, wf_load_relaxed(&q->length) - (uint32_t)count); /* relaxed: under the lock */
+        /* relaxed: under the lock */
+        wf_store_relaxed(&q->length, wf_load_relaxed(&q->length) - (uint32_t)count);
     }
     wf_unlock(&q->lock);
     return count;

@@ -25,7 +25,8 @@ static struct wf_park_worker *state_of(struct wf_park *park, int worker)
 static int next_bit(struct wf_park *park, int from)
 {
     for (int i = from / 64; i < WF_PARK_WORDS; i++) {
-        uint64_t word = wf_load_relaxed(&park->parked[i]); /* relaxed: ordered by the caller's fence */
+        /* relaxed: ordered by the caller's fence */
+        uint64_t word = wf_load_relaxed(&park->parked[i]);
         if (i == from / 64) {
             word &= ~UINT64_C(0) << (from % 64);
         }
@@ -116,7 +117,8 @@ bool wf_park_search(struct wf_park *park, int self)
         return true;
     }
     wf_check_inner(wf_load_relaxed(&me->state) == WF_PARK_RUNNING);
-    uint32_t searching = wf_load_relaxed(&park->searching); /* relaxed: a limit that a few may pass is as good */
+    /* relaxed: a limit that a few may pass is as good */
+    uint32_t searching = wf_load_relaxed(&park->searching);
     if (searching != 0) {
         int parked = 0;
         for (int i = 0; i < WF_PARK_WORDS; i++) {
@@ -126,16 +128,18 @@ bool wf_park_search(struct wf_park *park, int self)
             return false;
         }
     }
-    wf_add_relaxed(&park->searching, 1); /* relaxed: whoever sees it relies on what we do after leaving */
+    /* relaxed: whoever sees it relies on what we do after leaving */
+    wf_add_relaxed(&park->searching, 1);
     wf_store_relaxed(&me->state, WF_PARK_SEARCHING);
     return true;
 }
 
 int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), void *arg)
 {
-    wf_store_relaxed(&state_of(park, self)->state, WF_PARK_RUNNING); /* relaxed: only we read it while not PARKED */
-    /* sync(park.found): acq_rel, the last of the searchers sees what the others moved to their own queues before they
-     * stopped searching; pairs sync(park.found) */
+    /* relaxed: only we read it while not PARKED */
+    wf_store_relaxed(&state_of(park, self)->state, WF_PARK_RUNNING);
+    /* sync(park.found): acq_rel, the last of the searchers sees what the others moved to their own
+     * queues before they stopped searching; pairs sync(park.found) */
     uint32_t before = wf_sub_acq_rel(&park->searching, 1);
     wf_check_inner(before != 0);
     if (before != 1) {
@@ -173,7 +177,8 @@ void wf_park_retract(struct wf_park *park, int self)
     /* sync(park.retract): acquire, a waker's addition to the count comes before our subtraction;
      * pairs sync(park.claimed) */
     uint32_t before = wf_xchg_acquire(&me->state, WF_PARK_SEARCHING);
-    wf_check_inner(before == WF_PARK_PARKED || before == WF_PARK_NOTIFIED || before == WF_PARK_CALLED);
+    wf_check_inner(before == WF_PARK_PARKED || before == WF_PARK_NOTIFIED ||
+                   before == WF_PARK_CALLED);
     if (before != WF_PARK_NOTIFIED) {
         wf_add_relaxed(&park->searching, 1); /* relaxed: as wf_park_search */
     }

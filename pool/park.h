@@ -36,11 +36,15 @@
  * [found, announce]: nobody would be woken meanwhile.
  *
  * Submitting (any thread)                        Sleeping (a worker, about to sleep)
- *   1. make the work visible in a queue            1. state := PARKED, set the bit, leave the searchers [announce]
- *   2. full fence                                  2. full fence                                        [announce]
- *   3. searching == 0 and some worker parked?      3. look at every source of work once more: is there any?
+ *   1. make the work visible in a queue            1. state := PARKED, set the bit, leave the
+ *      searchers [announce]
+ *   2. full fence                                  2. full fence
+ *      [announce]
+ *   3. searching == 0 and some worker parked?      3. look at every source of work once more: is
+ *      there any?
  *      claim one: PARKED -> NOTIFIED [pick]           yes: [retract], and search
- *   4. wake the claimed worker                        no:  sleep in the driver until woken, then [retract]
+ *   4. wake the claimed worker                        no:  sleep in the driver until woken, then
+ *      [retract]
  *
  * The fences are ordered, one before the other, in every execution.
  *   - Submitter's first: the sleeper's step 3 sees the work, and does not sleep.
@@ -96,8 +100,9 @@
  *
  * RUNNING -> SEARCHING [wf_park_search], SEARCHING -> RUNNING [wf_park_found], RUNNING | SEARCHING -> PARKED
  * [wf_park_announce], PARKED | NOTIFIED | CALLED -> SEARCHING [wf_park_retract]: by the worker itself.
- * PARKED -> NOTIFIED [wf_park_pick], PARKED -> CALLED [wf_park_claim]: by anybody else, by CAS. So a worker is woken at
- * most once per sleep. The bit is only the worker's own: a waker that cleared it late would hide the next sleep.
+ * PARKED -> NOTIFIED [wf_park_pick], PARKED -> CALLED [wf_park_claim]: by anybody else, by CAS. So
+ * a worker is woken at most once per sleep. The bit is only the worker's own: a waker that cleared
+ * it late would hide the next sleep.
  *
  * G.1  No lost wake-up: work that was made visible, and then submitted by wf_park_pick, is never
  *      left alone with only PARKED workers (tests/model/model_park.c).
@@ -133,8 +138,10 @@ struct wf_park_worker {
 
 struct wf_park {
     /* any thread; atomic: all that a submitter reads when nobody sleeps, or somebody searches */
-    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint32_t) searching; /* SEARCHING + NOTIFIED workers; never below */
-    WF_ATOMIC(uint64_t) parked[WF_PARK_WORDS];              /* bit i: worker i is PARKED, NOTIFIED or CALLED */
+    /* SEARCHING + NOTIFIED workers; never below */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint32_t) searching;
+    /* bit i: worker i is PARKED, NOTIFIED or CALLED */
+    WF_ATOMIC(uint64_t) parked[WF_PARK_WORDS];
     /* immutable after init */
     WF_ALIGNED(WF_LINE_PAIR) int workers;
     /* transitions: see the diagram */
@@ -167,7 +174,8 @@ int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), 
  * and somebody sleeps. */
 WF_INLINE int wf_park_found(struct wf_park *park, int self, bool (*more)(void *arg), void *arg)
 {
-    if (wf_likely(wf_load_relaxed(&park->states[self].state) != WF_PARK_SEARCHING)) { /* relaxed: our own state */
+    /* relaxed: our own state */
+    if (wf_likely(wf_load_relaxed(&park->states[self].state) != WF_PARK_SEARCHING)) {
         return -1;
     }
     return wf_park_found_slow(park, self, more, arg);

@@ -1,7 +1,8 @@
 /* pool.c: start and stop of the workers.
  *
- * Start acquires in order, and undoes in reverse when something is refused: stacks, memory, driver, threads. Whatever
- * can fail fails here, before any work is accepted, except that more stacks may be refused later (worker.h, G.4). */
+ * Start acquires in order, and undoes in reverse when something is refused: stacks, memory, driver,
+ * threads. Whatever can fail fails here, before any work is accepted, except that more stacks may
+ * be refused later (worker.h, G.4). */
 #include "pool/pool.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -9,12 +10,14 @@
 #include <sched.h>
 #include <string.h>
 
-/* An idle worker searches this long before it sleeps: about what it costs to wake a halted core on a virtual machine
- * (20 to 50 us), so that it never loses more than twice the best. 0 when workers outnumber processors: the searcher
- * would only keep from running what it searches for. With one worker it still looks for completions. */
+/* An idle worker searches this long before it sleeps: about what it costs to wake a halted core on
+ * a virtual machine (20 to 50 us), so that it never loses more than twice the best. 0 when workers
+ * outnumber processors: the searcher would only keep from running what it searches for. With one
+ * worker it still looks for completions. */
 #define WF_SPIN_NS INT64_C(20000)
 
-/* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes WEFT_GO_ARG_MAX. */
+/* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes
+ * WEFT_GO_ARG_MAX. */
 static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
 #define WF_ERROR_BYTES 128
 
@@ -48,14 +51,16 @@ static void *worker_thread(void *arg)
 {
     struct wf_worker *worker = arg;
     struct wf_signal_stack signal_stack;
-    (void)wf_signal_stack_open(&signal_stack); /* refused: an overflow ends the process without a message */
+    /* refused: an overflow ends the process without a message */
+    (void)wf_signal_stack_open(&signal_stack);
     wf_fiber_home_init(&worker->home);
     worker->home.worker = worker;
     worker->home.deque = &worker->deque;
     worker->driver->ops->worker_begin(worker->driver, worker);
     struct wf_fiber *first = wf_fiber_take(&worker->stacks);
     wf_fiber_start(first, wf_worker_loop);
-    wf_fiber_switch(&worker->home, first, NULL, NULL); /* returns when the pool stops, on this thread */
+    /* returns when the pool stops, on this thread */
+    wf_fiber_switch(&worker->home, first, NULL, NULL);
     worker->driver->ops->worker_end(worker->driver, worker);
     wf_stack_cache_drain(&worker->stacks);
     wf_signal_stack_close(&signal_stack);
@@ -78,10 +83,12 @@ static int reserve_stacks(struct wf_worker *worker)
 
 static void end_threads(struct wf_pool *pool)
 {
-    /* sync(pool.stop): release, whatever the stopper did is seen by the workers' last turns; pairs sync(pool.look) */
+    /* sync(pool.stop): release, whatever the stopper did is seen by the workers' last turns; pairs
+     * sync(pool.look) */
     wf_store_release(&pool->stopping, 1);
     for (int i = 0; i < pool->workers_begun; i++) {
-        /* Not a claim: a worker may be about to sleep. An unneeded wake is harmless (driver.h, G.1). */
+        /* Not a claim: a worker may be about to sleep. An unneeded wake is harmless (driver.h,
+         * G.1). */
         pool->driver->ops->wake(pool->driver, i);
     }
     for (int i = 0; i < pool->workers_begun; i++) {
@@ -109,7 +116,8 @@ static struct wf_pool *allocate(int workers)
     memset(pool, 0, sizeof *pool);
     size_t bytes = sizeof(struct wf_worker) * (size_t)workers;
     pool->workers = wf_sys.alloc(WF_LINE_PAIR, bytes);
-    size_t thread_bytes = (sizeof *pool->threads * (size_t)workers + WF_LINE - 1) / WF_LINE * WF_LINE;
+    size_t thread_bytes =
+        (sizeof *pool->threads * (size_t)workers + WF_LINE - 1) / WF_LINE * WF_LINE;
     pool->threads = wf_sys.alloc(WF_LINE, thread_bytes);
     if (pool->workers == NULL || pool->threads == NULL) {
         wf_sys.release(pool->threads);
@@ -183,8 +191,10 @@ close_stacks:
 
 void wf_pool_stop(struct wf_pool *pool)
 {
-    /* sync(pool.empty): acquire, the last foreign thread has left the pool; pairs sync(pool.left) */
-    while (wf_load_acquire(&pool->foreigners) != 0) { /* ends: each is on its way out, after at most one wake */
+    /* sync(pool.empty): acquire, the last foreign thread has left the pool; pairs
+     * sync(pool.left) */
+    /* ends: each is on its way out, after at most one wake */
+    while (wf_load_acquire(&pool->foreigners) != 0) {
         sched_yield();
     }
     end_threads(pool);

@@ -5,30 +5,35 @@
 #include "pool/worker.h"
 #include <pthread.h>
 
-/* Stacks in the process: 256 GiB of address space. Beyond it new work waits until a suspended fiber ends. */
+/* Stacks in the process: 256 GiB of address space. Beyond it new work waits until a suspended fiber
+ * ends. */
 #define WF_STACKS_MAX ((size_t)1 << 20)
 
 struct wf_pool {
     /* immutable after start */
     struct wf_worker *workers; /* array of worker_count */
     int worker_count;
-    int workers_begun;          /* threads that were started; for undoing a failed start */
-    int64_t spin_ns;            /* how long an idle worker searches before it sleeps */
+    int workers_begun; /* threads that were started; for undoing a failed start */
+    int64_t spin_ns;   /* how long an idle worker searches before it sleeps */
     struct wf_driver *driver;
     pthread_t *threads;
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
-    WF_ATOMIC(uint32_t) foreigners; /* threads inside wf_ready_foreign: the pool outlives their visit */
-    WF_ATOMIC(uint32_t) watchers; /* workers that sleep for a bounded time beside light work: see worker.c */
+    /* threads inside wf_ready_foreign: the pool outlives their visit */
+    WF_ATOMIC(uint32_t) foreigners;
+    /* workers that sleep for a bounded time beside light work: see worker.c */
+    WF_ATOMIC(uint32_t) watchers;
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 
-/* Starts `workers` threads (1 to WF_WORKERS_MAX) that sleep in `driver`, which stays the caller's. `runtime` is what
- * wf_worker.runtime will be. 0, or -errno (-ENOMEM, -EAGAIN, or what the driver said) with nothing left behind. */
+/* Starts `workers` threads (1 to WF_WORKERS_MAX) that sleep in `driver`, which stays the caller's.
+ * `runtime` is what wf_worker.runtime will be. 0, or -errno (-ENOMEM, -EAGAIN, or what the driver
+ * said) with nothing left behind. */
 int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime);
 
-/* Ends the threads and frees the pool. The caller has made sure that nothing is queued or suspended. */
+/* Ends the threads and frees the pool. The caller has made sure that nothing is queued or
+ * suspended. */
 void wf_pool_stop(struct wf_pool *pool);
 
 /* The worker that runs the current stack, if it is one of this pool's; else NULL. */

@@ -31,7 +31,8 @@ struct wf_runq {
     /* any thread; atomic */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) head; /* owner and thieves by CAS; only grows */
     WF_ATOMIC(uint64_t) tail;                          /* owner stores; only grows */
-    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_RUNQ_SLOTS]; /* owner stores, thieves load */
+    /* owner stores, thieves load */
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_RUNQ_SLOTS];
 };
 
 _Static_assert((WF_RUNQ_SLOTS & WF_RUNQ_MASK) == 0, "indices are masked");
@@ -79,7 +80,8 @@ WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
     /* Ends: a failed CAS means that a thief took at least one, and only we add. */
     while (head != tail) {
         struct wf_work *work = wf_load_relaxed(wf_runq_slot_(q, head));
-        if (wf_cas_relaxed(&q->head, &head, head + 1)) { /* relaxed: head counts takes; the slot is ours to reuse */
+        /* relaxed: head counts takes; the slot is ours to reuse */
+        if (wf_cas_relaxed(&q->head, &head, head + 1)) {
             return work;
         }
     }
@@ -95,7 +97,8 @@ static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_ru
     /* sync(runq.look): acquire, the slots and the works below tail; pairs sync(runq.push),
      * sync(runq.moved) */
     uint64_t count = wf_load_acquire(&victim->tail) - head;
-    if (count == 0 || count > WF_RUNQ_SLOTS) { /* more than fits: we saw an old head, or a tail older than the head */
+    /* more than fits: we saw an old head, or a tail older than the head */
+    if (count == 0 || count > WF_RUNQ_SLOTS) {
         return NULL;
     }
     uint64_t own_tail = wf_load_relaxed(&own->tail); /* relaxed: ours */
@@ -143,7 +146,8 @@ WF_INLINE void wf_next_init(struct wf_next *next)
  * its queue. */
 WF_INLINE struct wf_work *wf_next_put(struct wf_next *next, struct wf_work *work)
 {
-    if (wf_likely(wf_load_relaxed(&next->work) == NULL)) { /* relaxed: only we make it other than NULL */
+    /* relaxed: only we make it other than NULL */
+    if (wf_likely(wf_load_relaxed(&next->work) == NULL)) {
         /* sync(next.put): release, a thief sees the work; pairs sync(next.steal) */
         wf_store_release(&next->work, work);
         return NULL;

@@ -1,13 +1,16 @@
-/* sanitizer.h: what ASan, TSan and valgrind must be told about stacks and pooled memory. Nothing in other builds.
+/* sanitizer.h: what ASan, TSan and valgrind must be told about stacks and pooled memory. Nothing in
+ * other builds.
  *
- * pool/ only. With compiler.h and sys.c the place for #if on tools, so that fiber.c and slab.c have none.
+ * pool/ only. With compiler.h and sys.c the place for #if on tools, so that fiber.c and slab.c have
+ * none.
  *
  * The traps that shaped it (each has bitten a published fiber library):
- *   - ASan: a fake-stack handle per fiber, kept for a recycled stack (NULL would free frames that are alive); bounds of
- *     the stack that is entered, a thread's own stack included; an idle stack is poisoned from another stack only.
- *   - TSan: the switch is announced in the function that switches, which is not instrumented; abandoned frames stay on
- *     TSan's shadow stack, so a stack that starts again gets a new TSan fiber (at most one lives per slot; TSan
- *     itself stops at about 8,000). */
+ *   - ASan: a fake-stack handle per fiber, kept for a recycled stack (NULL would free frames that
+ *     are alive); bounds of the stack that is entered, a thread's own stack included; an idle stack
+ *     is poisoned from another stack only.
+ *   - TSan: the switch is announced in the function that switches, which is not instrumented;
+ *     abandoned frames stay on TSan's shadow stack, so a stack that starts again gets a new TSan
+ *     fiber (at most one lives per slot; TSan itself stops at about 8,000). */
 #ifndef WF_SANITIZER_H
 #define WF_SANITIZER_H
 
@@ -19,20 +22,24 @@
 #define WF_NO_TSAN __attribute__((no_sanitize("thread")))
 
 #if WF_ASAN
-/* Declared here, as TSan's below: compilers are installed without <sanitizer/...>, or with an older one. */
+/* Declared here, as TSan's below: compilers are installed without <sanitizer/...>, or with an older
+ * one. */
 void __asan_poison_memory_region(const volatile void *address, size_t bytes);
 void __asan_unpoison_memory_region(const volatile void *address, size_t bytes);
 void __sanitizer_start_switch_fiber(void **save, const void *low, size_t bytes);
 void __sanitizer_finish_switch_fiber(void *saved, const void **old_low, size_t *old_bytes);
-#define wf_asan_poison(address, bytes)                __asan_poison_memory_region((address), (bytes))
-#define wf_asan_unpoison(address, bytes)              __asan_unpoison_memory_region((address), (bytes))
-#define wf_asan_switch_begin(save, low, bytes)        __sanitizer_start_switch_fiber((save), (low), (bytes))
-#define wf_asan_switch_end(saved, old_low, old_bytes) __sanitizer_finish_switch_fiber((saved), (old_low), (old_bytes))
+#define wf_asan_poison(address, bytes)   __asan_poison_memory_region((address), (bytes))
+#define wf_asan_unpoison(address, bytes) __asan_unpoison_memory_region((address), (bytes))
+#define wf_asan_switch_begin(save, low, bytes) \
+    __sanitizer_start_switch_fiber((save), (low), (bytes))
+#define wf_asan_switch_end(saved, old_low, old_bytes) \
+    __sanitizer_finish_switch_fiber((saved), (old_low), (old_bytes))
 #else
-#define wf_asan_poison(address, bytes)                ((void)(address), (void)(bytes))
-#define wf_asan_unpoison(address, bytes)              ((void)(address), (void)(bytes))
-#define wf_asan_switch_begin(save, low, bytes)        ((void)(save), (void)(low), (void)(bytes))
-#define wf_asan_switch_end(saved, old_low, old_bytes) ((void)(saved), (void)(old_low), (void)(old_bytes))
+#define wf_asan_poison(address, bytes)         ((void)(address), (void)(bytes))
+#define wf_asan_unpoison(address, bytes)       ((void)(address), (void)(bytes))
+#define wf_asan_switch_begin(save, low, bytes) ((void)(save), (void)(low), (void)(bytes))
+#define wf_asan_switch_end(saved, old_low, old_bytes) \
+    ((void)(saved), (void)(old_low), (void)(old_bytes))
 #endif
 
 #if WF_TSAN

@@ -1,10 +1,12 @@
 /* slab.c: see slab.h.
  *
- * A chunk is 64 KiB aligned to itself, so that an object's address masked finds the chunk, and with it the owner. The
- * chunk's head holds the generations, side by side: an object of 64 bytes keeps its alignment and its size.
+ * A chunk is 64 KiB aligned to itself, so that an object's address masked finds the chunk, and with
+ * it the owner. The chunk's head holds the generations, side by side: an object of 64 bytes keeps
+ * its alignment and its size.
  *
- * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The owner does not walk
- * what it took over; `drained` is used up before the next, and its objects count as live until they are taken again. */
+ * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The
+ * owner does not walk what it took over; `drained` is used up before the next, and its objects
+ * count as live until they are taken again. */
 #include "pool/slab.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -30,7 +32,8 @@ struct wf_slab_chunk {
     struct wf_slab *owner;
     struct wf_slab_chunk *next;
     uint32_t object_bytes, first, objects_per_chunk, reciprocal; /* the owner's */
-    /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by anybody. */
+    /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by
+     * anybody. */
     WF_ATOMIC(uint32_t) generations[];
 };
 _Static_assert(WF_SLAB_OBJECT_MAX *OBJECTS_MIN < WF_SLAB_CHUNK_BYTES, "OBJECTS_MIN");
@@ -40,8 +43,9 @@ static struct wf_slab_chunk *chunk_of(const void *object)
     return (struct wf_slab_chunk *)((uintptr_t)object & ~(uintptr_t)(WF_SLAB_CHUNK_BYTES - 1));
 }
 
-/* Exact for offset = n * object_bytes: the reciprocal is too large by less than object_bytes / 2^32, so the product is
- * too large by less than n * object_bytes / 2^32 < 1. Works for any address inside the object too. */
+/* Exact for offset = n * object_bytes: the reciprocal is too large by less than object_bytes /
+ * 2^32, so the product is too large by less than n * object_bytes / 2^32 < 1. Works for any address
+ * inside the object too. */
 static uint32_t object_number(uint32_t offset, uint32_t reciprocal)
 {
     return (uint32_t)(((uint64_t)offset * reciprocal) >> 32);
@@ -52,7 +56,8 @@ static uint32_t offset_of(const void *object)
     return (uint32_t)((uintptr_t)object & (WF_SLAB_CHUNK_BYTES - 1));
 }
 
-/* relaxed, here and below: one thread holds the object, and hands it on with more than this number */
+/* relaxed, here and below: one thread holds the object, and hands it on with more than this
+ * number */
 static void mark_taken(struct wf_slab *slab, void *object)
 {
     struct wf_slab_chunk *chunk = chunk_of(object);
@@ -65,7 +70,8 @@ static void mark_taken(struct wf_slab *slab, void *object)
 
 static void mark_given(struct wf_slab_chunk *chunk, void *object)
 {
-    uint32_t offset = offset_of(object) - chunk->first; /* wraps below the first: then the number is too large */
+    /* wraps below the first: then the number is too large */
+    uint32_t offset = offset_of(object) - chunk->first;
     uint32_t number = object_number(offset, chunk->reciprocal);
     wf_check(number < chunk->objects_per_chunk && number * chunk->object_bytes == offset,
              "wf_slab_give: %p is not an object of its slab", object);
@@ -83,7 +89,8 @@ static void count_live(struct wf_slab *slab, uint64_t change)
 
 /* ---- chunks ---- */
 
-/* Aligned address space. The kernel puts a mapping next to the last one, so the first attempt mostly fits. */
+/* Aligned address space. The kernel puts a mapping next to the last one, so the first attempt
+ * mostly fits. */
 static void *chunk_map(void)
 {
     const size_t bytes = WF_SLAB_CHUNK_BYTES;
@@ -133,7 +140,8 @@ WF_COLD static bool chunk_make(struct wf_slab *slab)
 
 void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max)
 {
-    wf_check(object_bytes > 0 && object_bytes <= WF_SLAB_OBJECT_MAX, "wf_slab_init: %zu bytes", object_bytes);
+    wf_check(object_bytes > 0 && object_bytes <= WF_SLAB_OBJECT_MAX, "wf_slab_init: %zu bytes",
+             object_bytes);
     memset(slab, 0, sizeof *slab);
     size_t bytes = (object_bytes + OBJECT_ALIGN - 1) & ~(OBJECT_ALIGN - 1);
     size_t align = bytes & (~bytes + 1);
@@ -248,7 +256,8 @@ uint32_t wf_slab_generation(const void *object)
 {
     struct wf_slab_chunk *chunk = chunk_of(object);
     /* relaxed: see slab.h */
-    return wf_load_relaxed(&chunk->generations[object_number(offset_of(object) - chunk->first, chunk->reciprocal)]);
+    return wf_load_relaxed(
+        &chunk->generations[object_number(offset_of(object) - chunk->first, chunk->reciprocal)]);
 }
 
 static uint64_t list_length(const struct wf_slab_node *node)
@@ -262,7 +271,8 @@ static uint64_t list_length(const struct wf_slab_node *node)
 
 void wf_slab_report(const struct wf_slab *slab, struct wf_slab_report *report)
 {
-    /* sync(slab.count): acquire, the links between the nodes; only we could take them away; pairs sync(slab.give) */
+    /* sync(slab.count): acquire, the links between the nodes; only we could take them away; pairs
+     * sync(slab.give) */
     uint64_t given = list_length(slab->drained) + list_length(wf_load_acquire(&slab->remote));
     report->live = wf_load_relaxed(&slab->live) - given;
     report->remote_frees = wf_load_relaxed(&slab->remote_frees) + given;

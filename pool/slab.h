@@ -1,11 +1,12 @@
 /* slab.h: objects of one size for one worker, which any thread may free.
  *
- * A slab takes chunks of 64 KiB, aligned to their size, from the system, cuts them into objects and never gives a chunk
- * back before wf_slab_fini. So a pointer to an object stays readable while the slab lives, and its generation tells
- * whether it is still the object that it was.
+ * A slab takes chunks of 64 KiB, aligned to their size, from the system, cuts them into objects and
+ * never gives a chunk back before wf_slab_fini. So a pointer to an object stays readable while the
+ * slab lives, and its generation tells whether it is still the object that it was.
  *
- * Who may call: wf_slab_take is for the owner (its thread, or whoever holds the owner's lock); wf_slab_give and
- * wf_slab_generation are for any thread. It knows no types, zeroes nothing and calls no malloc.
+ * Who may call: wf_slab_take is for the owner (its thread, or whoever holds the owner's lock);
+ * wf_slab_give and wf_slab_generation are for any thread. It knows no types, zeroes nothing and
+ * calls no malloc.
  *
  * An object's way:
  *     uncut -> taken    [wf_slab_take: the chunk's uncut end]
@@ -16,9 +17,9 @@
  * Guarantees:
  *   S.1 The first 16 bytes of a free object belong to the slab, the others keep what was in them.
  *   S.2 What a thread wrote to an object before it gave it is visible to whoever takes it next.
- *   S.3 The generation is odd while the object is taken, even while it is free, and grows at each take and each give.
- *       Giving twice, or giving a pointer that is not an object, ends the process in release builds too.
- */
+ *   S.3 The generation is odd while the object is taken, even while it is free, and grows at each
+ *       take and each give. Giving twice, or giving a pointer that is not an object, ends the
+ *       process in release builds too. */
 #ifndef WF_SLAB_H
 #define WF_SLAB_H
 
@@ -47,28 +48,31 @@ struct wf_slab {
     uint32_t object_bytes; /* rounded up to 16 */
     uint32_t first;        /* of the first object, in bytes from its chunk */
     uint32_t objects_per_chunk;
-    uint32_t reciprocal; /* 2^32 / object_bytes, rounded up: an object's number from its address without a division */
+    /* 2^32 / object_bytes, rounded up: an object's number from its address without a division */
+    uint32_t reciprocal;
     /* any thread, on a line of its own */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_slab_node *) remote;
 };
 
-/* object_bytes: 1 to WF_SLAB_OBJECT_MAX; objects are aligned to the largest power of two that divides it (rounded up to
- * 16), at most 64. chunks_max: WF_SLAB_CHUNKS_NOMAX for no bound. Allocates nothing. */
+/* object_bytes: 1 to WF_SLAB_OBJECT_MAX; objects are aligned to the largest power of two that
+ * divides it (rounded up to 16), at most 64. chunks_max: WF_SLAB_CHUNKS_NOMAX for no bound.
+ * Allocates nothing. */
 void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max);
 
-/* Releases all chunks. No object may be used from here on; in development builds none may be taken. Accepts zeroed
- * memory. */
+/* Releases all chunks. No object may be used from here on; in development builds none may be taken.
+ * Accepts zeroed memory. */
 void wf_slab_fini(struct wf_slab *slab);
 
 /* An object, not zeroed; NULL when memory is refused or chunks_max is reached. Owner. */
 void *wf_slab_take(struct wf_slab *slab);
 
-/* Frees an object of whatever slab. `mine` is the slab of the same size that the caller owns, or NULL: an object of
- * `mine` goes back without an atomic. */
+/* Frees an object of whatever slab. `mine` is the slab of the same size that the caller owns, or
+ * NULL: an object of `mine` goes back without an atomic. */
 void wf_slab_give(struct wf_slab *mine, void *object);
 
-/* Any thread, also for a freed object, while its slab lives. Relaxed: says something only about an object that cannot
- * be freed meanwhile, or was freed before something that the caller has acquired. */
+/* Any thread, also for a freed object, while its slab lives. Relaxed: says something only about an
+ * object that cannot be freed meanwhile, or was freed before something that the caller has
+ * acquired. */
 uint32_t wf_slab_generation(const void *object);
 
 struct wf_slab_report {

@@ -1,12 +1,16 @@
-/* switch_aarch64.S: leaves one stack and continues another. Called by fiber.c alone; fiber.h has the contract.
+/* switch_aarch64.S: leaves one stack and continues another. Called by fiber.c alone; fiber.h has
+ * the contract.
  *
  * A context, at fiber->sp (16-byte aligned), while its stack is suspended or prepared:
- *      0  x29, x30 (where to continue)   32  x21, x22   64  x25, x26    96  d8, d9   128  d12, d13   160  fpcr
- *     16  x19, x20                       48  x23, x24   80  x27, x28   112  d10, d11 144  d14, d15   168  unused
+ *      0  x29, x30 (where to continue)   32  x21, x22   64  x25, x26    96  d8, d9   128  d12, d13
+ *         160  fpcr
+ *     16  x19, x20                       48  x23, x24   80  x27, x28   112  d10, d11 144  d14, d15
+ *         168  unused
  * fiber.c (context_prepare) writes the same for a stack that has not run.
  *
- * It ends in `ret`, for the reason given in switch_x86_64.S: return prediction stays paired. The return address is
- * stored unsigned: pointer authentication would need a key that is the same on every thread. */
+ * It ends in `ret`, for the reason given in switch_x86_64.S: return prediction stays paired. The
+ * return address is stored unsigned: pointer authentication would need a key that is the same on
+ * every thread. */
 
 #define FIBER_SP 24 /* offsetof(struct wf_fiber, sp) */
 #define CONTEXT 176
@@ -53,7 +57,8 @@ wf_switch_context:
         str     x10, [x1, #FIBER_SP]
         ldr     x10, [x0, #FIBER_SP]
         mov     sp, x10
-        /* From here on the other stack. Its frame has the same layout, so the unwind rules above stay right. */
+        /* From here on the other stack. Its frame has the same layout, so the unwind rules above
+         * stay right. */
         ldr     x10, [sp, #160]
         cmp     x9, x10
         b.eq    1f
@@ -89,8 +94,9 @@ wf_switch_context:
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
 
-/* A prepared stack continues at wf_switch_begin: x19 is its fiber, x20 its entry function, which never returns. The end
- * of every backtrace: no return address, and x29 is 0 for unwinders that follow frame pointers. */
+/* A prepared stack continues at wf_switch_begin: x19 is its fiber, x20 its entry function, which
+ * never returns. The end of every backtrace: no return address, and x29 is 0 for unwinders that
+ * follow frame pointers. */
         .globl  wf_switch_first
         .hidden wf_switch_first
         .type   wf_switch_first, %function

@@ -1,19 +1,21 @@
-/* switch_x86_64.S: leaves one stack and continues another. Called by fiber.c alone; fiber.h has the contract.
+/* switch_x86_64.S: leaves one stack and continues another. Called by fiber.c alone; fiber.h has the
+ * contract.
  *
  * A context, at fiber->sp (16-byte aligned), while its stack is suspended or prepared:
  *      0  mxcsr          8  r15   24  r13   40  rbx   56  where to continue
  *      4  x87 control   16  r14   32  r12   48  rbp
  * fiber.c (context_prepare) writes the same for a stack that has not run.
  *
- * It ends in `ret`, not in an indirect jump. A jump is faster in isolation (2 ns against 7, a switch between two
- * different call sites), but leaves one entry too many on the processor's return stack, so that every return of the
- * resumed stack is mispredicted: 22 ns against 8 for a yield that returns through three frames. With `ret`, and with
- * wf_fiber_switch as the only caller, this one is always predicted; two stacks that wait at the same depth of the
- * same calls cost no misprediction at all. Nor is the switch inline assembly: gcc takes that asm to change no static
+ * It ends in `ret`, not in an indirect jump. A jump is faster in isolation (2 ns against 7, a
+ * switch between two different call sites), but leaves one entry too many on the processor's return
+ * stack, so that every return of the resumed stack is mispredicted: 22 ns against 8 for a yield
+ * that returns through three frames. With `ret`, and with wf_fiber_switch as the only caller, this
+ * one is always predicted; two stacks that wait at the same depth of the same calls cost no
+ * misprediction at all. Nor is the switch inline assembly: gcc takes that asm to change no static
  * variable whose address does not escape, though other code of the same file runs meanwhile.
  *
- * Shadow stacks (CET) would have to be switched too, and are not: the note at the end says IBT only, which keeps the
- * linker from marking the program for them. */
+ * Shadow stacks (CET) would have to be switched too, and are not: the note at the end says IBT
+ * only, which keeps the linker from marking the program for them. */
 
 #define FIBER_SP 24 /* offsetof(struct wf_fiber, sp) */
 
@@ -54,7 +56,8 @@ wf_switch_context:
 
         movq    %rsp, FIBER_SP(%rsi)
         movq    FIBER_SP(%rdi), %rsp
-        /* From here on the other stack. Its frame has the same layout, so the unwind rules above stay right. */
+        /* From here on the other stack. Its frame has the same layout, so the unwind rules above
+         * stay right. */
         ldmxcsr (%rsp)
         fldcw   4(%rsp)
         testq   %rcx, %rcx
@@ -85,8 +88,9 @@ wf_switch_context:
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
 
-/* A prepared stack continues at wf_switch_begin: rbx is its fiber, r12 its entry function, which never returns. The end
- * of every backtrace: no return address, and rbp is 0 for unwinders that follow frame pointers. */
+/* A prepared stack continues at wf_switch_begin: rbx is its fiber, r12 its entry function, which
+ * never returns. The end of every backtrace: no return address, and rbp is 0 for unwinders that
+ * follow frame pointers. */
         .globl  wf_switch_first
         .hidden wf_switch_first
         .type   wf_switch_first, @function

@@ -1,17 +1,20 @@
 /* timer.c: see timer.h.
  *
- * Where a timer goes. Write its tick and the wheel's in base 64: the highest digit in which they differ is the level,
- * and its own digit there is the slot. So at level L all timers share the wheel's digits above L; in level 0 the
- * occupied slots are at or after the wheel's digit, in the levels above strictly after it; and every timer of a level
- * is due before every timer of the next. Hence the first occupied slot of the lowest occupied level holds the earliest
- * timer, and two bit scans find it. The wheel's tick may move freely up to the start of that slot without breaking
- * this; it is then the slot's turn: its timers are put where they belong by the new tick (lower), or fired.
+ * Where a timer goes. Write its tick and the wheel's in base 64: the highest digit in which they
+ * differ is the level, and its own digit there is the slot. So at level L all timers share the
+ * wheel's digits above L; in level 0 the occupied slots are at or after the wheel's digit, in the
+ * levels above strictly after it; and every timer of a level is due before every timer of the next.
+ * Hence the first occupied slot of the lowest occupied level holds the earliest timer, and two bit
+ * scans find it. The wheel's tick may move freely up to the start of that slot without breaking
+ * this; it is then the slot's turn: its timers are put where they belong by the new tick (lower),
+ * or fired.
  *
- * Each slot knows its earliest deadline, so that the worker sleeps until that very time and not until a slot begins:
- * a timer far away costs one wake-up, not one per level. After a delete it may be too early, never too late; emptying
- * the slot or moving its timers corrects it.
+ * Each slot knows its earliest deadline, so that the worker sleeps until that very time and not
+ * until a slot begins: a timer far away costs one wake-up, not one per level. After a delete it may
+ * be too early, never too late; emptying the slot or moving its timers corrects it.
  *
- * Rejected: a heap (add and delete move log n nodes of cold memory); one kernel timeout per operation (0.8 us each). */
+ * Rejected: a heap (add and delete move log n nodes of cold memory); one kernel timeout per
+ * operation (0.8 us each). */
 #include "pool/timer.h"
 #include "pool/base/check.h"
 
@@ -21,7 +24,8 @@
 #define DIGIT_MASK ((int64_t)WF_WHEEL_SLOTS - 1)
 _Static_assert(1 << DIGIT_BITS == WF_WHEEL_SLOTS, "one digit per level");
 _Static_assert(WF_WHEEL_SLOTS == 64, "a level's slots are the bits of one word");
-_Static_assert(WF_TIMER_TICK_BITS + WF_WHEEL_LEVELS * DIGIT_BITS >= 63, "every int64_t has its place");
+_Static_assert(WF_TIMER_TICK_BITS + WF_WHEEL_LEVELS * DIGIT_BITS >= 63,
+               "every int64_t has its place");
 
 /* Development builds: T.5. */
 static void check_not_firing(struct wf_wheel *wheel)
@@ -148,7 +152,8 @@ bool wf_timer_del(struct wf_timer *timer)
     bool queued = is_queued(timer);
     if (queued) {
         wf_list_unlink(&timer->link);
-        /* Right for a timer in `moving` too: then its former slot may be empty, and is marked so already. */
+        /* Right for a timer in `moving` too: then its former slot may be empty, and is marked so
+         * already. */
         if (wf_list_is_empty(&wheel->slots[timer->slot].timers)) {
             slot_is_empty(wheel, timer->slot);
         }
@@ -183,7 +188,8 @@ static bool begin_slot(struct wf_wheel *wheel, int64_t now_ns)
     }
     struct wf_wheel_slot *slot = &wheel->slots[index];
     int64_t start = slot_start(wheel, index);
-    /* In level 0 nothing is gained before the earliest deadline. A higher slot must be gone before the tick is in it. */
+    /* In level 0 nothing is gained before the earliest deadline. A higher slot must be gone before
+     * the tick is in it. */
     if (index < WF_WHEEL_SLOTS ? slot->earliest_ns > now_ns : start > tick_of(now_ns)) {
         return false;
     }
@@ -204,7 +210,8 @@ int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
     int fired = 0;
     int moved = 0;
     wf_lock(&wheel->lock);
-    /* Ends: by the batch, or since each turn of a slot moves its timers lower, fires them, or finds none due. */
+    /* Ends: by the batch, or since each turn of a slot moves its timers lower, fires them, or finds
+     * none due. */
     while (moved < WF_WHEEL_BATCH) {
         struct wf_list *link = wf_list_pop_front(&wheel->moving);
         if (!link) {

@@ -1,30 +1,34 @@
 /* timer.h: a hierarchical timing wheel, one per worker, with intrusive timers.
  *
- * Adding and deleting cost the same however many timers there are. The wheel has its own lock, so that any thread may
- * delete a timer, and an idle worker may advance the wheel of one that is stuck.
+ * Adding and deleting cost the same however many timers there are. The wheel has its own lock, so
+ * that any thread may delete a timer, and an idle worker may advance the wheel of one that is
+ * stuck.
  *
- * Terms. tick: 2^16 ns (65.5 us). slot: a list of timers of one tick (level 0) or of 64^L ticks (level L). Eight
- * levels of 64 slots cover all of int64_t nanoseconds. hint: the earliest deadline, readable without the lock.
+ * Terms. tick: 2^16 ns (65.5 us). slot: a list of timers of one tick (level 0) or of 64^L ticks
+ * (level L). Eight levels of 64 slots cover all of int64_t nanoseconds. hint: the earliest
+ * deadline, readable without the lock.
  *
- * Who may call: wf_timer_add the worker that owns the wheel; everything else any thread. It reads no clock: the caller
- * passes the time.
+ * Who may call: wf_timer_add the worker that owns the wheel; everything else any thread. It reads
+ * no clock: the caller passes the time.
  *
- * States of a timer, which its wheel's lock guards:
- *     idle -> queued [wf_timer_add]; queued -> idle [wf_timer_del: true]; queued -> idle [wf_wheel_advance, then fire()]
+ * States of a timer, which its wheel's lock guards: idle -> queued [wf_timer_add]; queued -> idle
+ *     [wf_timer_del: true]; queued -> idle [wf_wheel_advance, then fire()]
  * The caller orders add and del of the same timer; the wheel orders both against firing.
  *
  * Guarantees:
  *   T.1 Never early: fire() runs when now_ns >= deadline_ns, by the now_ns that advance was given.
- *   T.2 On time: the hint is at most the earliest deadline (it may be earlier after a delete), so a caller that advances
- *       at the hint fires exactly then. Timers fire in the order of their ticks, where one that was late when added
- *       has the tick of the wheel at that time; within a tick, in no promised order.
- *   T.3 When wf_timer_del has returned, fire() is not running and will not run, until the timer is added again.
- *   T.4 advance does not touch a timer once it called its fire(): where fire() makes the claim that wakes a waiter its
- *       own last touch, the waiter may free the timer without wf_timer_del.
- *   T.5 fire() runs under the wheel's lock. It claims a wait and pushes to queues. It must not suspend, take long, or
- *       call add, del or advance for a timer of any wheel (it would wait for the lock that it holds, or for the
- *       lock of a worker that waits for this one): development builds check its own wheel.
- */
+ *   T.2 On time: the hint is at most the earliest deadline (it may be earlier after a delete), so a
+ *       caller that advances at the hint fires exactly then. Timers fire in the order of their
+ *       ticks, where one that was late when added has the tick of the wheel at that time; within a
+ *       tick, in no promised order.
+ *   T.3 When wf_timer_del has returned, fire() is not running and will not run, until the timer is
+ *       added again.
+ *   T.4 advance does not touch a timer once it called its fire(): where fire() makes the claim that
+ *       wakes a waiter its own last touch, the waiter may free the timer without wf_timer_del.
+ *   T.5 fire() runs under the wheel's lock. It claims a wait and pushes to queues. It must not
+ *       suspend, take long, or call add, del or advance for a timer of any wheel (it would wait for
+ *       the lock that it holds, or for the lock of a worker that waits for this one): development
+ *       builds check its own wheel. */
 #ifndef WF_TIMER_H
 #define WF_TIMER_H
 
@@ -38,14 +42,16 @@
 #define WF_WHEEL_LEVELS    8
 #define WF_WHEEL_SLOTS     64
 
-/* Timers that one call of advance moves or fires: bounds how long the lock is held (about 50 us). */
+/* Timers that one call of advance moves or fires: bounds how long the lock is held (about 50
+ * us). */
 #define WF_WHEEL_BATCH 1024
 
 struct wf_wheel;
 
 struct wf_timer {
-    struct wf_list link;    /* under the wheel's lock; unlinked means idle */
-    struct wf_wheel *wheel; /* of the last add; NULL: never queued since wf_timer_init, or added with INT64_MAX */
+    struct wf_list link; /* under the wheel's lock; unlinked means idle */
+    /* of the last add; NULL: never queued since wf_timer_init, or added with INT64_MAX */
+    struct wf_wheel *wheel;
     int64_t deadline_ns;
     void (*fire)(struct wf_timer *timer);
     uint16_t slot; /* level * 64 + slot, while queued */
@@ -58,12 +64,15 @@ struct wf_wheel_slot {
 
 struct wf_wheel {
     struct wf_lock lock;
-    uint32_t levels;                /* bit L: used[L] != 0 */
-    int64_t tick;                   /* every timer of an earlier tick has fired, or is in `moving` */
+    uint32_t levels; /* bit L: used[L] != 0 */
+    /* every timer of an earlier tick has fired, or is in `moving` */
+    int64_t tick;
     uint64_t used[WF_WHEEL_LEVELS]; /* bit s of level L: that slot is not empty */
-    struct wf_list moving;          /* from a slot that advance has begun: to be fired or put into a lower level */
-    WF_ATOMIC(uintptr_t) firing;    /* development builds: the thread inside fire(); 0: none */
-    WF_ATOMIC(uint64_t) fired, added, deleted; /* counters; written under the lock, read by reports: relaxed */
+    /* from a slot that advance has begun: to be fired or put into a lower level */
+    struct wf_list moving;
+    WF_ATOMIC(uintptr_t) firing; /* development builds: the thread inside fire(); 0: none */
+    /* counters; written under the lock, read by reports: relaxed */
+    WF_ATOMIC(uint64_t) fired, added, deleted;
     struct wf_wheel_slot slots[WF_WHEEL_LEVELS * WF_WHEEL_SLOTS];
     /* The hint. Written under the lock, read by anybody. */
     WF_ALIGNED(WF_LINE) WF_ATOMIC(int64_t) next_ns;
@@ -75,24 +84,28 @@ void wf_wheel_init(struct wf_wheel *wheel, int64_t now_ns);
 /* Makes an idle timer. Zeroed memory is not one. */
 void wf_timer_init(struct wf_timer *timer, void (*fire)(struct wf_timer *timer));
 
-/* Queues an idle timer. INT64_MAX: never fires, is not queued. A deadline that has passed fires at the next advance.
- * Owner of the wheel. */
+/* Queues an idle timer. INT64_MAX: never fires, is not queued. A deadline that has passed fires at
+ * the next advance. Owner of the wheel. */
 void wf_timer_add(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadline_ns);
 
-/* Any thread; any number of times. true: it was queued and will not fire. false: it has fired, or was never queued. */
+/* Any thread; any number of times. true: it was queued and will not fire. false: it has fired, or
+ * was never queued. */
 bool wf_timer_del(struct wf_timer *timer);
 
-/* Fires what is due, in ticks' order, and returns how many. One call moves or fires at most WF_WHEEL_BATCH timers:
- * everything due has fired when wf_wheel_next_ns(wheel) > now_ns, and until then call again (0 does not mean done).
- * Costs little when nothing is due, and calling it now and then keeps the wheel's tick near the present, which saves
- * moves between levels later. Any thread; calls are serialised. */
+/* Fires what is due, in ticks' order, and returns how many. One call moves or fires at most
+ * WF_WHEEL_BATCH timers: everything due has fired when wf_wheel_next_ns(wheel) > now_ns, and until
+ * then call again (0 does not mean done). Costs little when nothing is due, and calling it now and
+ * then keeps the wheel's tick near the present, which saves moves between levels later. Any thread;
+ * calls are serialised. */
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns);
 
-/* When to call advance next; INT64_MAX: no timer. One load. The owner's own add is always in it; an add by the owner
- * may be missed for a moment by other threads, which only look after a stuck worker. */
+/* When to call advance next; INT64_MAX: no timer. One load. The owner's own add is always in it; an
+ * add by the owner may be missed for a moment by other threads, which only look after a stuck
+ * worker. */
 WF_INLINE int64_t wf_wheel_next_ns(struct wf_wheel *wheel)
 {
-    /* relaxed: only the owner adds, and what others do meanwhile makes it later, which costs one advance for nothing */
+    /* relaxed: only the owner adds, and what others do meanwhile makes it later, which costs one
+     * advance for nothing */
     return wf_load_relaxed(&wheel->next_ns);
 }
 

@@ -1,8 +1,9 @@
-/* work.h: what a worker runs. Embedded in a task, a fiber, a fork record or a message; never allocated by itself.
+/* work.h: what a worker runs. Embedded in a task, a fiber, a fork record or a message; never
+ * allocated by itself.
  *
- * A queue that holds a work owns it: only the thread that took it out may touch or free it. `run` is called once
- * per queuing, on the loop's frame of the stack `self`, and may suspend; after it returns, the loop asks again
- * which worker it is on. */
+ * A queue that holds a work owns it: only the thread that took it out may touch or free it. `run`
+ * is called once per queuing, on the loop's frame of the stack `self`, and may suspend; after it
+ * returns, the loop asks again which worker it is on. */
 #ifndef WF_WORK_H
 #define WF_WORK_H
 

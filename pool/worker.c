@@ -1,47 +1,56 @@
-/* worker.c: the loop that every worker runs, the order in which it finds work, and how it goes to sleep.
+/* worker.c: the loop that every worker runs, the order in which it finds work, and how it goes to
+ * sleep.
  *
  * The order, once per turn:
  *   1. what cannot wait: messages, completions and timers that are due;
- *   2. every WF_TURN_INJECT-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, so that none starves behind
- *      an endless supply of newer work;
+ *   2. every WF_TURN_INJECT-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, so that
+ *      none starves behind an endless supply of newer work;
  *   3. the deque's newest, the FIFO's oldest;
- *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h says.
+ *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
+ *      says.
  *
- * Light load. What is made ready alone, or in a short queue that moves on, is mostly run by its own worker within
- * microseconds: a fiber whose waker is about to wait for it, a task that is awaited next. Waking another core for it
- * would cost the waker 10 us, and the woken would carry its data to and fro. But its worker may also compute for long.
- * So a thief takes from a FIFO, and the last of a deque, only if the same work has been the oldest there for
- * WF_STEAL_DELAY_NS; and a worker that finds nothing else to do, but saw a busy one with such light work, *watches*: it
- * sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. While somebody watches, making light work
- * ready wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count of watchers is taken back
- * before the announcement of its next sleep, so that a waker which still read it had its fence before the sleeper's,
- * whose look then sees the work (the argument of park.h, with "watchers" for "searching"). When all are parked there is
- * no light work, and nobody watches: an idle pool is silent.
+ * Light load. What is made ready alone, or in a short queue that moves on, is mostly run by its own
+ * worker within microseconds: a fiber whose waker is about to wait for it, a task that is awaited
+ * next. Waking another core for it would cost the waker 10 us, and the woken would carry its data
+ * to and fro. But its worker may also compute for long. So a thief takes from a FIFO, and the last
+ * of a deque, only if the same work has been the oldest there for WF_STEAL_DELAY_NS; and a worker
+ * that finds nothing else to do, but saw a busy one with such light work, *watches*: it sleeps,
+ * parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. While somebody watches, making
+ * light work ready wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count
+ * of watchers is taken back before the announcement of its next sleep, so that a waker which still
+ * read it had its fence before the sleeper's, whose look then sees the work (the argument of
+ * park.h, with "watchers" for "searching"). When all are parked there is no light work, and nobody
+ * watches: an idle pool is silent.
  *
- * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX stacks suspended, or
- * no memory) it goes on resuming fibers, which gives stacks back, and leaves new work queued: see `starved`. */
+ * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX
+ * stacks suspended, or no memory) it goes on resuming fibers, which gives stacks back, and leaves
+ * new work queued: see `starved`. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/pool.h"
 
-/* Turns between looks at a queue that is not first in line. 61 as in Go's runtime (a prime, so that it does not beat
- * with loops of the program); 13 likewise, and often enough that a resumed fiber waits for at most 12 new tasks. */
+/* Turns between looks at a queue that is not first in line. 61 as in Go's runtime (a prime, so that
+ * it does not beat with loops of the program); 13 likewise, and often enough that a resumed fiber
+ * waits for at most 12 new tasks. */
 #define WF_TURN_INJECT 61
 #define WF_TURN_FIFO   13
-/* Works run between two polls of the driver that nothing asked for, and between two looks at the clock. */
+/* Works run between two polls of the driver that nothing asked for, and between two looks at the
+ * clock. */
 #define WF_TURN_POLL 64
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
-/* Longer than a hand-off between two fibers of one worker takes (0.1 us), and about what moving one costs. */
+/* Longer than a hand-off between two fibers of one worker takes (0.1 us), and about what moving one
+ * costs. */
 #define WF_STEAL_DELAY_NS INT64_C(1000)
-/* Ready fibers that count as a light load: at 0.1 to 1 us each they are run before another worker is awake. */
+/* Ready fibers that count as a light load: at 0.1 to 1 us each they are run before another worker
+ * is awake. */
 #define WF_LIGHT_READY 32
 /* A search lasts at least this long, so that it can outlast the delay above. */
 #define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
 
-/* --- waking others ------------------------------------------------------------------------------------------- */
+/* --- waking others ---------------------------------------------------------------------------- */
 
 static void wake(struct wf_worker *worker, int target)
 {
@@ -59,7 +68,7 @@ void wf_wake_check(struct wf_worker *worker)
     wake(worker, wf_park_pick(&worker->pool->park));
 }
 
-/* --- making ready -------------------------------------------------------------------------------------------- */
+/* --- making ready ----------------------------------------------------------------------------- */
 
 static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
 {
@@ -74,8 +83,8 @@ static void wake_unless_watched(struct wf_worker *worker, bool light)
         return;
     }
     if (light) {
-        /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs sync(park.announce),
-         * sync(worker.unwatch) */
+        /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
+         * sync(park.announce), sync(worker.unwatch) */
         wf_fence_seq_cst();
         if (wf_load_relaxed(&pool->watchers) != 0) {
             return;
@@ -102,17 +111,19 @@ void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     wake_unless_watched(worker, light);
 }
 
-/* Once the work is pushed it may run, and be the last that the pool waits for: `foreigners` keeps the pool until we
- * have left it. */
+/* Once the work is pushed it may run, and be the last that the pool waits for: `foreigners` keeps
+ * the pool until we have left it. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
 {
-    (void)wf_add_relaxed(&pool->foreigners, 1); /* relaxed: the push, under a lock, comes after it */
+    /* relaxed: the push, under a lock, comes after it */
+    (void)wf_add_relaxed(&pool->foreigners, 1);
     wf_inject_push(&pool->inject, work);
     int target = wf_park_pick(&pool->park);
     if (target >= 0) {
         pool->driver->ops->wake(pool->driver, target);
     }
-    /* sync(pool.left): release, our visit is over when the stop sees it; pairs sync(pool.empty). LAST TOUCH */
+    /* sync(pool.left): release, our visit is over when the stop sees it; pairs sync(pool.empty).
+     * LAST TOUCH */
     (void)wf_sub_acq_rel(&pool->foreigners, 1);
 }
 
@@ -131,8 +142,8 @@ void wf_post(struct wf_worker *target, struct wf_work *message)
     struct wf_work *newest = wf_load_relaxed(&target->inbox); /* a guess for the compare-and-swap */
     do {
         message->next = newest;
-        /* sync(worker.post): release, the message's contents; the claim below has the fence against the sleeper's look
-         * at its inbox. Pairs sync(worker.collect) */
+        /* sync(worker.post): release, the message's contents; the claim below has the fence against
+         * the sleeper's look at its inbox. Pairs sync(worker.collect) */
     } while (!wf_cas_release(&target->inbox, &newest, message));
     struct wf_pool *pool = target->pool;
     if (wf_park_claim(&pool->park, (int)target->index)) {
@@ -140,7 +151,7 @@ void wf_post(struct wf_worker *target, struct wf_work *message)
     }
 }
 
-/* --- suspending ---------------------------------------------------------------------------------------------- */
+/* --- suspending ------------------------------------------------------------------------------- */
 
 void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work)
 {
@@ -163,7 +174,8 @@ void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before)
 {
     struct wf_worker *worker = now->worker;
     if (worker->direct || worker->handed != NULL) {
-        wf_ready(worker, &before->resume); /* `now` is no empty loop: it has something to do itself */
+        /* `now` is no empty loop: it has something to do itself */
+        wf_ready(worker, &before->resume);
     } else {
         wf_switch_to(now, before);
     }
@@ -175,12 +187,14 @@ static bool is_timer_due(struct wf_worker *worker)
     return next_ns != INT64_MAX && next_ns <= wf_sys.now_ns();
 }
 
-/* The stack to go on with: the oldest ready fiber itself, if the loop would take that anyway; else a stack for the
- * loop. Saves the loop's turn and half of the switches where fibers pass work to each other. */
+/* The stack to go on with: the oldest ready fiber itself, if the loop would take that anyway; else
+ * a stack for the loop. Saves the loop's turn and half of the switches where fibers pass work to
+ * each other. */
 static struct wf_fiber *next_stack(struct wf_worker *worker)
 {
     bool direct = !wf_deque_has_public(&worker->deque);
-    direct = direct && ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0;
+    direct =
+        direct && ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0;
     /* Relaxed: if it is missed now, the next turn sees it. */
     direct = direct && wf_load_relaxed(&worker->inbox) == NULL && !is_timer_due(worker);
     struct wf_work *work = direct ? wf_runq_pop(&worker->runq) : NULL;
@@ -209,7 +223,7 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
     wf_fiber_switch(self, next_stack(worker), after, arg);
 }
 
-/* --- what cannot wait ---------------------------------------------------------------------------------------- */
+/* --- what cannot wait ------------------------------------------------------------------------- */
 
 static WF_COLD void run_messages(struct wf_fiber *self, struct wf_worker *worker)
 {
@@ -229,8 +243,10 @@ static void run_timers(struct wf_worker *worker)
         return;
     }
     int64_t now_ns = wf_sys.now_ns();
-    while (wf_wheel_next_ns(&worker->wheel) <= now_ns) { /* ends: each call fires or moves what is due */
-        wf_count_add(&worker->counters.timers_fired, (uint64_t)wf_wheel_advance(&worker->wheel, now_ns));
+    /* ends: each call fires or moves what is due */
+    while (wf_wheel_next_ns(&worker->wheel) <= now_ns) {
+        wf_count_add(&worker->counters.timers_fired,
+                     (uint64_t)wf_wheel_advance(&worker->wheel, now_ns));
     }
 }
 
@@ -254,7 +270,7 @@ static void serve(struct wf_fiber *self, struct wf_worker *worker)
     }
 }
 
-/* --- giving way ---------------------------------------------------------------------------------------------- */
+/* --- giving way ------------------------------------------------------------------------------- */
 
 static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
@@ -271,13 +287,14 @@ static bool has_own_work(struct wf_worker *worker)
 void wf_yield(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
-    serve(self, worker); /* here, on the task's stack: with nothing else to run it may never come to the loop */
+    /* here, on the task's stack: with nothing else to run it may never come to the loop */
+    serve(self, worker);
     if (has_own_work(worker) || wf_inject_has(&worker->pool->inject)) {
         wf_suspend(self, after_yield, NULL);
     }
 }
 
-/* --- finding work -------------------------------------------------------------------------------------------- */
+/* --- finding work ----------------------------------------------------------------------------- */
 
 static bool ensure_spare(struct wf_worker *worker)
 {
@@ -330,15 +347,16 @@ static struct wf_work *take_own(struct wf_worker *worker)
 }
 
 /* May a thief take the oldest of a queue? Only if it saw it there a while ago. */
-static bool is_stale(struct wf_worker *worker, struct wf_sighting *seen, const struct wf_worker *victim, uint64_t index,
-                     int64_t now_ns)
+static bool is_stale(struct wf_worker *worker, struct wf_sighting *seen,
+                     const struct wf_worker *victim, uint64_t index, int64_t now_ns)
 {
     worker->saw_light = true;
     if (seen->victim == victim && seen->index == index) {
         return now_ns - seen->since_ns >= WF_STEAL_DELAY_NS;
     }
     if (seen->victim == victim || now_ns - seen->since_ns >= 2 * WF_STEAL_DELAY_NS) {
-        *seen = (struct wf_sighting){victim, index, now_ns}; /* else another victim's has yet to prove itself */
+        *seen = (struct wf_sighting){victim, index,
+                                     now_ns}; /* else another victim's has yet to prove itself */
     }
     return false;
 }
@@ -355,7 +373,8 @@ static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, 
     uint32_t ready = wf_runq_len(&victim->runq);
     /* Relaxed: a guess; the steal has the orders. */
     return ready >= WF_LIGHT_READY ||
-           (ready != 0 && is_stale(worker, &worker->seen_ready, victim, wf_load_relaxed(&victim->runq.head), now_ns));
+           (ready != 0 && is_stale(worker, &worker->seen_ready, victim,
+                                   wf_load_relaxed(&victim->runq.head), now_ns));
 }
 
 /* The oldest of some other worker's deque, or half of its FIFO. */
@@ -413,7 +432,7 @@ static struct wf_work *search(struct wf_worker *worker)
     }
 }
 
-/* --- sleeping ------------------------------------------------------------------------------------------------ */
+/* --- sleeping --------------------------------------------------------------------------------- */
 
 enum sight {
     NOTHING,
@@ -448,8 +467,8 @@ static bool is_there_more(void *arg)
     return look(arg) != NOTHING;
 }
 
-/* Every source of work that this worker could run: the sleeper's third step in park.h. A source that is missing here
- * is a lost wake-up. */
+/* Every source of work that this worker could run: the sleeper's third step in park.h. A source
+ * that is missing here is a lost wake-up. */
 static enum sight look_before_sleep(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -460,7 +479,8 @@ static enum sight look_before_sleep(struct wf_worker *worker)
     }
     for (int i = 0; i < pool->worker_count; i++) {
         if (i != (int)worker->index) {
-            wf_deque_ask(&pool->workers[i].deque); /* its next fork becomes public, and wakes somebody */
+            /* its next fork becomes public, and wakes somebody */
+            wf_deque_ask(&pool->workers[i].deque);
         }
     }
     return look(pool);
@@ -468,21 +488,24 @@ static enum sight look_before_sleep(struct wf_worker *worker)
 
 static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
 {
-    wf_stack_cache_trim(&worker->stacks, wf_sys.now_ns()); /* deep stacks give back their pages, now and then */
+    /* deep stacks give back their pages, now and then */
+    wf_stack_cache_trim(&worker->stacks, wf_sys.now_ns());
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     wf_count(&worker->counters.parks);
-    worker->driver->ops->sleep(worker->driver, worker, timer_ns < deadline_ns ? timer_ns : deadline_ns);
+    worker->driver->ops->sleep(worker->driver, worker,
+                               timer_ns < deadline_ns ? timer_ns : deadline_ns);
 }
 
-/* Somebody who is awake has light work: sleep for a while, longer each time that it came to nothing. */
+/* Somebody who is awake has light work: sleep for a while, longer each time that it came to
+ * nothing. */
 static void watch(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
     (void)wf_sub_relaxed(&pool->watchers, 1);
-    /* sync(worker.unwatch): seq_cst, whoever still counted on us made its work visible to what we do next, even if we
-     * find other work and never announce; pairs sync(worker.light) */
+    /* sync(worker.unwatch): seq_cst, whoever still counted on us made its work visible to what we
+     * do next, even if we find other work and never announce; pairs sync(worker.light) */
     wf_fence_seq_cst();
     if (worker->watch_ns < WF_WATCH_MAX_NS) {
         worker->watch_ns *= 2;
@@ -545,8 +568,8 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
     return fiber;
 }
 
-/* Without a spare stack only resumed fibers may run: each gives back the stack that the loop runs on. New work goes to
- * the injection queue, to be found by whoever has a stack. */
+/* Without a spare stack only resumed fibers may run: each gives back the stack that the loop runs
+ * on. New work goes to the injection queue, to be found by whoever has a stack. */
 static WF_COLD struct wf_work *starved(struct wf_worker *worker)
 {
     struct wf_work *work = worker->handed != NULL ? worker->handed : wf_runq_pop(&worker->runq);
@@ -560,8 +583,10 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
         work = take_injected_fiber(worker);
     }
     if (work == NULL) {
-        /* Not counted as searching meanwhile: nobody must rely on a worker that cannot run new work. */
-        wake(worker, wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker->pool));
+        /* Not counted as searching meanwhile: nobody must rely on a worker that cannot run new
+         * work. */
+        wake(worker,
+             wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker->pool));
         worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);
         run_timers(worker);
     }
@@ -605,7 +630,8 @@ void wf_worker_loop(struct wf_fiber *self)
         worker->tick++;
         wf_count(&worker->counters.runs);
         work->run(self, work);
-        wf_check(wf_self() == self, "a forked child returned from a task into the scheduler; it must exec or _exit");
+        wf_check(wf_self() == self,
+                 "a forked child returned from a task into the scheduler; it must exec or _exit");
     }
     struct wf_worker *worker = self->worker;
     wf_fiber_switch(self, &worker->home, give_back, NULL);

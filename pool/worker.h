@@ -1,16 +1,20 @@
-/* worker.h: a thread and its state, and the verbs with which the layers above make work ready and suspend stacks.
+/* worker.h: a thread and its state, and the verbs with which the layers above make work ready and
+ * suspend stacks.
  *
- * Terms. *ready*: queued so that some worker will run it. *suspend*: leave the current stack, to be resumed by
- * whoever makes its `resume` work ready. *foreign*: a thread, or a stack, that is no worker of this pool.
+ * Terms. *ready*: queued so that some worker will run it. *suspend*: leave the current stack, to be
+ * resumed by whoever makes its `resume` work ready. *foreign*: a thread, or a stack, that is no
+ * worker of this pool.
  *
  * Guarantees.
- * G.1  Work made ready is run exactly once, by some worker of the pool, in bounded time as long as workers return
- *      from their works: every queue drains (own deque, own FIFO, injection), whatever the others do.
- * G.2  A stack becomes visible to others only after its context is saved: by the `after` function of wf_suspend,
- *      which runs on the next stack.
- * G.3  A loop's frame holds nothing over the run of a work: "which worker am I" is read again through the fiber.
- * G.4  Nothing here allocates except stacks; user code never runs out of a stack to suspend onto, because a worker
- *      starts new work only while it holds a spare stack (wf_worker_has_spare). */
+ * G.1  Work made ready is run exactly once, by some worker of the pool, in bounded time as long as
+ *      workers return from their works: every queue drains (own deque, own FIFO, injection),
+ *      whatever the others do.
+ * G.2  A stack becomes visible to others only after its context is saved: by the `after` function
+ *      of wf_suspend, which runs on the next stack.
+ * G.3  A loop's frame holds nothing over the run of a work: "which worker am I" is read again
+ *      through the fiber.
+ * G.4  Nothing here allocates except stacks; user code never runs out of a stack to suspend onto,
+ *      because a worker starts new work only while it holds a spare stack (wf_worker_has_spare). */
 #ifndef WF_WORKER_H
 #define WF_WORKER_H
 
@@ -34,17 +38,17 @@
 
 /* Counters of one worker: it alone writes them; others read them racily for reports. */
 struct wf_counters {
-    WF_ATOMIC(uint64_t) runs;            /* works run from a queue */
-    WF_ATOMIC(uint64_t) steals;          /* works taken from another worker */
-    WF_ATOMIC(uint64_t) steal_misses;    /* rounds over all victims without finding anything */
-    WF_ATOMIC(uint64_t) suspends;        /* stacks left */
-    WF_ATOMIC(uint64_t) parks;           /* sleeps in the driver */
-    WF_ATOMIC(uint64_t) wakes;           /* driver wakes sent to others */
-    WF_ATOMIC(uint64_t) injected;        /* works taken from the injection queue */
-    WF_ATOMIC(uint64_t) ops_submitted;   /* operations given to the kernel */
-    WF_ATOMIC(uint64_t) ops_completed;   /* final completions seen */
-    WF_ATOMIC(uint64_t) ops_cancelled;   /* of these, cancelled */
-    WF_ATOMIC(uint64_t) driver_enters;   /* system calls of the driver */
+    WF_ATOMIC(uint64_t) runs;          /* works run from a queue */
+    WF_ATOMIC(uint64_t) steals;        /* works taken from another worker */
+    WF_ATOMIC(uint64_t) steal_misses;  /* rounds over all victims without finding anything */
+    WF_ATOMIC(uint64_t) suspends;      /* stacks left */
+    WF_ATOMIC(uint64_t) parks;         /* sleeps in the driver */
+    WF_ATOMIC(uint64_t) wakes;         /* driver wakes sent to others */
+    WF_ATOMIC(uint64_t) injected;      /* works taken from the injection queue */
+    WF_ATOMIC(uint64_t) ops_submitted; /* operations given to the kernel */
+    WF_ATOMIC(uint64_t) ops_completed; /* final completions seen */
+    WF_ATOMIC(uint64_t) ops_cancelled; /* of these, cancelled */
+    WF_ATOMIC(uint64_t) driver_enters; /* system calls of the driver */
     WF_ATOMIC(uint64_t) timers_fired;
 };
 
@@ -77,12 +81,14 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint32_t index;                                /* immutable after start */
     uint32_t tick;                                 /* works run, modulo 2^32: fairness turns */
     uint32_t since_poll;                           /* works run since the driver was polled */
-    struct wf_work *handed;                        /* what wf_suspend took from the FIFO for the next loop to run */
-    bool direct;                                   /* the last wf_suspend went on with a ready fiber, not a loop */
+    /* what wf_suspend took from the FIFO for the next loop to run */
+    struct wf_work *handed;
+    /* the last wf_suspend went on with a ready fiber, not a loop */
+    bool direct;
     struct wf_rng rng;
     struct wf_sighting seen_new, seen_ready; /* what steal() last left in a deque, and in a FIFO */
-    int64_t watch_ns; /* how long the next watch lasts */
-    bool saw_light;   /* steal() left something since this worker last slept */
+    int64_t watch_ns;                        /* how long the next watch lasts */
+    bool saw_light; /* steal() left something since this worker last slept */
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];
@@ -97,39 +103,46 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
 
 /* --- make ready; each includes the wake check --- */
 
-/* From a worker of the pool: at the end of its FIFO. For resumed fibers, continuations, completions. */
+/* From a worker of the pool: at the end of its FIFO. For resumed fibers, continuations,
+ * completions. */
 void wf_ready(struct wf_worker *worker, struct wf_work *work);
 /* From a worker: at the newest end of its deque, public at once. For new tasks. */
 void wf_ready_new(struct wf_worker *worker, struct wf_work *work);
 /* From any thread: the injection queue. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work);
-/* From any thread that knows only the pool: as wf_ready on a worker of `pool`, else as wf_ready_foreign. */
+/* From any thread that knows only the pool: as wf_ready on a worker of `pool`, else as
+ * wf_ready_foreign. */
 void wf_ready_any(struct wf_pool *pool, struct wf_work *work);
-/* From any thread: run `message` on that worker's thread, between works, before it next sleeps. It may not suspend. */
+/* From any thread: run `message` on that worker's thread, between works, before it next sleeps. It
+ * may not suspend. */
 void wf_post(struct wf_worker *target, struct wf_work *message);
 
-/* From a worker, after it published work by other means (fork.h): wakes somebody if nobody searches. */
+/* From a worker, after it published work by other means (fork.h): wakes somebody if nobody
+ * searches. */
 void wf_wake_check(struct wf_worker *worker);
 
 /* --- suspend --- */
 
-/* Leaves the current stack; returns when its resume work has run, perhaps on another worker. `after(now, self, arg)`
- * runs on the next stack once self is saved, and is what makes self reachable. If it finds that there is nothing to
- * wait for any more it calls wf_switch_back. Publishes the deque's private tail first. */
+/* Leaves the current stack; returns when its resume work has run, perhaps on another worker.
+ * `after(now, self, arg)` runs on the next stack once self is saved, and is what makes self
+ * reachable. If it finds that there is nothing to wait for any more it calls wf_switch_back.
+ * Publishes the deque's private tail first. */
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
 
-/* Only inside `after`, as its last act: there is nothing to wait for, `before` goes on: at once, or soon if `now` is
- * itself a fiber that was ready. */
+/* Only inside `after`, as its last act: there is nothing to wait for, `before` goes on: at once, or
+ * soon if `now` is itself a fiber that was ready. */
 void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before);
 
-/* Only as the last act of a work's run, on a loop's frame: switch to a suspended fiber and give this stack back. */
+/* Only as the last act of a work's run, on a loop's frame: switch to a suspended fiber and give
+ * this stack back. */
 WF_NORETURN void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target);
 
-/* Lets other ready work of this worker run; returns when the scheduler comes back. At once if there is none. */
+/* Lets other ready work of this worker run; returns when the scheduler comes back. At once if there
+ * is none. */
 void wf_yield(struct wf_fiber *self);
 
-/* May this stack call work that could suspend, instead of queuing it? Only while its worker holds a spare stack for
- * the loop to go on with. */
+/* May this stack call work that could suspend, instead of queuing it? Only while its worker holds a
+ * spare stack for the loop to go on with. */
 WF_INLINE bool wf_worker_has_spare(const struct wf_worker *worker)
 {
     return worker->stacks.count > 0;

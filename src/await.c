@@ -1,5 +1,6 @@
-/* await.c: how a call of the API waits: enter, enlist for cancellation, suspend, delist; see wait.h for the protocol.
- * Also the waits that belong to no object: yield, sleep, a kernel operation, a blocking call. */
+/* await.c: how a call of the API waits: enter, enlist for cancellation, suspend, delist; see wait.h
+ * for the protocol. Also the waits that belong to no object: yield, sleep, a kernel operation, a
+ * blocking call. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -26,11 +27,12 @@ struct wf_fiber *wf_enter_call(int *rc)
     return self;
 }
 
-/* --- the wait ------------------------------------------------------------------------------------------------ */
+/* --- the wait --------------------------------------------------------------------------------- */
 
 void wf_wait_resume(struct wf_fiber *fiber)
 {
-    /* A suspended fiber's worker is that of its last run: of the right pool, which is all that is asked of it. */
+    /* A suspended fiber's worker is that of its last run: of the right pool, which is all that is
+     * asked of it. */
     wf_ready_any(fiber->worker->pool, &fiber->resume);
 }
 
@@ -41,7 +43,8 @@ void wf_wait_cancel_claim(struct wf_wait *wait)
 
 void wf_wait_init(struct wf_wait *wait, struct wf_fiber *self)
 {
-    wf_store_relaxed(&wait->state, WF_WAIT_SETUP); /* relaxed: enlisting publishes it, under a lock */
+    /* relaxed: enlisting publishes it, under a lock */
+    wf_store_relaxed(&wait->state, WF_WAIT_SETUP);
     wait->fiber = self;
     wf_list_init(&wait->in_queue);
     wf_list_init(&wait->in_scope);
@@ -92,7 +95,7 @@ enum wf_wait_state wf_wait_block(struct wf_wait *wait)
     return outcome;
 }
 
-/* --- yield, sleep -------------------------------------------------------------------------------------------- */
+/* --- yield, sleep ----------------------------------------------------------------------------- */
 
 int weft_yield(void)
 {
@@ -148,19 +151,21 @@ int weft_sleep(weft_time duration)
     }
     wf_timer_add(&self->worker->wheel, &sleep.timer, deadline_after(duration));
     enum wf_wait_state outcome = wf_wait_block(&sleep.wait);
-    (void)wf_timer_del(&sleep.timer); /* also waits until a timer that fires right now is through with us */
+    /* also waits until a timer that fires right now is through with us */
+    (void)wf_timer_del(&sleep.timer);
     wf_wait_delist(&sleep.wait);
     return outcome == WF_WAIT_GRANTED ? 0 : -ECANCELED;
 }
 
-/* --- a kernel operation -------------------------------------------------------------------------------------- */
+/* --- a kernel operation ----------------------------------------------------------------------- */
 
 struct op_wait {
     struct wf_wait wait;
     struct wf_op *op;
 };
 
-/* The completion claims; cancellation does not, it only asks the kernel: what counts is the op's own completion. */
+/* The completion claims; cancellation does not, it only asks the kernel: what counts is the op's
+ * own completion. */
 static void op_done(struct wf_op *op)
 {
     struct op_wait *waiting = op->waiter;
@@ -187,14 +192,15 @@ ssize_t wf_await_op(struct wf_op *op)
     op->done = op_done;
     wf_io_submit(self->worker, op);
     if (wf_wait_enlist(&waiting.wait, self->env->scope) < 0) {
-        wf_io_cancel(op); /* an expired deadline: the kernel tries once, when it gets the entry, and lets go */
+        /* an expired deadline: the kernel tries once, when it gets the entry, and lets go */
+        wf_io_cancel(op);
     }
     (void)wf_wait_block(&waiting.wait);
     wf_wait_delist(&waiting.wait);
     return op->res;
 }
 
-/* --- a call that blocks a thread ----------------------------------------------------------------------------- */
+/* --- a call that blocks a thread -------------------------------------------------------------- */
 
 struct blocking_wait {
     struct wf_blocking_request request;

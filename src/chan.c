@@ -1,14 +1,16 @@
-/* chan.c: bounded channels: a ring of items, a queue of senders and one of receivers, under one lock.
+/* chan.c: bounded channels: a ring of items, a queue of senders and one of receivers, under one
+ * lock.
  *
- * Facts under the lock: live receivers wait only while the ring is empty; live senders wait only while it is full.
- * Waiters hand items over directly: a sender copies into a waiting receiver's memory, and a receiver that makes room
- * moves the longest-waiting sender's item into the ring, so that order is first in, first out for all.
+ * Facts under the lock: live receivers wait only while the ring is empty; live senders wait only
+ * while it is full. Waiters hand items over directly: a sender copies into a waiting receiver's
+ * memory, and a receiver that makes room moves the longest-waiting sender's item into the ring, so
+ * that order is first in, first out for all.
  *
- * Handing over to a waiter that may be cancelled at the same moment. The item must be copied before the claim, for the
- * waiter may return after it; and the copy must not be lost if the claim fails. To a receiver: its memory is its own
- * until it returns, which takes our lock, so a copy before a failed claim is harmless: the item goes to the next one,
- * and the loser reports that it took nothing. From a sender: its item is copied out, and counted only if the claim
- * succeeds. */
+ * Handing over to a waiter that may be cancelled at the same moment. The item must be copied before
+ * the claim, for the waiter may return after it; and the copy must not be lost if the claim fails.
+ * To a receiver: its memory is its own until it returns, which takes our lock, so a copy before a
+ * failed claim is harmless: the item goes to the next one, and the loser reports that it took
+ * nothing. From a sender: its item is copied out, and counted only if the claim succeeds. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/core.h"
@@ -21,7 +23,7 @@ struct weft_chan {
     WF_ATOMIC(uint64_t) count; /* items in the ring; atomic for weft_chan_len alone */
     uint64_t oldest;           /* index of the oldest item, 0 to capacity - 1 */
     bool closed;
-    int code; /* of the close */
+    int code;                          /* of the close */
     struct wf_list senders, receivers; /* wf_wait.in_queue; wf_wait.item is the caller's item */
     /* immutable */
     size_t item_bytes;
@@ -29,7 +31,7 @@ struct weft_chan {
     unsigned char items[];
 };
 
-/* --- new, free ----------------------------------------------------------------------------------------------- */
+/* --- new, free -------------------------------------------------------------------------------- */
 
 int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
 {
@@ -55,8 +57,8 @@ int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
     return 0;
 }
 
-/* Ends all waits of a queue. Each finds `code` in its own wait, and does not touch the channel again: it may be freed.
- * Whether there was any. */
+/* Ends all waits of a queue. Each finds `code` in its own wait, and does not touch the channel
+ * again: it may be freed. Whether there was any. */
 static bool shut_locked(struct wf_list *queue, int code)
 {
     bool any = false;
@@ -65,7 +67,8 @@ static bool shut_locked(struct wf_list *queue, int code)
         struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
         node = node->next;
         wf_list_unlink(&wait->in_queue);
-        wait->item = (void *)(intptr_t)code; // NOLINT(performance-no-int-to-ptr); harmless if the claim fails
+        wait->item = (void *)(intptr_t)
+            code; // NOLINT(performance-no-int-to-ptr); harmless if the claim fails
         any |= wf_wait_claim(wait, WF_WAIT_SHUT);
     }
     return any;
@@ -91,7 +94,7 @@ void weft_chan_free(weft_chan *chan)
     wf_sys.release(chan);
 }
 
-/* --- the ring, under the lock; relaxed accesses to count: written under the lock only -------------------------- */
+/* --- the ring, under the lock; relaxed accesses to count: written under the lock only --------- */
 
 static uint64_t count_locked(weft_chan *chan)
 {
@@ -116,7 +119,7 @@ static void get_locked(weft_chan *chan, void *item)
     wf_store_relaxed(&chan->count, count_locked(chan) - 1);
 }
 
-/* --- handing over, under the lock ---------------------------------------------------------------------------- */
+/* --- handing over, under the lock ------------------------------------------------------------- */
 
 static bool give_to_receiver(weft_chan *chan, const void *item)
 {
@@ -145,7 +148,8 @@ static void admit_sender(weft_chan *chan)
         if (wf_wait_claim(wait, WF_WAIT_GRANTED)) {
             return;
         }
-        wf_store_relaxed(&chan->count, count_locked(chan) - 1); /* it was cancelled: its item is not in the channel */
+        /* it was cancelled: its item is not in the channel */
+        wf_store_relaxed(&chan->count, count_locked(chan) - 1);
     }
 }
 
@@ -174,7 +178,7 @@ static int recv_locked(weft_chan *chan, void *item)
     return 1;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 /* The wait is in one of the queues. */
 static enum wf_wait_state block(weft_chan *chan, struct wf_wait *wait)
@@ -185,7 +189,8 @@ static enum wf_wait_state block(weft_chan *chan, struct wf_wait *wait)
     enum wf_wait_state outcome = wf_wait_block(wait);
     wf_wait_delist(wait);
     if (outcome == WF_WAIT_CANCELLED) {
-        wf_lock(&chan->lock); /* whoever is about to hand over to us looks at our memory under this lock */
+        /* whoever is about to hand over to us looks at our memory under this lock */
+        wf_lock(&chan->lock);
         wf_list_unlink(&wait->in_queue);
         wf_unlock(&chan->lock);
     }
@@ -290,7 +295,8 @@ int weft_chan_close(weft_chan *chan, int code)
         chan->closed = true;
         chan->code = code;
         (void)shut_locked(&chan->senders, -EPIPE);
-        (void)shut_locked(&chan->receivers, code); /* only an empty channel has any: there is nothing left for them */
+        /* only an empty channel has any: there is nothing left for them */
+        (void)shut_locked(&chan->receivers, code);
     }
     wf_unlock(&chan->lock);
     return first ? 0 : -EALREADY;

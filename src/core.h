@@ -1,10 +1,12 @@
-/* core.h: the structs behind the opaque types of include/weft/task.h, and what the files of src/ call of each other.
+/* core.h: the structs behind the opaque types of include/weft/task.h, and what the files of src/
+ * call of each other.
  *
- * *task*: what a user waits for. *scope*: owner of tasks, and node of the cancellation tree. *env*: which task and
- * which scope the running code belongs to; every stack points at one (fiber->env), NULL while it runs a loop.
+ * *task*: what a user waits for. *scope*: owner of tasks, and node of the cancellation tree. *env*:
+ * which task and which scope the running code belongs to; every stack points at one (fiber->env),
+ * NULL while it runs a loop.
  *
- * Locks, in the order in which they may be taken: timer wheel, then scopes from the root down, then one lock of an
- * object (semaphore, channel). No user code runs under any of them. */
+ * Locks, in the order in which they may be taken: timer wheel, then scopes from the root down, then
+ * one lock of an object (semaphore, channel). No user code runs under any of them. */
 #ifndef WF_CORE_H
 #define WF_CORE_H
 
@@ -26,12 +28,12 @@ struct weft_rt;
 struct wf_env {
     struct wf_task *task;
     struct wf_scope *scope;
-    /* Tasks spawned under this env and not yet awaited by their spawner. Atomic, because the forked sections of a task
-     * share it; nobody else writes. */
+    /* Tasks spawned under this env and not yet awaited by their spawner. Atomic, because the forked
+     * sections of a task share it; nobody else writes. */
     WF_ATOMIC(uint32_t) unawaited;
 };
 
-/* --- tasks: task.c ------------------------------------------------------------------------------------------- */
+/* --- tasks: task.c ---------------------------------------------------------------------------- */
 
 enum wf_task_kind {
     WF_TASK_SPAWNED, /* in its spawner's memory, awaited there */
@@ -45,27 +47,30 @@ enum wf_task_kind {
  *         |                                                                |
  *         +------------------[wf_task_finish, exchange]--> DONE (1) <------+
  *
- * RUNNING or a list: queued or running; rc is not valid. DONE: rc and error are valid and immutable but for the
- * error's taking over; the finisher has touched the task for the last time, its memory is the owner's again. */
+ * RUNNING or a list: queued or running; rc is not valid. DONE: rc and error are valid and immutable
+ * but for the error's taking over; the finisher has touched the task for the last time, its memory
+ * is the owner's again. */
 #define WF_FRAME_FOREIGN WF_FRAME_CLASSES
 
 #define WF_TASK_RUNNING ((uintptr_t)0)
 #define WF_TASK_DONE    ((uintptr_t)1)
 
 struct wf_task {
-    struct wf_work work;           /* queued to start */
-    WF_ATOMIC(uintptr_t) waiters;  /* see above */
-    struct wf_env env;             /* what its body starts under; env.scope is the owner */
+    struct wf_work work;          /* queued to start */
+    WF_ATOMIC(uintptr_t) waiters; /* see above */
+    struct wf_env env;            /* what its body starts under; env.scope is the owner */
     weft_fn *fn;
     void *arg;
-    const weft_place *place;       /* where it was started */
-    WF_ATOMIC(struct wf_env *) spawner; /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
+    const weft_place *place; /* where it was started */
+    /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
+    WF_ATOMIC(struct wf_env *) spawner;
     WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
     WF_ATOMIC(uint32_t) called;    /* kind CALLED: futex word, 1 when ended */
-    int64_t failed_ns; /* when it ended, if rc < 0: which failure came first in time */
+    int64_t failed_ns;             /* when it ended, if rc < 0: which failure came first in time */
     int rc;
-    uint8_t kind;     /* enum wf_task_kind; immutable */
-    uint8_t frame;    /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
+    uint8_t kind; /* enum wf_task_kind; immutable */
+    /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
+    uint8_t frame;
     struct weft_rt *rt;
 } WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
 
@@ -77,21 +82,23 @@ WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
     return (struct wf_task *)(uintptr_t)task;
 }
 
-void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg, struct wf_scope *owner,
-                  enum wf_task_kind kind, const weft_place *place);
+void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                  struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place);
 
-/* --- scopes and cancellation: scope.c ------------------------------------------------------------------------ */
+/* --- scopes and cancellation: scope.c --------------------------------------------------------- */
 
-/* Bits of wf_scope.cancel; they are only ever set, under the scope's lock, and pushed down the whole subtree. */
+/* Bits of wf_scope.cancel; they are only ever set, under the scope's lock, and pushed down the
+ * whole subtree. */
 #define WF_CANCEL_FIRED   1u /* cancelled by a call, or by an ancestor: refuse before trying */
 #define WF_CANCEL_EXPIRED 2u /* its deadline or an ancestor's passed: try, but do not wait */
 
-/* wf_scope.live counts: the owner's hold (1) until scope_end lets go, each pooled task, each foreign handle. The one
- * who brings it to 0 resumes the joiner. ENDED is set by the owner afterwards. */
+/* wf_scope.live counts: the owner's hold (1) until scope_end lets go, each pooled task, each
+ * foreign handle. The one who brings it to 0 resumes the joiner. ENDED is set by the owner
+ * afterwards. */
 #define WF_SCOPE_ENDED (1u << 31)
 
 struct wf_scope {
-    struct wf_env env; /* {the opening task, this scope}; the code inside runs under it */
+    struct wf_env env;    /* {the opening task, this scope}; the code inside runs under it */
     struct wf_env *outer; /* env to return to; NULL for a root */
     const weft_place *place;
 
@@ -103,12 +110,13 @@ struct wf_scope {
     struct wf_list sibling;     /* in the parent's children, under the parent's lock */
     struct wf_scope *parent;    /* immutable while open; NULL: the root of `runtime` */
     const char *why;            /* of the first cancel */
-    uint32_t own_cause;         /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
-    int first_rc;               /* first failure in time of a pooled task, 0 if none */
-    uint8_t cut_short;          /* some task answered the cancellation with -ECANCELED */
-    uint8_t on_error;           /* enum weft_on_error; immutable */
-    uint8_t open;               /* owner only: between begin and end */
-    weft_error *first_error;    /* owned */
+    /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
+    uint32_t own_cause;
+    int first_rc;            /* first failure in time of a pooled task, 0 if none */
+    uint8_t cut_short;       /* some task answered the cancellation with -ECANCELED */
+    uint8_t on_error;        /* enum weft_on_error; immutable */
+    uint8_t open;            /* owner only: between begin and end */
+    weft_error *first_error; /* owned */
 
     /* immutable while open */
     int64_t deadline_ns; /* the earliest of its own and all enclosing ones; INT64_MAX: none */
@@ -116,14 +124,15 @@ struct wf_scope {
     /* any thread */
     WF_ATOMIC(uint32_t) live;
     union {
-        struct wf_fiber *joiner;  /* written by the owner before it lets go of live */
-        struct weft_rt *runtime;  /* of a root */
+        struct wf_fiber *joiner; /* written by the owner before it lets go of live */
+        struct weft_rt *runtime; /* of a root */
     };
     struct wf_timer timer; /* armed if this scope's own deadline is the earliest */
 };
 
 _Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "weft_scope is too small");
-_Static_assert(_Alignof(struct wf_scope) <= _Alignof(weft_scope), "weft_scope is not aligned enough");
+_Static_assert(_Alignof(struct wf_scope) <= _Alignof(weft_scope),
+               "weft_scope is not aligned enough");
 
 WF_INLINE struct wf_scope *wf_scope_of(const weft_scope *scope)
 {
@@ -131,7 +140,8 @@ WF_INLINE struct wf_scope *wf_scope_of(const weft_scope *scope)
 }
 
 void wf_scope_init_root(struct wf_scope *scope, const weft_place *place);
-/* Opens `scope` inside the current env of `self`, with a deadline `timeout` from now (WEFT_FOREVER: none). */
+/* Opens `scope` inside the current env of `self`, with a deadline `timeout` from now (WEFT_FOREVER:
+ * none). */
 void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, weft_time timeout,
                    const weft_place *place);
 /* Waits for its tasks and takes it out of the tree. Does not look at what went wrong. */
@@ -139,7 +149,8 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope);
 /* A task joins the scope: 0, or -ECANCELED if it is cancelled or ended. Any thread. */
 int wf_scope_enter(struct wf_scope *scope);
 void wf_scope_leave(struct wf_scope *scope);
-/* A pooled task of the scope has ended with rc < 0. Takes the record. Any thread, before wf_scope_leave. */
+/* A pooled task of the scope has ended with rc < 0. Takes the record. Any thread, before
+ * wf_scope_leave. */
 void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error);
 int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const char *why);
 
@@ -149,23 +160,26 @@ WF_INLINE uint32_t wf_scope_cancelled(struct wf_scope *scope)
     return wf_load_relaxed(&scope->cancel) & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED);
 }
 
-/* --- calls that wait: await.c -------------------------------------------------------------------------------- */
+/* --- calls that wait: await.c ----------------------------------------------------------------- */
 
-/* The start of every public call that needs task context: the fiber, or NULL with the code to return in *rc
- * (-EPERM on a foreign thread, -ENOSYS in a forked child). Does not look at cancellation. */
+/* The start of every public call that needs task context: the fiber, or NULL with the code to
+ * return in *rc (-EPERM on a foreign thread, -ENOSYS in a forked child). Does not look at
+ * cancellation. */
 struct wf_fiber *wf_enter_task(int *rc);
 /* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
 struct wf_fiber *wf_enter_call(int *rc);
 
 void wf_wait_init(struct wf_wait *wait, struct wf_fiber *self);
-/* Makes the wait reachable for cancellation of the current scope: 0; or -ECANCELED, nothing enlisted. */
+/* Makes the wait reachable for cancellation of the current scope: 0; or -ECANCELED, nothing
+ * enlisted. */
 int wf_wait_enlist(struct wf_wait *wait, struct wf_scope *scope);
 void wf_wait_delist(struct wf_wait *wait);
 /* Suspends until the wait is claimed (not at all if it is already) and says why. */
 enum wf_wait_state wf_wait_block(struct wf_wait *wait);
 
-/* Calls in a row that could have waited and did not have to; then the task lets others run, so that one whose
- * operations are always ready cannot keep a worker for itself. Tokio's number, with the same meaning. */
+/* Calls in a row that could have waited and did not have to; then the task lets others run, so that
+ * one whose operations are always ready cannot keep a worker for itself. Tokio's number, with the
+ * same meaning. */
 #define WF_BUDGET 128
 
 /* At the end of such a call. May suspend. */
@@ -181,11 +195,12 @@ WF_INLINE void wf_spend_budget(struct wf_fiber *self)
 void wf_wait_cancel_claim(struct wf_wait *wait);
 
 struct wf_op;
-/* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno; -ECANCELED as it
- * stands if the scope was cancelled before (not submitted) or the kernel let go of it. */
+/* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno;
+ * -ECANCELED as it stands if the scope was cancelled before (not submitted) or the kernel let go of
+ * it. */
 ssize_t wf_await_op(struct wf_op *op);
 
-/* --- errors: error.c ----------------------------------------------------------------------------------------- */
+/* --- errors: error.c -------------------------------------------------------------------------- */
 
 WF_COLD void wf_misuse(const char *format, ...) WF_PRINTF(1, 2);
 void wf_error_free(weft_error *error);
@@ -195,7 +210,7 @@ weft_error *wf_error_take(struct wf_task *task);
 /* One line on stderr about a failure that no task will ever read. `error` may be NULL. */
 void wf_error_report(const struct wf_task *task, int rc, const weft_error *error);
 
-/* --- runtime: runtime.c -------------------------------------------------------------------------------------- */
+/* --- runtime: runtime.c ----------------------------------------------------------------------- */
 
 struct weft_rt {
     struct wf_pool *pool;
@@ -203,7 +218,7 @@ struct weft_rt {
     struct wf_scope root;
     WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
     WF_ATOMIC(uint32_t) stopping;
-    struct wf_lock foreign_lock; /* of foreign_frames */
+    struct wf_lock foreign_lock;   /* of foreign_frames */
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
     struct wf_blocking *blocking;
     uint8_t stopped;

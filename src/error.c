@@ -1,7 +1,8 @@
 /* error.c: error records, and the two ways to complain: to the misuse hook, and to stderr.
  *
- * Records come from the slab of the worker that runs when something fails; they are freed on whichever worker the
- * last owner runs. When none is to be had, the text is lost and the code is kept. */
+ * Records come from the slab of the worker that runs when something fails; they are freed on
+ * whichever worker the last owner runs. When none is to be had, the text is lost and the code is
+ * kept. */
 #include "src/core.h"
 #include "pool/base/sys.h"
 #include <stdarg.h>
@@ -45,11 +46,12 @@ void wf_error_free(weft_error *error)
 
 weft_error *wf_error_take(struct wf_task *task)
 {
-    if (wf_load_relaxed(&task->error) == NULL) { /* relaxed: whoever set it did so before what made us look */
+    /* relaxed: whoever set it did so before what made us look */
+    if (wf_load_relaxed(&task->error) == NULL) {
         return NULL;
     }
-    /* sync(error.take): acq_rel, the record's contents, whichever strand of the task wrote them; pairs
-     * sync(error.take), sync(error.give) */
+    /* sync(error.take): acq_rel, the record's contents, whichever strand of the task wrote them;
+     * pairs sync(error.take), sync(error.give) */
     return wf_xchg_acq_rel(&task->error, NULL);
 }
 
@@ -94,15 +96,17 @@ const weft_error *weft_last(void)
 void wf_error_report(const struct wf_task *task, int rc, const weft_error *error)
 {
     char text[512];
-    int length = error != NULL
-                     ? snprintf(text, sizeof text, "weft: task started at %s:%d failed: %s: %s (%s:%d)\n",
-                                task->place->file, task->place->line, strerrorname_np(-rc), error->text,
-                                error->place->file, error->place->line)
-                     : snprintf(text, sizeof text, "weft: task started at %s:%d failed: %s\n", task->place->file,
-                                task->place->line, strerrorname_np(-rc));
+    int length =
+        error != NULL
+            ? snprintf(text, sizeof text, "weft: task started at %s:%d failed: %s: %s (%s:%d)\n",
+                       task->place->file, task->place->line, strerrorname_np(-rc), error->text,
+                       error->place->file, error->place->line)
+            : snprintf(text, sizeof text, "weft: task started at %s:%d failed: %s\n",
+                       task->place->file, task->place->line, strerrorname_np(-rc));
     if (length > (int)sizeof text - 1) {
         length = (int)sizeof text - 1;
     }
-    ssize_t ignored = write(STDERR_FILENO, text, (size_t)length); /* a report that cannot be made is lost */
+    /* a report that cannot be made is lost */
+    ssize_t ignored = write(STDERR_FILENO, text, (size_t)length);
     (void)ignored;
 }

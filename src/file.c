@@ -1,11 +1,12 @@
 /* file.c: the calls of <weft/io.h> on files and pipes, and on what else can be read and written.
  *
- * Reads try the page cache first, with preadv2(RWF_NOWAIT), on the task's own stack: 570 ns for 4 KiB against 950 and
- * two switches through the ring. Writes, fsync, open and statx go through the ring, where the kernel's own threads do
- * them. close is a plain system call: an operation on its way could be cancelled, and then the descriptor would leak.
+ * Reads try the page cache first, with preadv2(RWF_NOWAIT), on the task's own stack: 570 ns for 4
+ * KiB against 950 and two switches through the ring. Writes, fsync, open and statx go through the
+ * ring, where the kernel's own threads do them. close is a plain system call: an operation on its
+ * way could be cancelled, and then the descriptor would leak.
  *
- * errno: the functions here that make system calls leave it as it was, and do not suspend between reading and writing
- * it (its address differs by thread, and compilers keep it). */
+ * errno: the functions here that make system calls leave it as it was, and do not suspend between
+ * reading and writing it (its address differs by thread, and compilers keep it). */
 #include "pool/base/sys.h"
 #include "src/io.h"
 #include <errno.h>
@@ -20,15 +21,17 @@
 ssize_t wf_io_await(struct wf_op *op)
 {
     ssize_t result;
-    do { /* ends: a cancelled operation gives -ECANCELED (op.h, G.3), and signals come one at a time */
+    /* ends: a cancelled operation gives -ECANCELED (op.h, G.3), and signals come one at a time */
+    do {
         result = wf_await_op(op);
     } while (wf_unlikely(result == -EINTR));
     return result;
 }
 
-/* --- reading and writing ------------------------------------------------------------------------------------- */
+/* --- reading and writing ---------------------------------------------------------------------- */
 
-/* An operation on a file that is open with O_NONBLOCK says -EAGAIN, which a caller of ours has not asked for. */
+/* An operation on a file that is open with O_NONBLOCK says -EAGAIN, which a caller of ours has not
+ * asked for. */
 static ssize_t await_ready(struct wf_op *op, uint32_t events)
 {
     for (;;) { /* ends: with the operation, or a wait that fails */
@@ -44,7 +47,8 @@ static ssize_t await_ready(struct wf_op *op, uint32_t events)
     }
 }
 
-static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes, uint64_t offset)
+static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes,
+                        uint64_t offset)
 {
     struct wf_op op = {
         .kind = (uint8_t)kind,
@@ -56,8 +60,9 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
 }
 
-/* With O_DIRECT there is no cache, and RWF_NOWAIT waits for the disk all the same. Such a file is read in whole sectors
- * to aligned memory only, so for most reads the question need not be asked (170 ns). */
+/* With O_DIRECT there is no cache, and RWF_NOWAIT waits for the disk all the same. Such a file is
+ * read in whole sectors to aligned memory only, so for most reads the question need not be asked
+ * (170 ns). */
 static bool may_be_direct(int fd, const void *buffer, size_t bytes, uint64_t offset)
 {
     enum { SECTOR = 512 };
@@ -69,8 +74,8 @@ static bool may_be_direct(int fd, const void *buffer, size_t bytes, uint64_t off
     return flags < 0 || (flags & O_DIRECT) != 0;
 }
 
-/* What can be read without waiting: bytes, or -ESPIPE, which the ring would not say; or -EAGAIN for all else: ask the
- * ring, which waits or knows the error. */
+/* What can be read without waiting: bytes, or -ESPIPE, which the ring would not say; or -EAGAIN for
+ * all else: ask the ring, which waits or knows the error. */
 static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t offset)
 {
     int saved = errno;
@@ -95,7 +100,8 @@ static WF_NOINLINE bool is_regular(int fd)
     return regular;
 }
 
-/* The rest of a regular file's read of which only the beginning was in the cache: `done` bytes of `bytes`. */
+/* The rest of a regular file's read of which only the beginning was in the cache: `done` bytes of
+ * `bytes`. */
 static WF_COLD ssize_t read_rest(int fd, char *buffer, size_t bytes, size_t done, uint64_t offset)
 {
     ssize_t n = 1;
@@ -149,7 +155,7 @@ ssize_t weft_pwrite(int fd, const void *buffer, size_t bytes, int64_t offset)
     return offset < 0 ? -EINVAL : transfer(WF_OP_WRITE, fd, buffer, bytes, (uint64_t)offset);
 }
 
-/* --- files as a whole ---------------------------------------------------------------------------------------- */
+/* --- files as a whole ------------------------------------------------------------------------- */
 
 int weft_open(const char *path, int flags, mode_t mode)
 {

@@ -1,17 +1,19 @@
 /* foreach.c: a loop over many items with a bound on how many bodies run at once.
  *
- * A few long-lived *slots* pull items until there are no more: the caller is one, the others are pooled tasks in the
- * loop's own scope. No task and no permit per item. Slots are started one by one: a slot that gets an item and sees
- * that more may follow starts the next, so a loop of two items starts one, and a loop whose bodies do not wait may
- * end before a second worker has woken.
+ * A few long-lived *slots* pull items until there are no more: the caller is one, the others are
+ * pooled tasks in the loop's own scope. No task and no permit per item. Slots are started one by
+ * one: a slot that gets an item and sees that more may follow starts the next, so a loop of two
+ * items starts one, and a loop whose bodies do not wait may end before a second worker has woken.
  *
- * Errors. The first failure stops the taking of items and cancels the loop's scope, under which all bodies run. What
- * bodies then return is looked at in order of time: -ECANCELED after that is an answer to the cancellation, not a
- * failure. A cancellation from outside reaches the loop's scope like any other; then taking stops too. */
+ * Errors. The first failure stops the taking of items and cancels the loop's scope, under which all
+ * bodies run. What bodies then return is looked at in order of time: -ECANCELED after that is an
+ * answer to the cancellation, not a failure. A cancellation from outside reaches the loop's scope
+ * like any other; then taking stops too. */
 #include "pool/base/check.h"
 #include "src/core.h"
 
-/* Items after which a slot that never waited lets others run: the op budget of DESIGN (128) with the same meaning. */
+/* Items after which a slot that never waited lets others run: the op budget of DESIGN (128) with
+ * the same meaning. */
 #define YIELD_EVERY 128
 
 struct loop {
@@ -23,7 +25,7 @@ struct loop {
     weft_scope scope;
 
     /* any thread; atomic */
-    WF_ATOMIC(uint64_t) next WF_ALIGNED(WF_LINE_PAIR); /* index of the next item of an array */
+    WF_ATOMIC(uint64_t) next WF_ALIGNED(WF_LINE_PAIR);    /* index of the next item of an array */
     WF_ATOMIC(uint32_t) stopped WF_ALIGNED(WF_LINE_PAIR); /* no more items are to be taken */
     WF_ATOMIC(uint32_t) slots_left;                       /* that may still be started */
     WF_ATOMIC(uint64_t) failed;                           /* bodies that failed */
@@ -43,7 +45,7 @@ struct items {
 
 static int run_foreach_slot(void *loop);
 
-/* --- results ------------------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static void stop_taking(struct loop *loop)
 {
@@ -52,8 +54,10 @@ static void stop_taking(struct loop *loop)
 
 static void fail(struct loop *loop, int rc)
 {
-    weft_error *error = wf_error_take(wf_self()->env->task); /* the record is the loop's, whichever slot ran the item */
-    (void)wf_add_relaxed(&loop->failed, 1);                  /* relaxed: read after all slots have been joined */
+    /* the record is the loop's, whichever slot ran the item */
+    weft_error *error = wf_error_take(wf_self()->env->task);
+    /* relaxed: read after all slots have been joined */
+    (void)wf_add_relaxed(&loop->failed, 1);
     wf_lock(&loop->lock);
     bool first = loop->first_rc == 0;
     if (first) {
@@ -65,7 +69,8 @@ static void fail(struct loop *loop, int rc)
     wf_error_free(error);
     if (loop->opts->on_error == WEFT_FAIL_FAST) {
         stop_taking(loop);
-        (void)wf_scope_fire(wf_scope_of(&loop->scope), WF_CANCEL_FIRED, "an item of the loop failed");
+        (void)wf_scope_fire(wf_scope_of(&loop->scope), WF_CANCEL_FIRED,
+                            "an item of the loop failed");
     }
 }
 
@@ -81,7 +86,7 @@ static void body_ended(struct loop *loop, int rc)
     }
 }
 
-/* --- taking items -------------------------------------------------------------------------------------------- */
+/* --- taking items ----------------------------------------------------------------------------- */
 
 static bool take_from_array(struct loop *loop, struct items *mine)
 {
@@ -95,11 +100,13 @@ static bool take_from_array(struct loop *loop, struct items *mine)
             return false;
         }
         mine->next = first;
-        mine->end = loop->opts->count - first < loop->chunk ? loop->opts->count : first + loop->chunk;
+        mine->end =
+            loop->opts->count - first < loop->chunk ? loop->opts->count : first + loop->chunk;
     }
     char *base = loop->opts->items;
     size_t stride = loop->opts->stride;
-    mine->item = stride != 0 ? base + mine->next * stride : ((void **)loop->opts->items)[mine->next];
+    mine->item =
+        stride != 0 ? base + mine->next * stride : ((void **)loop->opts->items)[mine->next];
     mine->next++;
     return true;
 }
@@ -107,13 +114,15 @@ static bool take_from_array(struct loop *loop, struct items *mine)
 static bool take_from_source(struct loop *loop, struct items *mine)
 {
     if (weft_sem_acquire(&loop->source_turn) < 0) {
-        if (wf_load_relaxed(&loop->stopped) == 0) { /* relaxed, both: read after the join, or only a hint */
+        /* relaxed, both: read after the join, or only a hint */
+        if (wf_load_relaxed(&loop->stopped) == 0) {
             wf_store_relaxed(&loop->cut_short, 1);
         }
         return false;
     }
     int rc = 0;
-    if (wf_load_relaxed(&loop->stopped) == 0) { /* relaxed: the semaphore orders us with the last turn */
+    /* relaxed: the semaphore orders us with the last turn */
+    if (wf_load_relaxed(&loop->stopped) == 0) {
         rc = loop->opts->next(loop->opts->source, &mine->item);
         if (rc <= 0) {
             stop_taking(loop);
@@ -129,7 +138,8 @@ static bool take_from_source(struct loop *loop, struct items *mine)
 static bool take(struct loop *loop, struct items *mine)
 {
     if (wf_scope_cancelled(wf_scope_of(&loop->scope)) != 0) {
-        /* An array is known to be finished without asking; a cancel that comes after the last item changes nothing. */
+        /* An array is known to be finished without asking; a cancel that comes after the last item
+         * changes nothing. */
         bool left = loop->opts->next != NULL ? wf_load_relaxed(&loop->stopped) == 0
                                              : mine->next != mine->end ||
                                                    wf_load_relaxed(&loop->next) < loop->opts->count;
@@ -144,7 +154,7 @@ static bool take(struct loop *loop, struct items *mine)
     return loop->opts->next != NULL ? take_from_source(loop, mine) : take_from_array(loop, mine);
 }
 
-/* --- slots --------------------------------------------------------------------------------------------------- */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 /* One more slot, if there may be one. Refused (no memory): the slots that are there do the work. */
 static void start_slot(struct loop *loop)
@@ -183,7 +193,7 @@ static int run_foreach_slot(void *arg)
     return 0;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------ */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static bool is_valid(const weft_foreach_opts *opts)
 {
@@ -204,7 +214,8 @@ static size_t chunk_of(const weft_foreach_opts *opts)
 
 static uint32_t slot_count(struct wf_fiber *self, const weft_foreach_opts *opts)
 {
-    uint64_t slots = opts->max > 0 ? (uint64_t)opts->max : (uint64_t)self->worker->pool->worker_count;
+    uint64_t slots =
+        opts->max > 0 ? (uint64_t)opts->max : (uint64_t)self->worker->pool->worker_count;
     if (opts->next == NULL && slots > opts->count) {
         slots = opts->count;
     }
@@ -230,7 +241,8 @@ static int run_loop(struct wf_fiber *self, struct loop *loop, const weft_place *
     return wf_load_relaxed(&loop->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the join */
 }
 
-int weft_foreach_(weft_each_fn *body, void *ctx, const weft_foreach_opts *opts, const weft_place *place)
+int weft_foreach_(weft_each_fn *body, void *ctx, const weft_foreach_opts *opts,
+                  const weft_place *place)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);

@@ -1,8 +1,9 @@
-/* fork.c: the rare paths of include/weft/fork.h: a fork that has to look around, a join whose section was taken, and
- * a section as a worker runs it.
+/* fork.c: the rare paths of include/weft/fork.h: a fork that has to look around, a join whose
+ * section was taken, and a section as a worker runs it.
  *
- * States of a branch: see fork.h. A join that finds the section taken suspends the stack; nothing else runs on top of
- * it. The finisher of a taken section runs on a loop's frame, so it can switch straight to the stack that waits. */
+ * States of a branch: see fork.h. A join that finds the section taken suspends the stack; nothing
+ * else runs on top of it. The finisher of a taken section runs on a loop's frame, so it can switch
+ * straight to the stack that waits. */
 #include "src/core.h"
 #include <weft/fork.h>
 
@@ -10,14 +11,20 @@
 _Static_assert(WEFT_STACK_BYTES_ == WF_STACK_BYTES, "fork.h");
 _Static_assert(WEFT_FIBER_OFFSET_ == WF_FIBER_OFFSET, "fork.h");
 _Static_assert(WEFT_DEQUE_MASK_ == WF_DEQUE_MASK, "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, head) == offsetof(struct wf_deque, head), "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, split) == offsetof(struct wf_deque, split), "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, limit) == offsetof(struct wf_deque, limit), "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, slots) == offsetof(struct wf_deque, slots), "fork.h");
-_Static_assert(offsetof(struct weft_fiber_line_, deque) == offsetof(struct wf_fiber, deque), "fork.h");
+_Static_assert(offsetof(struct weft_deque_line_, head) == offsetof(struct wf_deque, head),
+               "fork.h");
+_Static_assert(offsetof(struct weft_deque_line_, split) == offsetof(struct wf_deque, split),
+               "fork.h");
+_Static_assert(offsetof(struct weft_deque_line_, limit) == offsetof(struct wf_deque, limit),
+               "fork.h");
+_Static_assert(offsetof(struct weft_deque_line_, slots) == offsetof(struct wf_deque, slots),
+               "fork.h");
+_Static_assert(offsetof(struct weft_fiber_line_, deque) == offsetof(struct wf_fiber, deque),
+               "fork.h");
 _Static_assert(offsetof(struct weft_fiber_line_, env) == offsetof(struct wf_fiber, env), "fork.h");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
-_Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_work, run), "a branch is queued as a work");
+_Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_work, run),
+               "a branch is queued as a work");
 _Static_assert(sizeof(weft_branch) <= 48, "a branch fits in 48 bytes");
 
 #define BRANCH_WAITED ((uintptr_t)1) /* beside the pointer to the stack that waits */
@@ -34,7 +41,8 @@ int weft_fork_slow_(struct weft_fiber_line_ *line, weft_branch *branch)
     if (wf_unlikely(self->env == NULL)) {
         return 0;
     }
-    enum wf_forked forked = wf_deque_fork_slow(&worker->deque, work_of(branch), wf_park_idle(&worker->pool->park));
+    enum wf_forked forked =
+        wf_deque_fork_slow(&worker->deque, work_of(branch), wf_park_idle(&worker->pool->park));
     if (forked == WF_FORKED_PUBLIC) {
         wf_wake_check(worker);
     }
@@ -46,9 +54,10 @@ static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     weft_branch *branch = arg;
     uintptr_t expected = WEFT_BRANCH_QUEUED_;
-    /* sync(fork.wait): acq_rel, our saved context for the finisher, its results for us; pairs sync(fork.done) */
-    if (!__atomic_compare_exchange_n(&branch->state, &expected, (uintptr_t)before | BRANCH_WAITED, 0, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE)) {
+    /* sync(fork.wait): acq_rel, our saved context for the finisher, its results for us; pairs
+     * sync(fork.done) */
+    if (!__atomic_compare_exchange_n(&branch->state, &expected, (uintptr_t)before | BRANCH_WAITED,
+                                     0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         wf_switch_back(now, before);
     }
 }
@@ -78,11 +87,13 @@ void weft_branch_run_(void *fiber, weft_branch *branch)
     self->env = branch->env;
     branch->body(branch);
     self->env = outer;
-    /* sync(fork.done): acq_rel, our results for the joiner, its saved context for us; pairs sync(fork.wait),
-     * sync(fork.look). LAST TOUCH: the joiner's frame may go away from here on, unless it waits for us. */
+    /* sync(fork.done): acq_rel, our results for the joiner, its saved context for us; pairs
+     * sync(fork.wait), sync(fork.look). LAST TOUCH: the joiner's frame may go away from here on,
+     * unless it waits for us. */
     uintptr_t state = __atomic_exchange_n(&branch->state, WEFT_BRANCH_DONE_, __ATOMIC_ACQ_REL);
     if ((state & BRANCH_WAITED) != 0) {
-        wf_switch_to(self, (struct wf_fiber *)(state & ~BRANCH_WAITED)); // NOLINT(performance-no-int-to-ptr)
+        wf_switch_to(
+            self, (struct wf_fiber *)(state & ~BRANCH_WAITED)); // NOLINT(performance-no-int-to-ptr)
     }
 }
 

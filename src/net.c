@@ -1,5 +1,5 @@
-/* net.c: the calls of <weft/io.h> on sockets. All go through the ring, which tries at once and waits for readiness only
- * if it must. */
+/* net.c: the calls of <weft/io.h> on sockets. All go through the ring, which tries at once and
+ * waits for readiness only if it must. */
 #include "src/io.h"
 #include <errno.h>
 #include <sys/socket.h>
@@ -18,7 +18,8 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
 
 int weft_connect(int fd, const struct sockaddr *address, socklen_t bytes)
 {
-    struct wf_op op = {.kind = WF_OP_CONNECT, .fd = fd, .address = wf_io_address(address), .offset = bytes};
+    struct wf_op op = {
+        .kind = WF_OP_CONNECT, .fd = fd, .address = wf_io_address(address), .offset = bytes};
     return (int)wf_io_await(&op);
 }
 
@@ -49,7 +50,9 @@ ssize_t weft_send(int fd, const void *buffer, size_t bytes, int flags)
 ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)
 {
     size_t sent = 0;
-    do { /* ends: grows by at least one, or fails. MSG_WAITALL: the kernel does what it can of the looping */
+    /* ends: grows by at least one, or fails. MSG_WAITALL: the kernel does what it can of the
+     * looping */
+    do {
         ssize_t n = weft_send(fd, (const char *)buffer + sent, bytes - sent, flags | MSG_WAITALL);
         if (n < 0) {
             return sent > 0 ? (ssize_t)sent : n;

@@ -1,4 +1,5 @@
-/* runtime.c: composition root: puts pool, driver and root scope together, and is the door for foreign threads. */
+/* runtime.c: composition root: puts pool, driver and root scope together, and is the door for
+ * foreign threads. */
 #include "io/io.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -27,7 +28,7 @@ weft_rt *weft_rt_current(void)
     return self != NULL ? wf_runtime_of(self) : NULL;
 }
 
-/* --- what a stack is, for the message about its overflow ------------------------------------------------------ */
+/* --- what a stack is, for the message about its overflow -------------------------------------- */
 
 static void describe(struct wf_fiber *fiber, char *text, size_t bytes)
 {
@@ -37,17 +38,18 @@ static void describe(struct wf_fiber *fiber, char *text, size_t bytes)
         return;
     }
     const weft_place *place = env->task->place;
-    (void)snprintf(text, bytes, "task (started in %s, %s:%d)", place->function, place->file, place->line);
+    (void)snprintf(text, bytes, "task (started in %s, %s:%d)", place->function, place->file,
+                   place->line);
 }
 
-/* --- start --------------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static int check_options(const weft_rt_opts *opts)
 {
     if (opts->workers < 0 || opts->workers > WEFT_WORKERS_MAX || opts->blocking_max < 0 ||
         opts->blocking_max > WEFT_BLOCKING_MAX) {
-        (void)fprintf(stderr, "weft: workers must be 0 to %d, blocking_max 0 to %d\n", WEFT_WORKERS_MAX,
-                      WEFT_BLOCKING_MAX);
+        (void)fprintf(stderr, "weft: workers must be 0 to %d, blocking_max 0 to %d\n",
+                      WEFT_WORKERS_MAX, WEFT_BLOCKING_MAX);
         return -EINVAL;
     }
     return 0;
@@ -57,7 +59,8 @@ static const char *backend_name(const weft_rt_opts *opts)
 {
     const char *name = opts->io != NULL ? opts->io : "auto";
     const char *environment = getenv("WEFT_IO");
-    return strcmp(name, "auto") == 0 && environment != NULL && *environment != '\0' ? environment : name;
+    return strcmp(name, "auto") == 0 && environment != NULL && *environment != '\0' ? environment
+                                                                                    : name;
 }
 
 static weft_rt *allocate(const weft_place *place)
@@ -107,7 +110,8 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         (void)fprintf(stderr, "weft: %s\n", why);
         goto fail;
     }
-    rc = wf_pool_start(&rt->pool, opts->workers > 0 ? opts->workers : wf_sys_cpu_count(), rt->driver, rt);
+    rc = wf_pool_start(&rt->pool, opts->workers > 0 ? opts->workers : wf_sys_cpu_count(),
+                       rt->driver, rt);
     if (rc < 0) {
         wf_io_driver_why(rt->driver, why, sizeof why);
         if (why[0] != '\0') {
@@ -128,7 +132,7 @@ int weft_rt_start(weft_rt **out, const weft_rt_opts *opts)
     return start(out, opts != NULL ? opts : &defaults, WEFT_HERE);
 }
 
-/* --- stop ---------------------------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------- */
 
 /* The last member has left, and the runtime has let go: nobody can enter any more. */
 void wf_runtime_quiet(struct wf_scope *root)
@@ -143,7 +147,8 @@ static int64_t deadline_after(weft_time duration)
 {
     int64_t deadline_ns;
     int64_t now_ns = wf_sys.now_ns();
-    return __builtin_add_overflow(now_ns, duration > 0 ? duration : 0, &deadline_ns) ? INT64_MAX : deadline_ns;
+    return __builtin_add_overflow(now_ns, duration > 0 ? duration : 0, &deadline_ns) ? INT64_MAX
+                                                                                     : deadline_ns;
 }
 
 static bool wait_quiet(weft_rt *rt, weft_time duration)
@@ -151,10 +156,12 @@ static bool wait_quiet(weft_rt *rt, weft_time duration)
     int64_t deadline_ns = deadline_after(duration);
     int rc = 0;
     /* sync(runtime.wait): acquire, whatever the tasks did; pairs sync(runtime.quiet) */
-    while (wf_load_acquire(&rt->quiet) == 0 && rc != -ETIMEDOUT) { /* ends: quiet, or the deadline */
+    /* ends: quiet, or the deadline */
+    while (wf_load_acquire(&rt->quiet) == 0 && rc != -ETIMEDOUT) {
         rc = wf_sys.futex_wait(&rt->quiet, 0, deadline_ns);
     }
-    return wf_load_acquire(&rt->quiet) != 0; /* sync(runtime.waited): as above; pairs sync(runtime.quiet) */
+    /* sync(runtime.waited): as above; pairs sync(runtime.quiet) */
+    return wf_load_acquire(&rt->quiet) != 0;
 }
 
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
@@ -168,7 +175,8 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
     if (wf_worker_current(rt->pool) != NULL) {
         return -EDEADLK;
     }
-    /* Relaxed: whoever still enters the root scope is waited for; the scope's count decides, not this flag. */
+    /* Relaxed: whoever still enters the root scope is waited for; the scope's count decides, not
+     * this flag. */
     if (wf_xchg_relaxed(&rt->stopping, 1) == 0) {
         wf_scope_leave(&rt->root);
     }
@@ -197,7 +205,7 @@ void weft_rt_free(weft_rt *rt)
     release(rt);
 }
 
-/* --- tasks from outside -------------------------------------------------------------------------------------- */
+/* --- tasks from outside ----------------------------------------------------------------------- */
 
 static int enter_root(weft_rt *rt)
 {
@@ -223,7 +231,8 @@ int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
     struct wf_task task;
     wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
     wf_ready_foreign(rt->pool, &task.work);
-    /* sync(task.call_wait): acquire, the result and all that the task did; pairs sync(task.called) */
+    /* sync(task.call_wait): acquire, the result and all that the task did; pairs
+     * sync(task.called) */
     while (wf_load_acquire(&task.called) == 0) { /* ends: the task ends */
         (void)wf_sys.futex_wait(&task.called, 0, INT64_MAX);
     }
@@ -268,7 +277,7 @@ int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place
     return rc;
 }
 
-/* --- what it says of itself ---------------------------------------------------------------------------------- */
+/* --- what it says of itself ------------------------------------------------------------------- */
 
 void weft_stats_get(weft_rt *rt, weft_stats *out)
 {
@@ -304,8 +313,10 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
     static const char *const guards[] = {"kernel markers", "guard pages", "canaries"};
     struct wf_stacks_report stacks;
     wf_stacks_report(&stacks);
-    return snprintf(out, bytes, "weft %d.%d.%d: %d workers, I/O by %s, %zu stacks of %zu KiB at most, guarded by %s",
-                    WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
-                    rt->stopped ? 0 : rt->pool->worker_count, rt->driver->ops->name, stacks.slots_max,
-                    WF_STACK_BYTES / 1024, guards[stacks.guard]);
+    return snprintf(
+        out, bytes,
+        "weft %d.%d.%d: %d workers, I/O by %s, %zu stacks of %zu KiB at most, guarded by %s",
+        WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
+        rt->stopped ? 0 : rt->pool->worker_count, rt->driver->ops->name, stacks.slots_max,
+        WF_STACK_BYTES / 1024, guards[stacks.guard]);
 }

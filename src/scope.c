@@ -1,18 +1,19 @@
 /* scope.c: owning tasks, and the tree in which cancellation goes down.
  *
- * Each open scope is linked in its parent's `children`, so a walk from a cancelled scope reaches every scope below it
- * and every call that waits there. The flags are pushed down, so that looking whether one is cancelled is one load.
- * The walk locks a scope before it leaves its parent's lock: a scope cannot be closed, and its memory not go away,
- * while a walk is in it, because closing takes the parent's lock.
+ * Each open scope is linked in its parent's `children`, so a walk from a cancelled scope reaches
+ * every scope below it and every call that waits there. The flags are pushed down, so that looking
+ * whether one is cancelled is one load. The walk locks a scope before it leaves its parent's lock:
+ * a scope cannot be closed, and its memory not go away, while a walk is in it, because closing
+ * takes the parent's lock.
  *
- * Why the flags are read without the lock: cancellation is level-triggered. A call that misses a flag which is being
- * set finds it under the lock in wf_wait_enlist, or has its wait found by the walk; there is no third case, because
- * both hold the scope's lock. */
+ * Why the flags are read without the lock: cancellation is level-triggered. A call that misses a
+ * flag which is being set finds it under the lock in wf_wait_enlist, or has its wait found by the
+ * walk; there is no third case, because both hold the scope's lock. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/core.h"
 
-/* --- firing -------------------------------------------------------------------------------------------------- */
+/* --- firing ----------------------------------------------------------------------------------- */
 
 static const char *why_of(uint32_t bits, const char *why)
 {
@@ -37,12 +38,14 @@ static bool mark_locked(struct wf_scope *scope, uint32_t bits, const char *why)
     while (node != &scope->waits) { /* ends: nobody enlists while we hold the lock */
         struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
         node = node->next;
-        wait->cancel(wait); /* claims or asks the kernel; the waiter takes the lock before it returns */
+        /* claims or asks the kernel; the waiter takes the lock before it returns */
+        wait->cancel(wait);
     }
     return true;
 }
 
-/* Down the tree in preorder, with every scope on the path from `root` locked: no recursion, no memory. */
+/* Down the tree in preorder, with every scope on the path from `root` locked: no recursion, no
+ * memory. */
 static void push_down_locked(struct wf_scope *root, uint32_t bits)
 {
     struct wf_scope *scope = root;
@@ -89,7 +92,7 @@ static void deadline_passed(struct wf_timer *timer)
     (void)wf_scope_fire(wf_container_of(timer, struct wf_scope, timer), WF_CANCEL_EXPIRED, NULL);
 }
 
-/* --- members ------------------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 int wf_scope_enter(struct wf_scope *scope)
 {
@@ -105,8 +108,8 @@ int wf_scope_enter(struct wf_scope *scope)
 
 void wf_scope_leave(struct wf_scope *scope)
 {
-    /* sync(scope.leave): acq_rel, what members did is seen by whoever ends the scope; pairs sync(scope.leave),
-     * sync(scope.let_go) */
+    /* sync(scope.leave): acq_rel, what members did is seen by whoever ends the scope; pairs
+     * sync(scope.leave), sync(scope.let_go) */
     if (wf_sub_acq_rel(&scope->live, 1) != 1) {
         return; /* LAST TOUCH */
     }
@@ -138,7 +141,7 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
     }
 }
 
-/* --- open, close --------------------------------------------------------------------------------------------- */
+/* --- open, close ------------------------------------------------------------------------------ */
 
 static void init_common(struct wf_scope *scope, const weft_place *place)
 {
@@ -157,7 +160,8 @@ void wf_scope_init_root(struct wf_scope *scope, const weft_place *place)
     scope->on_error = WEFT_CONTINUE;
 }
 
-/* The parent's flags are taken over under its lock, so that none is missed and none pushed down twice. */
+/* The parent's flags are taken over under its lock, so that none is missed and none pushed down
+ * twice. */
 static void link_to_parent(struct wf_scope *scope, struct wf_scope *parent)
 {
     scope->parent = parent;
@@ -185,7 +189,8 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
     }
     int64_t deadline_ns;
     int64_t now_ns = wf_sys.now_ns();
-    if (!__builtin_add_overflow(now_ns, timeout, &deadline_ns) && deadline_ns < scope->deadline_ns) {
+    if (!__builtin_add_overflow(now_ns, timeout, &deadline_ns) &&
+        deadline_ns < scope->deadline_ns) {
         scope->deadline_ns = deadline_ns;
         if (timeout <= 0) {
             (void)wf_scope_fire(scope, WF_CANCEL_EXPIRED, NULL);
@@ -199,8 +204,8 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
 static void after_let_go(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     struct wf_scope *scope = arg;
-    /* sync(scope.let_go): release, the joiner's saved context, and acquire, what the members did; pairs
-     * sync(scope.leave) */
+    /* sync(scope.let_go): release, the joiner's saved context, and acquire, what the members did;
+     * pairs sync(scope.leave) */
     if (wf_sub_acq_rel(&scope->live, 1) == 1) {
         wf_switch_back(now, before);
     }
@@ -213,25 +218,28 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     if (!wf_cas_acquire(&scope->live, &alone, WF_SCOPE_ENDED)) {
         scope->joiner = self;
         wf_suspend(self, after_let_go, scope);
-        /* sync(scope.joined): acquire, in every build, what the members did; pairs sync(scope.leave) */
+        /* sync(scope.joined): acquire, in every build, what the members did; pairs
+         * sync(scope.leave) */
         (void)wf_load_acquire(&scope->live);
     }
     (void)wf_timer_del(&scope->timer);
     wf_lock(&scope->parent->lock);
     wf_list_unlink(&scope->sibling);
     wf_unlock(&scope->parent->lock);
-    /* A walk that came through the parent is over: it held the parent's lock all the time. A cancel call of this
-     * very scope may still be inside: wait for it. */
+    /* A walk that came through the parent is over: it held the parent's lock all the time. A cancel
+     * call of this very scope may still be inside: wait for it. */
     wf_lock(&scope->lock);
     scope->open = 0;
     wf_unlock(&scope->lock);
-    wf_store_relaxed(&scope->live, WF_SCOPE_ENDED); /* relaxed: whoever enters late is not ordered with us anyway */
+    /* relaxed: whoever enters late is not ordered with us anyway */
+    wf_store_relaxed(&scope->live, WF_SCOPE_ENDED);
     self->env = scope->outer;
 }
 
-/* --- public -------------------------------------------------------------------------------------------------- */
+/* --- public ----------------------------------------------------------------------------------- */
 
-/* NULL: no scope can be opened here, and in a forked child (where every call inside it says so) that is no misuse. */
+/* NULL: no scope can be opened here, and in a forked child (where every call inside it says so)
+ * that is no misuse. */
 static struct wf_fiber *enter_open(const weft_place *place)
 {
     int rc = 0;
@@ -252,10 +260,12 @@ void weft_scope_begin_(weft_scope *handle, const weft_scope_opts *opts, const we
         return;
     }
     opts = opts != NULL ? opts : &defaults;
-    wf_scope_open(self, scope, opts->on_error, opts->timeout == 0 ? WEFT_FOREVER : opts->timeout, place);
+    wf_scope_open(self, scope, opts->on_error, opts->timeout == 0 ? WEFT_FOREVER : opts->timeout,
+                  place);
 }
 
-/* The fiber, if `scope` is the one that must be closed next by this code; else NULL and the code to return. */
+/* The fiber, if `scope` is the one that must be closed next by this code; else NULL and the code to
+ * return. */
 static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
 {
     struct wf_fiber *self = wf_enter_task(rc);
@@ -263,23 +273,26 @@ static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
         return NULL;
     }
     if (self == NULL || self->env != &scope->env) {
-        wf_misuse("the scope opened at %s:%d is closed out of order, or by another task", scope->place->file,
-                  scope->place->line);
+        wf_misuse("the scope opened at %s:%d is closed out of order, or by another task",
+                  scope->place->file, scope->place->line);
         *rc = -EINVAL;
         return NULL;
     }
     /* Relaxed: only our own strands write. */
     if (wf_load_relaxed(&scope->env.unawaited) != 0) {
-        wf_misuse("the scope opened at %s:%d ends while a task spawned in it has not been awaited", scope->place->file,
-                  scope->place->line);
+        wf_misuse("the scope opened at %s:%d ends while a task spawned in it has not been awaited",
+                  scope->place->file, scope->place->line);
     }
     return self;
 }
 
-/* Of a closed scope: its own deadline makes the cancellation a time-out, unless an outer scope is cancelled too. */
+/* Of a closed scope: its own deadline makes the cancellation a time-out, unless an outer scope is
+ * cancelled too. */
 static int code_of_cancel(const struct wf_scope *scope)
 {
-    return scope->own_cause == WF_CANCEL_EXPIRED && wf_scope_cancelled(scope->parent) == 0 ? -ETIME : -ECANCELED;
+    return scope->own_cause == WF_CANCEL_EXPIRED && wf_scope_cancelled(scope->parent) == 0
+               ? -ETIME
+               : -ECANCELED;
 }
 
 int weft_scope_end(weft_scope *handle)
@@ -348,7 +361,8 @@ ssize_t weft_within_end_(weft_scope *handle, ssize_t value)
     return value == -ECANCELED ? code_of_cancel(scope) : value;
 }
 
-/* The deadline has passed, but its timer has not fired yet: the worker that has it is busy, perhaps with us. */
+/* The deadline has passed, but its timer has not fired yet: the worker that has it is busy, perhaps
+ * with us. */
 static WF_COLD int expire_late(struct wf_scope *scope)
 {
     while (scope->parent->deadline_ns == scope->deadline_ns) { /* ends: a root has no deadline */

@@ -1,8 +1,9 @@
 /* sync.c: the semaphore.
  *
- * Facts under the lock: permits > 0 means that no live wait is queued (a release hands over before it counts up), so a
- * permit that is counted may be taken by anybody, and a newcomer never passes a waiter. A release claims waiters; a
- * claim that fails was a waiter just cancelled, and the permit goes to the next. */
+ * Facts under the lock: permits > 0 means that no live wait is queued (a release hands over before
+ * it counts up), so a permit that is counted may be taken by anybody, and a newcomer never passes a
+ * waiter. A release claims waiters; a claim that fails was a waiter just cancelled, and the permit
+ * goes to the next. */
 #include "pool/base/check.h"
 #include "src/core.h"
 #include "src/waitq.h"
@@ -138,7 +139,8 @@ int weft_sem_release(weft_sem *handle, uint32_t n)
         wf_unlock(&sem->lock);
         return -EOVERFLOW;
     }
-    while (n > 0 && wf_waitq_claim_first(&sem->waiters, WF_WAIT_GRANTED)) { /* ends: n, or the queue */
+    /* ends: n, or the queue */
+    while (n > 0 && wf_waitq_claim_first(&sem->waiters, WF_WAIT_GRANTED)) {
         n--;
     }
     wf_store_relaxed(&sem->permits, permits + n);

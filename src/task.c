@@ -1,8 +1,10 @@
-/* task.c: the life of a task: started, run, finished, awaited. The state word is described in core.h.
+/* task.c: the life of a task: started, run, finished, awaited. The state word is described in
+ * core.h.
  *
- * A task's body runs directly on the stack of whoever runs it: on a loop's frame, or, if the awaiter finds the task
- * still unstarted in its own deque, on top of the awaiter. That is legal only because the awaiter needs this very
- * task: nothing unrelated ever runs above a waiting frame. */
+ * A task's body runs directly on the stack of whoever runs it: on a loop's frame, or, if the
+ * awaiter finds the task still unstarted in its own deque, on top of the awaiter. That is legal
+ * only because the awaiter needs this very task: nothing unrelated ever runs above a waiting
+ * frame. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/core.h"
@@ -15,13 +17,14 @@ struct wf_awaiter {
     struct wf_task *task;
 };
 
-/* Below this many bytes of stack, an awaited task is not started on top of its awaiter, but waited for: enough for a
- * task with a buffer of some pages. */
+/* Below this many bytes of stack, an awaited task is not started on top of its awaiter, but waited
+ * for: enough for a task with a buffer of some pages. */
 #define WF_INLINE_STACK_MIN ((size_t)64 * 1024)
 
-/* --- finishing ----------------------------------------------------------------------------------------------- */
+/* --- finishing -------------------------------------------------------------------------------- */
 
-/* A task without an awaiter failed: its scope takes the failure; the root scope reports it, since nobody else will. */
+/* A task without an awaiter failed: its scope takes the failure; the root scope reports it, since
+ * nobody else will. */
 static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
 {
     struct wf_scope *owner = task->env.scope;
@@ -29,7 +32,8 @@ static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
     if (rc >= 0) {
         wf_error_free(error);
     } else if (owner->parent == NULL) {
-        if (rc != -ECANCELED || wf_scope_cancelled(owner) == 0) { /* cut short by the stop is no failure */
+        /* cut short by the stop is no failure */
+        if (rc != -ECANCELED || wf_scope_cancelled(owner) == 0) {
             wf_error_report(task, rc, error);
         }
         wf_error_free(error);
@@ -50,8 +54,9 @@ static void settle_called(struct wf_task *task, int rc)
     wf_error_free(error);
     task->rc = rc;
     wf_scope_leave(owner);
-    /* sync(task.called): release, the result; pairs sync(task.call_wait). LAST TOUCH but for the address: the thread
-     * that waits may return and reuse the memory, where a stray futex wake is harmless. */
+    /* sync(task.called): release, the result; pairs sync(task.call_wait). LAST TOUCH but for the
+     * address: the thread that waits may return and reuse the memory, where a stray futex wake is
+     * harmless. */
     wf_store_release(&task->called, 1);
     (void)wf_sys.futex_wake(&task->called, 1);
 }
@@ -63,23 +68,26 @@ static struct wf_awaiter *publish_done(struct wf_task *task, int rc)
     if (wf_unlikely(rc < 0)) {
         task->failed_ns = wf_sys.now_ns();
     }
-    /* sync(task.done): release, the result and all that the task did; acquire, the awaiters' saved contexts; pairs
-     * sync(task.look), sync(task.await). LAST TOUCH: an awaiter may free the task from here on. */
+    /* sync(task.done): release, the result and all that the task did; acquire, the awaiters' saved
+     * contexts; pairs sync(task.look), sync(task.await). LAST TOUCH: an awaiter may free the task
+     * from here on. */
     uintptr_t list = wf_xchg_acq_rel(&task->waiters, WF_TASK_DONE);
     wf_check_inner(list != WF_TASK_DONE);
-    return (struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr): the word is a tagged pointer
+    return (
+        struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr): the word is a tagged pointer
 }
 
 static void ready_awaiters(struct wf_awaiter *awaiter)
 {
     while (awaiter != NULL) {
         struct wf_awaiter *next = awaiter->next;
-        wf_wait_resume(awaiter->fiber); /* LAST TOUCH of the awaiter, which may be of another runtime */
+        /* LAST TOUCH of the awaiter, which may be of another runtime */
+        wf_wait_resume(awaiter->fiber);
         awaiter = next;
     }
 }
 
-/* --- running ------------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static int run_body(struct wf_fiber *self, struct wf_task *task)
 {
@@ -87,12 +95,14 @@ static int run_body(struct wf_fiber *self, struct wf_task *task)
     self->env = &task->env;
     int rc = task->fn(task->arg);
     if (wf_unlikely(self->env != &task->env)) {
-        wf_misuse("the task started at %s:%d ended with the scope opened at %s:%d still open", task->place->file,
-                  task->place->line, self->env->scope->place->file, self->env->scope->place->line);
+        wf_misuse("the task started at %s:%d ended with the scope opened at %s:%d still open",
+                  task->place->file, task->place->line, self->env->scope->place->file,
+                  self->env->scope->place->line);
     }
-    if (wf_unlikely(wf_load_relaxed(&task->env.unawaited) != 0)) { /* relaxed: only its own strands write */
-        wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited", task->place->file,
-                  task->place->line);
+    /* relaxed: only its own strands write */
+    if (wf_unlikely(wf_load_relaxed(&task->env.unawaited) != 0)) {
+        wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited",
+                  task->place->file, task->place->line);
     }
     self->env = outer;
     return rc;
@@ -123,8 +133,8 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
     wf_switch_to(self, awaiters->fiber); /* the one that waits goes on at once, on this worker */
 }
 
-void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg, struct wf_scope *owner,
-                  enum wf_task_kind kind, const weft_place *place)
+void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                  struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
     task->work = (struct wf_work){.run = task_run};
     /* Relaxed, here and below: queuing the task publishes it. */
@@ -145,7 +155,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->rt = rt;
 }
 
-/* --- spawn, await -------------------------------------------------------------------------------------------- */
+/* --- spawn, await ----------------------------------------------------------------------------- */
 
 int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *place)
 {
@@ -176,10 +186,12 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
 static void after_await(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     struct wf_awaiter *awaiter = arg;
-    uintptr_t list = wf_load_relaxed(&awaiter->task->waiters); /* a guess for the compare-and-swap */
+    /* a guess for the compare-and-swap */
+    uintptr_t list = wf_load_relaxed(&awaiter->task->waiters);
     while (list != WF_TASK_DONE) {
         awaiter->next = (struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr)
-        /* sync(task.await): release, our saved context and the list's link; pairs sync(task.done) */
+        /* sync(task.await): release, our saved context and the list's link; pairs
+         * sync(task.done) */
         if (wf_cas_acq_rel(&awaiter->task->waiters, &list, (uintptr_t)awaiter)) {
             return; /* LAST TOUCH of `before`: the finisher may have resumed it */
         }
@@ -218,21 +230,25 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
     }
     struct wf_awaiter awaiter = {.fiber = self, .task = task};
     wf_suspend(self, after_await, &awaiter);
-    bool done = is_done(task); /* acquires the result, in every build: after_await may only have seen that it is there */
+    /* acquires the result, in every build: after_await may only have seen that it is there */
+    bool done = is_done(task);
     wf_check_inner(done);
     (void)done;
 }
 
-/* The first await by the task that spawned it (by whichever of its strands) takes it off the account. */
+/* The first await by the task that spawned it (by whichever of its strands) takes it off the
+ * account. */
 static void settle_spawner(struct wf_task *awaiter, struct wf_task *task)
 {
     struct wf_env *spawner = wf_load_relaxed(&task->spawner); /* relaxed: see weft_spawn_ */
-    if (spawner != NULL && spawner->task == awaiter && wf_cas_relaxed(&task->spawner, &spawner, NULL)) {
+    if (spawner != NULL && spawner->task == awaiter &&
+        wf_cas_relaxed(&task->spawner, &spawner, NULL)) {
         (void)wf_sub_relaxed(&spawner->unawaited, 1);
     }
 }
 
-/* Waits for the task. Its result, and in *error its record, which is the caller's now: the first awaiter gets it. */
+/* Waits for the task. Its result, and in *error its record, which is the caller's now: the first
+ * awaiter gets it. */
 static int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_error **error)
 {
     *error = NULL;
@@ -279,7 +295,8 @@ int weft_await_all(weft_task *const *tasks, int n)
     }
     int64_t first_ns = INT64_MAX;
     weft_error *first_error = NULL;
-    for (int i = n - 1; i >= 0; i--) { /* newest first: those still in our deque run here, as calls */
+    /* newest first: those still in our deque run here, as calls */
+    for (int i = n - 1; i >= 0; i--) {
         struct wf_task *task = wf_task_of(tasks[i]);
         weft_error *error;
         int rc = wait_and_collect(self, task, &error);
@@ -298,19 +315,21 @@ int weft_await_all(weft_task *const *tasks, int n)
     return first_rc;
 }
 
-/* --- pooled tasks -------------------------------------------------------------------------------------------- */
+/* --- pooled tasks ----------------------------------------------------------------------------- */
 
 /* The smallest class that holds the task and its argument. WEFT_GO_ARG_MAX fits the largest. */
 static int frame_class(struct wf_worker *worker, size_t arg_bytes)
 {
     int i = 0;
-    while (worker->frames[i].object_bytes < sizeof(struct wf_task) + arg_bytes) { /* ends: see pool.c */
+    /* ends: see pool.c */
+    while (worker->frames[i].object_bytes < sizeof(struct wf_task) + arg_bytes) {
         i++;
     }
     return i;
 }
 
-int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes, const weft_place *place)
+int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
+             const weft_place *place)
 {
     struct wf_scope *scope = wf_scope_of(handle);
     int rc = 0;

@@ -1,9 +1,10 @@
-/* wait.h: one suspended call that several parties may end, and the protocol by which exactly one of them does.
+/* wait.h: one suspended call that several parties may end, and the protocol by which exactly one of
+ * them does.
  *
- * Everything in weft that waits and can be cancelled waits through a wf_wait on its own stack: semaphore, channel,
- * sleep, kernel operation. Whoever wants to end the wait *claims* it: the object that hands something over, the
- * timer, the cancellation of the scope. The first claim wins and says why; the others fail and go on looking for
- * somebody else. Who may call: src/ only.
+ * Everything in weft that waits and can be cancelled waits through a wf_wait on its own stack:
+ * semaphore, channel, sleep, kernel operation. Whoever wants to end the wait *claims* it: the
+ * object that hands something over, the timer, the cancellation of the scope. The first claim wins
+ * and says why; the others fail and go on looking for somebody else. Who may call: src/ only.
  *
  *                         [wf_wait_block, on the next stack]
  *          SETUP ------------------------------------------> ARMED
@@ -13,15 +14,16 @@
  *            v                                                 v
  *          GRANTED, CANCELLED or EXPIRED: final
  *
- * SETUP: the stack runs, and enlists the wait wherever claimers look. Its context is not saved: nobody may resume
- * it. ARMED: saved; the claimer owns the duty to resume. Final: the waiter runs or is about to, and takes the wait
- * out of every place where it is enlisted, under the lock of each, before its frame goes away; so a claimer that
- * holds such a lock may touch any wait it finds there, claimed or not.
+ * SETUP: the stack runs, and enlists the wait wherever claimers look. Its context is not saved:
+ * nobody may resume it. ARMED: saved; the claimer owns the duty to resume. Final: the waiter runs
+ * or is about to, and takes the wait out of every place where it is enlisted, under the lock of
+ * each, before its frame goes away; so a claimer that holds such a lock may touch any wait it finds
+ * there, claimed or not.
  *
  * G.1  For one wait, exactly one wf_wait_claim returns true.
- * G.2  A claim from SETUP touches the wait last in its compare-and-swap; a claim from ARMED last when it makes the
- *      fiber ready. In neither case is the wait touched after the waiter can have returned, except under a lock that
- *      the waiter takes too. */
+ * G.2  A claim from SETUP touches the wait last in its compare-and-swap; a claim from ARMED last
+ *      when it makes the fiber ready. In neither case is the wait touched after the waiter can have
+ *      returned, except under a lock that the waiter takes too. */
 #ifndef WF_WAIT_H
 #define WF_WAIT_H
 
@@ -41,29 +43,32 @@ enum wf_wait_state {
 };
 
 struct wf_wait {
-    WF_ATOMIC(uint32_t) state; /* waiter: SETUP -> ARMED; any thread: -> final */
-    struct wf_fiber *fiber;    /* immutable after init */
-    struct wf_list in_queue;   /* the object's queue; under the object's lock */
-    struct wf_list in_scope;   /* the scope's waits; under the scope's lock */
-    struct wf_scope *scope;    /* where in_scope is enlisted; NULL: nowhere */
+    WF_ATOMIC(uint32_t) state;            /* waiter: SETUP -> ARMED; any thread: -> final */
+    struct wf_fiber *fiber;               /* immutable after init */
+    struct wf_list in_queue;              /* the object's queue; under the object's lock */
+    struct wf_list in_scope;              /* the scope's waits; under the scope's lock */
+    struct wf_scope *scope;               /* where in_scope is enlisted; NULL: nowhere */
     void (*cancel)(struct wf_wait *wait); /* what a cancellation does, under the scope's lock */
-    void *item;                /* what the object hands over goes here or comes from here */
+    void *item; /* what the object hands over goes here or comes from here */
 };
 
-/* How a claimer from ARMED makes the fiber run again. In a model-checking build the harness supplies it. */
+/* How a claimer from ARMED makes the fiber run again. In a model-checking build the harness
+ * supplies it. */
 void wf_wait_resume(struct wf_fiber *fiber);
 
-/* Any thread that may touch the wait (it holds a lock under which the wait is enlisted, or is its timer).
- * True: this call ended the wait, with `cause`. */
+/* Any thread that may touch the wait (it holds a lock under which the wait is enlisted, or is its
+ * timer). True: this call ended the wait, with `cause`. */
 WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)
 {
     uint32_t state = wf_load_relaxed(&wait->state); /* only a guess for the compare-and-swap */
     struct wf_fiber *fiber = wait->fiber;
     while (state <= WF_WAIT_ARMED) {
-        /* sync(wait.claim): release, the waiter sees what we did for it (the item, the permit), and acquire, we see
-         * its saved context; pairs sync(wait.arm), sync(wait.look), sync(wait.claim) */
+        /* sync(wait.claim): release, the waiter sees what we did for it (the item, the permit), and
+         * acquire, we see its saved context; pairs sync(wait.arm), sync(wait.look),
+         * sync(wait.claim) */
         if (wf_cas_acq_rel(&wait->state, &state, (uint32_t)cause)) {
-            /* From SETUP this was the last touch: the waiter may be gone. `fiber` was read before. */
+            /* From SETUP this was the last touch: the waiter may be gone. `fiber` was read
+             * before. */
             if (state == WF_WAIT_ARMED) {
                 wf_wait_resume(fiber); /* LAST TOUCH */
             }
@@ -73,11 +78,13 @@ WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)
     return false;
 }
 
-/* On the next stack, with the waiter's context saved. False: it was claimed meanwhile, continue it at once. */
+/* On the next stack, with the waiter's context saved. False: it was claimed meanwhile, continue it
+ * at once. */
 WF_INLINE bool wf_wait_arm(struct wf_wait *wait)
 {
     uint32_t state = WF_WAIT_SETUP;
-    /* sync(wait.arm): release, the claimer that resumes sees the saved context; pairs sync(wait.claim) */
+    /* sync(wait.arm): release, the claimer that resumes sees the saved context; pairs
+     * sync(wait.claim) */
     return wf_cas_acq_rel(&wait->state, &state, (uint32_t)WF_WAIT_ARMED);
 }
 

@@ -1,15 +1,17 @@
-/* waitq.h: first-in-first-out queue of waits at an object, under that object's lock: semaphore, channel, and whatever
- * is waited at. It orders; wait.h decides who ends a wait.
+/* waitq.h: first-in-first-out queue of waits at an object, under that object's lock: semaphore,
+ * channel, and whatever is waited at. It orders; wait.h decides who ends a wait.
  *
- * A wait that was cancelled stays in the queue until its owner, running again, takes it out under the lock; granters
- * pass over it, because their claim fails. So those behind it keep their order. */
+ * A wait that was cancelled stays in the queue until its owner, running again, takes it out under
+ * the lock; granters pass over it, because their claim fails. So those behind it keep their
+ * order. */
 #ifndef WF_WAITQ_H
 #define WF_WAITQ_H
 
 #include "src/wait.h"
 
-/* Claims the longest-waiting live wait for `cause`, and takes it out of the queue. NULL: nobody waits. `give`, called
- * before the claim, hands over the item: it must be harmless if the claim then fails. */
+/* Claims the longest-waiting live wait for `cause`, and takes it out of the queue. NULL: nobody
+ * waits. `give`, called before the claim, hands over the item: it must be harmless if the claim
+ * then fails. */
 WF_INLINE bool wf_waitq_claim_first(struct wf_list *queue, enum wf_wait_state cause)
 {
     struct wf_list *node = queue->next;

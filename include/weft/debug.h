@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* Sums over all workers since start. Each is exact on its own; together they are a snapshot taken while it runs. */
+/* Sums over all workers since start. Each is exact on its own; together they are a snapshot taken
+ * while it runs. */
 typedef struct weft_stats {
     uint64_t runs;          /* works run from a queue */
     uint64_t steals;        /* works taken from another worker */
@@ -21,15 +22,17 @@ typedef struct weft_stats {
     uint64_t ops_cancelled;
     uint64_t driver_enters; /* system calls of the I/O driver */
     uint64_t timers_fired;
-    uint64_t slab_chunks;   /* 64 KiB chunks of pooled task frames and error records that were allocated */
-    uint64_t stacks;        /* stacks that exist: in use or cached, over all runtimes of the process */
+    /* 64 KiB chunks of pooled task frames and error records that were allocated */
+    uint64_t slab_chunks;
+    /* stacks that exist: in use or cached, over all runtimes of the process */
+    uint64_t stacks;
 } weft_stats;
 
 /* Any thread, between start and free. */
 void weft_stats_get(weft_rt *rt, weft_stats *out);
 
-/* One line about the runtime, NUL-terminated, cut to `bytes`: workers, I/O backend, stack guards, limits.
- * Any thread, between start and free. Returns the length that it would have. */
+/* One line about the runtime, NUL-terminated, cut to `bytes`: workers, I/O backend, stack guards,
+ * limits. Any thread, between start and free. Returns the length that it would have. */
 int weft_rt_report(weft_rt *rt, char *out, size_t bytes);
 
 #ifdef __cplusplus

@@ -1,10 +1,10 @@
 /* task.h: the runtime, tasks, scopes.
  *
- * A *runtime* is a pool of worker threads with an I/O driver. A *task* is a function that runs on it and may wait:
- * waiting is an ordinary call (weft_await, weft_recv, weft_sleep, ...) that suspends the task and never blocks a
- * worker. A *scope* owns tasks: it ends only when they all have, and cancelling it reaches them and what they wait
- * for. After any call that may suspend, the task may be on another thread: do not hold a pthread mutex over one, and
- * read errno before it. */
+ * A *runtime* is a pool of worker threads with an I/O driver. A *task* is a function that runs on
+ * it and may wait: waiting is an ordinary call (weft_await, weft_recv, weft_sleep, ...) that
+ * suspends the task and never blocks a worker. A *scope* owns tasks: it ends only when they all
+ * have, and cancelling it reaches them and what they wait for. After any call that may suspend, the
+ * task may be on another thread: do not hold a pthread mutex over one, and read errno before it. */
 #ifndef WEFT_TASK_H
 #define WEFT_TASK_H
 
@@ -14,96 +14,109 @@
 extern "C" {
 #endif
 
-/* --- runtime ------------------------------------------------------------------------------------------------ */
+/* --- runtime ---------------------------------------------------------------------------------- */
 
 typedef struct weft_rt weft_rt;
 
-#define WEFT_WORKERS_MAX 256
+#define WEFT_WORKERS_MAX  256
 #define WEFT_BLOCKING_MAX 1024
-#define WEFT_TASKS_MAX   (1 << 20) /* suspended at once in a process; beyond it, new tasks wait to be started */
+#define WEFT_TASKS_MAX \
+    (1 << 20) /* suspended at once in a process; beyond it, new tasks wait to be started */
 
 typedef struct weft_rt_opts {
-    int workers;      /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
+    /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
+    int workers;
     int blocking_max; /* threads for weft_blocking; 0: 64 */
-    const char *io;   /* "auto" (also NULL), "uring"; the environment's WEFT_IO overrides NULL and "auto" */
+    /* "auto" (also NULL), "uring"; the environment's WEFT_IO overrides NULL and "auto" */
+    const char *io;
 } weft_rt_opts;
 
-/* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it started, stops the
- * runtime. The whole life of most programs:
+/* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it
+ * started, stops the runtime. The whole life of most programs:
  *
  *     int main(void) { return weft_run(serve, &config, .workers = 4) < 0; }
  *
- * Options (C only) are designated initialisers of weft_rt_opts. Foreign thread; from inside a task: -EDEADLK.
- * Returns fn's result (fn was called), or before fn was called: -EINVAL (workers < 0 or > WEFT_WORKERS_MAX,
- * blocking_max < 0 or > WEFT_BLOCKING_MAX, unknown io), -ENOMEM, -EAGAIN (no thread to be had), or what io_uring said: -EPERM
- * (forbidden here), -ENOSYS (not there). A line on stderr says what was refused and the remedy. */
+ * Options (C only) are designated initialisers of weft_rt_opts. Foreign thread; from inside a task:
+ * -EDEADLK. Returns fn's result (fn was called), or before fn was called: -EINVAL (workers < 0 or >
+ * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, unknown io), -ENOMEM, -EAGAIN (no
+ * thread to be had), or what io_uring said: -EPERM (forbidden here), -ENOSYS (not there). A line on
+ * stderr says what was refused and the remedy. */
 #define weft_run(fn, arg, ...) weft_run_((fn), (arg), &(weft_rt_opts){__VA_ARGS__}, WEFT_HERE)
 int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place *place);
 
-/* Starts a runtime; *out is the caller's, to be stopped with weft_rt_stop and freed with weft_rt_free. `opts` may be
- * NULL. Foreign thread. 0, or the errors of weft_run with *out = NULL and nothing left behind. */
+/* Starts a runtime; *out is the caller's, to be stopped with weft_rt_stop and freed with
+ * weft_rt_free. `opts` may be NULL. Foreign thread. 0, or the errors of weft_run with *out = NULL
+ * and nothing left behind. */
 int weft_rt_start(weft_rt **out, const weft_rt_opts *opts);
 
-/* Stops a runtime: from now on it takes no new task from outside (-ESHUTDOWN). Waits up to `drain` for its tasks to
- * end, then cancels all of them and waits up to `kill`. 0: all tasks have ended and the threads are gone.
- * -ETIME: some task is still there; the runtime stays as it is, and the call may be repeated. -EALREADY: stopped
- * before. -EDEADLK: called by a task of this runtime. Foreign thread. */
+/* Stops a runtime: from now on it takes no new task from outside (-ESHUTDOWN). Waits up to `drain`
+ * for its tasks to end, then cancels all of them and waits up to `kill`. 0: all tasks have ended
+ * and the threads are gone. -ETIME: some task is still there; the runtime stays as it is, and the
+ * call may be repeated. -EALREADY: stopped before. -EDEADLK: called by a task of this runtime.
+ * Foreign thread. */
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill);
 
-/* Frees a stopped runtime (stops it first, without bound, if it was not). NULL is fine. Foreign thread. */
+/* Frees a stopped runtime (stops it first, without bound, if it was not). NULL is fine. Foreign
+ * thread. */
 void weft_rt_free(weft_rt *rt);
 
-/* Runs fn(arg) as a task of `rt` and blocks this (foreign) thread until it has ended; returns its result. `arg` stays
- * the caller's. From a task of the same runtime: -EDEADLK at once. After stop: -ESHUTDOWN, fn not called. */
+/* Runs fn(arg) as a task of `rt` and blocks this (foreign) thread until it has ended; returns its
+ * result. `arg` stays the caller's. From a task of the same runtime: -EDEADLK at once. After stop:
+ * -ESHUTDOWN, fn not called. */
 #define weft_call(rt, fn, arg) weft_call_((rt), (fn), (arg), WEFT_HERE)
 int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place);
 
-/* Starts fn(arg) as a task of `rt` and does not wait. Any thread. `arg` must stay valid until the task has ended. A
- * failure of the task is reported by the runtime when it stops. 0, -ENOMEM, -ESHUTDOWN (fn not called). */
+/* Starts fn(arg) as a task of `rt` and does not wait. Any thread. `arg` must stay valid until the
+ * task has ended. A failure of the task is reported by the runtime when it stops. 0, -ENOMEM,
+ * -ESHUTDOWN (fn not called). */
 #define weft_post(rt, fn, arg) weft_post_((rt), (fn), (arg), WEFT_HERE)
 int weft_post_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place);
 
 /* The runtime that the current task belongs to; NULL outside a task. */
 weft_rt *weft_rt_current(void);
 
-/* --- tasks -------------------------------------------------------------------------------------------------- */
+/* --- tasks ------------------------------------------------------------------------------------ */
 
-/* A task in the caller's memory. Opaque; the size is checked against the real struct when the library is built. */
+/* A task in the caller's memory. Opaque; the size is checked against the real struct when the
+ * library is built. */
 typedef struct weft_task {
     WEFT_ALIGNAS(16) unsigned char opaque[192];
 } weft_task;
 
-/* Starts fn(arg) as a task of its own, in *task, owned by the innermost scope of the caller. Allocates nothing and
- * cannot run out of anything. The task may run before, during or after this call. `task` and `arg` stay the
- * caller's, and must stay valid until weft_await(task) has returned: await every task that you spawn, before the
- * function that holds it returns. A task or scope that ends with a spawned task unawaited is misuse; a misuse hook
- * that returns leaves that memory to the task.
- * Task context. 0; -ECANCELED: the scope is cancelled, fn will not be called (weft_await gives the same code).
+/* Starts fn(arg) as a task of its own, in *task, owned by the innermost scope of the caller.
+ * Allocates nothing and cannot run out of anything. The task may run before, during or after this
+ * call. `task` and `arg` stay the caller's, and must stay valid until weft_await(task) has
+ * returned: await every task that you spawn, before the function that holds it returns. A task or
+ * scope that ends with a spawned task unawaited is misuse; a misuse hook that returns leaves that
+ * memory to the task. Task context. 0; -ECANCELED: the scope is cancelled, fn will not be called
+ * (weft_await gives the same code).
  *
  *     weft_task t;
  *     weft_spawn(&t, load_profile, &query);
  *     rc = load_orders(&other);           // meanwhile
- *     int rc2 = weft_await(&t);
- */
+ *     int rc2 = weft_await(&t); */
 #define weft_spawn(task, fn, arg) weft_spawn_((task), (fn), (arg), WEFT_HERE)
 int weft_spawn_(weft_task *task, weft_fn *fn, void *arg, const weft_place *place);
 
-/* Waits for the end of the task and returns its result; at once if it has ended. Any number of tasks may await one
- * task, any number of times, while its memory lasts; the error record goes to the first. It is not a point of
- * cancellation: a cancelled scope cancels its tasks too, and they end soon. May suspend. Task context.
- * -EDEADLK: a task awaits itself. */
+/* Waits for the end of the task and returns its result; at once if it has ended. Any number of
+ * tasks may await one task, any number of times, while its memory lasts; the error record goes to
+ * the first. It is not a point of cancellation: a cancelled scope cancels its tasks too, and they
+ * end soon. May suspend. Task context. -EDEADLK: a task awaits itself. */
 int weft_await(weft_task *task);
 
-/* The result of an ended task; -EINPROGRESS before. Any thread that may read the memory. Cannot suspend. */
+/* The result of an ended task; -EINPROGRESS before. Any thread that may read the memory. Cannot
+ * suspend. */
 int weft_status(const weft_task *task);
 
-/* Waits until each of the n tasks has ended; the failure that came first in time, or 0 if none failed. n == 0: 0.
- * Results stay readable with weft_status. Not a point of cancellation. May suspend. Task context. */
+/* Waits until each of the n tasks has ended; the failure that came first in time, or 0 if none
+ * failed. n == 0: 0. Results stay readable with weft_status. Not a point of cancellation. May
+ * suspend. Task context. */
 int weft_await_all(weft_task *const *tasks, int n);
 
-/* --- scopes ------------------------------------------------------------------------------------------------- */
+/* --- scopes ----------------------------------------------------------------------------------- */
 
-/* Owner of tasks and of their cancellation, in the caller's memory. Opaque; size checked as for weft_task. */
+/* Owner of tasks and of their cancellation, in the caller's memory. Opaque; size checked as for
+ * weft_task. */
 typedef struct weft_scope {
     WEFT_ALIGNAS(16) unsigned char opaque[256];
 } weft_scope;
@@ -118,16 +131,16 @@ typedef struct weft_scope_opts {
     weft_time timeout; /* after this the scope is cancelled, and ends with -ETIME; 0: none */
 } weft_scope_opts;
 
-/* Declares a scope in the current block and opens it inside the current one. It must be closed by weft_scope_end in
- * the same function; a return that skips it cancels the tasks and joins them. Scopes nest and close in the opposite
- * order; closing out of order is misuse. Task context (elsewhere: misuse). C only; C++ calls weft_scope_begin.
+/* Declares a scope in the current block and opens it inside the current one. It must be closed by
+ * weft_scope_end in the same function; a return that skips it cancels the tasks and joins them.
+ * Scopes nest and close in the opposite order; closing out of order is misuse. Task context
+ * (elsewhere: misuse). C only; C++ calls weft_scope_begin.
  *
  *     WEFT_SCOPE(s);
  *     for (int i = 0; i < n; i++) weft_go(&s, fetch, &jobs[i]);
- *     rc = weft_scope_end(&s);
- */
-#define WEFT_SCOPE(name, ...)                                           \
-    weft_scope name __attribute__((cleanup(weft_scope_cleanup_)));      \
+ *     rc = weft_scope_end(&s); */
+#define WEFT_SCOPE(name, ...)                                      \
+    weft_scope name __attribute__((cleanup(weft_scope_cleanup_))); \
     weft_scope_begin_(&name, &(weft_scope_opts){__VA_ARGS__}, WEFT_HERE)
 #define weft_scope_begin(scope, opts) weft_scope_begin_((scope), (opts), WEFT_HERE)
 void weft_scope_begin_(weft_scope *scope, const weft_scope_opts *opts, const weft_place *place);
@@ -136,59 +149,68 @@ void weft_scope_cleanup_(weft_scope *scope);
 /* Largest argument that weft_go copies, in bytes. */
 #define WEFT_GO_ARG_MAX 1024
 
-/* Starts fn as a task owned by `scope`, with a copy of *ptr as its argument; *ptr is the caller's again on return.
- * fn must have been defined by WEFT_TASK(fn, T) with T the type of *ptr; another type does not compile. From the
- * scope's owner or any task inside it. When many tasks are queued already the caller yields first, so a loop of any
- * length runs in bounded memory. May suspend. Task context.
- * 0; -ECANCELED: the scope is cancelled or ended, fn not called; -ENOMEM: fn not called. */
-#define weft_go(scope, fn, ptr)                                                                               \
-    __extension__({                                                                                           \
-        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg),                       \
-                       "weft_go: the argument is not of the type that " #fn " was defined with");             \
-        _Static_assert(sizeof *(ptr) <= WEFT_GO_ARG_MAX, "weft_go: the argument exceeds WEFT_GO_ARG_MAX");     \
-        weft_go_((scope), (fn), (ptr), sizeof *(ptr), WEFT_HERE);                                             \
+/* Starts fn as a task owned by `scope`, with a copy of *ptr as its argument; *ptr is the caller's
+ * again on return. fn must have been defined by WEFT_TASK(fn, T) with T the type of *ptr; another
+ * type does not compile. From the scope's owner or any task inside it. When many tasks are queued
+ * already the caller yields first, so a loop of any length runs in bounded memory. May suspend.
+ * Task context. 0; -ECANCELED: the scope is cancelled or ended, fn not called; -ENOMEM: fn not
+ * called. */
+#define weft_go(scope, fn, ptr)                                                                   \
+    __extension__({                                                                               \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg),           \
+                       "weft_go: the argument is not of the type that " #fn " was defined with"); \
+        _Static_assert(sizeof *(ptr) <= WEFT_GO_ARG_MAX,                                          \
+                       "weft_go: the argument exceeds WEFT_GO_ARG_MAX");                          \
+        weft_go_((scope), (fn), (ptr), sizeof *(ptr), WEFT_HERE);                                 \
     })
-/* The same without types: copies `bytes` (at most WEFT_GO_ARG_MAX, else -E2BIG) from `arg`; aligned to 16 bytes. */
+/* The same without types: copies `bytes` (at most WEFT_GO_ARG_MAX, else -E2BIG) from `arg`; aligned
+ * to 16 bytes. */
 #define weft_go_raw(scope, fn, arg, bytes) weft_go_((scope), (fn), (arg), (bytes), WEFT_HERE)
-int weft_go_(weft_scope *scope, weft_fn *fn, const void *arg, size_t bytes, const weft_place *place);
+int weft_go_(weft_scope *scope, weft_fn *fn, const void *arg, size_t bytes,
+             const weft_place *place);
 
-/* Defines a task's body with a typed argument: WEFT_TASK(fn, T) { ... `arg` is a `T *` ... return rc; } */
-#define WEFT_TASK(fn, T)                                 \
-    typedef T fn##_weft_arg;                             \
-    static int fn##_weft_body(T *arg);                   \
-    static int fn(void *weft_arg_)                       \
-    {                                                    \
-        return fn##_weft_body((T *)weft_arg_);           \
-    }                                                    \
+/* Defines a task's body with a typed argument: WEFT_TASK(fn, T) { ... `arg` is a `T *` ... return
+ * rc; } */
+#define WEFT_TASK(fn, T)                       \
+    typedef T fn##_weft_arg;                   \
+    static int fn##_weft_body(T *arg);         \
+    static int fn(void *weft_arg_)             \
+    {                                          \
+        return fn##_weft_body((T *)weft_arg_); \
+    }                                          \
     static int fn##_weft_body(T *arg __attribute__((unused)))
 
-/* Waits for all tasks of the scope, closes it, and says how it went: the failure that came first in time (its record
- * is weft_last()); else -ETIME if the scope's own timeout cut some task short; else -ECANCELED if it was cancelled
- * and some task was cut short by that; else 0. Only in the function that opened it. May suspend. A second call: 0. */
+/* Waits for all tasks of the scope, closes it, and says how it went: the failure that came first in
+ * time (its record is weft_last()); else -ETIME if the scope's own timeout cut some task short;
+ * else -ECANCELED if it was cancelled and some task was cut short by that; else 0. Only in the
+ * function that opened it. May suspend. A second call: 0. */
 int weft_scope_end(weft_scope *scope);
 
-/* Cancels everything in the scope, now and later: each task of it, and what it waits for in the kernel. `why` is a
- * static string, kept by pointer, or NULL. Any thread, while the scope's memory lasts. Idempotent: -EALREADY, the
- * first reason stays. Does not wait: weft_scope_end does. Cannot suspend. */
+/* Cancels everything in the scope, now and later: each task of it, and what it waits for in the
+ * kernel. `why` is a static string, kept by pointer, or NULL. Any thread, while the scope's memory
+ * lasts. Idempotent: -EALREADY, the first reason stays. Does not wait: weft_scope_end does. Cannot
+ * suspend. */
 int weft_scope_cancel(weft_scope *scope, const char *why);
 
-/* Tasks that the scope owns and that have not ended. A snapshot. Any thread, while the scope's memory lasts. */
+/* Tasks that the scope owns and that have not ended. A snapshot. Any thread, while the scope's
+ * memory lasts. */
 size_t weft_scope_count(const weft_scope *scope);
 
-/* --- waiting, giving way ------------------------------------------------------------------------------------ */
+/* --- waiting, giving way ---------------------------------------------------------------------- */
 
-/* Lets others run; comes back soon. Returns 0, or -ECANCELED / (deadline passed) -ECANCELED without having yielded.
- * Task context. */
+/* Lets others run; comes back soon. Returns 0, or -ECANCELED / (deadline passed) -ECANCELED without
+ * having yielded. Task context. */
 int weft_yield(void);
 
-/* Waits at least `duration`. 0, or -ECANCELED as soon as the scope is cancelled. Never early, and late by at most
- * 0.1 ms plus scheduling. 0 or negative: as weft_yield. Task context. */
+/* Waits at least `duration`. 0, or -ECANCELED as soon as the scope is cancelled. Never early, and
+ * late by at most 0.1 ms plus scheduling. 0 or negative: as weft_yield. Task context. */
 int weft_sleep(weft_time duration);
 
-/* Runs fn(arg) on a thread that may block, and waits for it: for calls that cannot be made asynchronous. fn is not
- * in task context. Not interruptible: a cancellation is seen after fn has returned. Threads are created on demand up
- * to blocking_max; beyond that the call waits its turn. Returns fn's result, -ECANCELED (fn not called), or -EAGAIN
- * if no thread at all can be had. Task context. */
+/* Runs fn(arg) on a thread that may block, and waits for it: for calls that cannot be made
+ * asynchronous. fn is not in task context. Not interruptible: a cancellation is seen after fn has
+ * returned. Threads are created on demand up to blocking_max; beyond that the call waits its turn.
+ * Returns fn's result, -ECANCELED (fn not called), or -EAGAIN if no thread at all can be had. Task
+ * context. */
 int weft_blocking(weft_fn *fn, void *arg);
 
 #ifdef __cplusplus

@@ -1,4 +1,5 @@
-/* weft.h: everything that most programs need. fork.h (inline fork/join) and debug.h (counters) are separate. */
+/* weft.h: everything that most programs need. fork.h (inline fork/join) and debug.h (counters) are
+ * separate. */
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 

@@ -1,19 +1,20 @@
-/* atomic.h: atomic operations whose names say their order, and the seam where a model checker takes over.
+/* atomic.h: atomic operations whose names say their order, and the seam where a model checker takes
+ * over.
  *
- * Everybody who shares memory between threads uses these and nothing else: `x = 1` on an atomic field does not
- * compile, because the value is wrapped. In a model-checking build (WF_MODEL=1, tests/model/) each operation
- * becomes a scheduling point of the checker, each wf_plain_* access is checked for data races, and the sources
- * under test are the same files as in production.
+ * Everybody who shares memory between threads uses these and nothing else: `x = 1` on an atomic
+ * field does not compile, because the value is wrapped. In a model-checking build (WF_MODEL=1,
+ * tests/model/) each operation becomes a scheduling point of the checker, each wf_plain_* access is
+ * checked for data races, and the sources under test are the same files as in production.
  *
  * Every use that is stronger than relaxed carries a label `sync(area.name)` that names its partner;
- * scripts/check_sync fails on a label without one. Every relaxed use says why no order is needed, where it is
- * not obvious that only one thread writes.
+ * scripts/check_sync fails on a label without one. Every relaxed use says why no order is needed,
+ * where it is not obvious that only one thread writes.
  *
  * Declaring:   WF_ATOMIC(uint64_t) top;
  * Using:       uint64_t t = wf_load_acquire(&q->top);
- *              if (wf_cas_seq_cst(&q->top, &t, t + 1)) ...      (strong; on failure t holds the value found,
- *                                                              read with relaxed order)
- */
+ *              if (wf_cas_seq_cst(&q->top, &t, t + 1)) ...      (strong; on failure t holds the
+ *                                                              value found, read with relaxed
+ *                                                              order) */
 #ifndef WF_ATOMIC_H
 #define WF_ATOMIC_H
 
@@ -29,12 +30,16 @@
 #else
 #include <stdatomic.h>
 
-/* A struct, so that a plain assignment, which would be sequentially consistent, is a compile error. */
-#define WF_ATOMIC(T)        \
-    struct {                \
+/* A struct, so that a plain assignment, which would be sequentially consistent, is a compile
+ * error. */
+#define WF_ATOMIC(T)       \
+    struct {               \
         _Atomic(T) value_; \
     }
-#define WF_ATOMIC_INIT(v) { (v) }
+#define WF_ATOMIC_INIT(v) \
+    {                     \
+        (v)               \
+    }
 
 #define wf_load_relaxed(p)     atomic_load_explicit(&(p)->value_, memory_order_relaxed)
 #define wf_load_acquire(p)     atomic_load_explicit(&(p)->value_, memory_order_acquire)
@@ -49,17 +54,19 @@
 #define wf_xchg_acq_rel(p, v) atomic_exchange_explicit(&(p)->value_, (v), memory_order_acq_rel)
 #define wf_xchg_seq_cst(p, v) atomic_exchange_explicit(&(p)->value_, (v), memory_order_seq_cst)
 
-#define WF_CAS_(p, expected, desired, order) \
-    atomic_compare_exchange_strong_explicit(&(p)->value_, (expected), (desired), (order), memory_order_relaxed)
+#define WF_CAS_(p, expected, desired, order)                                              \
+    atomic_compare_exchange_strong_explicit(&(p)->value_, (expected), (desired), (order), \
+                                            memory_order_relaxed)
 #define wf_cas_relaxed(p, expected, desired) WF_CAS_(p, expected, desired, memory_order_relaxed)
 #define wf_cas_acquire(p, expected, desired) WF_CAS_(p, expected, desired, memory_order_acquire)
 #define wf_cas_release(p, expected, desired) WF_CAS_(p, expected, desired, memory_order_release)
 #define wf_cas_acq_rel(p, expected, desired) WF_CAS_(p, expected, desired, memory_order_acq_rel)
 #define wf_cas_seq_cst(p, expected, desired) WF_CAS_(p, expected, desired, memory_order_seq_cst)
-/* As wf_cas_acq_rel, and a failed one acquires what it found: for loops that read through the found pointer. */
-#define wf_cas_acq_rel_acquire(p, expected, desired)                                                           \
-    atomic_compare_exchange_strong_explicit(&(p)->value_, (expected), (desired), memory_order_acq_rel,          \
-                                            memory_order_acquire)
+/* As wf_cas_acq_rel, and a failed one acquires what it found: for loops that read through the found
+ * pointer. */
+#define wf_cas_acq_rel_acquire(p, expected, desired)                             \
+    atomic_compare_exchange_strong_explicit(&(p)->value_, (expected), (desired), \
+                                            memory_order_acq_rel, memory_order_acquire)
 
 /* Each returns the value before. */
 #define wf_add_relaxed(p, v) atomic_fetch_add_explicit(&(p)->value_, (v), memory_order_relaxed)
@@ -79,9 +86,10 @@
 #define wf_fence_acquire() atomic_thread_fence(memory_order_acquire)
 #define wf_fence_release() atomic_thread_fence(memory_order_release)
 
-/* A full fence. On x86 a locked read-modify-write of the stack: the fence builtin is `mfence` under clang, 16.5 ns
- * against 2 (measured on Zen 4). Under TSan, which does not see fences, it is the builtin all the same; the data
- * that such fences order is also ordered by acquire and release on the variables themselves. */
+/* A full fence. On x86 a locked read-modify-write of the stack: the fence builtin is `mfence` under
+ * clang, 16.5 ns against 2 (measured on Zen 4). Under TSan, which does not see fences, it is the
+ * builtin all the same; the data that such fences order is also ordered by acquire and release on
+ * the variables themselves. */
 WF_INLINE void wf_fence_seq_cst(void)
 {
 #if WF_X86_64 && !WF_TSAN
@@ -91,16 +99,17 @@ WF_INLINE void wf_fence_seq_cst(void)
 #endif
 }
 
-/* Plain data whose safety rests on the protocol around it: tagged, so that the model checker can look for races. */
-#define WF_PLAIN(T)  \
-    struct {         \
-        T plain_;    \
+/* Plain data whose safety rests on the protocol around it: tagged, so that the model checker can
+ * look for races. */
+#define WF_PLAIN(T) \
+    struct {        \
+        T plain_;   \
     }
 #define wf_plain_read(p)     ((p)->plain_)
 #define wf_plain_write(p, v) ((void)((p)->plain_ = (v)))
 
 /* A spin loop's turn: the model checker lets another thread run. */
-#define wf_spin_hint() wf_cpu_relax()
+#define wf_spin_hint()       wf_cpu_relax()
 #endif /* WF_MODEL */
 
 #endif

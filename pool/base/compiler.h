@@ -1,4 +1,5 @@
-/* compiler.h: what differs between compilers, processors and sanitizers, so that no other file needs an #if.
+/* compiler.h: what differs between compilers, processors and sanitizers, so that no other file
+ * needs an #if.
  *
  * Everybody may include it. It defines no function with a body of more than a few instructions. */
 #ifndef WF_COMPILER_H
@@ -11,13 +12,13 @@
 #define WF_CHECKS 0 /* 1 in development builds: wf_check_inner is compiled in */
 #endif
 
-#define wf_likely(x)   __builtin_expect(!!(x), 1)
-#define wf_unlikely(x) __builtin_expect(!!(x), 0)
-#define WF_COLD        __attribute__((noinline, cold))
-#define WF_NOINLINE    __attribute__((noinline))
-#define WF_INLINE      static inline __attribute__((always_inline))
-#define WF_NORETURN    __attribute__((noreturn))
-#define WF_UNUSED      __attribute__((unused))
+#define wf_likely(x)    __builtin_expect(!!(x), 1)
+#define wf_unlikely(x)  __builtin_expect(!!(x), 0)
+#define WF_COLD         __attribute__((noinline, cold))
+#define WF_NOINLINE     __attribute__((noinline))
+#define WF_INLINE       static inline __attribute__((always_inline))
+#define WF_NORETURN     __attribute__((noreturn))
+#define WF_UNUSED       __attribute__((unused))
 #define WF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* Two lines: the adjacent-line prefetcher of x86 makes pairs of 64-byte lines move together. */
@@ -29,10 +30,10 @@
 #define WF_COUNT(a)                        (sizeof(a) / sizeof((a)[0]))
 
 #if defined(__x86_64__)
-#define WF_X86_64 1
+#define WF_X86_64  1
 #define WF_AARCH64 0
 #elif defined(__aarch64__)
-#define WF_X86_64 0
+#define WF_X86_64  0
 #define WF_AARCH64 1
 #else
 #error "weft runs on x86-64 and aarch64"
@@ -70,7 +71,8 @@ WF_INLINE void wf_cpu_relax(void)
 #if WF_X86_64
     __builtin_ia32_pause();
 #else
-    __asm__ volatile("isb" ::: "memory"); /* yield is a no-op on most aarch64 cores; isb waits some ns */
+    /* yield is a no-op on most aarch64 cores; isb waits some ns */
+    __asm__ volatile("isb" ::: "memory");
 #endif
 }
 

@@ -1,7 +1,8 @@
-/* list.h: a doubly linked intrusive list with a sentinel. No locks, no allocation; whoever owns the list serialises.
+/* list.h: a doubly linked intrusive list with a sentinel. No locks, no allocation; whoever owns the
+ * list serialises.
  *
- * An unlinked node points at itself, so that unlinking twice is harmless and "am I linked" is one compare.
- * Zeroed memory is not a valid node: initialise first. */
+ * An unlinked node points at itself, so that unlinking twice is harmless and "am I linked" is one
+ * compare. Zeroed memory is not a valid node: initialise first. */
 #ifndef WF_LIST_H
 #define WF_LIST_H
 

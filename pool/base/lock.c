@@ -1,12 +1,14 @@
 /* lock.c: the slow half of lock.h: a holder is inside.
  *
- * Spins first, because a critical section is a few dozen instructions; sleeps then, because the holder may have lost
- * its core. A sleeper leaves 2 in the word, and takes the lock with 2 when it wakes, since it cannot know whether it was
- * the last: at worst one wake-up call too many (Drepper, "Futexes are tricky", mutex 2). */
+ * Spins first, because a critical section is a few dozen instructions; sleeps then, because the
+ * holder may have lost its core. A sleeper leaves 2 in the word, and takes the lock with 2 when it
+ * wakes, since it cannot know whether it was the last: at worst one wake-up call too many (Drepper,
+ * "Futexes are tricky", mutex 2). */
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 
-/* About 1.5 us of pauses (25 ns each on Zen 4): longer than any critical section, shorter than a sleep (20 us). */
+/* About 1.5 us of pauses (25 ns each on Zen 4): longer than any critical section, shorter than a
+ * sleep (20 us). */
 #define LOCK_SPINS 64
 
 void wf_lock_slow(struct wf_lock *lock)

@@ -1,5 +1,6 @@
-/* rng.h: xorshift64*, for choosing steal victims. Not for secrets. One state per worker; seeds come from the caller,
- * so that a seeded run repeats. Source: Marsaglia, "Xorshift RNGs", 2003; multiplier: Vigna, 2016. */
+/* rng.h: xorshift64*, for choosing steal victims. Not for secrets. One state per worker; seeds come
+ * from the caller, so that a seeded run repeats. Source: Marsaglia, "Xorshift RNGs", 2003;
+ * multiplier: Vigna, 2016. */
 #ifndef WF_RNG_H
 #define WF_RNG_H
 

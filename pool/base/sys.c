@@ -1,7 +1,9 @@
-/* sys.c: the operating system behind wf_sys, the end of the process, and what the machine offers (host.h).
+/* sys.c: the operating system behind wf_sys, the end of the process, and what the machine offers
+ * (host.h).
  *
- * The only file that talks to libc about memory, threads and time, and the only one with processor-dependent C.
- * Futex and io_uring calls are made directly: libc's syscall() would write errno, which belongs to the task that runs. */
+ * The only file that talks to libc about memory, threads and time, and the only one with
+ * processor-dependent C. Futex and io_uring calls are made directly: libc's syscall() would write
+ * errno, which belongs to the task that runs. */
 #include "pool/base/sys.h"
 #include "pool/base/check.h"
 #include "pool/base/host.h"
@@ -23,10 +25,11 @@
 #include <unistd.h>
 
 #define MAPPINGS_MAX_DEFAULT 65530 /* kernel: DEFAULT_MAX_MAP_COUNT */
-#define AFFINITY_CPUS_MAX    65536 /* larger machines than any: then the mask is taken for unreadable */
-#define PATH_BYTES           1024
-#define DIRECTORY_BYTES      (3 * PATH_BYTES) /* root, mount point and group */
-#define LINE_BYTES           2048             /* of mountinfo; longer lines are cut, and then do not match */
+#define AFFINITY_CPUS_MAX \
+    65536 /* larger machines than any: then the mask is taken for unreadable */
+#define PATH_BYTES      1024
+#define DIRECTORY_BYTES (3 * PATH_BYTES) /* root, mount point and group */
+#define LINE_BYTES      2048 /* of mountinfo; longer lines are cut, and then do not match */
 
 /* ---- system calls ---- */
 
@@ -51,7 +54,10 @@ static long raw_syscall(long number, long a, long b, long c, long d, long e, lon
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    __asm__ volatile("svc #0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
     return x0;
 #endif
 }
@@ -85,7 +91,9 @@ static int sys_advise(void *address, size_t bytes, int advice)
 static void *sys_alloc(size_t alignment, size_t bytes)
 {
     /* C11 wants a multiple of the alignment; so do some allocators. */
-    return bytes > SIZE_MAX - alignment ? NULL : aligned_alloc(alignment, (bytes + alignment - 1) & ~(alignment - 1));
+    return bytes > SIZE_MAX - alignment
+               ? NULL
+               : aligned_alloc(alignment, (bytes + alignment - 1) & ~(alignment - 1));
 }
 
 static void sys_release(void *memory)
@@ -93,8 +101,9 @@ static void sys_release(void *memory)
     free(memory);
 }
 
-/* The program's signals stay on the program's threads, so that no handler runs on a task's stack, and no system call of
- * a worker is interrupted. What a thread raises by its own code must reach it, and so must a profiler. */
+/* The program's signals stay on the program's threads, so that no handler runs on a task's stack,
+ * and no system call of a worker is interrupted. What a thread raises by its own code must reach
+ * it, and so must a profiler. */
 static int sys_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
 {
     sigset_t blocked, former;
@@ -118,13 +127,15 @@ static int64_t sys_now_ns(void)
 
 static int sys_futex_wait(void *word, uint32_t expected, int64_t deadline_ns)
 {
-    struct timespec deadline = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
+    struct timespec deadline = {.tv_sec = deadline_ns / 1000000000,
+                                .tv_nsec = deadline_ns % 1000000000};
     if (deadline_ns <= 0) {
         deadline = (struct timespec){0}; /* long past; a negative time would be -EINVAL */
     }
     /* WAIT_BITSET: the one with an absolute deadline, on CLOCK_MONOTONIC. */
     return (int)raw_syscall(SYS_futex, (long)word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
-                            deadline_ns == INT64_MAX ? 0 : (long)&deadline, 0, (long)FUTEX_BITSET_MATCH_ANY);
+                            deadline_ns == INT64_MAX ? 0 : (long)&deadline, 0,
+                            (long)FUTEX_BITSET_MATCH_ANY);
 }
 
 static int sys_futex_wake(void *word, int count)
@@ -147,9 +158,11 @@ static int sys_uring_setup(unsigned entries, void *params)
     return (int)raw_syscall(SYS_io_uring_setup, entries, (long)params, 0, 0, 0, 0);
 }
 
-static int sys_uring_enter(int fd, unsigned submit, unsigned min_complete, unsigned flags, void *arg, size_t arg_bytes)
+static int sys_uring_enter(int fd, unsigned submit, unsigned min_complete, unsigned flags,
+                           void *arg, size_t arg_bytes)
 {
-    return (int)raw_syscall(SYS_io_uring_enter, fd, submit, min_complete, flags, (long)arg, (long)arg_bytes);
+    return (int)raw_syscall(SYS_io_uring_enter, fd, submit, min_complete, flags, (long)arg,
+                            (long)arg_bytes);
 }
 
 static int sys_uring_register(int fd, unsigned opcode, void *arg, unsigned count)
@@ -298,8 +311,8 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
-/* Control groups, version 2 ("cpu.max") or 1 ("cpu.cfs_quota_us"): which hierarchy has the CPU controller, where it is
- * mounted, and which group of it is ours. */
+/* Control groups, version 2 ("cpu.max") or 1 ("cpu.cfs_quota_us"): which hierarchy has the CPU
+ * controller, where it is mounted, and which group of it is ours. */
 struct hierarchy {
     int version;
     char group[PATH_BYTES]; /* as in /proc/self/cgroup */
@@ -334,8 +347,8 @@ static bool find_group(const char *root, struct hierarchy *hierarchy)
     return found;
 }
 
-/* A line is "id parent device ROOT MOUNT options [tags] - TYPE source SUPEROPTIONS". Spaces in names are escaped there
- * as \040, and not unescaped here: such a mount is not found. */
+/* A line is "id parent device ROOT MOUNT options [tags] - TYPE source SUPEROPTIONS". Spaces in
+ * names are escaped there as \040, and not unescaped here: such a mount is not found. */
 static bool find_mount(const char *root, struct hierarchy *hierarchy)
 {
     char path[PATH_BYTES], line[LINE_BYTES];
@@ -372,7 +385,8 @@ static bool read_quota(int version, const char *directory, long long *quota, lon
         return false;
     }
     if (version == 2) {
-        return sscanf(line, "%lld %lld", quota, period) == 2 && *quota > 0 && *period > 0; /* "max" is no number */
+        /* "max" is no number */
+        return sscanf(line, "%lld %lld", quota, period) == 2 && *quota > 0 && *period > 0;
     }
     *quota = atoll(line);
     snprintf(path, sizeof path, "%s/cpu.cfs_period_us", directory);
@@ -391,10 +405,12 @@ static int hierarchy_cpus(const char *root, struct hierarchy *hierarchy)
     }
     const char *below = hierarchy->group;
     size_t prefix = strcmp(hierarchy->from, "/") == 0 ? 0 : strlen(hierarchy->from);
-    if (strncmp(below, hierarchy->from, prefix) == 0 && (below[prefix] == '/' || below[prefix] == 0)) {
+    if (strncmp(below, hierarchy->from, prefix) == 0 &&
+        (below[prefix] == '/' || below[prefix] == 0)) {
         below += prefix;
     } else {
-        below = ""; /* our group is not under this mount: the mounted group is the nearest that we can see */
+        /* our group is not under this mount: the mounted group is the nearest that we can see */
+        below = "";
     }
     char directory[DIRECTORY_BYTES];
     snprintf(directory, sizeof directory, "%s%s", root, hierarchy->mount);
@@ -420,13 +436,15 @@ int wf_host_quota_cpus(const char *root)
 {
     struct hierarchy unified = {.version = 2}, legacy = {.version = 1};
     int a = hierarchy_cpus(root, &unified);
-    int b = hierarchy_cpus(root, &legacy); /* on hybrid systems the controller is in one of the two */
+    /* on hybrid systems the controller is in one of the two */
+    int b = hierarchy_cpus(root, &legacy);
     return a < b ? a : b;
 }
 
 static int affinity_cpus(void)
 {
-    for (int n = CPU_SETSIZE; n <= AFFINITY_CPUS_MAX; n *= 2) { /* -EINVAL: the kernel's mask is larger */
+    /* -EINVAL: the kernel's mask is larger */
+    for (int n = CPU_SETSIZE; n <= AFFINITY_CPUS_MAX; n *= 2) {
         cpu_set_t *set = CPU_ALLOC((size_t)n);
         if (!set) {
             break;

@@ -1,13 +1,14 @@
-/* sys.h: every fallible call that the runtime makes to the operating system, through one replaceable table.
+/* sys.h: every fallible call that the runtime makes to the operating system, through one
+ * replaceable table.
  *
- * Who may call: all of pool/, io/ and src/. Nobody there calls malloc, mmap, pthread_create, io_uring_* or clock
- * functions directly. A test replaces entries (wf_sys is a plain struct) to make call number k fail, or to turn the
- * clock; it does so before a runtime starts and restores it after the last one stopped. That is also why the table
- * is not atomic: it is immutable while any runtime lives.
+ * Who may call: all of pool/, io/ and src/. Nobody there calls malloc, mmap, pthread_create,
+ * io_uring_* or clock functions directly. A test replaces entries (wf_sys is a plain struct) to
+ * make call number k fail, or to turn the clock; it does so before a runtime starts and restores it
+ * after the last one stopped. That is also why the table is not atomic: it is immutable while any
+ * runtime lives.
  *
- * Entries return what the libc function returns, but errors as -errno, never through errno (a task may continue on
- * another thread, so errno is nobody's).
- */
+ * Entries return what the libc function returns, but errors as -errno, never through errno (a task
+ * may continue on another thread, so errno is nobody's). */
 #ifndef WF_SYS_H
 #define WF_SYS_H
 
@@ -22,7 +23,8 @@ struct wf_sys {
     int (*unmap)(void *address, size_t bytes);
     int (*protect)(void *address, size_t bytes, int prot);
     int (*advise)(void *address, size_t bytes, int advice);
-    void *(*alloc)(size_t alignment, size_t bytes); /* aligned_alloc; not zeroed; NULL when refused */
+    /* aligned_alloc; not zeroed; NULL when refused */
+    void *(*alloc)(size_t alignment, size_t bytes);
     void (*release)(void *memory);
 
     /* Threads. thread_start: 0 or -errno. */
@@ -31,8 +33,9 @@ struct wf_sys {
     /* Time, CLOCK_MONOTONIC, ns. Cannot fail. */
     int64_t (*now_ns)(void);
 
-    /* Futex on a 32-bit word, private to the process. wait: 0 when woken (or spuriously), -EAGAIN when the word was
-     * not `expected`, -ETIMEDOUT at deadline_ns (absolute, CLOCK_MONOTONIC; INT64_MAX: none), -EINTR. */
+    /* Futex on a 32-bit word, private to the process. wait: 0 when woken (or spuriously), -EAGAIN
+     * when the word was not `expected`, -ETIMEDOUT at deadline_ns (absolute, CLOCK_MONOTONIC;
+     * INT64_MAX: none), -EINTR. */
     int (*futex_wait)(void *word, uint32_t expected, int64_t deadline_ns);
     int (*futex_wake)(void *word, int count);
 
@@ -42,13 +45,15 @@ struct wf_sys {
 
     /* io_uring, raw: liburing's wrappers go through libc's errno or enter by themselves. */
     int (*uring_setup)(unsigned entries, void *params);
-    int (*uring_enter)(int fd, unsigned submit, unsigned min_complete, unsigned flags, void *arg, size_t arg_bytes);
+    int (*uring_enter)(int fd, unsigned submit, unsigned min_complete, unsigned flags, void *arg,
+                       size_t arg_bytes);
     int (*uring_register)(int fd, unsigned opcode, void *arg, unsigned count);
 };
 
 extern struct wf_sys wf_sys;
 
-/* CPUs that this process may use: affinity mask, bounded by the cgroup's CPU quota rounded up; at least 1. */
+/* CPUs that this process may use: affinity mask, bounded by the cgroup's CPU quota rounded up; at
+ * least 1. */
 int wf_sys_cpu_count(void);
 
 /* Bytes of a page. */

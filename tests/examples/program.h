@@ -1,7 +1,9 @@
-/* program.h: for the tests of the examples: starts a program, talks to it, waits for its end, and never for ever.
+/* program.h: for the tests of the examples: starts a program, talks to it, waits for its end, and
+ * never for ever.
  *
- * G.1  Only processes that a test has started are signalled, by their own id; each is the leader of a group of its
- *      own, dies with the test (PR_SET_PDEATHSIG), and is killed when it outlives the time given to it.
+ * G.1  Only processes that a test has started are signalled, by their own id; each is the leader of
+ *      a group of its own, dies with the test (PR_SET_PDEATHSIG), and is killed when it outlives
+ *      the time given to it.
  * G.2  What it prints is collected while waiting, so no program blocks on a full pipe. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
@@ -19,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROGRAM_PATIENCE_MS 20000 /* for what takes milliseconds; longer than a loaded machine stalls */
+#define PROGRAM_PATIENCE_MS \
+    20000 /* for what takes milliseconds; longer than a loaded machine stalls */
 
 /* Bytes printed so far, NUL-terminated. */
 struct text {
@@ -86,7 +89,8 @@ static inline void child_pipe(int end, int instead, int onto)
 }
 
 /* argv[0] is looked up in PATH if it has no slash. */
-static inline void program_start_with(struct program *program, const struct program_opts *opts, const char *const *argv)
+static inline void program_start_with(struct program *program, const struct program_opts *opts,
+                                      const char *const *argv)
 {
     int out[2];
     int err[2];
@@ -118,8 +122,9 @@ static inline void program_start_with(struct program *program, const struct prog
     program->fds[1] = err[0];
 }
 
-#define program_start(program, ...) \
-    program_start_with((program), &(struct program_opts){0}, (const char *const[]){__VA_ARGS__, NULL})
+#define program_start(program, ...)                          \
+    program_start_with((program), &(struct program_opts){0}, \
+                       (const char *const[]){__VA_ARGS__, NULL})
 
 static inline void text_read(struct text *text, int *fd)
 {
@@ -141,7 +146,8 @@ static inline void text_read(struct text *text, int *fd)
 /* Collects what comes within `ms`. Returns whether more may come. */
 static inline bool program_collect(struct program *program, int64_t ms)
 {
-    struct pollfd polled[2] = {{.fd = program->fds[0], .events = POLLIN}, {.fd = program->fds[1], .events = POLLIN}};
+    struct pollfd polled[2] = {{.fd = program->fds[0], .events = POLLIN},
+                               {.fd = program->fds[1], .events = POLLIN}};
     if (program->fds[0] < 0 && program->fds[1] < 0) {
         return false;
     }
@@ -164,7 +170,8 @@ static inline void program_kill(struct program *program)
 }
 
 /* Waits until `text` (the program's out or err) holds `part`; where it begins. */
-static inline const char *program_await(struct program *program, const struct text *text, const char *part)
+static inline const char *program_await(struct program *program, const struct text *text,
+                                        const char *part)
 {
     int64_t deadline_ms = now_ms() + scaled(PROGRAM_PATIENCE_MS);
     for (;;) { /* ends at the deadline */
@@ -196,12 +203,13 @@ static inline int program_wait(struct program *program, int64_t within_ms)
     }
     if (ended == 0) {
         program_kill(program);
-        wt_fail("the program did not end within %lld ms; it printed '%s' and '%s'", (long long)within_ms,
-                program->out.bytes != NULL ? program->out.bytes : "",
+        wt_fail("the program did not end within %lld ms; it printed '%s' and '%s'",
+                (long long)within_ms, program->out.bytes != NULL ? program->out.bytes : "",
                 program->err.bytes != NULL ? program->err.bytes : "");
     }
     wt_eq(ended, program->pid);
-    text_read(&program->out, &(int){open("/dev/null", O_RDONLY | O_CLOEXEC)}); /* "" rather than NULL */
+    /* "" rather than NULL */
+    text_read(&program->out, &(int){open("/dev/null", O_RDONLY | O_CLOEXEC)});
     text_read(&program->err, &(int){open("/dev/null", O_RDONLY | O_CLOEXEC)});
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

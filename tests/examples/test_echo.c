@@ -8,7 +8,7 @@
 
 #define CROWD 200
 
-/* --- server and clients -------------------------------------------------------------------------------------- */
+/* --- server and clients ----------------------------------------------------------------------- */
 
 static int port_of(struct program *server)
 {
@@ -19,14 +19,16 @@ static int port_of(struct program *server)
     return port;
 }
 
-#define server_start(server, ...) (program_start((server), example("echo"), "-j", "2", ##__VA_ARGS__), port_of(server))
+#define server_start(server, ...) \
+    (program_start((server), example("echo"), "-j", "2", ##__VA_ARGS__), port_of(server))
 
 /* `report` is what the counters at the end must say, from the first comma on. */
 static void server_stop(struct program *server, int signal, int64_t within_ms, const char *report)
 {
     kill(server->pid, signal);
     wt_eq(program_wait(server, within_ms), 0, "stderr: %s", server->err.bytes);
-    wt_true(strstr(server->out.bytes, report) != NULL, "expected '%s' in '%s'", report, server->out.bytes);
+    wt_true(strstr(server->out.bytes, report) != NULL, "expected '%s' in '%s'", report,
+            server->out.bytes);
     program_free(server);
 }
 
@@ -124,7 +126,8 @@ static void expect_success(pid_t pid)
     wt_eq(status, 0);
 }
 
-/* Sends until nothing more fits anywhere, for longer than the shortest retransmission's time, 200 ms. */
+/* Sends until nothing more fits anywhere, for longer than the shortest retransmission's time, 200
+ * ms. */
 static void fill(int fd)
 {
     static const char bytes[16384];
@@ -134,8 +137,8 @@ static void fill(int fd)
     }
 }
 
-/* A client that sends and does not receive, so that the server is stuck in its send. The window is small: segments
- * dropped for want of room would make all stand still too, but for a while only. */
+/* A client that sends and does not receive, so that the server is stuck in its send. The window is
+ * small: segments dropped for want of room would make all stand still too, but for a while only. */
 static int client_stuck(int port)
 {
     int fd = client_new();
@@ -145,7 +148,7 @@ static int client_stuck(int port)
     return fd;
 }
 
-/* --- echoing ------------------------------------------------------------------------------------------------- */
+/* --- echoing ---------------------------------------------------------------------------------- */
 
 Test(echo, returns_each_message_as_it_comes)
 {
@@ -154,7 +157,8 @@ Test(echo, returns_each_message_as_it_comes)
     round_trip(fd, "x");
     round_trip(fd, "a longer one");
     close(fd);
-    server_stop(&server, SIGINT, 1000, ": 1 connections, 13 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, 1000,
+                ": 1 connections, 13 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, returns_a_mebibyte_byte_for_byte_after_half_close)
@@ -169,7 +173,8 @@ Test(echo, returns_a_mebibyte_byte_for_byte_after_half_close)
     expect_success(sender);
     close(fd);
     free(bytes);
-    server_stop(&server, SIGINT, 1000, ": 1 connections, 1048576 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, 1000,
+                ": 1 connections, 1048576 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, a_connection_without_a_byte_just_ends)
@@ -179,7 +184,8 @@ Test(echo, a_connection_without_a_byte_just_ends)
     shutdown(fd, SHUT_WR);
     expect_end(fd);
     close(fd);
-    server_stop(&server, SIGINT, 1000, ": 1 connections, 0 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, 1000,
+                ": 1 connections, 0 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, serves_200_connections_at_once)
@@ -202,7 +208,8 @@ Test(echo, serves_200_connections_at_once)
         expect_end(fds[i]);
         close(fds[i]);
     }
-    server_stop(&server, SIGINT, 1000, ": 200 connections, 7490 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, 1000,
+                ": 200 connections, 7490 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, listens_on_ipv6)
@@ -223,7 +230,7 @@ Test(echo, listens_on_ipv6)
     server_stop(&server, SIGINT, 1000, ": 1 connections, 14 bytes, ");
 }
 
-/* --- peers that misbehave ------------------------------------------------------------------------------------ */
+/* --- peers that misbehave --------------------------------------------------------------------- */
 
 Test(echo, closes_a_connection_that_is_silent)
 {
@@ -236,14 +243,16 @@ Test(echo, closes_a_connection_that_is_silent)
     wt_ge(took_ms, 199);
     wt_lt(took_ms, scaled(2000));
     close(fd);
-    server_stop(&server, SIGINT, 1000, ": 1 connections, 9 bytes, 1 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, 1000,
+                ": 1 connections, 9 bytes, 1 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, closes_a_connection_whose_peer_takes_nothing)
 {
     struct program server;
     int fd = client_stuck(server_start(&server, "-t", "0.2"));
-    struct pollfd polled = {.fd = fd, .events = 0}; /* POLLERR or POLLHUP: unread bytes make a close a reset */
+    /* POLLERR or POLLHUP: unread bytes make a close a reset */
+    struct pollfd polled = {.fd = fd, .events = 0};
     wt_eq(poll(&polled, 1, (int)scaled(PROGRAM_PATIENCE_MS)), 1);
     close(fd);
     server_stop(&server, SIGINT, 1000, ", 1 idle, 0 lost, 0 cut, 0 errors\n");
@@ -266,7 +275,7 @@ Test(echo, a_reset_is_not_an_error_of_the_server)
     server_stop(&server, SIGINT, 1000, ", 0 idle, 3 lost, 0 cut, 0 errors\n");
 }
 
-/* --- shortage ------------------------------------------------------------------------------------------------ */
+/* --- shortage --------------------------------------------------------------------------------- */
 
 static void limit_descriptors(void)
 {
@@ -321,13 +330,14 @@ Test(echo, idle_it_uses_no_cpu)
     server_stop(&server, SIGINT, 1000, ": 100 connections, 500 bytes, ");
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------ */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 Test(echo, idle_it_stops_within_a_second)
 {
     struct program server;
     server_start(&server);
-    server_stop(&server, SIGTERM, 1000, ": 0 connections, 0 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGTERM, 1000,
+                ": 0 connections, 0 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, stopping_ends_connections_that_wait_for_their_peer)
@@ -340,7 +350,8 @@ Test(echo, stopping_ends_connections_that_wait_for_their_peer)
         fds[i] = client_open(port);
         round_trip(fds[i], "hello");
     }
-    server_stop(&server, SIGINT, 1000, ": 50 connections, 250 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, 1000,
+                ": 50 connections, 250 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
     for (int i = 0; i < CLIENTS; i++) {
         expect_end(fds[i]);
         close(fds[i]);
@@ -362,7 +373,8 @@ Test(echo, stopping_echoes_what_had_arrived)
     expect_end(fd);
     close(fd);
     free(bytes);
-    server_stop(&server, SIGCONT, 1000, ": 1 connections, 49157 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGCONT, 1000,
+                ": 1 connections, 49157 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, the_drain_is_bounded)
@@ -389,7 +401,7 @@ Test(echo, a_second_signal_ends_the_drain)
     close(fd);
 }
 
-/* --- starting ------------------------------------------------------------------------------------------------ */
+/* --- starting --------------------------------------------------------------------------------- */
 
 Test(echo, a_port_in_use_is_one_clear_line)
 {
@@ -402,7 +414,8 @@ Test(echo, a_port_in_use_is_one_clear_line)
     wt_str_eq(second.out.bytes, "");
     wt_eq(lines_in(&second.err), 1, "stderr: %s", second.err.bytes);
     wt_true(strstr(second.err.bytes, port) != NULL, "stderr: %s", second.err.bytes);
-    wt_true(strstr(second.err.bytes, "Address already in use") != NULL, "stderr: %s", second.err.bytes);
+    wt_true(strstr(second.err.bytes, "Address already in use") != NULL, "stderr: %s",
+            second.err.bytes);
     program_free(&second);
     server_stop(&first, SIGINT, 1000, ": 0 connections, ");
 }

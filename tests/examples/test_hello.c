@@ -8,7 +8,8 @@ Test(hello, prints_first_lines)
     program_start(&hello, example("hello"), "/proc/version", "/proc/self/comm");
     wt_eq(program_wait(&hello, PROGRAM_PATIENCE_MS), 0, "%s", hello.err.bytes);
     wt_eq(lines_in(&hello.out), 2);
-    wt_true(strstr(hello.out.bytes, "/proc/version: Linux version ") != NULL, "stdout: %s", hello.out.bytes);
+    wt_true(strstr(hello.out.bytes, "/proc/version: Linux version ") != NULL, "stdout: %s",
+            hello.out.bytes);
     wt_true(strstr(hello.out.bytes, "/proc/self/comm: ") != NULL, "stdout: %s", hello.out.bytes);
     program_free(&hello);
 }
@@ -34,7 +35,9 @@ Test(hello, a_read_that_never_ends_is_cancelled_by_the_deadline)
     program_start(&hello, example("hello"), path, "/proc/version");
     wt_eq(program_wait(&hello, 5000), 1);
     wt_ge(now_ms() - start_ms, 999);
-    wt_true(strstr(hello.out.bytes, ": Operation canceled\n") != NULL, "stdout: %s", hello.out.bytes);
-    wt_true(strstr(hello.out.bytes, "/proc/version: Linux version ") != NULL, "stdout: %s", hello.out.bytes);
+    wt_true(strstr(hello.out.bytes, ": Operation canceled\n") != NULL, "stdout: %s",
+            hello.out.bytes);
+    wt_true(strstr(hello.out.bytes, "/proc/version: Linux version ") != NULL, "stdout: %s",
+            hello.out.bytes);
     program_free(&hello);
 }

@@ -11,7 +11,7 @@
 /* What treehash has to print, for any names and without a limit on the command line's length. */
 #define REFERENCE "find \"$1\" -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum"
 
-/* --- trees --------------------------------------------------------------------------------------------------- */
+/* --- trees ------------------------------------------------------------------------------------ */
 
 static char *tree_new(void)
 {
@@ -107,7 +107,8 @@ static void make_odd_tree(const char *root)
 
 static void make_sizes(const char *root)
 {
-    static const size_t sizes[] = {0, 1, 55, 56, 63, 64, 4095, 4096, 65535, 65536, 65537, 131072, 131073, 3000000};
+    static const size_t sizes[] = {0,    1,     55,    56,    63,     64,     4095,
+                                   4096, 65535, 65536, 65537, 131072, 131073, 3000000};
     make_directory(root, "sizes");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char name[64];
@@ -152,7 +153,7 @@ static void make_many(const char *root, int directories, int files)
     }
 }
 
-/* --- runs ---------------------------------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------------------- */
 
 static void start_in(struct program *program, const char *directory, const char *const *argv)
 {
@@ -164,7 +165,8 @@ static void expect_same(const char *directory, const char *root, const char *slo
 {
     struct program ours;
     struct program reference;
-    start_in(&ours, directory, (const char *const[]){example("treehash"), "-j", slots, "--", root, NULL});
+    start_in(&ours, directory,
+             (const char *const[]){example("treehash"), "-j", slots, "--", root, NULL});
     start_in(&reference, directory, (const char *const[]){"sh", "-c", REFERENCE, "sh", root, NULL});
     wt_eq(program_wait(&reference, PROGRAM_PATIENCE_MS), 0, "%s", reference.err.bytes);
     wt_eq(program_wait(&ours, PROGRAM_PATIENCE_MS), 0, "%s", ours.err.bytes);
@@ -186,7 +188,7 @@ static void expect_run(const char *root, int status, const char *out, const char
     program_free(&ours);
 }
 
-/* --- equality ------------------------------------------------------------------------------------------------ */
+/* --- equality --------------------------------------------------------------------------------- */
 
 Test(treehash, prints_what_sha256sum_prints)
 {
@@ -211,8 +213,9 @@ Test(treehash, names_paths_as_find_does)
     char link_path[4200];
     snprintf(link_path, sizeof link_path, "%s/link", root);
     wt_eq(symlink("d", link_path), 0);
-    static const char *const roots[] = {"d",   "d/", "d//",   "./d",    "./d/",   "d/.",  "d/s/..",   ".",
-                                        "./.", "./", "link/", "link/.", "d/file", "link", "link/file"};
+    static const char *const roots[] = {"d",     "d/",     "d//",    "./d",  "./d/",
+                                        "d/.",   "d/s/..", ".",      "./.",  "./",
+                                        "link/", "link/.", "d/file", "link", "link/file"};
     for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
         expect_same(root, roots[i], "4");
     }
@@ -295,9 +298,10 @@ Test(treehash, nothing_to_do_is_fine)
     tree_remove(root);
 }
 
-/* --- failures ------------------------------------------------------------------------------------------------ */
+/* --- failures --------------------------------------------------------------------------------- */
 
-/* As root: without the right to read everything. The dropped capabilities are gone after the exec. */
+/* As root: without the right to read everything. The dropped capabilities are gone after the
+ * exec. */
 static void give_up_reading_all(void)
 {
     prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
@@ -329,13 +333,15 @@ Test(treehash, what_cannot_be_read_is_reported_and_the_rest_is_done)
         wt_skip("everything can be read here");
     }
     char expected[16384];
-    snprintf(expected, sizeof expected, "%s  %s/after\n%s  %s/before\n", SHA256_OF_NOTHING, root, SHA256_OF_NOTHING,
-             root);
+    snprintf(expected, sizeof expected, "%s  %s/after\n%s  %s/before\n", SHA256_OF_NOTHING, root,
+             SHA256_OF_NOTHING, root);
     wt_eq(status, 1);
     wt_str_eq(ours.out.bytes, expected);
     wt_eq(lines_in(&ours.err), 2, "stderr: %s", ours.err.bytes);
-    wt_true(strstr(ours.err.bytes, "/between: Permission denied\n") != NULL, "stderr: %s", ours.err.bytes);
-    wt_true(strstr(ours.err.bytes, "/closed: Permission denied\n") != NULL, "stderr: %s", ours.err.bytes);
+    wt_true(strstr(ours.err.bytes, "/between: Permission denied\n") != NULL, "stderr: %s",
+            ours.err.bytes);
+    wt_true(strstr(ours.err.bytes, "/closed: Permission denied\n") != NULL, "stderr: %s",
+            ours.err.bytes);
     program_free(&ours);
     tree_remove(root);
 }
@@ -392,9 +398,11 @@ Test(treehash, a_file_that_vanishes_is_reported_and_the_rest_is_done)
     wt_eq(unlink(vanishing), 0);
     wt_eq(program_wait(&ours, PROGRAM_PATIENCE_MS), 1);
     wt_eq(lines_in(&ours.out), 2, "stdout: %s", ours.out.bytes);
-    wt_true(strstr(ours.out.bytes, "/first\n" SHA256_OF_NOTHING "  ") != NULL, "stdout: %s", ours.out.bytes);
+    wt_true(strstr(ours.out.bytes, "/first\n" SHA256_OF_NOTHING "  ") != NULL, "stdout: %s",
+            ours.out.bytes);
     wt_eq(lines_in(&ours.err), 1, "stderr: %s", ours.err.bytes);
-    wt_true(strstr(ours.err.bytes, "/vanishing: No such file or directory\n") != NULL, "stderr: %s", ours.err.bytes);
+    wt_true(strstr(ours.err.bytes, "/vanishing: No such file or directory\n") != NULL, "stderr: %s",
+            ours.err.bytes);
     program_free(&ours);
     tree_remove(root);
 }
@@ -436,7 +444,7 @@ Test(treehash, an_output_that_takes_nothing_is_reported)
     close(broken[1]);
 }
 
-/* --- command line, progress ---------------------------------------------------------------------------------- */
+/* --- command line, progress ------------------------------------------------------------------- */
 
 Test(treehash, a_wrong_usage_is_one_clear_line)
 {

@@ -1,16 +1,16 @@
-/* model_lock.c: pool/base/lock.h and lock.c, the lock of three states over a futex. Everywhere else in the models a
- * simpler lock stands for it (wloom_lock.h).
+/* model_lock.c: pool/base/lock.h and lock.c, the lock of three states over a futex. Everywhere else
+ * in the models a simpler lock stands for it (wloom_lock.h).
  *
- * Checked in every execution: mutual exclusion, and that each holder sees what the one before it wrote (a data race
- * otherwise); nobody sleeps for ever. */
+ * Checked in every execution: mutual exclusion, and that each holder sees what the one before it
+ * wrote (a data race otherwise); nobody sleeps for ever. */
 #include "pool/base/atomic.h"
 #include "pool/base/sys.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* From here on the production lock, on the model's atomics; its spin ends after one look, so that the searches come to
- * the sleep soon. */
+/* From here on the production lock, on the model's atomics; its spin ends after one look, so that
+ * the searches come to the sleep soon. */
 #undef WF_MODEL
 #define WF_MODEL 0
 #undef wf_spin_hint

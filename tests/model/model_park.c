@@ -348,11 +348,11 @@ static void message_and_two_works(void)
     end();
 }
 
-/* --- light work, as in pool/worker.c ------------------------------------------------------------------------- */
+/* --- light work, as in pool/worker.c ---------------------------------------------------------- */
 
-/* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches. A watcher saw light
- * work, left it to its owner for the moment, and sleeps for a while only. Written out here again, since worker.c needs
- * the whole runtime. */
+/* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches.
+ * A watcher saw light work, left it to its owner for the moment, and sleeps for a while only.
+ * Written out here again, since worker.c needs the whole runtime. */
 static WF_ATOMIC(uint32_t) watchers;
 static int patience; /* how often light work may still be left to its owner, not modelled */
 
@@ -384,12 +384,13 @@ static int take_work_but_light(bool *saw_light)
     return -1;
 }
 
-/* The fence is for those who still saw us watch: if we now find other work, and leave the search to another, then that
- * one's next fence comes after ours, and ours after theirs. */
+/* The fence is for those who still saw us watch: if we now find other work, and leave the search to
+ * another, then that one's next fence comes after ours, and ours after theirs. */
 static void stop_watching(void)
 {
     (void)wf_sub_relaxed(&watchers, 1);
-    /* sync(worker.unwatch): before we search, and leave the light work to whoever searches beside us */
+    /* sync(worker.unwatch): before we search, and leave the light work to whoever searches beside
+     * us */
     wf_fence_seq_cst();
 }
 
@@ -463,8 +464,8 @@ static void light_work_and_other_work(void)
     end();
 }
 
-/* Worker 1 has just watched, and will find other work; worker 2 searches beside it, and will find nothing. Each leaves
- * the other to look after the light work. */
+/* Worker 1 has just watched, and will find other work; worker 2 searches beside it, and will find
+ * nothing. Each leaves the other to look after the light work. */
 static void end_of_a_watch(void *arg)
 {
     stop_watching();
@@ -592,8 +593,9 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define STORE_REORDERING \
-    "the model executes each thread in its order: two stores to different words are never exchanged"
+#define STORE_REORDERING                                                                    \
+    "the model executes each thread in its order: two stores to different words are never " \
+    "exchanged"
 
 static const struct wloom_survivor survivors[] = {
     {"park.claimed", "relaxed", STORE_REORDERING},

@@ -236,7 +236,8 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define LOAD_BUFFERING "the model has no load buffering: a load never sees a store that is executed after it"
+#define LOAD_BUFFERING \
+    "the model has no load buffering: a load never sees a store that is executed after it"
 
 static const struct wloom_survivor survivors[] = {
     {"runq.taken", "relaxed", LOAD_BUFFERING},

@@ -1,13 +1,15 @@
-/* model_wait.c: how a stack suspends and is resumed exactly once: src/wait.h itself, with two claimers and a queue
- * (src/waitq.h); and the two protocols without cancellation, the join of a branch (src/fork.c) and the await of a task
- * (src/task.c), which are written out here again because those files need the whole runtime.
+/* model_wait.c: how a stack suspends and is resumed exactly once: src/wait.h itself, with two
+ * claimers and a queue (src/waitq.h); and the two protocols without cancellation, the join of a
+ * branch (src/fork.c) and the await of a task (src/task.c), which are written out here again
+ * because those files need the whole runtime.
  *
- * A fiber is a flag that resumes it and a plain word that stands for its saved context: written when it suspends, read
- * by whoever resumes it. Making a fiber ready is a hand-off with an order, as the pool's queues give it.
+ * A fiber is a flag that resumes it and a plain word that stands for its saved context: written
+ * when it suspends, read by whoever resumes it. Making a fiber ready is a hand-off with an order,
+ * as the pool's queues give it.
  *
- * Checked in every execution: exactly one claim wins; nobody resumes a stack that is not saved, or twice; the waiter
- * sees what the claimer handed over; nobody touches the wait after its frame is gone (but under a lock that the waiter
- * takes on its way out); nobody waits for ever. */
+ * Checked in every execution: exactly one claim wins; nobody resumes a stack that is not saved, or
+ * twice; the waiter sees what the claimer handed over; nobody touches the wait after its frame is
+ * gone (but under a lock that the waiter takes on its way out); nobody waits for ever. */
 #include "src/wait.h"
 #include "src/waitq.h"
 
@@ -36,9 +38,10 @@ void wf_wait_resume(struct wf_fiber *fiber)
     wloom_handoff_set(&fiber->ready);
 }
 
-/* The switch to the next stack, and `after` on it. True: another has the duty to resume, and did; false: it continued
- * at once. */
-static bool suspend(struct wf_fiber *self, bool (*after)(struct wf_fiber *before, void *arg), void *arg)
+/* The switch to the next stack, and `after` on it. True: another has the duty to resume, and did;
+ * false: it continued at once. */
+static bool suspend(struct wf_fiber *self, bool (*after)(struct wf_fiber *before, void *arg),
+                    void *arg)
 {
     wf_plain_write(&self->context, 1);
     if (!after(self, arg)) {
@@ -48,7 +51,7 @@ static bool suspend(struct wf_fiber *self, bool (*after)(struct wf_fiber *before
     return true;
 }
 
-/* --- wait.h: a grant against a cancellation ----------------------------------------------------------------------- */
+/* --- wait.h: a grant against a cancellation --------------------------------------------------- */
 
 /* An object, like a semaphore, and a scope; in_queue and in_scope are under their locks. */
 static struct {
@@ -173,7 +176,7 @@ static void two_waits_two_claimers(void)
     end_waits(2);
 }
 
-/* --- the join of a branch, as in src/fork.c ----------------------------------------------------------------------- */
+/* --- the join of a branch, as in src/fork.c --------------------------------------------------- */
 
 #define BRANCH_QUEUED ((uintptr_t)0)
 #define BRANCH_DONE   ((uintptr_t)2)
@@ -211,7 +214,8 @@ static void finisher(void *arg)
     /* sync(fork.done): our results for the joiner, its saved context for us */
     uintptr_t state = wf_xchg_acq_rel(&branch.state, BRANCH_DONE);
     if ((state & BRANCH_WAITED) != 0) {
-        wf_wait_resume((struct wf_fiber *)(state & ~BRANCH_WAITED)); // NOLINT(performance-no-int-to-ptr)
+        wf_wait_resume(
+            (struct wf_fiber *)(state & ~BRANCH_WAITED)); // NOLINT(performance-no-int-to-ptr)
     }
 }
 
@@ -224,7 +228,7 @@ static void join_of_a_taken_branch(void)
     wloom_join_all();
 }
 
-/* --- the await of a task, as in src/task.c ------------------------------------------------------------------------ */
+/* --- the await of a task, as in src/task.c ---------------------------------------------------- */
 
 struct awaiter {
     struct awaiter *next;
@@ -247,7 +251,8 @@ static bool after_await(struct wf_fiber *before, void *arg)
     uintptr_t list = wf_load_relaxed(&task.waiters);
     while (list != TASK_DONE) {
         awaiter->next = (struct awaiter *)list; // NOLINT(performance-no-int-to-ptr)
-        /* sync(task.await): our saved context and the list's link; those of the others, for the finisher */
+        /* sync(task.await): our saved context and the list's link; those of the others, for the
+         * finisher */
         if (wf_cas_acq_rel(&task.waiters, &list, (uintptr_t)awaiter)) {
             return true;
         }

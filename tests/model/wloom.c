@@ -30,9 +30,9 @@
 #define TABLE_SIZE    256  /* addresses: twice as many slots as entries */
 #define NODES_MAX     8192 /* open choices of a DFS */
 #define STEPS_MAX     4000 /* in one execution: more is a livelock */
-#define YIELDS_MAX    6    /* rounds in which every thread that can run yields, and nothing was written */
-#define EXPLAINED_MAX 250  /* lines of a replay */
-#define CHANGES_MAX   16   /* PCT */
+#define YIELDS_MAX    6 /* rounds in which every thread that can run yields, and nothing was written */
+#define EXPLAINED_MAX 250 /* lines of a replay */
+#define CHANGES_MAX   16  /* PCT */
 #define STACK_BYTES   65536
 
 struct view {
@@ -116,11 +116,13 @@ static struct {
         size_t bytes;
     } retired[RETIRED_MAX];
     int retired_count;
-    struct view fences;             /* what seq_cst fences hand to each other; its clock is unused */
+    /* what seq_cst fences hand to each other; its clock is unused */
+    struct view fences;
     uint8_t last_sc[LOCATIONS_MAX]; /* the newest seq_cst store */
     int steps, preemptions, old_reads, yields, choices, explained;
     bool observing;
-    uint8_t asleep; /* DFS: threads whose next step has been tried already, and commutes with all since */
+    /* DFS: threads whose next step has been tried already, and commutes with all since */
+    uint8_t asleep;
     int decisions, changes, change_at[CHANGES_MAX];
     uint64_t low_priority;
     /* all executions */
@@ -466,8 +468,9 @@ static WF_NORETURN void deadlock(void)
     int length = 0;
     for (int i = 0; i < w.count; i++) {
         if (w.threads[i].status != ENDED) {
-            length += snprintf(text + length, sizeof text - (size_t)length, " T%d in %s", i,
-                               w.threads[i].status == IN_FUTEX ? "futex" : step_names[w.threads[i].step]);
+            length +=
+                snprintf(text + length, sizeof text - (size_t)length, " T%d in %s", i,
+                         w.threads[i].status == IN_FUTEX ? "futex" : step_names[w.threads[i].step]);
         }
     }
     fail("deadlock, or a lost wake-up:%s", text);
@@ -734,7 +737,8 @@ static void read_message(struct thread *me, int x, int i, enum wloom_order order
 
 /* Appends a message. `read`: the message that a read-modify-write has read, whose release sequence
  * it continues. */
-static void write_message(struct thread *me, int x, uint64_t value, enum wloom_order order, const struct message *read)
+static void write_message(struct thread *me, int x, uint64_t value, enum wloom_order order,
+                          const struct message *read)
 {
     struct location *l = &w.locations[x];
     if (l->messages == MESSAGES_MAX) {
@@ -785,7 +789,8 @@ static enum wloom_order order_of(const struct wloom_site *site)
     return site->mutation == WLOOM_WEAKENED ? WLOOM_RELAXED : site->order;
 }
 
-static uint64_t load(const void *address, size_t size, enum wloom_order order, struct wloom_site *site)
+static uint64_t load(const void *address, size_t size, enum wloom_order order,
+                     struct wloom_site *site)
 {
     if (w.observing) {
         return read_memory(address, size);
@@ -800,7 +805,8 @@ static uint64_t load(const void *address, size_t size, enum wloom_order order, s
     return value;
 }
 
-static void store(void *address, size_t size, uint64_t value, enum wloom_order order, struct wloom_site *site)
+static void store(void *address, size_t size, uint64_t value, enum wloom_order order,
+                  struct wloom_site *site)
 {
     if (w.observing) {
         fail("an observer writes");
@@ -853,15 +859,18 @@ uint64_t wloom_rmw(void *address, size_t size, uint64_t operand, struct wloom_si
     uint64_t value = m->value;
     read_message(me, x, l->messages - 1, order);
     write_message(me, x, combine(site->op, value, operand), order, m);
-    explain(site, "%s: %llx -> %llx", site->text, (unsigned long long)value, (unsigned long long)newest(x));
+    explain(site, "%s: %llx -> %llx", site->text, (unsigned long long)value,
+            (unsigned long long)newest(x));
     return value;
 }
 
-bool wloom_cas(void *address, size_t size, void *expected, uint64_t desired, struct wloom_site *site)
+bool wloom_cas(void *address, size_t size, void *expected, uint64_t desired,
+               struct wloom_site *site)
 {
     list_site(site);
     enum wloom_order order = order_of(site);
-    enum wloom_order failure = site->mutation == WLOOM_WEAKENED ? WLOOM_RELAXED : site->failure_order;
+    enum wloom_order failure =
+        site->mutation == WLOOM_WEAKENED ? WLOOM_RELAXED : site->failure_order;
     uint64_t wanted = read_memory(expected, size);
     if (site->mutation == WLOOM_SPLIT) {
         uint64_t value = load(address, size, order, site);
@@ -891,12 +900,14 @@ bool wloom_cas(void *address, size_t size, void *expected, uint64_t desired, str
     if (i == last && value == wanted) {
         read_message(me, x, i, order);
         write_message(me, x, desired, order, &l->message[i]);
-        explain(site, "%s: %llx -> %llx", site->text, (unsigned long long)value, (unsigned long long)newest(x));
+        explain(site, "%s: %llx -> %llx", site->text, (unsigned long long)value,
+                (unsigned long long)newest(x));
         return true;
     }
     read_message(me, x, i, failure);
     memcpy(expected, &value, size);
-    explain(site, "%s is %llx%s, not exchanged", site->text, (unsigned long long)value, i < last ? " (old)" : "");
+    explain(site, "%s is %llx%s, not exchanged", site->text, (unsigned long long)value,
+            i < last ? " (old)" : "");
     return false;
 }
 
@@ -944,7 +955,8 @@ static struct plain *plain_at(const void *address)
 static void check_written(const struct plain *p, const char *what, const char *file, int line)
 {
     if (p->written != 0 && w.threads[w.me].current.clock[p->writer] < p->written) {
-        fail("data race: T%d %s what T%d wrote (%s:%d)", w.me, what, p->writer, base_name(file), line);
+        fail("data race: T%d %s what T%d wrote (%s:%d)", w.me, what, p->writer, base_name(file),
+             line);
     }
 }
 
@@ -961,7 +973,8 @@ void wloom_plain_write(const void *address, const char *file, int line)
     check_written(p, "overwrites", file, line);
     for (int i = 0; i < w.count; i++) {
         if (i != w.me && p->read[i] > w.threads[w.me].current.clock[i]) {
-            fail("data race: T%d overwrites what T%d reads (%s:%d)", w.me, i, base_name(file), line);
+            fail("data race: T%d overwrites what T%d reads (%s:%d)", w.me, i, base_name(file),
+                 line);
         }
     }
     p->writer = w.me;
@@ -1105,7 +1118,8 @@ void wloom_check_plan(const struct wloom_plan *plan, struct wloom_result *result
     memset(&plain_table, 0, sizeof plain_table);
     for (int i = 0; i < WLOOM_THREADS; i++) {
         if (w.stacks[i] == NULL) {
-            w.stacks[i] = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            w.stacks[i] =
+                mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (w.stacks[i] == MAP_FAILED) {
                 perror("wloom: stacks");
                 exit(2);

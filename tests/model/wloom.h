@@ -28,8 +28,9 @@
  * another order than they were executed, unless by stale reads. A mutant that only those could kill
  * survives here; its harness lists it and says so.
  *
- * Reported: failed wf_check and wloom_assert; data races on WF_PLAIN; access to retired memory; deadlock, which is
- * what a lost wake-up looks like; livelock. A failure prints the choices that lead to it, for --replay.
+ * Reported: failed wf_check and wloom_assert; data races on WF_PLAIN; access to retired memory;
+ * deadlock, which is what a lost wake-up looks like; livelock. A failure prints the choices that
+ * lead to it, for --replay.
  *
  * Threads are stacks on one OS thread; nothing here is thread-safe, and everything is
  * deterministic. */
@@ -54,8 +55,8 @@ void wloom_join_all(void);
 #define wloom_event_wait(event) wloom_event_wait_(&(event)->value_, sizeof((event)->value_))
 void wloom_event_wait_(const void *address, size_t size);
 
-/* The same with an order: who returns from the wait sees what was done before the set. For what stands outside of the
- * protocol under test, such as a queue of the pool. */
+/* The same with an order: who returns from the wait sees what was done before the set. For what
+ * stands outside of the protocol under test, such as a queue of the pool. */
 #define wloom_handoff_wait(event) wloom_handoff_wait_(&(event)->value_, sizeof((event)->value_))
 void wloom_handoff_wait_(const void *address, size_t size);
 #define wloom_handoff_set(event) wloom_handoff_set_(&(event)->value_, sizeof((event)->value_))
@@ -77,8 +78,10 @@ void wloom_observe(bool on);
  * freed. */
 void wloom_retire(const void *address, size_t bytes);
 
-void wloom_fail(const char *file, int line, const char *format, ...) __attribute__((noreturn, format(printf, 3, 4)));
-#define wloom_assert(condition) ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "assertion: %s", #condition))
+void wloom_fail(const char *file, int line, const char *format, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
+#define wloom_assert(condition) \
+    ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "assertion: %s", #condition))
 
 /* --- for main() ------------------------------------------------------------------------------- */
 
@@ -102,13 +105,15 @@ struct wloom_survivor {
 struct wloom_harness {
     const char *name;
     const struct wloom_scenario *scenarios; /* ended by a NULL name */
-    const char *const *under_test;          /* ends of file names whose sites are mutated; NULL-ended, or NULL */
+    /* ends of file names whose sites are mutated; NULL-ended, or NULL */
+    const char *const *under_test;
     const struct wloom_survivor *survivors; /* ended by a NULL site, or NULL */
-    double share; /* of the default numbers of executions, where scenarios are many and long; 0: all of them */
+    /* of the default numbers of executions, where scenarios are many and long; 0: all of them */
+    double share;
 };
 
-/* Parses the command line (--help), runs everything, prints the tables and "N passed, N failed". The exit
- * status. */
+/* Parses the command line (--help), runs everything, prints the tables and "N passed, N failed".
+ * The exit status. */
 int wloom_main(const struct wloom_harness *harness, int argc, char **argv);
 
 #endif

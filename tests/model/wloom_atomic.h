@@ -17,8 +17,9 @@
         (v)               \
     }
 
-#define WLOOM_SITE(p, op, order, failure) \
-    static struct wloom_site site_ = {__FILE__, __LINE__, #p, op, order, failure, WLOOM_AS_WRITTEN, false, NULL}
+#define WLOOM_SITE(p, op, order, failure)                                            \
+    static struct wloom_site site_ = {__FILE__, __LINE__,         #p,    op,  order, \
+                                      failure,  WLOOM_AS_WRITTEN, false, NULL}
 #define WLOOM_U64(v)       ((uint64_t)(uintptr_t)(v))
 #define WLOOM_RESULT(p, u) ((__typeof__((p)->value_))(uintptr_t)(u))
 #define WLOOM_TYPED(p, v)  ((void)sizeof((p)->value_ = (v))) /* a type error is one here too */
@@ -97,8 +98,9 @@
     struct {        \
         T plain_;   \
     }
-#define wf_plain_read(p)     (*(wloom_plain_read(&(p)->plain_, __FILE__, __LINE__), &(p)->plain_))
-#define wf_plain_write(p, v) (wloom_plain_write(&(p)->plain_, __FILE__, __LINE__), (void)((p)->plain_ = (v)))
+#define wf_plain_read(p) (*(wloom_plain_read(&(p)->plain_, __FILE__, __LINE__), &(p)->plain_))
+#define wf_plain_write(p, v) \
+    (wloom_plain_write(&(p)->plain_, __FILE__, __LINE__), (void)((p)->plain_ = (v)))
 
 #define wf_spin_hint() wloom_yield()
 

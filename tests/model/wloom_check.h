@@ -5,7 +5,9 @@
 
 #include "tests/model/wloom.h"
 
-#define wf_check(condition, ...)  ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
-#define wf_check_inner(condition) ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
+#define wf_check(condition, ...) \
+    ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
+#define wf_check_inner(condition) \
+    ((condition) ? (void)0 : wloom_fail(__FILE__, __LINE__, "check: %s", #condition))
 
 #endif

@@ -14,7 +14,16 @@ enum wloom_order {
     WLOOM_SEQ_CST = 7,
 };
 
-enum wloom_op { WLOOM_LOAD, WLOOM_STORE, WLOOM_XCHG, WLOOM_ADD, WLOOM_OR, WLOOM_AND, WLOOM_CAS, WLOOM_FENCE };
+enum wloom_op {
+    WLOOM_LOAD,
+    WLOOM_STORE,
+    WLOOM_XCHG,
+    WLOOM_ADD,
+    WLOOM_OR,
+    WLOOM_AND,
+    WLOOM_CAS,
+    WLOOM_FENCE
+};
 
 enum wloom_mutation {
     WLOOM_AS_WRITTEN = 0,
@@ -39,7 +48,8 @@ extern struct wloom_site *wloom_sites; /* newest first */
 uint64_t wloom_load(const void *address, size_t size, struct wloom_site *site);
 void wloom_store(void *address, size_t size, uint64_t value, struct wloom_site *site);
 uint64_t wloom_rmw(void *address, size_t size, uint64_t operand, struct wloom_site *site);
-bool wloom_cas(void *address, size_t size, void *expected, uint64_t desired, struct wloom_site *site);
+bool wloom_cas(void *address, size_t size, void *expected, uint64_t desired,
+               struct wloom_site *site);
 void wloom_fence(struct wloom_site *site);
 void wloom_plain_read(const void *address, const char *file, int line);
 void wloom_plain_write(const void *address, const char *file, int line);
@@ -70,7 +80,8 @@ struct wloom_result {
     bool failed;
     double seconds;
     char why[512];
-    char choices[WLOOM_CHOICES]; /* of the failing execution: a digit for a thread, a letter for a value */
+    /* of the failing execution: a digit for a thread, a letter for a value */
+    char choices[WLOOM_CHOICES];
 };
 
 void wloom_check_plan(const struct wloom_plan *plan, struct wloom_result *result);

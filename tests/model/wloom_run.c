@@ -22,7 +22,8 @@
 #define SURVIVOR_SHARE 0.2 /* of the executions, for a mutant that is known to survive */
 
 struct budget {
-    uint64_t dfs, bound, random, pct;     /* executions of each search, for each scenario and memory */
+    /* executions of each search, for each scenario and memory */
+    uint64_t dfs, bound, random, pct;
     uint64_t mutant_random, mutant_bound; /* the same for each mutant; PCT as random */
 };
 static const struct budget budget_default = {
@@ -72,7 +73,8 @@ static bool is_under_test(const struct wloom_site *site)
     return false;
 }
 
-/* The label that is defined at the beginning of a line of comment, "sync(area.name):"; false: none. */
+/* The label that is defined at the beginning of a line of comment, "sync(area.name):"; false:
+ * none. */
 static bool read_label(const char *line, char *label)
 {
     line += strspn(line, " \t/*");
@@ -85,8 +87,8 @@ static bool read_label(const char *line, char *label)
     return true;
 }
 
-/* The label of a site: the last one that a comment line above it begins with, with nothing in between but comment and
- * the beginning of the statement; else file:line. */
+/* The label of a site: the last one that a comment line above it begins with, with nothing in
+ * between but comment and the beginning of the statement; else file:line. */
 static void name_site(const struct wloom_site *site, char *name, size_t size)
 {
     const char *slash = strrchr(site->file, '/');
@@ -103,7 +105,8 @@ static void name_site(const struct wloom_site *site, char *name, size_t size)
         bool begins_comment = open != NULL && strspn(line, " \t") == (size_t)(open - line);
         if ((was_in_comment || begins_comment) && read_label(line, label)) {
             /* kept */
-        } else if (!was_in_comment && !begins_comment && number < site->line && strpbrk(line, ";{}") != NULL) {
+        } else if (!was_in_comment && !begins_comment && number < site->line &&
+                   strpbrk(line, ";{}") != NULL) {
             label[0] = '\0'; /* the end of a statement: the label was another's */
         }
         const char *last_open = open, *last_close = NULL;
@@ -142,7 +145,8 @@ static const char *order_name(const struct wloom_site *site)
 
 static const char *op_name(const struct wloom_site *site)
 {
-    static const char *const names[] = {"load", "store", "xchg", "add", "or", "and", "cas", "fence"};
+    static const char *const names[] = {"load", "store", "xchg", "add",
+                                        "or",   "and",   "cas",  "fence"};
     return names[site->op];
 }
 
@@ -153,7 +157,8 @@ static const char *mutation_name(enum wloom_mutation mutation)
 
 /* --- one search ------------------------------------------------------------------------------- */
 
-static bool search(const struct wloom_scenario *scenario, bool weak, enum wloom_search how, uint64_t executions)
+static bool search(const struct wloom_scenario *scenario, bool weak, enum wloom_search how,
+                   uint64_t executions)
 {
     struct wloom_plan plan = {
         .body = scenario->body,
@@ -185,10 +190,11 @@ static void explain(const struct wloom_scenario *scenario, bool weak, const char
 
 static void report_failure(const struct wloom_scenario *scenario, bool weak, enum wloom_search how)
 {
-    printf("FAIL %s, %s memory, found by %s in execution %llu (seed %llu): %s\n", scenario->name, weak ? "weak" : "sc",
-           search_names[how], (unsigned long long)run.result.executions, (unsigned long long)run.seed, run.result.why);
-    printf("     again: %s --scenario %s --memory %s --replay %s\n", run.program, scenario->name, weak ? "weak" : "sc",
-           run.result.choices);
+    printf("FAIL %s, %s memory, found by %s in execution %llu (seed %llu): %s\n", scenario->name,
+           weak ? "weak" : "sc", search_names[how], (unsigned long long)run.result.executions,
+           (unsigned long long)run.seed, run.result.why);
+    printf("     again: %s --scenario %s --memory %s --replay %s\n", run.program, scenario->name,
+           weak ? "weak" : "sc", run.result.choices);
     explain(scenario, weak, run.result.choices);
 }
 
@@ -203,7 +209,8 @@ static void count_verdict(bool passed)
 static void check_scenario(const struct wloom_scenario *scenario, bool weak)
 {
     static const enum wloom_search searches[] = {WLOOM_DFS, WLOOM_BOUND, WLOOM_RANDOM, WLOOM_PCT};
-    const uint64_t executions[] = {run.budget.dfs, run.budget.bound, run.budget.random, run.budget.pct};
+    const uint64_t executions[] = {run.budget.dfs, run.budget.bound, run.budget.random,
+                                   run.budget.pct};
     const char *expected = weak ? scenario->weak_fails : scenario->sc_fails;
     char row[256];
     int length = snprintf(row, sizeof row, "%-28s %-4s", scenario->name, weak ? "weak" : "sc");
@@ -229,7 +236,10 @@ static void check_scenario(const struct wloom_scenario *scenario, bool weak)
         }
     }
     passed = passed && found == (expected != NULL);
-    printf("%s %6.1f s  %s\n", row, seconds, !passed ? "FAIL" : expected != NULL ? "fails as it must" : "ok");
+    printf("%s %6.1f s  %s\n", row, seconds,
+           !passed            ? "FAIL"
+           : expected != NULL ? "fails as it must"
+                              : "ok");
     fflush(stdout);
     count_verdict(passed);
 }
@@ -246,7 +256,8 @@ static void check_scenarios(void)
     char bound[24], pct[24];
     snprintf(bound, sizeof bound, "bound %d+%d", run.bound, run.old_bound);
     snprintf(pct, sizeof pct, "pct %d", run.depth);
-    printf("%-28s %-4s %8s %5s %9s %4s %8s %5s %8s\n", "scenario", "mem", "dfs", "", bound, "", "random", "", pct);
+    printf("%-28s %-4s %8s %5s %9s %4s %8s %5s %8s\n", "scenario", "mem", "dfs", "", bound, "",
+           "random", "", pct);
     for (const struct wloom_scenario *s = run.harness->scenarios; s->name != NULL; s++) {
         for (int weak = 0; weak < 2 && is_selected(s); weak++) {
             if (run.memory == NULL || strcmp(run.memory, weak ? "weak" : "sc") == 0) {
@@ -265,10 +276,12 @@ static const struct wloom_scenario *kill(enum wloom_search *how, double share)
     static const enum wloom_search searches[] = {WLOOM_PCT, WLOOM_RANDOM, WLOOM_BOUND};
     for (size_t i = 0; i < WF_COUNT(searches); i++) {
         *how = searches[i];
-        uint64_t executions = *how == WLOOM_BOUND ? run.budget.mutant_bound : run.budget.mutant_random;
+        uint64_t executions =
+            *how == WLOOM_BOUND ? run.budget.mutant_bound : run.budget.mutant_random;
         executions = (uint64_t)((double)executions * share);
         for (const struct wloom_scenario *s = run.harness->scenarios; s->name != NULL; s++) {
-            if (!s->no_mutants && is_selected(s) && s->weak_fails == NULL && search(s, true, *how, executions)) {
+            if (!s->no_mutants && is_selected(s) && s->weak_fails == NULL &&
+                search(s, true, *how, executions)) {
                 return s;
             }
         }
@@ -276,7 +289,8 @@ static const struct wloom_scenario *kill(enum wloom_search *how, double share)
     return NULL;
 }
 
-static const struct wloom_survivor *expected_survivor(const char *site, enum wloom_mutation mutation)
+static const struct wloom_survivor *expected_survivor(const char *site,
+                                                      enum wloom_mutation mutation)
 {
     const struct wloom_survivor *s = run.harness->survivors;
     for (; s != NULL && s->site != NULL; s++) {
@@ -291,8 +305,9 @@ static void check_mutant(struct wloom_site *site, enum wloom_mutation mutation)
 {
     char name[96];
     name_site(site, name, sizeof name);
-    if (run.mutant != NULL && (strcmp(run.mutant, name) != 0 ||
-                               (run.mutation != NULL && strcmp(run.mutation, mutation_name(mutation)) != 0))) {
+    if (run.mutant != NULL &&
+        (strcmp(run.mutant, name) != 0 ||
+         (run.mutation != NULL && strcmp(run.mutation, mutation_name(mutation)) != 0))) {
         return;
     }
     site->mutation = mutation;
@@ -336,9 +351,10 @@ static void check_mutants(void)
         return;
     }
     list_sites();
-    printf("\n%s: mutants, weak memory; PCT and random %llu executions a scenario, bound %d+%d to %llu\n",
-           run.harness->name, (unsigned long long)run.budget.mutant_random, run.bound, run.old_bound,
-           (unsigned long long)run.budget.mutant_bound);
+    printf("\n%s: mutants, weak memory; PCT and random %llu executions a scenario, bound %d+%d to "
+           "%llu\n",
+           run.harness->name, (unsigned long long)run.budget.mutant_random, run.bound,
+           run.old_bound, (unsigned long long)run.budget.mutant_bound);
     for (struct wloom_site *site = wloom_sites; site != NULL; site = site->next) {
         if (!is_under_test(site)) {
             continue;
@@ -346,7 +362,8 @@ static void check_mutants(void)
         if (site->order != WLOOM_RELAXED) {
             check_mutant(site, WLOOM_WEAKENED);
         }
-        if (is_rmw(site) && strstr(site->file, "model_") == NULL) { /* a harness's own need not be split */
+        /* a harness's own need not be split */
+        if (is_rmw(site) && strstr(site->file, "model_") == NULL) {
             check_mutant(site, WLOOM_SPLIT);
         }
     }
@@ -368,22 +385,37 @@ static int replay(void)
 
 static int usage(void)
 {
-    printf("usage: %s [options]\n"
-           "  --scenario NAME   only this one            --memory sc|weak   only this memory\n"
-           "  --search dfs|bound|random|pct              only this one\n"
-           "  --bound N         preemptions (3)          --old N            loads of old values (1)\n"
-           "  --depth N         of PCT (5)\n"
-           "  --seed N          of random and PCT (1)    --scale X          multiplies all budgets (1.0)\n"
-           "  --no-mutants      scenarios only           --only-mutants     mutants only\n"
-           "  --mutant SITE[=relaxed|split]              only this mutant, and explain its death\n"
-           "  --replay CHOICES  one execution of --scenario in --memory, step by step\n",
-           run.program);
+    printf(
+        "usage: %s [options]\n"
+        "  --scenario NAME   only this one            --memory sc|weak   only this memory\n"
+        "  --search dfs|bound|random|pct              only this one\n"
+        "  --bound N         preemptions (3)          --old N            loads of old values (1)\n"
+        "  --depth N         of PCT (5)\n"
+        "  --seed N          of random and PCT (1)    --scale X          multiplies all budgets "
+        "(1.0)\n"
+        "  --no-mutants      scenarios only           --only-mutants     mutants only\n"
+        "  --mutant SITE[=relaxed|split]              only this mutant, and explain its death\n"
+        "  --replay CHOICES  one execution of --scenario in --memory, step by step\n",
+        run.program);
     return 2;
 }
 
 static bool parse(int argc, char **argv)
 {
-    enum { SCENARIO = 1, MEMORY, SEARCH, BOUND, OLD, DEPTH, SEED, SCALE, NO_MUTANTS, ONLY_MUTANTS, MUTANT, REPLAY };
+    enum {
+        SCENARIO = 1,
+        MEMORY,
+        SEARCH,
+        BOUND,
+        OLD,
+        DEPTH,
+        SEED,
+        SCALE,
+        NO_MUTANTS,
+        ONLY_MUTANTS,
+        MUTANT,
+        REPLAY
+    };
     static const struct option options[] = {
         {"scenario", required_argument, NULL, SCENARIO},
         {"memory", required_argument, NULL, MEMORY},

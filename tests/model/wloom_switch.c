@@ -30,7 +30,10 @@ __asm__(".text\n"
 void *wloom_stack(void *end, void (*entry)(void))
 {
     void **sp = (void **)((uintptr_t)end & ~(uintptr_t)15);
-    *--sp = NULL; /* the return address that `entry` never uses; after the ret, rsp is 8 below a multiple of 16 */
+    *--sp =
+        /* the return address that `entry` never uses; after the ret, rsp is 8 below a multiple
+         * of 16 */
+        NULL;
     *--sp = (void *)(uintptr_t)entry;
     for (int i = 0; i < 6; i++) {
         *--sp = NULL;

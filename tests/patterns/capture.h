@@ -1,6 +1,7 @@
 /* capture.h: running a function in a child process, to see how it ends and what it says on stderr.
  *
- * The child is forked before the test has started a runtime, so it may use weft like any program. */
+ * The child is forked before the test has started a runtime, so it may use weft like any
+ * program. */
 #ifndef CAPTURE_H
 #define CAPTURE_H
 
@@ -44,13 +45,15 @@ static inline void capture(struct captured *out, int (*body)(void))
 
 static inline void check_aborted(const struct captured *captured)
 {
-    wt_true(WIFSIGNALED(captured->status), "status 0x%x, stderr: %s", captured->status, captured->text);
+    wt_true(WIFSIGNALED(captured->status), "status 0x%x, stderr: %s", captured->status,
+            captured->text);
     wt_eq(WTERMSIG(captured->status), SIGABRT, "%s", captured->text);
 }
 
 static inline void check_exited(const struct captured *captured, int status)
 {
-    wt_true(WIFEXITED(captured->status), "status 0x%x, stderr: %s", captured->status, captured->text);
+    wt_true(WIFEXITED(captured->status), "status 0x%x, stderr: %s", captured->status,
+            captured->text);
     wt_eq(WEXITSTATUS(captured->status), status, "%s", captured->text);
 }
 

@@ -1,8 +1,9 @@
-/* pattern.h: what the tests of tests/patterns share: a test whose body is a root task, and waiting for a condition.
+/* pattern.h: what the tests of tests/patterns share: a test whose body is a root task, and waiting
+ * for a condition.
  *
- * One worker makes the order of things certain: between two calls that may wait, nobody else runs. So with one worker
- * "the other task has counted itself, and I run again" means that it has suspended in the call after its count. Tests
- * that rely on it say so by TaskTest(..., 1). */
+ * One worker makes the order of things certain: between two calls that may wait, nobody else runs.
+ * So with one worker "the other task has counted itself, and I run again" means that it has
+ * suspended in the call after its count. Tests that rely on it say so by TaskTest(..., 1). */
 #ifndef PATTERN_H
 #define PATTERN_H
 
@@ -14,12 +15,12 @@
 #include <weft/task.h>
 
 /* TaskTest(suite, name, workers, options of Test) { body of the root task, which must return 0 } */
-#define TaskTest(suite, name, workers_, ...)                              \
-    static int suite##_##name##_root(void *arg);                          \
-    Test(suite, name, ##__VA_ARGS__)                                      \
-    {                                                                     \
+#define TaskTest(suite, name, workers_, ...)                                  \
+    static int suite##_##name##_root(void *arg);                              \
+    Test(suite, name, ##__VA_ARGS__)                                          \
+    {                                                                         \
         wt_eq(weft_run(suite##_##name##_root, NULL, .workers = workers_), 0); \
-    }                                                                     \
+    }                                                                         \
     static int suite##_##name##_root(void *arg __attribute__((unused)))
 
 /* Longer than any honest wait on a loaded machine. */
@@ -40,8 +41,8 @@ static inline void yield_until_(atomic_int *counter, int value, const char *file
     while (atomic_load(counter) < value) { /* ends: at give_up_ns */
         int rc = weft_yield();
         if (rc < 0 || now_ns() > give_up_ns) {
-            wt_die(file, line, "yield_until", " the counter is %d, not %d; weft_yield: %d", atomic_load(counter), value,
-                   rc);
+            wt_die(file, line, "yield_until", " the counter is %d, not %d; weft_yield: %d",
+                   atomic_load(counter), value, rc);
         }
     }
 }

@@ -141,7 +141,8 @@ TaskTest(blocking, in_a_cancelled_scope_the_function_is_not_called, 1)
 TaskTest(blocking, after_the_deadline_the_function_is_not_called, 1)
 {
     atomic_int calls = 0;
-    wt_eq(weft_within(0, weft_blocking(count_call, &calls)), -ETIME, "it cannot be tried without waiting");
+    wt_eq(weft_within(0, weft_blocking(count_call, &calls)), -ETIME,
+          "it cannot be tried without waiting");
     wt_eq(atomic_load(&calls), 0);
     return 0;
 }
@@ -191,7 +192,8 @@ struct hand_off {
 static int release_from_thread(void *arg)
 {
     struct hand_off *hand_off = arg;
-    wt_eq(weft_call(hand_off->rt, return_it, (void *)5), 5, "a blocking thread is a foreign thread");
+    wt_eq(weft_call(hand_off->rt, return_it, (void *)5), 5,
+          "a blocking thread is a foreign thread");
     return weft_sem_release(&hand_off->sem, 1);
 }
 

@@ -41,7 +41,8 @@ static void waits_close(struct waits *waits)
 }
 
 enum kind { SLEEP, SEM, RECV, SEND, READ, WAIT_FD, KINDS };
-static const char *const kind_names[] = {"sleep", "semaphore", "receive", "send", "read", "wait_fd"};
+static const char *const kind_names[] = {"sleep", "semaphore", "receive",
+                                         "send",  "read",      "wait_fd"};
 
 static int wait_by(struct waits *waits, int kind)
 {
@@ -80,7 +81,7 @@ WEFT_TASK(wait_for_ever, struct waiter)
     return rc;
 }
 
-/* --- reaching waits ------------------------------------------------------------------------------------------ */
+/* --- reaching waits --------------------------------------------------------------------------- */
 
 TaskTest(cancel, reaches_every_kind_of_wait, 1)
 {
@@ -155,7 +156,7 @@ TaskTest(cancel, may_come_from_a_foreign_thread, 2)
     return 0;
 }
 
-/* --- what a cancellation is ------------------------------------------------------------------------------------ */
+/* --- what a cancellation is ------------------------------------------------------------------- */
 
 TaskTest(cancel, is_level_triggered_until_the_scope_is_left, 1)
 {
@@ -333,7 +334,7 @@ TaskTest(cancel, of_the_outer_reaches_a_wait_inside_within, 1)
     return 0;
 }
 
-/* --- deadlines ------------------------------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 TaskTest(cancel, within_gives_the_value_if_it_comes_in_time, 2)
 {
@@ -361,16 +362,19 @@ TaskTest(cancel, within_gives_etime_when_its_deadline_passes, 1)
 TaskTest(cancel, of_nested_deadlines_the_earliest_counts, 1)
 {
     int inner = 0;
-    int outer = weft_within(WEFT_MS(3), inner = weft_within(WEFT_SEC(3600), weft_sleep(WEFT_SEC(3600))));
+    int outer =
+        weft_within(WEFT_MS(3), inner = weft_within(WEFT_SEC(3600), weft_sleep(WEFT_SEC(3600))));
     wt_eq(inner, -ECANCELED, "not the inner one's deadline");
     wt_eq(outer, -ETIME);
 
-    outer = weft_within(WEFT_SEC(3600), inner = weft_within(WEFT_MS(3), weft_sleep(WEFT_SEC(3600))));
+    outer =
+        weft_within(WEFT_SEC(3600), inner = weft_within(WEFT_MS(3), weft_sleep(WEFT_SEC(3600))));
     wt_eq(inner, -ETIME);
     wt_eq(outer, -ETIME, "an ordinary value by then");
     wt_eq(weft_check(), 0);
 
-    outer = weft_within(WEFT_SEC(3600), (weft_within(WEFT_MS(1), weft_sleep(WEFT_SEC(3600))), weft_sleep(1)));
+    outer = weft_within(WEFT_SEC(3600),
+                        (weft_within(WEFT_MS(1), weft_sleep(WEFT_SEC(3600))), weft_sleep(1)));
     wt_eq(outer, 0, "the inner deadline is over with its scope");
     return 0;
 }
@@ -507,7 +511,8 @@ TaskTest(cancel, a_loop_of_calls_that_never_wait_sees_its_deadline, 1)
 {
     weft_sem sem;
     weft_sem_init(&sem, 1, 0);
-    /* An expired deadline still lets a call try once, so it is a later check that ends such a loop, at the latest. */
+    /* An expired deadline still lets a call try once, so it is a later check that ends such a loop,
+     * at the latest. */
     wt_eq(weft_within(WEFT_MS(5), (acquire_until_cancelled(&sem), weft_check())), -ETIME);
     weft_sem_fini(&sem);
     return 0;

@@ -158,7 +158,7 @@ Test(chan, try_calls_work_on_any_thread_and_never_wait)
     weft_chan_free(chan);
 }
 
-/* --- closing --------------------------------------------------------------------------------------------------- */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 TaskTest(chan, after_close_the_items_in_it_are_still_received_then_0, 1)
 {
@@ -260,7 +260,7 @@ TaskTest(chan, close_wakes_blocked_senders_with_epipe_and_their_items_stay_out, 
     return 0;
 }
 
-/* --- cancellation ---------------------------------------------------------------------------------------------- */
+/* --- cancellation ----------------------------------------------------------------------------- */
 
 TaskTest(chan, a_cancelled_send_leaves_nothing_in_the_channel, 1)
 {
@@ -343,7 +343,7 @@ TaskTest(chan, an_item_handed_over_before_the_cancellation_is_received, 1)
     return 0;
 }
 
-/* --- conservation ---------------------------------------------------------------------------------------------- */
+/* --- conservation ----------------------------------------------------------------------------- */
 
 #define PRODUCERS 6
 #define CONSUMERS 6

@@ -86,7 +86,8 @@ static int pass_on(void *arg)
 {
     int depth = (int)(intptr_t)arg;
     weft_task t;
-    weft_spawn(&t, depth > 0 ? pass_on : fail_with_text, (void *)(intptr_t)(depth > 0 ? depth - 1 : 77));
+    weft_spawn(&t, depth > 0 ? pass_on : fail_with_text,
+               (void *)(intptr_t)(depth > 0 ? depth - 1 : 77));
     return weft_await(&t);
 }
 
@@ -115,7 +116,8 @@ TaskTest(errors, a_failure_without_a_record_does_not_show_an_older_one, 1)
     wt_true(weft_last() != NULL);
     weft_spawn(&t, fail_without_text, NULL);
     wt_eq(weft_await(&t), -EBADMSG);
-    wt_true(weft_last() == NULL || weft_last()->code == -EBADMSG, "the record of -EIO is not about this failure");
+    wt_true(weft_last() == NULL || weft_last()->code == -EBADMSG,
+            "the record of -EIO is not about this failure");
     return 0;
 }
 
@@ -179,7 +181,8 @@ TaskTest(errors, await_all_hands_on_the_record_of_the_failure_that_it_returns, 2
     for (int i = 0; i < 8; i++) {
         weft_spawn(&t[i], i % 2 == 0 ? fail_with_text : fail_without_text, NULL);
     }
-    int rc = weft_await_all((weft_task *const[]){&t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]}, 8);
+    int rc = weft_await_all(
+        (weft_task *const[]){&t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]}, 8);
     wt_true(rc == -EIO || rc == -EBADMSG);
     if (rc == -EIO) {
         wt_true(weft_last() != NULL);

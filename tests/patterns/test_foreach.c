@@ -1,4 +1,5 @@
-/* Loops over many items, bounded: the sentences E9 to E17 of the contract, and what arrays and sources have in common. */
+/* Loops over many items, bounded: the sentences E9 to E17 of the contract, and what arrays and
+ * sources have in common. */
 #include "pattern.h"
 #include <weft/debug.h>
 #include <weft/par.h>
@@ -105,17 +106,21 @@ static void numbers_done(void *arg)
     ((struct source *)arg)->done++;
 }
 
-/* --- E9 -------------------------------------------------------------------------------------------------------- */
+/* --- E9 --------------------------------------------------------------------------------------- */
 
 TaskTest(foreach, no_items_is_0_and_no_body, 2)
 {
     struct log log;
     log_open(&log);
     size_t failed = 99;
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 0, .stride = sizeof(int), .failed = &failed), 0);
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 0, .stride = sizeof(int),
+                       .failed = &failed),
+          0);
     wt_eq(weft_foreach(body, &log, .count = 0), 0);
     struct source source = {.fail_at = -1};
-    wt_eq(weft_foreach(body, &log, .next = next_number, .source = &source, .next_done = numbers_done), 0);
+    wt_eq(
+        weft_foreach(body, &log, .next = next_number, .source = &source, .next_done = numbers_done),
+        0);
     wt_eq(source.done, 1);
     wt_eq(atomic_load(&log.calls), 0);
     wt_eq(failed, 0);
@@ -130,8 +135,11 @@ TaskTest(foreach, in_a_cancelled_scope_it_is_ecanceled_even_without_items, 1)
     WEFT_SCOPE(s);
     weft_scope_cancel(&s, NULL);
     wt_eq(weft_foreach(body, &log, .count = 0), -ECANCELED);
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 10, .stride = sizeof(int)), -ECANCELED);
-    wt_eq(weft_foreach(body, &log, .next = next_number, .source = &source, .next_done = numbers_done), -ECANCELED);
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 10, .stride = sizeof(int)),
+          -ECANCELED);
+    wt_eq(
+        weft_foreach(body, &log, .next = next_number, .source = &source, .next_done = numbers_done),
+        -ECANCELED);
     wt_eq(source.calls, 0);
     wt_eq(source.done, 1);
     wt_eq(atomic_load(&log.calls), 0);
@@ -139,13 +147,15 @@ TaskTest(foreach, in_a_cancelled_scope_it_is_ecanceled_even_without_items, 1)
     return 0;
 }
 
-/* --- E10 ------------------------------------------------------------------------------------------------------- */
+/* --- E10 -------------------------------------------------------------------------------------- */
 
 static int most_at_once(int max, size_t count)
 {
     struct log log;
     log_open(&log);
-    wt_eq(weft_foreach(yielding_body, &log, .items = numbers(), .count = count, .stride = sizeof(int), .max = max), 0);
+    wt_eq(weft_foreach(yielding_body, &log, .items = numbers(), .count = count,
+                       .stride = sizeof(int), .max = max),
+          0);
     wt_eq(atomic_load(&log.calls), count);
     return atomic_load(&log.most_inside);
 }
@@ -172,7 +182,9 @@ TaskTest(foreach, max_bodies_really_run_at_once, 1)
     weft_sem_init(&gate, 0, 0);
     log.gate = &gate;
     WEFT_SCOPE(s, .timeout = WEFT_MS(50));
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 100, .stride = sizeof(int), .max = 10), -ECANCELED);
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 100, .stride = sizeof(int),
+                       .max = 10),
+          -ECANCELED);
     wt_eq(atomic_load(&log.waiting), 10);
     weft_scope_end(&s);
     weft_sem_fini(&gate);
@@ -206,7 +218,9 @@ TaskTest(foreach, never_more_bodies_than_items, 1)
     weft_stats_get(weft_rt_current(), &before);
     WEFT_SCOPE(s);
     weft_go(&s, release_when_waiting, (&(struct releaser){&log, &gate, 3, 3}));
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 3, .stride = sizeof(int), .max = 100), 0);
+    wt_eq(
+        weft_foreach(body, &log, .items = numbers(), .count = 3, .stride = sizeof(int), .max = 100),
+        0);
     wt_eq(weft_scope_end(&s), 0);
     weft_stats_get(weft_rt_current(), &after);
     wt_eq(atomic_load(&log.most_inside), 3);
@@ -215,13 +229,15 @@ TaskTest(foreach, never_more_bodies_than_items, 1)
     return 0;
 }
 
-/* --- E11 ------------------------------------------------------------------------------------------------------- */
+/* --- E11 -------------------------------------------------------------------------------------- */
 
 TaskTest(foreach, items_are_taken_one_by_one_in_order, 1)
 {
     struct log log;
     log_open(&log);
-    wt_eq(weft_foreach(yielding_body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int), .max = 7), 0);
+    wt_eq(weft_foreach(yielding_body, &log, .items = numbers(), .count = MANY,
+                       .stride = sizeof(int), .max = 7),
+          0);
     for (int i = 0; i < MANY; i++) {
         wt_eq(log.order[i], i);
     }
@@ -234,8 +250,8 @@ static int each_item_once(void *arg)
     for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
         struct log log;
         log_open(&log);
-        wt_eq(weft_foreach(arg != NULL ? yielding_body : body, &log, .items = numbers(), .count = MANY,
-                           .stride = sizeof(int), .max = 5, .chunk = chunks[i]),
+        wt_eq(weft_foreach(arg != NULL ? yielding_body : body, &log, .items = numbers(),
+                           .count = MANY, .stride = sizeof(int), .max = 5, .chunk = chunks[i]),
               0);
         for (int item = 0; item < MANY; item++) {
             wt_eq(atomic_load(&log.seen[item]), 1, "item %d, chunk %zu", item, chunks[i]);
@@ -267,7 +283,7 @@ TaskTest(foreach, stride_0_means_an_array_of_pointers, 2)
     return 0;
 }
 
-/* --- E12 ------------------------------------------------------------------------------------------------------- */
+/* --- E12 -------------------------------------------------------------------------------------- */
 
 TaskTest(foreach, the_first_failure_stops_the_taking_cancels_bodies_and_is_returned, 1)
 {
@@ -278,8 +294,8 @@ TaskTest(foreach, the_first_failure_stops_the_taking_cancels_bodies_and_is_retur
     log.gate = &gate;
     log.fail_at = 4;
     size_t failed = 0;
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int), .max = 5,
-                       .failed = &failed),
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int),
+                       .max = 5, .failed = &failed),
           -EIO);
     wt_eq(atomic_load(&log.calls), 5, "0 to 3 wait, 4 fails, 5 is never taken");
     wt_eq(atomic_load(&log.inside), 0, "all bodies have ended");
@@ -289,7 +305,7 @@ TaskTest(foreach, the_first_failure_stops_the_taking_cancels_bodies_and_is_retur
     return 0;
 }
 
-/* --- E13, E14 -------------------------------------------------------------------------------------------------- */
+/* --- E13, E14 --------------------------------------------------------------------------------- */
 
 WEFT_TASK(cancel_when_waiting, struct releaser)
 {
@@ -308,8 +324,8 @@ TaskTest(foreach, an_outer_cancellation_without_a_failure_is_ecanceled, 1)
     size_t failed = 99;
     WEFT_SCOPE(s);
     weft_go(&s, cancel_when_waiting, (&(struct releaser){&log, &gate, 3, 0}));
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int), .max = 3,
-                       .failed = &failed),
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int),
+                       .max = 3, .failed = &failed),
           -ECANCELED);
     wt_eq(failed, 0);
     wt_eq(atomic_load(&log.calls), 3);
@@ -329,7 +345,9 @@ TaskTest(foreach, a_failure_wins_over_an_outer_cancellation, 1)
     log.fail_at = 3;
     WEFT_SCOPE(s);
     weft_go(&s, cancel_when_waiting, (&(struct releaser){&log, &gate, 3, 0}));
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int), .max = 4), -EIO);
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = MANY, .stride = sizeof(int),
+                       .max = 4),
+          -EIO);
     weft_scope_end(&s);
     weft_sem_fini(&gate);
     return 0;
@@ -346,7 +364,9 @@ static int cancel_in_the_last(void *item, void *ctx)
 TaskTest(foreach, a_cancellation_after_the_last_item_changes_nothing, 1)
 {
     WEFT_SCOPE(s);
-    wt_eq(weft_foreach(cancel_in_the_last, &s, .items = numbers(), .count = 10, .stride = sizeof(int), .max = 1), 0);
+    wt_eq(weft_foreach(cancel_in_the_last, &s, .items = numbers(), .count = 10,
+                       .stride = sizeof(int), .max = 1),
+          0);
     weft_scope_end(&s);
     return 0;
 }
@@ -354,13 +374,14 @@ TaskTest(foreach, a_cancellation_after_the_last_item_changes_nothing, 1)
 TaskTest(foreach, a_cancellation_before_the_last_item_is_ecanceled, 1)
 {
     WEFT_SCOPE(s);
-    wt_eq(weft_foreach(cancel_in_the_last, &s, .items = numbers(), .count = 11, .stride = sizeof(int), .max = 1),
+    wt_eq(weft_foreach(cancel_in_the_last, &s, .items = numbers(), .count = 11,
+                       .stride = sizeof(int), .max = 1),
           -ECANCELED);
     weft_scope_end(&s);
     return 0;
 }
 
-/* --- E15 ------------------------------------------------------------------------------------------------------- */
+/* --- E15 -------------------------------------------------------------------------------------- */
 
 static int fail_odd(void *item, void *ctx)
 {
@@ -376,18 +397,18 @@ TaskTest(foreach, with_continue_all_items_run_and_failures_are_counted, 2)
     struct log log;
     log_open(&log);
     size_t failed = 0;
-    int rc = weft_foreach(fail_odd, &log, .items = numbers(), .count = 100, .stride = sizeof(int), .max = 4,
-                          .on_error = WEFT_CONTINUE, .failed = &failed);
+    int rc = weft_foreach(fail_odd, &log, .items = numbers(), .count = 100, .stride = sizeof(int),
+                          .max = 4, .on_error = WEFT_CONTINUE, .failed = &failed);
     wt_lt(rc, -100);
     wt_eq(atomic_load(&log.calls), 100);
     wt_eq(failed, 50);
-    rc = weft_foreach(fail_odd, &log, .items = numbers(), .count = 100, .stride = sizeof(int), .max = 1,
-                      .on_error = WEFT_CONTINUE);
+    rc = weft_foreach(fail_odd, &log, .items = numbers(), .count = 100, .stride = sizeof(int),
+                      .max = 1, .on_error = WEFT_CONTINUE);
     wt_eq(rc, -101, "the first in time");
     return 0;
 }
 
-/* --- E16 ------------------------------------------------------------------------------------------------------- */
+/* --- E16 -------------------------------------------------------------------------------------- */
 
 static int from_a_source(void *arg)
 {
@@ -395,8 +416,8 @@ static int from_a_source(void *arg)
     struct log log;
     log_open(&log);
     struct source source = {.end = MANY, .fail_at = -1, .yields = yields};
-    wt_eq(weft_foreach(yielding_body, &log, .next = next_number, .source = &source, .next_done = numbers_done,
-                       .max = 6),
+    wt_eq(weft_foreach(yielding_body, &log, .next = next_number, .source = &source,
+                       .next_done = numbers_done, .max = 6),
           0);
     for (int i = 0; i < MANY; i++) {
         wt_eq(atomic_load(&log.seen[i]), 1);
@@ -420,8 +441,8 @@ TaskTest(foreach, a_failure_of_the_source_is_the_loops_failure, 2)
     struct log log;
     log_open(&log);
     struct source source = {.end = MANY, .fail_at = 20};
-    wt_eq(weft_foreach(yielding_body, &log, .next = next_number, .source = &source, .next_done = numbers_done,
-                       .max = 4),
+    wt_eq(weft_foreach(yielding_body, &log, .next = next_number, .source = &source,
+                       .next_done = numbers_done, .max = 4),
           -EBADMSG);
     wt_le(atomic_load(&log.calls), 20);
     wt_eq(atomic_load(&log.inside), 0);
@@ -436,13 +457,15 @@ TaskTest(foreach, after_a_failed_body_a_source_is_done_once, 1)
     log_open(&log);
     log.fail_at = 5;
     struct source source = {.end = MANY, .fail_at = -1};
-    wt_eq(weft_foreach(body, &log, .next = next_number, .source = &source, .next_done = numbers_done, .max = 1), -EIO);
+    wt_eq(weft_foreach(body, &log, .next = next_number, .source = &source,
+                       .next_done = numbers_done, .max = 1),
+          -EIO);
     wt_eq(source.calls, 6);
     wt_eq(source.done, 1);
     return 0;
 }
 
-/* --- E17 ------------------------------------------------------------------------------------------------------- */
+/* --- E17 -------------------------------------------------------------------------------------- */
 
 static int on_the_caller(void *item, void *ctx)
 {
@@ -462,10 +485,14 @@ TaskTest(foreach, max_1_runs_on_the_caller_in_order_and_spawns_nothing, 4)
     log_open(&log);
     uintptr_t stack = 0;
     weft_stats_get(weft_rt_current(), &before);
-    wt_eq(weft_foreach(on_the_caller, &stack, .items = numbers(), .count = 100, .stride = sizeof(int), .max = 1), 0);
+    wt_eq(weft_foreach(on_the_caller, &stack, .items = numbers(), .count = 100,
+                       .stride = sizeof(int), .max = 1),
+          0);
     weft_stats_get(weft_rt_current(), &after);
     wt_eq(after.slab_chunks, before.slab_chunks);
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 100, .stride = sizeof(int), .max = 1), 0);
+    wt_eq(
+        weft_foreach(body, &log, .items = numbers(), .count = 100, .stride = sizeof(int), .max = 1),
+        0);
     for (int i = 0; i < 100; i++) {
         wt_eq(log.order[i], i);
     }
@@ -494,21 +521,27 @@ TaskTest(foreach, a_loop_whose_bodies_never_wait_still_lets_others_run, 1)
     log_open(&log);
     weft_task t;
     weft_spawn(&t, set_flag, &log.waiting);
-    wt_eq(weft_foreach(count_until_flag, &log, .items = numbers(), .count = MANY, .stride = sizeof(int), .max = 1), 0);
+    wt_eq(weft_foreach(count_until_flag, &log, .items = numbers(), .count = MANY,
+                       .stride = sizeof(int), .max = 1),
+          0);
     wt_lt(atomic_load(&log.calls), MANY, "the other task had its turn before the loop's end");
     return weft_await(&t);
 }
 
-/* --- options --------------------------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 TaskTest(foreach, options_that_contradict_each_other_are_einval, 1)
 {
     struct log log;
     log_open(&log);
     struct source source = {.end = 10, .fail_at = -1};
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 3, .stride = sizeof(int), .max = -1), -EINVAL);
+    wt_eq(
+        weft_foreach(body, &log, .items = numbers(), .count = 3, .stride = sizeof(int), .max = -1),
+        -EINVAL);
     wt_eq(weft_foreach(body, &log, .count = 3), -EINVAL);
-    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 3, .next = next_number, .source = &source), -EINVAL);
+    wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 3, .next = next_number,
+                       .source = &source),
+          -EINVAL);
     wt_eq(atomic_load(&log.calls), 0);
     return 0;
 }
@@ -523,14 +556,17 @@ Test(foreach, outside_a_task_it_is_eperm)
 static int loop_in_loop(void *item, void *ctx)
 {
     (void)item;
-    return weft_foreach(yielding_body, ctx, .items = numbers(), .count = 20, .stride = sizeof(int), .max = 3);
+    return weft_foreach(yielding_body, ctx, .items = numbers(), .count = 20, .stride = sizeof(int),
+                        .max = 3);
 }
 
 TaskTest(foreach, loops_nest, 2)
 {
     struct log log;
     log_open(&log);
-    wt_eq(weft_foreach(loop_in_loop, &log, .items = numbers(), .count = 20, .stride = sizeof(int), .max = 4), 0);
+    wt_eq(weft_foreach(loop_in_loop, &log, .items = numbers(), .count = 20, .stride = sizeof(int),
+                       .max = 4),
+          0);
     wt_eq(atomic_load(&log.calls), 400);
     wt_le(atomic_load(&log.most_inside), 12);
     return 0;

@@ -5,7 +5,7 @@
 #include <weft/fork.h>
 #include <weft/sync.h>
 
-/* --- the two forms --------------------------------------------------------------------------------------------- */
+/* --- the two forms ---------------------------------------------------------------------------- */
 
 static long fib(long n);
 WEFT_FORKABLE1(long, fib, long)
@@ -118,7 +118,7 @@ TaskTest(fork, on_a_blocking_thread_the_section_runs_at_the_join, 2)
     return 0;
 }
 
-/* --- what a section may do -------------------------------------------------------------------------------------- */
+/* --- what a section may do -------------------------------------------------------------------- */
 
 static int yield_a_little(void *arg)
 {
@@ -185,8 +185,8 @@ static int acquire(void *sem)
     return weft_sem_acquire(sem);
 }
 
-/* The section waits for something that its own forker does only afterwards: legal, if the forker does it before the
- * join, and some worker takes the section or the join finds it still there. */
+/* The section waits for something that its own forker does only afterwards: legal, if the forker
+ * does it before the join, and some worker takes the section or the join finds it still there. */
 static int handshake(void *arg)
 {
     (void)arg;
@@ -212,8 +212,8 @@ Test(fork, a_section_may_wait_for_its_forker)
     wt_eq(weft_run(handshake, NULL, .workers = 8), 0);
 }
 
-/* Two sections that need each other: the join of the second may start it only on a stack of its own, or on top of its
- * forker, which needs it; the first must then run somewhere else. */
+/* Two sections that need each other: the join of the second may start it only on a stack of its
+ * own, or on top of its forker, which needs it; the first must then run somewhere else. */
 struct mutual {
     weft_sem first, second;
 };
@@ -286,7 +286,7 @@ Test(fork, sections_may_spawn_and_await_tasks)
     wt_eq(weft_run(spawn_in_sections, NULL, .workers = 8), 0);
 }
 
-/* --- bounds ------------------------------------------------------------------------------------------------------ */
+/* --- bounds ----------------------------------------------------------------------------------- */
 
 #define OUTSTANDING 10000 /* more than a worker's deque holds */
 
@@ -394,14 +394,15 @@ TaskTest(fork, an_idle_worker_takes_a_forked_section, 2)
         weft_call_branch branch;
         weft_fork(&branch, note_thread, NULL);
         int64_t until_ns = now_ns() + WEFT_US(200);
-        while (now_ns() < until_ns && atomic_load(&taken_elsewhere) == 0) { /* ends: computes for a while */
+        /* ends: computes for a while */
+        while (now_ns() < until_ns && atomic_load(&taken_elsewhere) == 0) {
         }
         weft_join(&branch);
     }
     return 0;
 }
 
-/* --- inheritance ------------------------------------------------------------------------------------------------- */
+/* --- inheritance ------------------------------------------------------------------------------ */
 
 static int is_cancelled(void *why)
 {

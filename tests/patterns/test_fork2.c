@@ -1,4 +1,5 @@
-/* fork(2) in a program that runs weft: the child is told that nothing works there, the parent does not notice. */
+/* fork(2) in a program that runs weft: the child is told that nothing works there, the parent does
+ * not notice. */
 #include "capture.h"
 #include "pattern.h"
 #include <weft/chan.h>
@@ -179,7 +180,8 @@ Test(fork2, forks_in_the_middle_of_work_do_no_harm)
 static int return_from_the_task_in_the_child(void *arg)
 {
     (void)arg;
-    return fork() == 0 ? 0 : 7; /* the child comes out of the task, where there is no scheduler any more */
+    /* the child comes out of the task, where there is no scheduler any more */
+    return fork() == 0 ? 0 : 7;
 }
 
 static int run_and_return_twice(void)

@@ -27,7 +27,7 @@ static void check_said(int expected_times, int line)
     wt_true(strstr(said, place) != NULL, "no %s in: %s", place, said);
 }
 
-/* --- the hook ---------------------------------------------------------------------------------------------------- */
+/* --- the hook --------------------------------------------------------------------------------- */
 
 static int open_scope_outside(void)
 {
@@ -57,7 +57,7 @@ Test(misuse, a_hook_of_null_is_the_default_again, .signal = SIGABRT)
     open_scope_outside();
 }
 
-/* --- scopes ------------------------------------------------------------------------------------------------------- */
+/* --- scopes ----------------------------------------------------------------------------------- */
 
 Test(misuse, a_scope_opened_outside_a_task_names_its_place, .init = hook_on)
 {
@@ -144,7 +144,7 @@ Test(misuse, a_task_that_ends_with_a_scope_open_aborts_by_default)
     check_says(&captured, "still open");
 }
 
-/* --- tasks -------------------------------------------------------------------------------------------------------- */
+/* --- tasks ------------------------------------------------------------------------------------ */
 
 static weft_task forgotten; /* outlives its spawner, since nobody awaits it */
 static weft_sem forgotten_may_end;
@@ -188,7 +188,8 @@ static int forget_a_task_that_waits(void *arg)
     return 4;
 }
 
-TaskTest(misuse, a_task_that_leaves_a_spawned_one_unawaited_is_reported_and_the_other_goes_on, 1, .init = hook_on)
+TaskTest(misuse, a_task_that_leaves_a_spawned_one_unawaited_is_reported_and_the_other_goes_on, 1,
+         .init = hook_on)
 {
     weft_sem_init(&forgotten_may_end, 0, 0);
     weft_task t;
@@ -202,7 +203,8 @@ TaskTest(misuse, a_task_that_leaves_a_spawned_one_unawaited_is_reported_and_the_
     return 0;
 }
 
-TaskTest(misuse, a_scope_that_ends_with_a_spawned_task_unawaited_names_its_opening, 1, .init = hook_on)
+TaskTest(misuse, a_scope_that_ends_with_a_spawned_task_unawaited_names_its_opening, 1,
+         .init = hook_on)
 {
     weft_task t;
     int line = __LINE__ + 1;
@@ -230,7 +232,7 @@ Test(misuse, an_unawaited_task_aborts_by_default)
     check_says(&captured, "unawaited");
 }
 
-/* --- objects -------------------------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------- */
 
 Test(misuse, a_semaphore_with_more_permits_than_its_maximum, .init = hook_on)
 {
@@ -277,7 +279,8 @@ static int send_one(void *chan)
     return weft_chan_send(chan, &(int){1});
 }
 
-TaskTest(misuse, a_channel_that_is_received_from_ends_its_receivers_with_eshutdown, 1, .init = hook_on)
+TaskTest(misuse, a_channel_that_is_received_from_ends_its_receivers_with_eshutdown, 1,
+         .init = hook_on)
 {
     weft_chan *chan;
     wt_eq(weft_chan_new(&chan, sizeof(int), 1), 0);

@@ -7,12 +7,12 @@
 static int depth_max = 1 << 30; /* not known to the compiler */
 
 /* Touches its stack downwards in steps of about `bytes`. */
-#define DEEP(bytes)                                                                    \
-    __attribute__((noinline)) static int deep_##bytes(int depth)                       \
-    {                                                                                  \
-        volatile unsigned char frame[bytes];                                           \
-        frame[0] = (unsigned char)depth;                                               \
-        frame[sizeof frame - 1] = (unsigned char)depth;                                \
+#define DEEP(bytes)                                                                       \
+    __attribute__((noinline)) static int deep_##bytes(int depth)                          \
+    {                                                                                     \
+        volatile unsigned char frame[bytes];                                              \
+        frame[0] = (unsigned char)depth;                                                  \
+        frame[sizeof frame - 1] = (unsigned char)depth;                                   \
         return depth < depth_max ? deep_##bytes(depth + 1) + frame[0] : frame[bytes - 1]; \
     }
 DEEP(64)
@@ -31,7 +31,8 @@ static int overflow_by_pages(void *arg)
     return deep_4096(0);
 }
 
-/* Each frame is larger than the guard: -fstack-clash-protection makes it touch every page on its way. */
+/* Each frame is larger than the guard: -fstack-clash-protection makes it touch every page on its
+ * way. */
 static int overflow_by_large_frames(void *arg)
 {
     (void)arg;

@@ -32,7 +32,7 @@ static void stop_and_free(weft_rt *rt)
     weft_rt_free(rt);
 }
 
-/* --- weft_run ---------------------------------------------------------------------------------------------------- */
+/* --- weft_run --------------------------------------------------------------------------------- */
 
 Test(runtime, run_returns_what_the_root_task_returned)
 {
@@ -66,7 +66,7 @@ Test(runtime, run_inside_a_task_is_edeadlk)
     wt_eq(weft_run(run_inside, NULL, .workers = 1), -EDEADLK);
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------ */
+/* --- options ---------------------------------------------------------------------------------- */
 
 Test(runtime, options_out_of_range_are_einval_and_nothing_starts)
 {
@@ -110,7 +110,8 @@ Test(runtime, many_workers_start_or_are_refused_cleanly)
         weft_rt *rt;
         int rc = weft_rt_start(&rt, &(weft_rt_opts){.workers = workers});
         if (rc < 0) {
-            wt_true(rc == -ENOMEM || rc == -EAGAIN, "%d: limits of memory or threads may refuse it", rc);
+            wt_true(rc == -ENOMEM || rc == -EAGAIN, "%d: limits of memory or threads may refuse it",
+                    rc);
             wt_true(rt == NULL);
             continue;
         }
@@ -136,10 +137,11 @@ Test(runtime, the_report_is_cut_to_the_buffer)
 
 Test(runtime, the_version_is_that_of_the_header)
 {
-    wt_eq(weft_version(), WEFT_VERSION_MAJOR * 10000 + WEFT_VERSION_MINOR * 100 + WEFT_VERSION_PATCH);
+    wt_eq(weft_version(),
+          WEFT_VERSION_MAJOR * 10000 + WEFT_VERSION_MINOR * 100 + WEFT_VERSION_PATCH);
 }
 
-/* --- foreign threads ----------------------------------------------------------------------------------------------- */
+/* --- foreign threads -------------------------------------------------------------------------- */
 
 struct caller {
     weft_rt *rt;
@@ -160,7 +162,8 @@ static void *call_often(void *arg)
     wt_true(weft_rt_current() == NULL);
     for (int i = 0; i < 1000; i++) {
         int n = caller->id * 10000 + i;
-        wt_eq(weft_call(caller->rt, i % 2 == 0 ? return_it : yield_and_return, (void *)(intptr_t)n), n);
+        wt_eq(weft_call(caller->rt, i % 2 == 0 ? return_it : yield_and_return, (void *)(intptr_t)n),
+              n);
     }
     return NULL;
 }
@@ -254,7 +257,7 @@ Test(runtime, two_runtimes_live_side_by_side)
     stop_and_free(b);
 }
 
-/* --- stop ------------------------------------------------------------------------------------------------------------ */
+/* --- stop ------------------------------------------------------------------------------------- */
 
 Test(runtime, after_stop_nothing_is_taken)
 {
@@ -310,7 +313,7 @@ static atomic_int laggards_may_end;
 static int laggard(void *arg)
 {
     while (atomic_load(&laggards_may_end) == 0) { /* ends: the test says so */
-        weft_yield(); /* refused once cancelled; it does not care */
+        weft_yield();                             /* refused once cancelled; it does not care */
     }
     atomic_fetch_add((atomic_int *)arg, 1);
     return 0;
@@ -375,7 +378,7 @@ Test(runtime, a_post_that_races_with_stop_is_refused_or_run)
     }
 }
 
-/* --- what is reported ------------------------------------------------------------------------------------------------ */
+/* --- what is reported ------------------------------------------------------------------------- */
 
 static int fail_posted(void *arg)
 {
@@ -418,7 +421,7 @@ Test(runtime, a_posted_task_that_the_stop_cuts_short_has_not_failed)
     wt_str_eq(captured.text, "");
 }
 
-/* --- leaks ----------------------------------------------------------------------------------------------------------- */
+/* --- leaks ------------------------------------------------------------------------------------ */
 
 static int count_descriptors(void)
 {

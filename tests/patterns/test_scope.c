@@ -366,7 +366,8 @@ TaskTest(scope, cancelling_the_inner_leaves_the_outer_alone, 2)
     return 0;
 }
 
-/* The rule that Trio's nurseries have too: cancellation comes from the scope, not from whoever happened to start. */
+/* The rule that Trio's nurseries have too: cancellation comes from the scope, not from whoever
+ * happened to start. */
 TaskTest(scope, a_task_belongs_to_its_scope_not_to_the_scope_of_its_starter, 2)
 {
     weft_sem go;

@@ -6,8 +6,8 @@
 #include <weft/fork.h>
 #include <weft/sync.h>
 
-/* Sanitizers bring an allocator of their own, which cannot be counted this way; what is counted by weft is checked with
- * them too. */
+/* Sanitizers bring an allocator of their own, which cannot be counted this way; what is counted by
+ * weft is checked with them too. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SCALE 100
 static atomic_long allocations;

@@ -1,5 +1,5 @@
-/* A hundred thousand suspended tasks at once, also on kernels without MADV_GUARD_INSTALL (before 6.13), where most
- * stacks are guarded by canaries alone. */
+/* A hundred thousand suspended tasks at once, also on kernels without MADV_GUARD_INSTALL (before
+ * 6.13), where most stacks are guarded by canaries alone. */
 #include "tests/support/wt.h"
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
-/* A storm: many tasks that do random things with everything that weft has, while foreign threads call, post, cancel and
- * release; and accounts that must balance at the end.
+/* A storm: many tasks that do random things with everything that weft has, while foreign threads
+ * call, post, cancel and release; and accounts that must balance at the end.
  *
- * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated with it). Every wait
- * has a deadline, but for joins, which only wait for what is below them: so a hang is weft's. */
+ * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
+ * with it). Every wait has a deadline, but for joins, which only wait for what is below them: so a
+ * hang is weft's. */
 #include "tests/support/wt.h"
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,9 +20,9 @@
 
 #define SEMS      3
 #define CHANS     3
-#define SCOPES    64   /* that the foreign canceller may know at once */
-#define DEPTH_MAX 5    /* of tasks below tasks */
-#define ENERGY    3000 /* tasks of a round */
+#define SCOPES    64                  /* that the foreign canceller may know at once */
+#define DEPTH_MAX 5                   /* of tasks below tasks */
+#define ENERGY    3000                /* tasks of a round */
 #define ROUND_NS  INT64_C(1300000000) /* rounds of one number of workers go on for so long */
 #define FAILURE   (-EPROTO)
 
@@ -85,7 +86,7 @@ static int checked(int rc)
     return rc;
 }
 
-/* --- what a task may do ------------------------------------------------------------------------------------------- */
+/* --- what a task may do ----------------------------------------------------------------------- */
 
 static int act(struct actor *me);
 
@@ -118,8 +119,9 @@ static int hold_a_permit(struct actor *me)
 {
     unsigned i = below(&me->dice, SEMS);
     weft_sem *sem = &me->world->sems[i];
-    int rc = below(&me->dice, 8) == 0 ? weft_sem_try(sem)
-                                      : checked(weft_within(patience(&me->dice), weft_sem_acquire(sem)));
+    int rc = below(&me->dice, 8) == 0
+                 ? weft_sem_try(sem)
+                 : checked(weft_within(patience(&me->dice), weft_sem_acquire(sem)));
     if (rc < 0) {
         wt_true(rc == -ETIME || rc == -ECANCELED || rc == -EAGAIN, "%d", rc);
         return rc == -ECANCELED ? rc : 0;
@@ -138,8 +140,9 @@ static int send_an_item(struct actor *me)
     struct world *world = me->world;
     weft_chan *chan = world->chans[below(&me->dice, CHANS)];
     long item = atomic_fetch_add(&world->item, 1);
-    int rc = below(&me->dice, 8) == 0 ? weft_chan_try_send(chan, &item)
-                                      : checked(weft_within(patience(&me->dice), weft_chan_send(chan, &item)));
+    int rc = below(&me->dice, 8) == 0
+                 ? weft_chan_try_send(chan, &item)
+                 : checked(weft_within(patience(&me->dice), weft_chan_send(chan, &item)));
     if (rc == 0) {
         atomic_fetch_add(&world->sent, 1);
         atomic_fetch_add(&world->sent_sum, item);
@@ -159,8 +162,9 @@ static int receive_an_item(struct actor *me)
 {
     weft_chan *chan = me->world->chans[below(&me->dice, CHANS)];
     long item = -1;
-    int rc = below(&me->dice, 8) == 0 ? weft_chan_try_recv(chan, &item)
-                                      : checked(weft_within(patience(&me->dice), weft_chan_recv(chan, &item)));
+    int rc = below(&me->dice, 8) == 0
+                 ? weft_chan_try_recv(chan, &item)
+                 : checked(weft_within(patience(&me->dice), weft_chan_recv(chan, &item)));
     if (rc == 1) {
         note_received(me->world, item);
     } else {
@@ -265,15 +269,16 @@ static int item_of_loop(void *item, void *ctx)
 {
     struct actor me = *(struct actor *)ctx;
     me.dice += (uint64_t)(uintptr_t)item;
-    return below(&me.dice, 40) == 0 ? FAILURE : checked(weft_sleep(WEFT_NS(below(&me.dice, 20000))));
+    return below(&me.dice, 40) == 0 ? FAILURE
+                                    : checked(weft_sleep(WEFT_NS(below(&me.dice, 20000))));
 }
 
 static int loop(struct actor *me)
 {
     char items[20];
-    int rc = weft_foreach(item_of_loop, me, .items = items, .count = below(&me->dice, 20), .stride = 1,
-                          .max = (int)below(&me->dice, 5), .chunk = below(&me->dice, 3),
-                          .on_error = (int)below(&me->dice, 2));
+    int rc = weft_foreach(item_of_loop, me, .items = items, .count = below(&me->dice, 20),
+                          .stride = 1, .max = (int)below(&me->dice, 5),
+                          .chunk = below(&me->dice, 3), .on_error = (int)below(&me->dice, 2));
     wt_true(rc == 0 || rc == FAILURE || rc == -ECANCELED, "%d", rc);
     return weft_check() == 0 ? 0 : -ECANCELED;
 }
@@ -364,7 +369,7 @@ static int body_from_outside(void *arg)
     return 0;
 }
 
-/* --- from outside -------------------------------------------------------------------------------------------------- */
+/* --- from outside ----------------------------------------------------------------------------- */
 
 static void *meddle(void *arg)
 {
@@ -405,7 +410,7 @@ static void *meddle(void *arg)
     return NULL;
 }
 
-/* --- a round ------------------------------------------------------------------------------------------------------- */
+/* --- a round ---------------------------------------------------------------------------------- */
 
 static void world_open(struct world *world)
 {

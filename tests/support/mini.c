@@ -1,12 +1,14 @@
-/* mini.c: the runner for where Criterion cannot go (WT_MINI=1). One process per test, one after the other.
+/* mini.c: the runner for where Criterion cannot go (WT_MINI=1). One process per test, one after the
+ * other.
  *
  * Usage: test_x [--list] [--filter GLOB] [--verbose]      GLOB matches "suite/name"
  * Environment: WT_TIMEOUT_SCALE multiplies every timeout (sanitizers and emulators are slow).
- *              WT_SANITIZER_LOG is the log_path that the sanitizers were given: any text there fails the test,
- *              whatever its exit status says.
+ *              WT_SANITIZER_LOG is the log_path that the sanitizers were given: any text there
+ *              fails the test, whatever its exit status says.
  *
- * A test's output is kept, and shown only if the test fails: tests about crashes would fill the log otherwise.
- * Prints a line per test and, last, "N passed, N failed". Exits 0 if none failed, 1 if some did or none ran. */
+ * A test's output is kept, and shown only if the test fails: tests about crashes would fill the log
+ * otherwise. Prints a line per test and, last, "N passed, N failed". Exits 0 if none failed, 1 if
+ * some did or none ran. */
 #define _GNU_SOURCE
 #include "tests/support/wt.h"
 #include <errno.h>
@@ -61,7 +63,8 @@ __attribute__((noreturn)) static void child(struct wt_test *test, int output, co
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     if (test->options.signal != 0) {
-        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* an expected death is not worth a core file */
+        /* an expected death is not worth a core file */
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     }
     if (test->options.init != NULL) {
         test->options.init();
@@ -128,7 +131,8 @@ static bool take_sanitizer_logs(FILE *report)
 }
 
 /* Why the way it ended is not the one expected; NULL if it is. */
-static const char *judge(const struct wt_test *test, bool ended, int status, char *text, size_t bytes)
+static const char *judge(const struct wt_test *test, bool ended, int status, char *text,
+                         size_t bytes)
 {
     const struct wt_options *o = &test->options;
     if (!ended) {
@@ -138,7 +142,8 @@ static const char *judge(const struct wt_test *test, bool ended, int status, cha
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == WT_EXIT_FAILED) {
         snprintf(text, bytes, "assertion failed");
     } else if (WIFEXITED(status) && o->signal != 0) {
-        snprintf(text, bytes, "exited with %d; SIG%s was expected", WEXITSTATUS(status), sigabbrev_np(o->signal));
+        snprintf(text, bytes, "exited with %d; SIG%s was expected", WEXITSTATUS(status),
+                 sigabbrev_np(o->signal));
     } else if (WIFEXITED(status) && WEXITSTATUS(status) != o->exit_code) {
         snprintf(text, bytes, "exited with %d; %d was expected", WEXITSTATUS(status), o->exit_code);
     } else {
@@ -177,7 +182,8 @@ static enum outcome run_one(struct wt_test *test, double timeout_scale, bool ver
     char text[128] = "fork failed";
     const char *why = text;
     if (pid > 0) {
-        bool ended = await_child(pid, start_ms + (int64_t)(timeout_s * timeout_scale * 1000), &status);
+        bool ended =
+            await_child(pid, start_ms + (int64_t)(timeout_s * timeout_scale * 1000), &status);
         why = judge(test, ended, status, text, sizeof text);
     }
 
@@ -197,8 +203,8 @@ static enum outcome run_one(struct wt_test *test, double timeout_scale, bool ver
         why = "sanitizer report";
     }
     fclose(stream);
-    printf("[%s] %s/%s (%lld ms)%s%s\n", tags[outcome], test->suite, test->name, (long long)(now_ms() - start_ms),
-           why != NULL ? ": " : "", why != NULL ? why : "");
+    printf("[%s] %s/%s (%lld ms)%s%s\n", tags[outcome], test->suite, test->name,
+           (long long)(now_ms() - start_ms), why != NULL ? ": " : "", why != NULL ? why : "");
     if (outcome != PASSED || verbose) {
         copy_output(output);
         fwrite(report, 1, report_bytes, stdout);

@@ -1,7 +1,8 @@
 /* wt.c: the assertions of wt.h, the same under both runners.
  *
- * They run on any thread and on stacks of any kind, perhaps with the heap in ruins, so they format into a buffer on
- * the stack, write it with one write(2), and leave by _exit: no longjmp, no atexit handlers, no destructors. */
+ * They run on any thread and on stacks of any kind, perhaps with the heap in ruins, so they format
+ * into a buffer on the stack, write it with one write(2), and leave by _exit: no longjmp, no atexit
+ * handlers, no destructors. */
 #define _GNU_SOURCE
 #include "tests/support/wt.h"
 #include <stdarg.h>
@@ -31,7 +32,8 @@ struct wt_value wt_of_pointer(const volatile void *v)
     return (struct wt_value){.kind = WT_POINTER, .p = v};
 }
 
-__attribute__((noreturn, format(printf, 4, 0))) static void fail(const char *file, int line, const char *what,
+__attribute__((noreturn, format(printf, 4, 0))) static void fail(const char *file, int line,
+                                                                 const char *what,
                                                                  const char *format, va_list args)
 {
     char text[MESSAGE_BYTES];
@@ -49,7 +51,8 @@ __attribute__((noreturn, format(printf, 4, 0))) static void fail(const char *fil
     _exit(WT_EXIT_FAILED);
 }
 
-/* -1, 0, 1, or 2 for "unordered" (a NaN). Mixed signs compare by value: a negative is below every unsigned. */
+/* -1, 0, 1, or 2 for "unordered" (a NaN). Mixed signs compare by value: a negative is below every
+ * unsigned. */
 static int order(struct wt_value a, struct wt_value b)
 {
     if (a.kind == WT_DOUBLE || b.kind == WT_DOUBLE) {
@@ -92,8 +95,8 @@ static const char *show(char *text, size_t bytes, struct wt_value v)
     return text;
 }
 
-void wt_compare(const char *file, int line, const char *text, struct wt_value a, enum wt_op op, struct wt_value b,
-                const char *format, ...)
+void wt_compare(const char *file, int line, const char *text, struct wt_value a, enum wt_op op,
+                struct wt_value b, const char *format, ...)
 {
     int o = order(a, b);
     bool holds = false;
@@ -123,13 +126,15 @@ void wt_compare(const char *file, int line, const char *text, struct wt_value a,
     char left[64];
     char right[64];
     char what[MESSAGE_BYTES / 2];
-    snprintf(what, sizeof what, "%.380s: %s, %s", text, show(left, sizeof left, a), show(right, sizeof right, b));
+    snprintf(what, sizeof what, "%.380s: %s, %s", text, show(left, sizeof left, a),
+             show(right, sizeof right, b));
     va_list args;
     va_start(args, format);
     fail(file, line, what, format, args);
 }
 
-void wt_compare_str(const char *file, int line, const char *text, const char *a, const char *b, const char *format, ...)
+void wt_compare_str(const char *file, int line, const char *text, const char *a, const char *b,
+                    const char *format, ...)
 {
     if (a == b || (a != NULL && b != NULL && strcmp(a, b) == 0)) {
         return;
@@ -142,8 +147,8 @@ void wt_compare_str(const char *file, int line, const char *text, const char *a,
     fail(file, line, what, format, args);
 }
 
-void wt_compare_mem(const char *file, int line, const char *text, const void *a, const void *b, size_t bytes,
-                    const char *format, ...)
+void wt_compare_mem(const char *file, int line, const char *text, const void *a, const void *b,
+                    size_t bytes, const char *format, ...)
 {
     const unsigned char *x = a;
     const unsigned char *y = b;
@@ -155,7 +160,8 @@ void wt_compare_mem(const char *file, int line, const char *text, const void *a,
         return;
     }
     char what[MESSAGE_BYTES / 2];
-    snprintf(what, sizeof what, "%.380s: byte %zu of %zu is 0x%02x, 0x%02x", text, at, bytes, x[at], y[at]);
+    snprintf(what, sizeof what, "%.380s: byte %zu of %zu is 0x%02x, 0x%02x", text, at, bytes, x[at],
+             y[at]);
     va_list args;
     va_start(args, format);
     fail(file, line, what, format, args);
@@ -168,10 +174,10 @@ void wt_die(const char *file, int line, const char *text, const char *format, ..
     fail(file, line, text, format, args);
 }
 
-/* --- sanitizers' defaults, which the environment (ASAN_OPTIONS ...) overrides ---------------------------------
+/* --- sanitizers' defaults, which the environment (ASAN_OPTIONS ...) overrides --------------------
  *
- * detect_stack_use_after_return: its fake stacks live apart from the real ones, so "which stack slot runs this code",
- * which weft computes from the frame's address, would be wrong.
+ * detect_stack_use_after_return: its fake stacks live apart from the real ones, so "which stack
+ * slot runs this code", which weft computes from the frame's address, would be wrong.
  * allocator_may_return_null: an allocation that is refused is a run-time error of ours, with tests.
  * handle_segv=2 would replace the guard-page handler that some tests are about. */
 const char *__asan_default_options(void);

@@ -1,8 +1,9 @@
 /* wt.h: how a weft test is written. One source, two runners.
  *
- * By default the tests run under Criterion (fork and exec per test, filters, TAP and JUnit output). With WT_MINI=1
- * they run under mini.c, which forks and needs nothing but libc: Criterion aborts at start under ThreadSanitizer,
- * reports leaks but counts the test as passed, and does not exist for a cross-compiled target.
+ * By default the tests run under Criterion (fork and exec per test, filters, TAP and JUnit output).
+ * With WT_MINI=1 they run under mini.c, which forks and needs nothing but libc: Criterion aborts at
+ * start under ThreadSanitizer, reports leaks but counts the test as passed, and does not exist for
+ * a cross-compiled target.
  *
  *     #include "tests/support/wt.h"
  *
@@ -13,16 +14,18 @@
  *         wt_lt(elapsed_ns, limit_ns, "seed %u", seed);
  *     }
  *
- * Options of Test, the same in both: .timeout (seconds; default 60), .init and .fini (void functions run before and
- * after, in the test's process), .signal (the test must die of it), .exit_code (it must exit with it), .disabled,
- * .description.
+ * Options of Test, the same in both: .timeout (seconds; default 60), .init and .fini (void
+ * functions run before and after, in the test's process), .signal (the test must die of it),
+ * .exit_code (it must exit with it), .disabled, .description.
  *
  * Guarantees.
- * G.1  Each test has a process of its own: it may leave threads, descriptors and globals in any state.
- * G.2  An assertion may fail on any thread and on any stack. It prints "file:line: ..." with both values and ends
- *      the process at once; .fini is not called. That is why it does not use cr_assert, which longjmps to the
- *      main thread's stack, from a fiber as from anywhere.
- * G.3  Each argument is evaluated once. Integers compare by value whatever their types: wt_lt(-1, sizeof x) holds.
+ * G.1  Each test has a process of its own: it may leave threads, descriptors and globals in any
+ *      state.
+ * G.2  An assertion may fail on any thread and on any stack. It prints "file:line: ..." with both
+ *      values and ends the process at once; .fini is not called. That is why it does not use
+ *      cr_assert, which longjmps to the main thread's stack, from a fiber as from anywhere.
+ * G.3  Each argument is evaluated once. Integers compare by value whatever their types: wt_lt(-1,
+ *      sizeof x) holds.
  *
  * Every assertion takes an optional printf-like message as its last arguments. */
 #ifndef WT_H
@@ -36,12 +39,13 @@
 #define WT_MINI 0
 #endif
 
-#define WT_TIMEOUT_S 60 /* longer than any honest test on a loaded machine, shorter than a person's patience */
+#define WT_TIMEOUT_S \
+    60 /* longer than any honest test on a loaded machine, shorter than a person's patience */
 
 /* A failed assertion's exit status: one that no test expects. */
 #define WT_EXIT_FAILED 97
 
-/* --- assertions --------------------------------------------------------------------------------------------- */
+/* --- assertions ------------------------------------------------------------------------------- */
 
 /* A value of any scalar type, as it was. */
 struct wt_value {
@@ -61,14 +65,16 @@ struct wt_value wt_of_unsigned(unsigned long long v);
 struct wt_value wt_of_double(double v);
 struct wt_value wt_of_pointer(const volatile void *v);
 
-/* Any thread. Each returns if what it says holds, else prints and ends the process. `text` is the source. */
-void wt_compare(const char *file, int line, const char *text, struct wt_value a, enum wt_op op, struct wt_value b,
-                const char *format, ...) __attribute__((format(printf, 7, 8)));
-void wt_compare_str(const char *file, int line, const char *text, const char *a, const char *b, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
-void wt_compare_mem(const char *file, int line, const char *text, const void *a, const void *b, size_t bytes,
-                    const char *format, ...) __attribute__((format(printf, 7, 8)));
-__attribute__((noreturn)) void wt_die(const char *file, int line, const char *text, const char *format, ...)
+/* Any thread. Each returns if what it says holds, else prints and ends the process. `text` is the
+ * source. */
+void wt_compare(const char *file, int line, const char *text, struct wt_value a, enum wt_op op,
+                struct wt_value b, const char *format, ...) __attribute__((format(printf, 7, 8)));
+void wt_compare_str(const char *file, int line, const char *text, const char *a, const char *b,
+                    const char *format, ...) __attribute__((format(printf, 6, 7)));
+void wt_compare_mem(const char *file, int line, const char *text, const void *a, const void *b,
+                    size_t bytes, const char *format, ...) __attribute__((format(printf, 7, 8)));
+__attribute__((noreturn)) void wt_die(const char *file, int line, const char *text,
+                                      const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* clang-format off */ /* it does not know _Generic */
@@ -107,13 +113,16 @@ __attribute__((noreturn)) void wt_die(const char *file, int line, const char *te
 #define wt_fail(...)     wt_die(__FILE__, __LINE__, "must not be reached", " " __VA_ARGS__)
 
 /* NUL-terminated strings, either of which may be NULL. */
-#define wt_str_eq(a, b, ...)        wt_compare_str(__FILE__, __LINE__, #a " == " #b, (a), (b), " " __VA_ARGS__)
-#define wt_mem_eq(a, b, bytes, ...) wt_compare_mem(__FILE__, __LINE__, #a " == " #b, (a), (b), (bytes), " " __VA_ARGS__)
+#define wt_str_eq(a, b, ...) \
+    wt_compare_str(__FILE__, __LINE__, #a " == " #b, (a), (b), " " __VA_ARGS__)
+#define wt_mem_eq(a, b, bytes, ...) \
+    wt_compare_mem(__FILE__, __LINE__, #a " == " #b, (a), (b), (bytes), " " __VA_ARGS__)
 
-/* Ends the test as skipped, with a printf-like reason: for what this machine cannot do. Main thread only. */
+/* Ends the test as skipped, with a printf-like reason: for what this machine cannot do. Main thread
+ * only. */
 #define wt_skip(...) wt_skip_("" __VA_ARGS__)
 
-/* --- runners ------------------------------------------------------------------------------------------------ */
+/* --- runners ---------------------------------------------------------------------------------- */
 
 #if WT_MINI
 
@@ -136,7 +145,8 @@ struct wt_test {
 };
 
 void wt_register(struct wt_test *test);
-__attribute__((noreturn)) void wt_skip_(const char *format, ...) __attribute__((format(printf, 1, 2)));
+__attribute__((noreturn)) void wt_skip_(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
 
 #define Test(suite_, name_, ...)                                                                   \
     static void wt_##suite_##_##name_(void);                                                       \
@@ -152,10 +162,12 @@ __attribute__((noreturn)) void wt_skip_(const char *format, ...) __attribute__((
 
 #include <criterion/criterion.h>
 
-/* Criterion's default is to wait for ever. (-Woverride-init is off for tests: .timeout may be given again.) */
+/* Criterion's default is to wait for ever. (-Woverride-init is off for tests: .timeout may be given
+ * again.) */
 #undef Test
-#define Test(...)                        CR_EXPAND(WT_TEST_BASE(__VA_ARGS__, .sentinel_ = 0))
-#define WT_TEST_BASE(suite_, name_, ...) CR_TEST_BASE(suite_, name_, .timeout = WT_TIMEOUT_S, __VA_ARGS__)
+#define Test(...) CR_EXPAND(WT_TEST_BASE(__VA_ARGS__, .sentinel_ = 0))
+#define WT_TEST_BASE(suite_, name_, ...) \
+    CR_TEST_BASE(suite_, name_, .timeout = WT_TIMEOUT_S, __VA_ARGS__)
 
 #define wt_skip_(...) cr_skip_test(__VA_ARGS__)
 

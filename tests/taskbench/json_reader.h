@@ -1,6 +1,6 @@
-/* json_reader.h: reads a JSON text into a tree, for the tests of what taskbench writes. Strict: what RFC 8259 does not
- * allow is refused. Not for large or hostile input: all trees of a process share JSON_ARENA bytes, which are never given
- * back, and depth is the C stack's. */
+/* json_reader.h: reads a JSON text into a tree, for the tests of what taskbench writes. Strict:
+ * what RFC 8259 does not allow is refused. Not for large or hostile input: all trees of a process
+ * share JSON_ARENA bytes, which are never given back, and depth is the C stack's. */
 #ifndef JSON_READER_H
 #define JSON_READER_H
 
@@ -162,8 +162,9 @@ static struct json *json_word(const char **at)
     static const struct {
         const char *text;
         struct json json;
-    } words[] = {
-        {"null", {.kind = JSON_NULL}}, {"true", {.kind = JSON_BOOL, .boolean = true}}, {"false", {.kind = JSON_BOOL}}};
+    } words[] = {{"null", {.kind = JSON_NULL}},
+                 {"true", {.kind = JSON_BOOL, .boolean = true}},
+                 {"false", {.kind = JSON_BOOL}}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         size_t n = strlen(words[i].text);
         if (strncmp(*at, words[i].text, n) == 0) {

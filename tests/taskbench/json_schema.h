@@ -1,5 +1,6 @@
-/* json_schema.h: holds a JSON value against a JSON schema, for the tests of what taskbench writes. Knows the keywords
- * that bench/schema uses, and fails on others, so that none is ignored by mistake. */
+/* json_schema.h: holds a JSON value against a JSON schema, for the tests of what taskbench writes.
+ * Knows the keywords that bench/schema uses, and fails on others, so that none is ignored by
+ * mistake. */
 #ifndef JSON_SCHEMA_H
 #define JSON_SCHEMA_H
 
@@ -12,8 +13,8 @@ struct schema_check {
     char error[512];         /* the first violation; "" */
 };
 
-static bool schema_holds(struct schema_check *check, const struct json *schema, const struct json *value,
-                         const char *path);
+static bool schema_holds(struct schema_check *check, const struct json *schema,
+                         const struct json *value, const char *path);
 
 static bool schema_fail(struct schema_check *check, const char *path, const char *what)
 {
@@ -70,8 +71,8 @@ static bool schema_enum(const struct json *values, const struct json *value)
     return false;
 }
 
-static bool schema_required(struct schema_check *check, const struct json *names, const struct json *value,
-                            const char *path)
+static bool schema_required(struct schema_check *check, const struct json *names,
+                            const struct json *value, const char *path)
 {
     for (size_t i = 0; value->kind == JSON_OBJECT && i < names->n; i++) {
         if (!json_get(value, names->items[i]->string)) {
@@ -84,10 +85,11 @@ static bool schema_required(struct schema_check *check, const struct json *names
 }
 
 /* Members: by their own schema, else by additionalProperties. */
-static bool schema_members(struct schema_check *check, const struct json *schema, const struct json *value,
-                           const char *path)
+static bool schema_members(struct schema_check *check, const struct json *schema,
+                           const struct json *value, const char *path)
 {
-    const struct json *properties = json_get(schema, "properties"), *others = json_get(schema, "additionalProperties");
+    const struct json *properties = json_get(schema, "properties"),
+                      *others = json_get(schema, "additionalProperties");
     for (size_t i = 0; value->kind == JSON_OBJECT && i < value->n; i++) {
         char inner[256];
         const struct json *own = json_get(properties, value->keys[i]);
@@ -103,8 +105,8 @@ static bool schema_members(struct schema_check *check, const struct json *schema
     return true;
 }
 
-static bool schema_items(struct schema_check *check, const struct json *schema, const struct json *value,
-                         const char *path)
+static bool schema_items(struct schema_check *check, const struct json *schema,
+                         const struct json *value, const char *path)
 {
     for (size_t i = 0; value->kind == JSON_ARRAY && i < value->n; i++) {
         char inner[256];
@@ -117,7 +119,8 @@ static bool schema_items(struct schema_check *check, const struct json *schema, 
 }
 
 /* "#/$defs/NAME" */
-static bool schema_ref(struct schema_check *check, const char *ref, const struct json *value, const char *path)
+static bool schema_ref(struct schema_check *check, const char *ref, const struct json *value,
+                       const char *path)
 {
     const char *prefix = "#/$defs/";
     const struct json *target = NULL;
@@ -128,7 +131,8 @@ static bool schema_ref(struct schema_check *check, const char *ref, const struct
                   : schema_fail(check, path, "the schema's $ref leads nowhere");
 }
 
-static bool schema_if(struct schema_check *check, const struct json *schema, const struct json *value, const char *path)
+static bool schema_if(struct schema_check *check, const struct json *schema,
+                      const struct json *value, const char *path)
 {
     struct schema_check quiet = {.root = check->root};
     const struct json *condition = json_get(schema, "if"), *then = json_get(schema, "then");
@@ -150,10 +154,12 @@ static bool schema_keyword(struct schema_check *check, const struct json *schema
         return json_equal(rule, value) || schema_fail(check, path, "is not the one value allowed");
     }
     if (strcmp(key, "enum") == 0) {
-        return schema_enum(rule, value) || schema_fail(check, path, "is none of the values allowed");
+        return schema_enum(rule, value) ||
+               schema_fail(check, path, "is none of the values allowed");
     }
     if (strcmp(key, "minimum") == 0) {
-        return value->kind != JSON_NUMBER || value->number >= rule->number || schema_fail(check, path, "is too small");
+        return value->kind != JSON_NUMBER || value->number >= rule->number ||
+               schema_fail(check, path, "is too small");
     }
     if (strcmp(key, "minItems") == 0) {
         return value->kind != JSON_ARRAY || (double)value->n >= rule->number ||
@@ -179,8 +185,8 @@ static bool schema_keyword(struct schema_check *check, const struct json *schema
     return schema_fail(check, path, "the schema has a keyword that this validator does not know");
 }
 
-static bool schema_holds(struct schema_check *check, const struct json *schema, const struct json *value,
-                         const char *path)
+static bool schema_holds(struct schema_check *check, const struct json *schema,
+                         const struct json *value, const char *path)
 {
     bool has_properties = json_get(schema, "properties") != NULL;
     for (size_t i = 0; i < schema->n; i++) {

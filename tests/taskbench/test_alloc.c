@@ -1,5 +1,6 @@
-/* test_alloc.c: counting allocations (tools/taskbench/alloc.h). With jemalloc the counts must be exact; without it the
- * answer must be that nothing can be counted, and not that there is nothing. */
+/* test_alloc.c: counting allocations (tools/taskbench/alloc.h). With jemalloc the counts must be
+ * exact; without it the answer must be that nothing can be counted, and not that there is
+ * nothing. */
 #include "tests/support/wt.h"
 #include "alloc.h"
 #include <errno.h>

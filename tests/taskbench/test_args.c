@@ -1,4 +1,5 @@
-/* test_args.c: the command line of `taskbench run` (tools/taskbench/args.h) and what becomes of it (run.h). */
+/* test_args.c: the command line of `taskbench run` (tools/taskbench/args.h) and what becomes of it
+ * (run.h). */
 #include "tests/support/wt.h"
 #include "args.h"
 #include "run.h"
@@ -44,7 +45,8 @@ Test(args, nothing_given_is_the_quick_set_as_a_table)
 
 Test(args, options_and_workloads_may_be_mixed)
 {
-    struct tb_args args = parsed(ARGS("fib", "--workers", "2", "spawn", "--reps=7", "--seconds", "0.5", "--seed=9"));
+    struct tb_args args =
+        parsed(ARGS("fib", "--workers", "2", "spawn", "--reps=7", "--seconds", "0.5", "--seed=9"));
     wt_eq(args.workloads_n, 2);
     wt_str_eq(args.workloads[0], "fib");
     wt_str_eq(args.workloads[1], "spawn");
@@ -90,10 +92,12 @@ Test(args, after_two_dashes_everything_is_a_workload)
 
 Test(args, a_near_miss_is_answered_with_what_was_meant)
 {
-    expect_refused(ARGS("--wrokers", "2"), "unknown option '--wrokers' (did you mean '--workers'?)");
+    expect_refused(ARGS("--wrokers", "2"),
+                   "unknown option '--wrokers' (did you mean '--workers'?)");
     expect_refused(ARGS("--format", "jsn"),
                    "--format is one of table, json, csv, md, not 'jsn' (did you mean 'json'?)");
-    expect_refused(ARGS("--set=quik"), "--set is one of quick, standard, not 'quik' (did you mean 'quick'?)");
+    expect_refused(ARGS("--set=quik"),
+                   "--set is one of quick, standard, not 'quik' (did you mean 'quick'?)");
 }
 
 Test(args, something_far_off_is_refused_without_a_guess)
@@ -111,20 +115,24 @@ Test(args, a_missing_or_superfluous_value_is_named)
 
 Test(args, numbers_out_of_range_are_refused)
 {
-    expect_refused(ARGS("--workers", "0"), "--workers is a number from 1 to 256, or several as in 1,2; not '0'");
-    expect_refused(ARGS("--workers", "1,,2"), "--workers is a number from 1 to 256, or several as in 1,2; not '1,,2'");
+    expect_refused(ARGS("--workers", "0"),
+                   "--workers is a number from 1 to 256, or several as in 1,2; not '0'");
+    expect_refused(ARGS("--workers", "1,,2"),
+                   "--workers is a number from 1 to 256, or several as in 1,2; not '1,,2'");
     expect_refused(ARGS("--reps", "1001"), "--reps is a number from 1 to 1000, not '1001'");
     expect_refused(ARGS("--reps", "3x"), "--reps is a number from 1 to 1000, not '3x'");
     expect_refused(ARGS("--seconds", "0"), "--seconds is above 0 and at most 3600, not '0'");
     expect_refused(ARGS("--seconds", "inf"), "--seconds is above 0 and at most 3600, not 'inf'");
     expect_refused(ARGS("--seed", "-1"), "--seed is a whole number, not '-1'");
-    expect_refused(ARGS("--seed", "99999999999999999999"), "--seed is a whole number, not '99999999999999999999'");
+    expect_refused(ARGS("--seed", "99999999999999999999"),
+                   "--seed is a whole number, not '99999999999999999999'");
     expect_refused(ARGS("-p", "tasks"), "-p is key=number, as in -p tasks=1000; not 'tasks'");
     expect_refused(ARGS("-p", "=3"), "-p is key=number, as in -p tasks=1000; not '=3'");
-    expect_refused(ARGS("--assert-allocs", "few"), "--assert-allocs is a number of allocations per op, not 'few'");
+    expect_refused(ARGS("--assert-allocs", "few"),
+                   "--assert-allocs is a number of allocations per op, not 'few'");
 }
 
-/* --- the plan ------------------------------------------------------------------------------------------------ */
+/* --- the plan --------------------------------------------------------------------------------- */
 
 static struct tb_run_plan planned(char **argv, int cpus)
 {
@@ -188,7 +196,9 @@ Test(plan, the_quick_set_is_a_part_of_the_standard_set)
 
 Test(plan, unknown_workloads_and_parameters_are_refused)
 {
-    expect_no_plan(ARGS("skynett"), "unknown workload 'skynett' (did you mean 'skynet'?); 'taskbench list' shows all");
+    expect_no_plan(
+        ARGS("skynett"),
+        "unknown workload 'skynett' (did you mean 'skynet'?); 'taskbench list' shows all");
     expect_no_plan(ARGS("zzz"), "unknown workload 'zzz'; 'taskbench list' shows all");
     expect_no_plan(ARGS("go", "-p", "taks=3"),
                    "no workload of this run has a parameter 'taks' (did you mean 'tasks'?)");

@@ -9,7 +9,7 @@
 #error "TASKBENCH_SCHEMA is the path of bench/schema/taskbench-1.json"
 #endif
 
-/* --- a run that never was ------------------------------------------------------------------------------------ */
+/* --- a run that never was --------------------------------------------------------------------- */
 
 static const struct tb_machine machine = {.key = "x86_64-some-cpu-2c-6.1-uring",
                                           .arch = "x86_64",
@@ -23,12 +23,17 @@ static const struct tb_machine machine = {.key = "x86_64-some-cpu-2c-6.1-uring",
                                           .report = "weft 0.1.0: 2 workers, I/O by io_uring",
                                           .line_ns = 26.4};
 
-static const struct tb_run_facts facts = {.machine = &machine, .set = "quick", .seed = 1, .started = 1790000000};
+static const struct tb_run_facts facts = {
+    .machine = &machine, .set = "quick", .seed = 1, .started = 1790000000};
 
 static struct tb_row *good_row(const char *name)
 {
     static struct tb_row row;
-    row = (struct tb_row){.load = tb_load_find(name), .workers = 2, .seed = 1, .samples_n = 3, .ops_per_sample = 1000};
+    row = (struct tb_row){.load = tb_load_find(name),
+                          .workers = 2,
+                          .seed = 1,
+                          .samples_n = 3,
+                          .ops_per_sample = 1000};
     for (int i = 0; i < 3; i++) {
         row.ns_per_op[i] = 1000 + 500 * i;
         row.reference_ns[i] = row.load->reference ? 500 : 0;
@@ -49,7 +54,8 @@ static struct tb_row *good_row(const char *name)
 static struct tb_row *bad_row(enum tb_status status, const char *reason)
 {
     static struct tb_row row;
-    row = (struct tb_row){.load = tb_load_find("pingpong/chan"), .workers = 1, .seed = 1, .status = status};
+    row = (struct tb_row){
+        .load = tb_load_find("pingpong/chan"), .workers = 1, .seed = 1, .status = status};
     snprintf(row.reason, sizeof row.reason, "%s", reason);
     tb_row_finish(&row);
     return &row;
@@ -88,14 +94,17 @@ static char *rendered(enum tb_format format)
     render.begin(&render, &facts);
     render.row(&render, good_row("fib"));
     render.row(&render, good_row("sleep"));
-    render.row(&render, bad_row(TB_ROW_WRONG,
-                                "sent 1, got \"2|3\" back, and more words than fit into one line of a terminal of 80"));
+    render.row(
+        &render,
+        bad_row(
+            TB_ROW_WRONG,
+            "sent 1, got \"2|3\" back, and more words than fit into one line of a terminal of 80"));
     render.row(&render, bad_row(TB_ROW_SKIPPED, "no memory"));
     render.end(&render, &end);
     return written(&render, &memory);
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static struct json *schema(void)
 {
@@ -183,7 +192,7 @@ Test(json, cpu_time_is_named_as_such)
     wt_str_eq(json_get(json_get(results->items[1], "time"), "clock")->string, "cpu");
 }
 
-/* --- tables -------------------------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static bool has_line(const char *text, const char *line)
 {
@@ -195,10 +204,14 @@ static bool has_line(const char *text, const char *line)
 Test(table, a_row_shows_all_columns)
 {
     char *text = rendered(TB_FORMAT_TABLE);
-    wt_true(has_line(text, "workload       w  ops/s time/op    min..max    ref alloc bytes  pool   RSS check"), "%s",
-            text);
-    wt_true(has_line(text, "fib            2   667k 1.50 us  1.00..2.00  3.00x     2    64    +3 12.0M ok"), "%s",
-            text);
+    wt_true(has_line(
+                text,
+                "workload       w  ops/s time/op    min..max    ref alloc bytes  pool   RSS check"),
+            "%s", text);
+    wt_true(
+        has_line(text,
+                 "fib            2   667k 1.50 us  1.00..2.00  3.00x     2    64    +3 12.0M ok"),
+        "%s", text);
 }
 
 Test(table, notes_and_reasons_stand_below_their_row)
@@ -206,7 +219,8 @@ Test(table, notes_and_reasons_stand_below_their_row)
     char *text = rendered(TB_FORMAT_TABLE);
     wt_true(has_line(text, "    in CPU time, late mean 2.50 us, mappings 60"), "%s", text);
     wt_true(strstr(text, "WRONG\n    sent 1, got \"2|3\" back") != NULL, "%s", text);
-    wt_true(has_line(text, "2 measured, 1 wrong, 1 skipped in 12 s, interrupted, 1 not run"), "%s", text);
+    wt_true(has_line(text, "2 measured, 1 wrong, 1 skipped in 12 s, interrupted, 1 not run"), "%s",
+            text);
 }
 
 Test(table, long_lines_are_broken_between_words)
@@ -233,9 +247,11 @@ Test(table, allocations_that_were_not_counted_are_not_shown_as_none)
     row->counted = false;
     render.row(&render, row);
     char *text = written(&render, &memory);
-    wt_true(has_line(text, "go             2   667k 1.50 us  1.00..2.00            ?     ?    +3 12.0M ok\n"
-                           "    late mean 2.50 us, mappings 60"),
-            "%s", text);
+    wt_true(
+        has_line(text,
+                 "go             2   667k 1.50 us  1.00..2.00            ?     ?    +3 12.0M ok\n"
+                 "    late mean 2.50 us, mappings 60"),
+        "%s", text);
 }
 
 static int count(const char *text, char c)
@@ -265,9 +281,14 @@ Test(csv, every_line_has_the_same_number_of_fields)
     char *text = rendered(TB_FORMAT_CSV);
     int fields = count(text, ',');
     wt_eq(fields, 16);
-    wt_true(strstr(text, "\n\"fib\",2,ok,666667,1500,1000,2000,3,500,3,2,64,0,3,12582912,155,\"\"\n") != NULL, "%s",
-            text);
-    wt_true(strstr(text, "\n\"pingpong/chan\",1,wrong,,,,,,,,,,,,,,\"sent 1, got \"\"2|3\"\" back") != NULL, "%s",
-            text);
-    wt_true(strstr(text, "\n\"pingpong/chan\",1,skipped,,,,,,,,,,,,,,\"no memory\"\n") != NULL, "%s", text);
+    wt_true(
+        strstr(text, "\n\"fib\",2,ok,666667,1500,1000,2000,3,500,3,2,64,0,3,12582912,155,\"\"\n") !=
+            NULL,
+        "%s", text);
+    wt_true(
+        strstr(text, "\n\"pingpong/chan\",1,wrong,,,,,,,,,,,,,,\"sent 1, got \"\"2|3\"\" back") !=
+            NULL,
+        "%s", text);
+    wt_true(strstr(text, "\n\"pingpong/chan\",1,skipped,,,,,,,,,,,,,,\"no memory\"\n") != NULL,
+            "%s", text);
 }

@@ -84,7 +84,8 @@ Test(stats, quantile_is_one_of_the_values)
 
 Test(stats, ratio_is_taken_pair_by_pair)
 {
-    /* The machine became three times as slow half-way: ratios of medians would say 2, each pair says 1.5. */
+    /* The machine became three times as slow half-way: ratios of medians would say 2, each pair
+     * says 1.5. */
     double a[] = {15, 15, 45, 45, 45}, b[] = {10, 10, 30, 30, 30};
     wt_eq(tb_median_ratio(a, b, 5), 1.5);
 }

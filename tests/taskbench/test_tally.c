@@ -5,7 +5,8 @@
 
 static struct tb_row measured(bool counted, uint64_t allocs)
 {
-    return (struct tb_row){.status = TB_ROW_OK, .counted = counted, .counted_ops = 100, .allocs = {.allocs = allocs}};
+    return (struct tb_row){
+        .status = TB_ROW_OK, .counted = counted, .counted_ops = 100, .allocs = {.allocs = allocs}};
 }
 
 static struct tb_row failed(enum tb_status status)

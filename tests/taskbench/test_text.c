@@ -70,7 +70,7 @@ Test(units, bytes_go_by_1024)
     wt_str_eq(tb_format_bytes(out, UINT64_C(5) << 30), "5.00G");
 }
 
-/* --- suggestions --------------------------------------------------------------------------------------------- */
+/* --- suggestions ------------------------------------------------------------------------------ */
 
 Test(suggest, distance_counts_single_mistakes)
 {
@@ -105,7 +105,7 @@ Test(suggest, nothing_near_gives_no_hint)
     wt_str_eq(tb_suggest_hint(&s, hint), "");
 }
 
-/* --- the bar ------------------------------------------------------------------------------------------------- */
+/* --- the bar ---------------------------------------------------------------------------------- */
 
 static const struct tb_load bar_load = {.name = "yield/1000"};
 

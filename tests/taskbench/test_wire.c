@@ -1,4 +1,5 @@
-/* test_wire.c: what a measuring process is told (tools/taskbench/agent.h) and what it tells (wire.h). */
+/* test_wire.c: what a measuring process is told (tools/taskbench/agent.h) and what it tells
+ * (wire.h). */
 #include "tests/support/wt.h"
 #include "agent.h"
 #include "wire.h"
@@ -38,9 +39,9 @@ Test(wire, samples_become_times_per_op)
 Test(wire, counts_counters_and_metrics_are_kept)
 {
     struct tb_wire_in in = in_of();
-    read_all(&in, (const char *[]){"counted 1000 5 4 320", "counter steals 7 19", "metric late_mean ns 1.5",
-                                   "metric mappings - 63", "rss 4096", "line 26.5", "report 2 workers, io_uring",
-                                   "done", NULL});
+    read_all(&in, (const char *[]){"counted 1000 5 4 320", "counter steals 7 19",
+                                   "metric late_mean ns 1.5", "metric mappings - 63", "rss 4096",
+                                   "line 26.5", "report 2 workers, io_uring", "done", NULL});
     wt_true(row.counted);
     wt_eq(tb_row_allocs_per_op(&row), 0.005);
     wt_eq(tb_row_bytes_per_op(&row), 0.32);
@@ -115,7 +116,8 @@ Test(wire, more_samples_than_there_is_room_for_are_refused)
     wt_eq(tb_wire_read(&in, "sample 10 1 0 0"), -EPROTO);
 }
 
-/* A file in the place of the wire; what had its number before, the test runner's perhaps, gets it back afterwards. */
+/* A file in the place of the wire; what had its number before, the test runner's perhaps, gets it
+ * back afterwards. */
 static int replace_wire(int with)
 {
     int before = dup(TB_WIRE_FD);
@@ -167,12 +169,13 @@ Test(wire, what_is_written_can_be_read)
     wt_eq(row.metrics[1].value, 60.0);
 }
 
-/* --- rows ---------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 Test(row, finished_has_median_and_paired_ratio)
 {
     struct tb_wire_in in = in_of();
-    read_all(&in, (const char *[]){"sample 20 1 10 1", "sample 90 1 30 1", "sample 40 1 20 1", "done", NULL});
+    read_all(&in, (const char *[]){"sample 20 1 10 1", "sample 90 1 30 1", "sample 40 1 20 1",
+                                   "done", NULL});
     tb_row_finish(&row);
     wt_eq(row.status, TB_ROW_OK);
     wt_eq(row.time.median, 40.0);
@@ -198,7 +201,7 @@ Test(row, without_a_sample_it_is_wrong)
     wt_str_eq(row.reason, "it ended without a sample");
 }
 
-/* --- arguments of an agent ----------------------------------------------------------------------------------- */
+/* --- arguments of an agent -------------------------------------------------------------------- */
 
 static int argv_of(struct tb_agent_args *args, char **argv)
 {
@@ -215,7 +218,8 @@ Test(agent, arguments_survive_the_way)
     struct tb_plan plan = {.samples = 7, .budget_ns = 123456789}, plan_back = {0};
     struct tb_agent_args args;
     char *argv[TB_AGENT_ARGS + 1];
-    out = (struct tb_row){.load = tb_load_find("chan"), .workers = 2, .seed = UINT64_MAX, .params = {3, 99}};
+    out = (struct tb_row){
+        .load = tb_load_find("chan"), .workers = 2, .seed = UINT64_MAX, .params = {3, 99}};
     tb_agent_args_write(&args, &out, &plan);
     wt_eq(tb_agent_args_read(argv_of(&args, argv), argv, &back, &plan_back), 0);
     wt_true(back.load == out.load);

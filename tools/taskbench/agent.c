@@ -13,7 +13,8 @@ static void write_number(struct tb_agent_args *args, int at, uint64_t value)
     snprintf(args->text[at], TB_AGENT_ARG_BYTES, "%" PRIu64, value);
 }
 
-void tb_agent_args_write(struct tb_agent_args *args, const struct tb_row *row, const struct tb_plan *plan)
+void tb_agent_args_write(struct tb_agent_args *args, const struct tb_row *row,
+                         const struct tb_plan *plan)
 {
     snprintf(args->text[ARG_COMMAND], TB_AGENT_ARG_BYTES, "agent");
     snprintf(args->text[ARG_LOAD], TB_AGENT_ARG_BYTES, "%s", row->load->name);
@@ -40,7 +41,8 @@ int tb_agent_args_read(int argc, char **argv, struct tb_row *row, struct tb_plan
     uint64_t workers, samples;
     if (argc < ARG_PARAMS || argc > TB_AGENT_ARGS || !(row->load = tb_load_find(argv[ARG_LOAD])) ||
         !read_number(argv[ARG_WORKERS], &workers) || !read_number(argv[ARG_SEED], &row->seed) ||
-        !read_number(argv[ARG_SAMPLES], &samples) || !read_number(argv[ARG_BUDGET], &plan->budget_ns)) {
+        !read_number(argv[ARG_SAMPLES], &samples) ||
+        !read_number(argv[ARG_BUDGET], &plan->budget_ns)) {
         return -EINVAL;
     }
     row->workers = (int)workers;

@@ -1,8 +1,8 @@
 /* alloc.c: see alloc.h.
  *
- * `mallctl` is a weak symbol: the tool builds, links and runs without jemalloc, and counts if it is preloaded. The
- * types below are those of jemalloc's internal hook.h, which it expects of who uses this experimental interface; the
- * probe finds out if they still are. */
+ * `mallctl` is a weak symbol: the tool builds, links and runs without jemalloc, and counts if it is
+ * preloaded. The types below are those of jemalloc's internal hook.h, which it expects of who uses
+ * this experimental interface; the probe finds out if they still are. */
 #include "alloc.h"
 #include <errno.h>
 #include <malloc.h>
@@ -11,18 +11,19 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes) __attribute__((weak));
+int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
+    __attribute__((weak));
 
 struct hooks {
     void (*alloc)(void *extra, int kind, void *result, uintptr_t raw, uintptr_t args[3]);
     void (*free)(void *extra, int kind, void *address, uintptr_t args[3]);
-    void (*expand)(void *extra, int kind, void *address, size_t old_bytes, size_t new_bytes, uintptr_t raw,
-                   uintptr_t args[4]);
+    void (*expand)(void *extra, int kind, void *address, size_t old_bytes, size_t new_bytes,
+                   uintptr_t raw, uintptr_t args[4]);
     void *extra;
 };
 
-/* relaxed, all of these: counts that order nothing. What ran before tb_alloc_stop on another thread is seen by it
- * because the workload has waited for it. */
+/* relaxed, all of these: counts that order nothing. What ran before tb_alloc_stop on another thread
+ * is seen by it because the workload has waited for it. */
 static struct {
     _Atomic uint64_t allocs, frees, bytes;
 } counts;
@@ -47,8 +48,8 @@ static void on_free(void *extra, int kind, void *address, uintptr_t args[3])
 }
 
 /* A realloc in place: new memory only if it grew. */
-static void on_expand(void *extra, int kind, void *address, size_t old_bytes, size_t new_bytes, uintptr_t raw,
-                      uintptr_t args[4])
+static void on_expand(void *extra, int kind, void *address, size_t old_bytes, size_t new_bytes,
+                      uintptr_t raw, uintptr_t args[4])
 {
     (void)extra, (void)kind, (void)address, (void)raw, (void)args;
     if (new_bytes > old_bytes) {
@@ -87,7 +88,8 @@ static void *allocate_once(void *unused)
     return NULL;
 }
 
-/* Allocates on another thread; how many allocations were counted meanwhile, starting it not included. */
+/* Allocates on another thread; how many allocations were counted meanwhile, starting it not
+ * included. */
 static void *count_own(void *counted)
 {
     uint64_t before = counts.allocs;
@@ -115,7 +117,8 @@ bool tb_alloc_probe(const char **why_not)
     count_own(&here);
     struct tb_allocs all;
     tb_alloc_stop(&all);
-    bool exact = rc == 0 && here == 1 && there == 1 && all.frees >= 2 && all.bytes >= 2 * PROBE_BYTES;
+    bool exact =
+        rc == 0 && here == 1 && there == 1 && all.frees >= 2 && all.bytes >= 2 * PROBE_BYTES;
     *why_not = exact ? NULL : "jemalloc's allocation hooks do not see all allocations";
     return exact;
 }

@@ -1,9 +1,10 @@
 /* alloc.h: counts what this process allocates, on all threads, exactly.
  *
- * By the hooks of jemalloc (experimental.hooks.install, jemalloc 5): every malloc, calloc, realloc, aligned_alloc and
- * free of any thread calls them, so nothing is sampled and no thread is forgotten. jemalloc's own counters are not
- * used: what the threads' caches hold back shows in them late or never. The price is 40 ns a call while counting, so
- * time is never measured then. Memory that comes from mmap is not counted: the runtime's own, see weft_stats. */
+ * By the hooks of jemalloc (experimental.hooks.install, jemalloc 5): every malloc, calloc, realloc,
+ * aligned_alloc and free of any thread calls them, so nothing is sampled and no thread is
+ * forgotten. jemalloc's own counters are not used: what the threads' caches hold back shows in them
+ * late or never. The price is 40 ns a call while counting, so time is never measured then. Memory
+ * that comes from mmap is not counted: the runtime's own, see weft_stats. */
 #ifndef TB_ALLOC_H
 #define TB_ALLOC_H
 
@@ -16,8 +17,8 @@ struct tb_allocs {
     uint64_t bytes; /* given: usable sizes, as malloc rounds them up */
 };
 
-/* Whether counting works here, found out by allocating on this thread and on another. `why_not`: a static sentence,
- * or NULL if it works. Starts a thread and ends it. */
+/* Whether counting works here, found out by allocating on this thread and on another. `why_not`: a
+ * static sentence, or NULL if it works. Starts a thread and ends it. */
 bool tb_alloc_probe(const char **why_not);
 
 /* Counts from here, from zero. 0, or -ENOTSUP. Not nested. */

@@ -12,7 +12,8 @@
 
 #define SECONDS_MAX 3600.0
 
-static int refuse(struct tb_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(struct tb_args *args, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static int refuse(struct tb_args *args, const char *format, ...)
 {
@@ -23,7 +24,7 @@ static int refuse(struct tb_args *args, const char *format, ...)
     return -EINVAL;
 }
 
-/* --- values -------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 /* A whole number with an optional k or m for thousands and millions, all of `text`. */
 static bool read_count(const char *text, uint64_t *value)
@@ -51,8 +52,8 @@ struct choice {
     int value;
 };
 
-static int read_choice(struct tb_args *args, const char *option, const char *text, const struct choice *choices,
-                       int *value)
+static int read_choice(struct tb_args *args, const char *option, const char *text,
+                       const struct choice *choices, int *value)
 {
     struct tb_suggest suggest = tb_suggest_for(text);
     char all[80] = "", hint[TB_HINT_MAX];
@@ -65,15 +66,20 @@ static int read_choice(struct tb_args *args, const char *option, const char *tex
         size_t used = strlen(all);
         snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", c->name);
     }
-    return refuse(args, "%s is one of %s, not '%s'%s", option, all, text, tb_suggest_hint(&suggest, hint));
+    return refuse(args, "%s is one of %s, not '%s'%s", option, all, text,
+                  tb_suggest_hint(&suggest, hint));
 }
 
-/* --- one function per option --------------------------------------------------------------------------------- */
+/* --- one function per option ------------------------------------------------------------------ */
 
-static const struct choice sets[] = {{"quick", TB_SET_QUICK}, {"standard", TB_SET_STANDARD}, {NULL, 0}};
+static const struct choice sets[] = {
+    {"quick", TB_SET_QUICK}, {"standard", TB_SET_STANDARD}, {NULL, 0}};
 
-static const struct choice formats[] = {
-    {"table", TB_FORMAT_TABLE}, {"json", TB_FORMAT_JSON}, {"csv", TB_FORMAT_CSV}, {"md", TB_FORMAT_MD}, {NULL, 0}};
+static const struct choice formats[] = {{"table", TB_FORMAT_TABLE},
+                                        {"json", TB_FORMAT_JSON},
+                                        {"csv", TB_FORMAT_CSV},
+                                        {"md", TB_FORMAT_MD},
+                                        {NULL, 0}};
 
 const char *tb_set_name(enum tb_set set)
 {
@@ -105,8 +111,9 @@ static int take_workers(struct tb_args *args, const char *text)
         uint64_t value;
         snprintf(one, sizeof one, "%.*s", (int)strcspn(at, ","), at);
         if (!read_count(one, &value) || value < 1 || value > WEFT_WORKERS_MAX) {
-            return refuse(args, "--workers is a number from 1 to %d, or several as in 1,2; not '%s'", WEFT_WORKERS_MAX,
-                          text);
+            return refuse(args,
+                          "--workers is a number from 1 to %d, or several as in 1,2; not '%s'",
+                          WEFT_WORKERS_MAX, text);
         }
         if (args->workers_n == TB_WORKERS_MAX) {
             return refuse(args, "--workers takes %d numbers at most", TB_WORKERS_MAX);
@@ -136,7 +143,8 @@ static int take_seconds(struct tb_args *args, const char *text)
 
 static int take_seed(struct tb_args *args, const char *text)
 {
-    return read_count(text, &args->seed) ? 0 : refuse(args, "--seed is a whole number, not '%s'", text);
+    return read_count(text, &args->seed) ? 0
+                                         : refuse(args, "--seed is a whole number, not '%s'", text);
 }
 
 static int take_setting(struct tb_args *args, const char *text)
@@ -192,7 +200,7 @@ static int take_help(struct tb_args *args, const char *text)
     return 0;
 }
 
-/* --- the line as a whole ------------------------------------------------------------------------------------- */
+/* --- the line as a whole ---------------------------------------------------------------------- */
 
 struct option {
     const char *name;
@@ -240,7 +248,8 @@ static int refuse_option(struct tb_args *args, const char *text, size_t n)
     return refuse(args, "unknown option '%s'%s", name, tb_suggest_hint(&suggest, hint));
 }
 
-/* The option at argv[at], as "--name value" or "--name=value". The index of the last argument used, or -EINVAL. */
+/* The option at argv[at], as "--name value" or "--name=value". The index of the last argument used,
+ * or -EINVAL. */
 static int take_option(struct tb_args *args, int argc, char **argv, int at)
 {
     const char *text = argv[at];
@@ -251,7 +260,8 @@ static int take_option(struct tb_args *args, int argc, char **argv, int at)
     }
     bool attached = text[n] == '=';
     if (!option->has_value) {
-        return attached ? refuse(args, "%s takes no value", option->name) : (option->take(args, ""), at);
+        return attached ? refuse(args, "%s takes no value", option->name)
+                        : (option->take(args, ""), at);
     }
     if (!attached && at + 1 == argc) {
         return refuse(args, "%s needs a value", option->name);

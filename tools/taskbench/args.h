@@ -1,5 +1,5 @@
-/* args.h: the command line of `taskbench run`. Every mistake is one line that names the argument, and the one that was
- * meant if something near it exists. */
+/* args.h: the command line of `taskbench run`. Every mistake is one line that names the argument,
+ * and the one that was meant if something near it exists. */
 #ifndef TB_ARGS_H
 #define TB_ARGS_H
 

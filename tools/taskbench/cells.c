@@ -13,7 +13,8 @@ const struct tb_column_shape tb_columns[TB_COLUMNS] = {
 
 static const char *const checks[] = {"ok", "WRONG", "skip"};
 
-/* Chunks and stacks that the runtime added during the counting sample: what "0 allocations" could hide. */
+/* Chunks and stacks that the runtime added during the counting sample: what "0 allocations" could
+ * hide. */
 static void put_pool(const struct tb_row *row, char *cell)
 {
     uint64_t added = row->growth.slab_chunks + row->growth.stacks;
@@ -57,9 +58,10 @@ void tb_cells_of(const struct tb_row *row, struct tb_cells *out)
     }
 }
 
-/* --- lines --------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
-static void append(char *out, size_t bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void append(char *out, size_t bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Cut at the end of `out`, silently. */
 static void append(char *out, size_t bytes, const char *format, ...)
@@ -109,7 +111,8 @@ void tb_facts_of(const struct tb_run_facts *facts, char run[TB_NOTE_MAX], char m
     append(run, TB_NOTE_MAX, facts->set[0] ? "%s set, " : "%s", facts->set);
     append(run, TB_NOTE_MAX, "seed %llu, by default ", (unsigned long long)facts->seed);
     append(run, TB_NOTE_MAX, "%s", m->report);
-    snprintf(machine, TB_NOTE_MAX, "%s, %d CPU%s, Linux %s", m->cpu, m->cpus, m->cpus == 1 ? "" : "s", m->kernel);
+    snprintf(machine, TB_NOTE_MAX, "%s, %d CPU%s, Linux %s", m->cpu, m->cpus,
+             m->cpus == 1 ? "" : "s", m->kernel);
     if (m->line_ns >= 0) {
         append(machine, TB_NOTE_MAX, ", line transfer %s", tb_format_time(number, m->line_ns));
     }
@@ -127,7 +130,8 @@ void tb_end_of(const struct tb_run_end *end, char out[TB_NOTE_MAX])
     }
     append(out, TB_NOTE_MAX, " in %.0f s", end->elapsed_s);
     if (end->interrupted) {
-        append(out, TB_NOTE_MAX, ", interrupted, %d not run", end->rows - end->measured - end->wrong - end->skipped);
+        append(out, TB_NOTE_MAX, ", interrupted, %d not run",
+               end->rows - end->measured - end->wrong - end->skipped);
     }
     if (end->steal_percent >= 0.05) {
         append(out, TB_NOTE_MAX, "; the host took %.1f %% of the CPU time", end->steal_percent);

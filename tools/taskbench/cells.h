@@ -1,4 +1,5 @@
-/* cells.h: what the table and the Markdown show of a row, and in which column. 80 columns of ASCII. */
+/* cells.h: what the table and the Markdown show of a row, and in which column. 80 columns of
+ * ASCII. */
 #ifndef TB_CELLS_H
 #define TB_CELLS_H
 
@@ -35,13 +36,14 @@ void tb_cells_of(const struct tb_row *row, struct tb_cells *out);
 
 #define TB_NOTE_MAX 400
 
-/* What else is to be said of the row in one line: its metrics, and that its time is CPU time; or why it has no
- * figures. "" if nothing. */
+/* What else is to be said of the row in one line: its metrics, and that its time is CPU time; or
+ * why it has no figures. "" if nothing. */
 void tb_note_of(const struct tb_row *row, char out[TB_NOTE_MAX]);
 
 /* The machine and the run in two lines, without newlines, "" if there is nothing to say. */
 struct tb_run_facts;
-void tb_facts_of(const struct tb_run_facts *facts, char run[TB_NOTE_MAX], char machine[TB_NOTE_MAX]);
+void tb_facts_of(const struct tb_run_facts *facts, char run[TB_NOTE_MAX],
+                 char machine[TB_NOTE_MAX]);
 
 /* How it went, in one line; the verdict is not in it. */
 struct tb_run_end;

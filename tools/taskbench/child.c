@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-/* --- signals ------------------------------------------------------------------------------------------------- */
+/* --- signals ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t signalled;
 
@@ -39,7 +39,7 @@ int tb_interrupted(void)
     return signalled;
 }
 
-/* --- lines --------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* One pipe, and what came through it and is not a whole line yet. A longer line is cut. */
 struct stream {
@@ -75,7 +75,8 @@ static void split(struct tb_child *child, struct stream *s, const char *block, s
 }
 
 /* Whatever is there to be read. Closes the stream at its end. */
-static void drain(struct tb_child *child, struct stream *s, void (*take)(struct tb_child *, const char *))
+static void drain(struct tb_child *child, struct stream *s,
+                  void (*take)(struct tb_child *, const char *))
 {
     char block[4096];
     ssize_t n = read(s->fd, block, sizeof block);
@@ -87,10 +88,12 @@ static void drain(struct tb_child *child, struct stream *s, void (*take)(struct 
     }
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
-/* Reads until the child has closed both pipes. TB_CHILD_EXITED: it did; else why it is to be killed. */
-static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire, struct stream *errors)
+/* Reads until the child has closed both pipes. TB_CHILD_EXITED: it did; else why it is to be
+ * killed. */
+static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire,
+                                   struct stream *errors)
 {
     uint64_t heard = tb_now_ns();
     while (wire->fd >= 0 || errors->fd >= 0) { /* ends: C.2 */
@@ -114,8 +117,8 @@ static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire, 
     return TB_CHILD_EXITED;
 }
 
-/* stdin from nowhere, the pipes' ends to where the child expects them; all else is close-on-exec. What it prints, which
- * it should not, goes with its errors: stdout is the report's. */
+/* stdin from nowhere, the pipes' ends to where the child expects them; all else is close-on-exec.
+ * What it prints, which it should not, goes with its errors: stdout is the report's. */
 static int start(char *const *argv, int wire_end, int errors_end, pid_t *pid)
 {
     char *full[ARGS_MAX + 1] = {"taskbench"};

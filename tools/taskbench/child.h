@@ -1,12 +1,13 @@
 /* child.h: runs taskbench itself with other arguments, and reads what it says.
  *
- * The child is a new program (fork and exec), not a copy of this one: a runtime refuses to work in the child of a
- * fork, and memory, allocator and address layout begin afresh for every row.
+ * The child is a new program (fork and exec), not a copy of this one: a runtime refuses to work in
+ * the child of a fork, and memory, allocator and address layout begin afresh for every row.
  *
  * Guarantees.
  * C.1  The child is gone when tb_child_run returns, whatever it did.
  * C.2  A child that says nothing for TB_SILENCE_S seconds is killed: it hangs.
- * C.3  A signal that asks this process to end (SIGINT, SIGTERM) kills the child; see tb_interrupted. */
+ * C.3  A signal that asks this process to end (SIGINT, SIGTERM) kills the child; see
+ *      tb_interrupted. */
 #ifndef TB_CHILD_H
 #define TB_CHILD_H
 

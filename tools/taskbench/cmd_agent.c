@@ -1,6 +1,7 @@
-/* cmd_agent.c: `taskbench agent` and `taskbench probe`: processes that taskbench starts for itself. The first measures
- * one row, the second only says what the runtime says of itself. Both write to TB_WIRE_FD and never to stdout; what
- * weft, the libc or a sanitizer writes to stderr is read by the parent too, for the reason of a crash. */
+/* cmd_agent.c: `taskbench agent` and `taskbench probe`: processes that taskbench starts for itself.
+ * The first measures one row, the second only says what the runtime says of itself. Both write to
+ * TB_WIRE_FD and never to stdout; what weft, the libc or a sanitizer writes to stderr is read by
+ * the parent too, for the reason of a crash. */
 #include "agent.h"
 #include "alloc.h"
 #include "command.h"
@@ -47,7 +48,7 @@ static void say_start_failed(int rc)
     tb_wire_say("skip the runtime does not start here: %s", strerror(-rc));
 }
 
-/* --- probe --------------------------------------------------------------------------------------------------- */
+/* --- probe ------------------------------------------------------------------------------------ */
 
 int tb_cmd_probe(int argc, char **argv)
 {
@@ -72,7 +73,7 @@ int tb_cmd_probe(int argc, char **argv)
     return TB_EXIT_OK;
 }
 
-/* --- agent --------------------------------------------------------------------------------------------------- */
+/* --- agent ------------------------------------------------------------------------------------ */
 
 struct run {
     struct tb_trial *trial;
@@ -122,7 +123,8 @@ static void measure(struct tb_trial *trial, const struct tb_plan *plan)
     rc = run_load(trial, plan);
     int stop = weft_rt_stop(trial->rt, STOP_DRAIN, STOP_KILL);
     if (stop < 0) {
-        /* The runtime is still there, with a task in it: it cannot be freed, and the process ends with it. */
+        /* The runtime is still there, with a task in it: it cannot be freed, and the process ends
+         * with it. */
         tb_wire_say("wrong the runtime does not stop: %s", strerror(-stop));
         return;
     }

@@ -3,32 +3,33 @@
 #include "exit.h"
 #include <stdio.h>
 
-const char tb_run_details[] = "WORKLOAD is a name, a name without its variant (yield: yield and yield/1000), a\n"
-                              "group (switch), or a pattern ('mem*'); see 'taskbench list'. Without any, the\n"
-                              "whole set is measured.\n"
-                              "\n"
-                              "  --set quick|standard  quick (the default): under a minute; standard: all\n"
-                              "                        workloads, five times as long for each\n"
-                              "  --workers N[,N...]    workers to measure with; without it 1, and 2 where a\n"
-                              "                        second one can matter\n"
-                              "  --reps N              exactly N samples of each row\n"
-                              "  --seconds S           time for the samples of a row, at least five of them\n"
-                              "  --seed N              for what is random in a workload (1)\n"
-                              "  -p KEY=NUMBER         a parameter of the workloads that have it; k and m are\n"
-                              "                        thousands and millions: -p tasks=10k\n"
-                              "  --format table|json|csv|md\n"
-                              "  -o FILE               the report into FILE, in the format of its ending unless\n"
-                              "                        --format says another; the table still on the terminal\n"
-                              "  --assert-allocs N     exit 1 if a row allocates more than N times per op\n"
-                              "  --no-color            as the environment's NO_COLOR\n"
-                              "  --quiet               no progress, and no table beside -o\n"
-                              "\n"
-                              "Columns: w workers; time/op median; min..max of the samples in the same unit; ref\n"
-                              "time of plain C beside it; alloc, bytes per op, all threads; pool stacks and\n"
-                              "chunks added by the runtime meanwhile; RSS the most that was resident.\n"
-                              "\n"
-                              "Exit codes: 0 fine, 1 a limit exceeded, 2 wrong usage, 3 nothing measured,\n"
-                              "5 a workload's own result was wrong (or it crashed, or hung), 130 interrupted.\n";
+const char tb_run_details[] =
+    "WORKLOAD is a name, a name without its variant (yield: yield and yield/1000), a\n"
+    "group (switch), or a pattern ('mem*'); see 'taskbench list'. Without any, the\n"
+    "whole set is measured.\n"
+    "\n"
+    "  --set quick|standard  quick (the default): under a minute; standard: all\n"
+    "                        workloads, five times as long for each\n"
+    "  --workers N[,N...]    workers to measure with; without it 1, and 2 where a\n"
+    "                        second one can matter\n"
+    "  --reps N              exactly N samples of each row\n"
+    "  --seconds S           time for the samples of a row, at least five of them\n"
+    "  --seed N              for what is random in a workload (1)\n"
+    "  -p KEY=NUMBER         a parameter of the workloads that have it; k and m are\n"
+    "                        thousands and millions: -p tasks=10k\n"
+    "  --format table|json|csv|md\n"
+    "  -o FILE               the report into FILE, in the format of its ending unless\n"
+    "                        --format says another; the table still on the terminal\n"
+    "  --assert-allocs N     exit 1 if a row allocates more than N times per op\n"
+    "  --no-color            as the environment's NO_COLOR\n"
+    "  --quiet               no progress, and no table beside -o\n"
+    "\n"
+    "Columns: w workers; time/op median; min..max of the samples in the same unit; ref\n"
+    "time of plain C beside it; alloc, bytes per op, all threads; pool stacks and\n"
+    "chunks added by the runtime meanwhile; RSS the most that was resident.\n"
+    "\n"
+    "Exit codes: 0 fine, 1 a limit exceeded, 2 wrong usage, 3 nothing measured,\n"
+    "5 a workload's own result was wrong (or it crashed, or hung), 130 interrupted.\n";
 
 static int help_all(void)
 {
@@ -59,7 +60,9 @@ int tb_cmd_help(int argc, char **argv)
     }
     const struct tb_command *command = tb_command_find(argv[1]);
     if (!command || !command->summary) {
-        fprintf(stderr, "taskbench: there is no help on '%s'; 'taskbench help' shows all commands\n", argv[1]);
+        fprintf(stderr,
+                "taskbench: there is no help on '%s'; 'taskbench help' shows all commands\n",
+                argv[1]);
         return TB_EXIT_USAGE;
     }
     return help_one(command);

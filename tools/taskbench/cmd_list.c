@@ -7,10 +7,12 @@
 
 static void print_load(const struct tb_load *load)
 {
-    printf("  %-14s %s%s\n", load->name, load->about, load->flags & TB_LOAD_QUICK ? "" : " (not in the quick set)");
+    printf("  %-14s %s%s\n", load->name, load->about,
+           load->flags & TB_LOAD_QUICK ? "" : " (not in the quick set)");
     for (const struct tb_param *p = load->params; p->key; p++) {
-        printf("  %-14s   -p %s=%llu  %s (%llu to %llu)\n", "", p->key, (unsigned long long)p->value, p->about,
-               (unsigned long long)p->min, (unsigned long long)p->max);
+        printf("  %-14s   -p %s=%llu  %s (%llu to %llu)\n", "", p->key,
+               (unsigned long long)p->value, p->about, (unsigned long long)p->min,
+               (unsigned long long)p->max);
     }
 }
 

@@ -1,4 +1,5 @@
-/* cmd_run.c: `taskbench run`: plans the rows, measures one after the other, and writes the report as they come. */
+/* cmd_run.c: `taskbench run`: plans the rows, measures one after the other, and writes the report
+ * as they come. */
 #include "child.h"
 #include "clock.h"
 #include "command.h"
@@ -36,12 +37,13 @@ static int complain(const char *text)
     return TB_EXIT_USAGE;
 }
 
-/* --- where the report goes ----------------------------------------------------------------------------------- */
+/* --- where the report goes -------------------------------------------------------------------- */
 
 static bool may_color(const struct tb_args *args)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    return !args->no_color && !(no_color && no_color[0]) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
+    return !args->no_color && !(no_color && no_color[0]) && isatty(STDOUT_FILENO) && term &&
+           strcmp(term, "dumb") != 0;
 }
 
 /* Without --format, the name of the file says which it is. */
@@ -108,7 +110,7 @@ static void begin_reports(struct session *s)
     }
 }
 
-/* --- rows ---------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static void watch(void *arg, const struct tb_row *row)
 {
@@ -157,7 +159,7 @@ static void measure_rows(struct session *s)
     s->tally.end.interrupted = tb_interrupted();
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static int finish(struct session *s)
 {
@@ -168,7 +170,7 @@ static int finish(struct session *s)
     return close_reports(s) ? s->tally.end.exit_code : fail_to_write(s);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 /* Pipes must not take the numbers of stdin, stdout and stderr, should one of those be closed. */
 static void open_standard_streams(void)

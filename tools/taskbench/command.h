@@ -1,5 +1,5 @@
-/* command.h: what `taskbench NAME ...` is made of. A command is one file, cmd_NAME.c, and one line in the table of
- * main.c. */
+/* command.h: what `taskbench NAME ...` is made of. A command is one file, cmd_NAME.c, and one line
+ * in the table of main.c. */
 #ifndef TB_COMMAND_H
 #define TB_COMMAND_H
 

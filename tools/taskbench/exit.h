@@ -1,4 +1,5 @@
-/* exit.h: what taskbench's exit codes mean. They are part of its interface: scripts and CI branch on them. */
+/* exit.h: what taskbench's exit codes mean. They are part of its interface: scripts and CI branch
+ * on them. */
 #ifndef TB_EXIT_H
 #define TB_EXIT_H
 

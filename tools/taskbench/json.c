@@ -19,7 +19,8 @@ static void print_string(FILE *out, const char *text)
     fputc('"', out);
 }
 
-/* What comes before a value: comma, line, indentation, key. Numbers of an array stay on one line. */
+/* What comes before a value: comma, line, indentation, key. Numbers of an array stay on one
+ * line. */
 static void begin_value(struct tb_json *json, const char *key, bool is_number)
 {
     if (json->depth > 0) {

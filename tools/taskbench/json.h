@@ -1,12 +1,12 @@
-/* json.h: writes JSON as it comes: commas, indentation and escapes are taken care of, the nesting is the caller's.
+/* json.h: writes JSON as it comes: commas, indentation and escapes are taken care of, the nesting
+ * is the caller's.
  *
  *     tb_json_open(&j, NULL, '{');          {
  *     tb_json_text(&j, "name", "fib");        "name": "fib",
  *     tb_json_open(&j, "samples", '[');       "samples": [
  *     tb_json_real(&j, NULL, 1.5);              1.5
  *     tb_json_close(&j);                      ]
- *     tb_json_close(&j);                    }
- */
+ *     tb_json_close(&j);                    } */
 #ifndef TB_JSON_H
 #define TB_JSON_H
 

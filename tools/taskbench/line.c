@@ -8,13 +8,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Batches short enough that most are not interrupted; of them the lower quartile, since interruptions only add. */
+/* Batches short enough that most are not interrupted; of them the lower quartile, since
+ * interruptions only add. */
 #define BATCHES     40
 #define ROUND_TRIPS 1000
 #define QUANTILE    0.25
 
-/* Spins without a bound of their own end because the other side always answers; should its CPU be taken away for so
- * many looks, this side lets it run. */
+/* Spins without a bound of their own end because the other side always answers; should its CPU be
+ * taken away for so many looks, this side lets it run. */
 #define LOOKS_BEFORE_YIELD 100000
 
 struct pair {
@@ -25,8 +26,8 @@ struct pair {
 static void wait_for(struct pair *pair, int value)
 {
     int looks = 0;
-    /* sync(line.flag): acquire and release between the two sides, pairs with itself: what is measured is a hand-over
-     * of data, not of a bare word */
+    /* sync(line.flag): acquire and release between the two sides, pairs with itself: what is
+     * measured is a hand-over of data, not of a bare word */
     while (atomic_load_explicit(&pair->flag, memory_order_acquire) != value) {
         if (++looks == LOOKS_BEFORE_YIELD) {
             sched_yield();

@@ -1,21 +1,24 @@
 /* load.h: what a workload is, for the files that define them (load_*.c) and those that run them.
  *
- * Terms. *load*: a workload; its name may carry a variant: "yield", "yield/1000". *op*: what a figure is given per,
- * say one task. *round*: the least that a load can do, `ops_per_round` ops. *sample*: the stretch between two looks at
- * the clock: as many rounds as fill 10 ms. *reference*: plain C doing the same without weft, sampled in turn with the
- * load. *row*: a load with its parameters and a number of workers; a line of the table. *trial*: a row being measured,
- * in a process of its own (cmd_agent.c), so that memory, threads and failures are its own too.
+ * Terms. *load*: a workload; its name may carry a variant: "yield", "yield/1000". *op*: what a
+ * figure is given per, say one task. *round*: the least that a load can do, `ops_per_round` ops.
+ * *sample*: the stretch between two looks at the clock: as many rounds as fill 10 ms. *reference*:
+ * plain C doing the same without weft, sampled in turn with the load. *row*: a load with its
+ * parameters and a number of workers; a line of the table. *trial*: a row being measured, in a
+ * process of its own (cmd_agent.c), so that memory, threads and failures are its own too.
  *
  * Guarantees, of whoever runs a load.
- * L.1  Calls come in this order: open, any number of (sample, check) and (reference), close. `close` is called even
- *      if a sample failed, but not if `open` did: open undoes what it did before it fails.
- * L.2  open, sample, check, reference and close run in one task of trial->rt, one after the other; with
- *      TB_LOAD_OUTSIDE on the main thread, outside of any task.
+ * L.1  Calls come in this order: open, any number of (sample, check) and (reference), close.
+ *      `close` is called even if a sample failed, but not if `open` did: open undoes what it did
+ *      before it fails.
+ * L.2  open, sample, check, reference and close run in one task of trial->rt, one after the other;
+ *      with TB_LOAD_OUTSIDE on the main thread, outside of any task.
  * L.3  Only the time in sample is measured. Checks that cost time belong into check.
  * L.4  The first sample is never reported: it warms caches and pools up.
  * And of every load:
  * L.5  It finds out itself whether its result is right, each sample, and says tb_wrong() if not.
- * L.6  A sample leaves nothing behind: no task, no thread, no memory that grows with the number of samples. */
+ * L.6  A sample leaves nothing behind: no task, no thread, no memory that grows with the number of
+ *      samples. */
 #ifndef TB_LOAD_H
 #define TB_LOAD_H
 
@@ -28,8 +31,9 @@
 #define TB_REASON_MAX  200 /* bytes of a sentence that says why */
 
 enum tb_load_flags {
-    TB_LOAD_QUICK = 1,   /* belongs to --set quick; all belong to --set standard */
-    TB_LOAD_ALONE = 2,   /* a second worker can do nothing for it: measured on one unless told otherwise */
+    TB_LOAD_QUICK = 1, /* belongs to --set quick; all belong to --set standard */
+    /* a second worker can do nothing for it: measured on one unless told otherwise */
+    TB_LOAD_ALONE = 2,
     TB_LOAD_OUTSIDE = 4, /* see L.2 */
     TB_LOAD_ONCE = 8,    /* a sample is one round, however long it takes */
     TB_LOAD_CPU = 16,    /* measured in CPU time of the process, not in time elapsed */
@@ -60,7 +64,8 @@ struct tb_trial {
     /* the load's */
     void *state;            /* from open to close */
     uint64_t ops_per_round; /* set by open; 1 if it does not */
-    uint64_t elapsed_ns;    /* set by a sample that keeps the time itself; 0: the clock around it counts */
+    /* set by a sample that keeps the time itself; 0: the clock around it counts */
+    uint64_t elapsed_ns;
     struct tb_metric metrics[TB_METRICS_MAX];
     int metrics_n;
 
@@ -89,17 +94,18 @@ struct tb_load {
     void (*close)(struct tb_trial *trial);
 };
 
-/* Says that the result is wrong (printf-like); returns a code to return. The first reason stays. Any thread, but one
- * at a time. */
+/* Says that the result is wrong (printf-like); returns a code to return. The first reason stays.
+ * Any thread, but one at a time. */
 int tb_wrong(struct tb_trial *trial, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Says that this machine cannot run the load (printf-like), which is nobody's fault; returns a code to return. */
+/* Says that this machine cannot run the load (printf-like), which is nobody's fault; returns a code
+ * to return. */
 int tb_skip(struct tb_trial *trial, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Sets a metric, cut to the sizes above; the last value counts. */
 void tb_metric(struct tb_trial *trial, const char *name, const char *unit, double value);
 
-/* --- the table: loads.c -------------------------------------------------------------------------------------- */
+/* --- the table: loads.c ----------------------------------------------------------------------- */
 
 /* The loads of a file, in the order in which they are shown, ended by one without a name. */
 extern const struct tb_load tb_loads_forkjoin[];
@@ -121,7 +127,8 @@ const struct tb_load *tb_load_at(int index);
 /* By its exact name; NULL: there is none. */
 const struct tb_load *tb_load_find(const char *name);
 
-/* Whether `pattern` means this load: its name, its name without the variant, its group, or a pattern of the shell. */
+/* Whether `pattern` means this load: its name, its name without the variant, its group, or a
+ * pattern of the shell. */
 bool tb_load_matches(const struct tb_load *load, const char *pattern);
 
 /* The place of a parameter in load->params; -1: it has none of that name. */

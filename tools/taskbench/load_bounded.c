@@ -69,8 +69,8 @@ static int foreach_rounds(struct tb_trial *trial, uint64_t rounds, weft_each_fn 
     struct loop *loop = trial->state;
     int rc = 0;
     for (uint64_t i = 0; i < rounds && rc == 0; i++) {
-        rc = weft_foreach(body, loop, .items = loop->items, .count = trial->params[0], .stride = sizeof *loop->items,
-                          .max = (int)loop->max);
+        rc = weft_foreach(body, loop, .items = loop->items, .count = trial->params[0],
+                          .stride = sizeof *loop->items, .max = (int)loop->max);
     }
     loop->visits += rounds;
     return rc;
@@ -91,21 +91,23 @@ static int foreach_check(struct tb_trial *trial, uint64_t rounds)
     (void)rounds;
     struct loop *loop = trial->state;
     if (loop->crowded != 0) {
-        return tb_wrong(trial, "more than %llu bodies ran at once, %llu times", (unsigned long long)loop->max,
-                        (unsigned long long)loop->crowded);
+        return tb_wrong(trial, "more than %llu bodies ran at once, %llu times",
+                        (unsigned long long)loop->max, (unsigned long long)loop->crowded);
     }
     for (uint64_t i = 0; i < trial->params[0]; i++) {
         if (loop->items[i].visits != loop->visits) {
-            return tb_wrong(trial, "item %llu was visited %llu times, not %llu", (unsigned long long)i,
-                            (unsigned long long)loop->items[i].visits, (unsigned long long)loop->visits);
+            return tb_wrong(trial, "item %llu was visited %llu times, not %llu",
+                            (unsigned long long)i, (unsigned long long)loop->items[i].visits,
+                            (unsigned long long)loop->visits);
         }
     }
     return 0;
 }
 
-#define FOREACH_PARAMS                                                                                      \
-    {                                                                                                       \
-        {"items", 4096, 1, 1 << 24, "items of a loop"}, {"max", 16, 1, 1 << 16, "bodies at once, at most"}, \
+#define FOREACH_PARAMS                                          \
+    {                                                           \
+        {"items", 4096, 1, 1 << 24, "items of a loop"},         \
+            {"max", 16, 1, 1 << 16, "bodies at once, at most"}, \
     }
 
 const struct tb_load tb_loads_bounded[] = {

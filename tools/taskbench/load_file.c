@@ -41,8 +41,8 @@ static uint64_t next_random(uint64_t *state)
     return *state * 0x2545f4914f6cdd1d;
 }
 
-/* First, last and two words between: a block at the wrong place or not filled to its end shows; comparing all of it
- * would cost as much as the read. */
+/* First, last and two words between: a block at the wrong place or not filled to its end shows;
+ * comparing all of it would cost as much as the read. */
 static bool is_block(const uint64_t *words, uint64_t block)
 {
     for (uint64_t i = 0; i < 4; i++) {
@@ -99,7 +99,8 @@ static int count_mismatches(struct tb_trial *trial, int readers, int rc)
     for (int i = 0; i < readers; i++) {
         mismatches += library->readers[i].mismatches;
     }
-    return mismatches ? tb_wrong(trial, "%llu blocks were not what the file contains", (unsigned long long)mismatches)
+    return mismatches ? tb_wrong(trial, "%llu blocks were not what the file contains",
+                                 (unsigned long long)mismatches)
                       : rc;
 }
 
@@ -130,7 +131,7 @@ static int read_reference(struct tb_trial *trial, uint64_t rounds)
     return count_mismatches(trial, 1, read_blocks(&library->readers[0], read_plain));
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------ */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static int write_file(int fd, uint64_t blocks)
 {
@@ -167,7 +168,8 @@ static int read_open(struct tb_trial *trial)
     }
     trial->ops_per_round = READS_ROUND;
     library->fd = open_file();
-    if (library->fd < 0 || write_file(library->fd, trial->params[1] * (1 << 20) / BLOCK_BYTES) < 0) {
+    if (library->fd < 0 ||
+        write_file(library->fd, trial->params[1] * (1 << 20) / BLOCK_BYTES) < 0) {
         int error = errno;
         close(library->fd);
         free(library);
@@ -183,9 +185,10 @@ static void read_close(struct tb_trial *trial)
     free(library);
 }
 
-#define READ_PARAMS(depth)                                                                                    \
-    {                                                                                                         \
-        {"tasks", depth, 1, READERS_MAX, "tasks that read"}, {"mib", 16, 1, 4096, "size of the file in MiB"}, \
+#define READ_PARAMS(depth)                                   \
+    {                                                        \
+        {"tasks", depth, 1, READERS_MAX, "tasks that read"}, \
+            {"mib", 16, 1, 4096, "size of the file in MiB"}, \
     }
 
 const struct tb_load tb_loads_file[] = {

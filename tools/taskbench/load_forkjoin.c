@@ -1,24 +1,27 @@
-/* load_forkjoin.c: recursive work that forks inside one task (weft/fork.h). Known answers; serial C as reference.
+/* load_forkjoin.c: recursive work that forks inside one task (weft/fork.h). Known answers; serial C
+ * as reference.
  *
- * An op is one node of the tree that forks, which is one pair of fork and join, or for the wider trees one node. The
- * trees are those of the published comparisons: fib, skynet (ten children a node, a million leaves), and n queens with
- * the board copied into each child. */
+ * An op is one node of the tree that forks, which is one pair of fork and join, or for the wider
+ * trees one node. The trees are those of the published comparisons: fib, skynet (ten children a
+ * node, a million leaves), and n queens with the board copied into each child. */
 #include "load.h"
 #include <string.h>
 #include <weft/fork.h>
 
-/* The serial functions make every call: gcc inlines several levels of such a recursion into one, how many depends on
- * its version and flags, and a reference that moves with those says nothing about the runtime. */
+/* The serial functions make every call: gcc inlines several levels of such a recursion into one,
+ * how many depends on its version and flags, and a reference that moves with those says nothing
+ * about the runtime. */
 #define EVERY_CALL __attribute__((noinline))
 
-/* The same value, of which the compiler knows nothing: keeps it from computing a round once for all rounds. */
+/* The same value, of which the compiler knows nothing: keeps it from computing a round once for all
+ * rounds. */
 static uint64_t opaque(uint64_t value)
 {
     __asm__ volatile("" : "+r"(value));
     return value;
 }
 
-/* --- fib ----------------------------------------------------------------------------------------------------- */
+/* --- fib -------------------------------------------------------------------------------------- */
 
 static EVERY_CALL uint64_t fib_serial(uint64_t n)
 {
@@ -83,8 +86,8 @@ static int fib_verify(struct tb_trial *trial, uint64_t got)
     if (got == want) {
         return 0;
     }
-    return tb_wrong(trial, "fib(%llu) is %llu, got %llu", (unsigned long long)n, (unsigned long long)want,
-                    (unsigned long long)got);
+    return tb_wrong(trial, "fib(%llu) is %llu, got %llu", (unsigned long long)n,
+                    (unsigned long long)want, (unsigned long long)got);
 }
 
 static int fib_sample(struct tb_trial *trial, uint64_t rounds)
@@ -116,7 +119,7 @@ static int fib_reference(struct tb_trial *trial, uint64_t rounds)
     return rc;
 }
 
-/* --- skynet -------------------------------------------------------------------------------------------------- */
+/* --- skynet ----------------------------------------------------------------------------------- */
 
 #define SKYNET_CHILDREN 10
 
@@ -166,13 +169,15 @@ static int skynet_open(struct tb_trial *trial)
     return 0;
 }
 
-static int skynet_rounds(struct tb_trial *trial, uint64_t rounds, uint64_t (*run)(uint64_t first, uint64_t leaves))
+static int skynet_rounds(struct tb_trial *trial, uint64_t rounds,
+                         uint64_t (*run)(uint64_t first, uint64_t leaves))
 {
     uint64_t leaves = skynet_leaves(trial), want = leaves * (leaves - 1) / 2;
     for (uint64_t i = 0; i < rounds; i++) {
         uint64_t got = run(0, opaque(leaves));
         if (got != want) {
-            return tb_wrong(trial, "the sum is %llu, got %llu", (unsigned long long)want, (unsigned long long)got);
+            return tb_wrong(trial, "the sum is %llu, got %llu", (unsigned long long)want,
+                            (unsigned long long)got);
         }
     }
     return 0;
@@ -188,19 +193,20 @@ static int skynet_reference(struct tb_trial *trial, uint64_t rounds)
     return skynet_rounds(trial, rounds, skynet_serial);
 }
 
-/* --- nqueens ------------------------------------------------------------------------------------------------- */
+/* --- nqueens ---------------------------------------------------------------------------------- */
 
 #define QUEENS_MAX 14
 
-/* Where the queens of the first rows stand. Copied into each child, as in the published versions. */
+/* Where the queens of the first rows stand. Copied into each child, as in the published
+ * versions. */
 struct board {
     int8_t n;
     int8_t row;
     int8_t column[QUEENS_MAX];
 };
 
-static const uint64_t queens_solutions[QUEENS_MAX + 1] = {1,  1,   0,   0,    2,     10,    4,     40,
-                                                          92, 352, 724, 2680, 14200, 73712, 365596};
+static const uint64_t queens_solutions[QUEENS_MAX + 1] = {
+    1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200, 73712, 365596};
 
 static int queens_fit(const struct board *board, int column)
 {
@@ -283,7 +289,8 @@ static int queens_rounds(struct tb_trial *trial, uint64_t rounds, uint64_t (*run
     for (uint64_t i = 0; i < rounds; i++) {
         uint64_t got = run(queens_empty(trial));
         if (got != want) {
-            return tb_wrong(trial, "%llu solutions, got %llu", (unsigned long long)want, (unsigned long long)got);
+            return tb_wrong(trial, "%llu solutions, got %llu", (unsigned long long)want,
+                            (unsigned long long)got);
         }
     }
     return 0;

@@ -1,10 +1,12 @@
-/* load_memory.c: what a suspended task weighs: many tasks that wait at a semaphore at the same time.
+/* load_memory.c: what a suspended task weighs: many tasks that wait at a semaphore at the same
+ * time.
  *
- * The bytes are the growth of this process's proportional set size, and of its page tables, from before the first task
- * is started until all wait, divided by their number; stacks, frames and everything else that the tasks brought along
- * are in it. They are taken from the first sample, whose stacks are new; the time, from starting the first task until
- * all wait, is a metric of its own for that sample, and the figure of the row for the later ones, which find whatever
- * the runtime has kept. */
+ * The bytes are the growth of this process's proportional set size, and of its page tables, from
+ * before the first task is started until all wait, divided by their number; stacks, frames and
+ * everything else that the tasks brought along are in it. They are taken from the first sample,
+ * whose stacks are new; the time, from starting the first task until all wait, is a metric of its
+ * own for that sample, and the figure of the row for the later ones, which find whatever the
+ * runtime has kept. */
 #include "clock.h"
 #include "load.h"
 #include "usage.h"
@@ -36,8 +38,8 @@ static int memory_open(struct tb_trial *trial)
 {
     uint64_t n = trial->params[0], needed = n * BYTES_PER_TASK_MAX;
     if (tb_memory_available() < needed) {
-        return tb_skip(trial, "%llu tasks may need %llu MiB of memory, which are not free", (unsigned long long)n,
-                       (unsigned long long)(needed >> 20));
+        return tb_skip(trial, "%llu tasks may need %llu MiB of memory, which are not free",
+                       (unsigned long long)n, (unsigned long long)(needed >> 20));
     }
     trial->ops_per_round = n;
     trial->state = calloc(1, sizeof(struct hall));
@@ -62,8 +64,8 @@ static int fill(struct hall *hall, weft_scope *scope, uint64_t n)
     return rc;
 }
 
-static void note_growth(struct tb_trial *trial, const struct tb_usage *before, const struct tb_usage *after,
-                        uint64_t create_ns)
+static void note_growth(struct tb_trial *trial, const struct tb_usage *before,
+                        const struct tb_usage *after, uint64_t create_ns)
 {
     double n = (double)trial->params[0];
     double tables = (double)after->page_tables_bytes - (double)before->page_tables_bytes;
@@ -103,8 +105,8 @@ static int memory_check(struct tb_trial *trial, uint64_t rounds)
     (void)rounds;
     const struct hall *hall = trial->state;
     if (hall->left != trial->params[0]) {
-        return tb_wrong(trial, "%llu tasks left the semaphore, not %llu", (unsigned long long)hall->left,
-                        (unsigned long long)trial->params[0]);
+        return tb_wrong(trial, "%llu tasks left the semaphore, not %llu",
+                        (unsigned long long)hall->left, (unsigned long long)trial->params[0]);
     }
     return 0;
 }

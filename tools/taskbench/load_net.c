@@ -1,8 +1,9 @@
-/* load_net.c: a TCP echo server in weft, and a client that is not weft: one thread over epoll, on the trial's main
- * thread, with as many requests in flight as there are connections.
+/* load_net.c: a TCP echo server in weft, and a client that is not weft: one thread over epoll, on
+ * the trial's main thread, with as many requests in flight as there are connections.
  *
- * Both share the machine, so requests per second say as much about the client as about the server. What the server
- * costs is a metric of its own: the CPU time of the process without that of the client's thread. */
+ * Both share the machine, so requests per second say as much about the client as about the server.
+ * What the server costs is a metric of its own: the CPU time of the process without that of the
+ * client's thread. */
 #include "clock.h"
 #include "load.h"
 #include <arpa/inet.h>
@@ -43,7 +44,7 @@ struct echo {
     struct connection connections[CONNECTIONS_MAX];
 };
 
-/* --- server: weft -------------------------------------------------------------------------------------------- */
+/* --- server: weft ----------------------------------------------------------------------------- */
 
 WEFT_TASK(serve_connection, int)
 {
@@ -82,7 +83,7 @@ static void *run_server(void *arg)
     return NULL;
 }
 
-/* --- client: epoll ------------------------------------------------------------------------------------------- */
+/* --- client: epoll ---------------------------------------------------------------------------- */
 
 /* What request number `number` of a connection looks like: no two in a row are alike. */
 static void fill_request(char *out, size_t bytes, int connection, uint64_t number)
@@ -123,7 +124,8 @@ static int take_answer(struct tb_trial *trial, struct echo *echo, int at)
     return 0;
 }
 
-static int on_event(struct tb_trial *trial, struct echo *echo, int at, uint64_t wanted, uint64_t *sent)
+static int on_event(struct tb_trial *trial, struct echo *echo, int at, uint64_t wanted,
+                    uint64_t *sent)
 {
     int rc = take_answer(trial, echo, at);
     bool answered = echo->connections[at].received == echo->bytes;
@@ -172,7 +174,7 @@ static int echo_sample(struct tb_trial *trial, uint64_t rounds)
     return rc;
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int listen_on_loopback(struct sockaddr_in *address)
 {
@@ -181,7 +183,8 @@ static int listen_on_loopback(struct sockaddr_in *address)
     address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool bound = fd >= 0 && bind(fd, (struct sockaddr *)address, sizeof *address) == 0 &&
-                 listen(fd, CONNECTIONS_MAX) == 0 && getsockname(fd, (struct sockaddr *)address, &bytes) == 0;
+                 listen(fd, CONNECTIONS_MAX) == 0 &&
+                 getsockname(fd, (struct sockaddr *)address, &bytes) == 0;
     if (!bound && fd >= 0) {
         close(fd);
     }
@@ -199,7 +202,8 @@ static bool connect_one(struct echo *echo, int at, const struct sockaddr_in *add
            epoll_ctl(echo->epoll, EPOLL_CTL_ADD, c->fd, &event) == 0;
 }
 
-/* Closing the connections ends the server; shutting the listener down ends it while it waits for one. */
+/* Closing the connections ends the server; shutting the listener down ends it while it waits for
+ * one. */
 static void disconnect(struct echo *echo)
 {
     shutdown(echo->listener, SHUT_RDWR);
@@ -217,7 +221,8 @@ static int connect_all(struct tb_trial *trial, struct echo *echo, const struct s
 {
     for (int i = 0; i < echo->connections_n; i++) {
         if (!connect_one(echo, i, address)) {
-            return tb_skip(trial, "no %d connections over loopback: %s", echo->connections_n, strerror(errno));
+            return tb_skip(trial, "no %d connections over loopback: %s", echo->connections_n,
+                           strerror(errno));
         }
     }
     return 0;
@@ -271,7 +276,8 @@ static void echo_close(struct tb_trial *trial)
         tb_wrong(trial, "the server failed: %s", strerror(-echo->server_rc));
     }
     if (echo->server_requests > 0) {
-        tb_metric(trial, "server_cpu", "ns", (double)echo->server_cpu_ns / (double)echo->server_requests);
+        tb_metric(trial, "server_cpu", "ns",
+                  (double)echo->server_cpu_ns / (double)echo->server_requests);
     }
     free(echo);
 }

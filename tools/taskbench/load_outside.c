@@ -1,5 +1,5 @@
-/* load_outside.c: work that comes from a thread that is no worker: a stream of it, and one piece for a pool that
- * sleeps. Both run on the trial's main thread (TB_LOAD_OUTSIDE). */
+/* load_outside.c: work that comes from a thread that is no worker: a stream of it, and one piece
+ * for a pool that sleeps. Both run on the trial's main thread (TB_LOAD_OUTSIDE). */
 #define _GNU_SOURCE
 #include "clock.h"
 #include "load.h"
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- storm-ext ----------------------------------------------------------------------------------------------- */
+/* --- storm-ext -------------------------------------------------------------------------------- */
 
-/* Task number i of a sample uses slot i modulo `slots_n`, and is posted only when the task before it in that slot has
- * ended: so many are in flight at most. */
+/* Task number i of a sample uses slot i modulo `slots_n`, and is posted only when the task before
+ * it in that slot has ended: so many are in flight at most. */
 struct slot {
     _Atomic uint32_t runs;
 };
@@ -20,8 +20,8 @@ struct slot {
 static int mark_slot(void *arg)
 {
     struct slot *slot = arg;
-    /* sync(storm_ext.ended): release, the task is done with the slot; pairs sync(storm_ext.wait). Only one task uses
-     * a slot at a time, so no read-modify-write. */
+    /* sync(storm_ext.ended): release, the task is done with the slot; pairs sync(storm_ext.wait).
+     * Only one task uses a slot at a time, so no read-modify-write. */
     uint32_t runs = atomic_load_explicit(&slot->runs, memory_order_relaxed);
     atomic_store_explicit(&slot->runs, runs + 1, memory_order_release);
     return 0;
@@ -66,7 +66,8 @@ static int storm_sample(struct tb_trial *trial, uint64_t rounds)
     return 0;
 }
 
-/* A task that runs twice is seen here if it did so by now; one that is lost ends the sample as a hang. */
+/* A task that runs twice is seen here if it did so by now; one that is lost ends the sample as a
+ * hang. */
 static int storm_check(struct tb_trial *trial, uint64_t rounds)
 {
     const struct slot *slots = trial->state;
@@ -81,7 +82,7 @@ static int storm_check(struct tb_trial *trial, uint64_t rounds)
     return 0;
 }
 
-/* --- wake ---------------------------------------------------------------------------------------------------- */
+/* --- wake ------------------------------------------------------------------------------------- */
 
 #define WAKES_KEPT TB_SAMPLES_MAX /* the newest latencies of all samples, for the percentiles */
 
@@ -125,8 +126,9 @@ static void wake_close(struct tb_trial *trial)
     free(w);
 }
 
-/* Until the task has run: spins, like a thread that goes on working after it has submitted; a worker that is woken on
- * this thread's CPU then waits for it. The only CPU has to be given up, though. */
+/* Until the task has run: spins, like a thread that goes on working after it has submitted; a
+ * worker that is woken on this thread's CPU then waits for it. The only CPU has to be given up,
+ * though. */
 static uint64_t wait_until_ran(struct waking *w)
 {
     uint64_t ran;
@@ -143,7 +145,8 @@ static int wake_once(struct tb_trial *trial, struct waking *w, uint64_t *latency
 {
     struct timespec pause = {.tv_nsec = (long)(trial->params[1] * 1000)};
     nanosleep(&pause, NULL);
-    atomic_store_explicit(&w->ran_ns, 0, memory_order_relaxed); /* relaxed: weft_post publishes it */
+    /* relaxed: weft_post publishes it */
+    atomic_store_explicit(&w->ran_ns, 0, memory_order_relaxed);
     uint64_t start = tb_now_ns();
     int rc = weft_post(trial->rt, note_time, w);
     if (rc < 0) {
@@ -153,8 +156,8 @@ static int wake_once(struct tb_trial *trial, struct waking *w, uint64_t *latency
     return 0;
 }
 
-/* The sample's time is its median latency, as often as there were wake-ups: a single wait for the kernel's next tick,
- * 4 ms, would make a mean of anything. The percentiles show those. */
+/* The sample's time is its median latency, as often as there were wake-ups: a single wait for the
+ * kernel's next tick, 4 ms, would make a mean of anything. The percentiles show those. */
 static int wake_sample(struct tb_trial *trial, uint64_t rounds)
 {
     (void)rounds;

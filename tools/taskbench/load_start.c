@@ -1,12 +1,12 @@
 /* load_start.c: what it costs to start tasks from a task: one by one, in small groups, and a flood.
  *
- * Each task of a group has a place of its own in `seen` and adds one to it: a task that is lost or runs twice shows,
- * and no two tasks write the same word. */
+ * Each task of a group has a place of its own in `seen` and adds one to it: a task that is lost or
+ * runs twice shows, and no two tasks write the same word. */
 #include "load.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* --- spawn --------------------------------------------------------------------------------------------------- */
+/* --- spawn ------------------------------------------------------------------------------------ */
 
 static int count_up(void *arg)
 {
@@ -32,10 +32,10 @@ static int spawn_sample(struct tb_trial *trial, uint64_t rounds)
     return 0;
 }
 
-/* --- go, storm ----------------------------------------------------------------------------------------------- */
+/* --- go, storm -------------------------------------------------------------------------------- */
 
-/* One byte per task of a round, which wraps; 256 rounds without a look at it would hide nothing but an exact
- * multiple. */
+/* One byte per task of a round, which wraps; 256 rounds without a look at it would hide nothing but
+ * an exact multiple. */
 struct group {
     uint8_t *seen;
 };
@@ -86,8 +86,8 @@ static int group_check(struct tb_trial *trial, uint64_t rounds)
     const uint8_t *seen = trial->state;
     for (uint64_t i = 0; i < trial->params[0]; i++) {
         if (seen[i] != (uint8_t)rounds) {
-            return tb_wrong(trial, "task %llu ran %u times (modulo 256), not %llu", (unsigned long long)i, seen[i],
-                            (unsigned long long)rounds);
+            return tb_wrong(trial, "task %llu ran %u times (modulo 256), not %llu",
+                            (unsigned long long)i, seen[i], (unsigned long long)rounds);
         }
     }
     return 0;

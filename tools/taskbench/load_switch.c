@@ -1,11 +1,12 @@
-/* load_switch.c: tasks that give way to each other: hand-overs between two, yields, first suspensions. */
+/* load_switch.c: tasks that give way to each other: hand-overs between two, yields, first
+ * suspensions. */
 #include "load.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <weft/chan.h>
 #include <weft/sync.h>
 
-/* --- pingpong over semaphores -------------------------------------------------------------------------------- */
+/* --- pingpong over semaphores ----------------------------------------------------------------- */
 
 struct ping {
     weft_sem to_partner, to_caller;
@@ -59,13 +60,13 @@ static int ping_sample(struct tb_trial *trial, uint64_t rounds)
     weft_sem_fini(&p.to_partner);
     weft_sem_fini(&p.to_caller);
     if (p.partner_turns != rounds || p.caller_turns != rounds) {
-        return tb_wrong(trial, "%llu turns, the partner had %llu", (unsigned long long)p.caller_turns,
-                        (unsigned long long)p.partner_turns);
+        return tb_wrong(trial, "%llu turns, the partner had %llu",
+                        (unsigned long long)p.caller_turns, (unsigned long long)p.partner_turns);
     }
     return rc < 0 ? rc : rc_partner;
 }
 
-/* --- pingpong over channels ---------------------------------------------------------------------------------- */
+/* --- pingpong over channels ------------------------------------------------------------------- */
 
 struct pong {
     weft_chan *to_partner, *to_caller;
@@ -98,7 +99,8 @@ static int pong_caller(struct tb_trial *trial, struct pong *p)
             return rc;
         }
         if (value != 2 * i + 1) {
-            return tb_wrong(trial, "sent %llu, got %llu back", (unsigned long long)(2 * i), (unsigned long long)value);
+            return tb_wrong(trial, "sent %llu, got %llu back", (unsigned long long)(2 * i),
+                            (unsigned long long)value);
         }
     }
     return 0;
@@ -127,7 +129,8 @@ static int pong_open(struct tb_trial *trial)
     return rc;
 }
 
-/* A wrong value ends the caller while its partner waits: closing the channel lets the partner end too. */
+/* A wrong value ends the caller while its partner waits: closing the channel lets the partner end
+ * too. */
 static int pong_sample(struct tb_trial *trial, uint64_t rounds)
 {
     struct pong *p = trial->state;
@@ -142,7 +145,7 @@ static int pong_sample(struct tb_trial *trial, uint64_t rounds)
     return rc < 0 ? rc : rc_partner;
 }
 
-/* --- yield --------------------------------------------------------------------------------------------------- */
+/* --- yield ------------------------------------------------------------------------------------ */
 
 struct yielder {
     uint64_t turns; /* to take */
@@ -220,7 +223,7 @@ static int yield_sample(struct tb_trial *trial, uint64_t rounds)
     return trial->reason[0] ? -EBADMSG : rc;
 }
 
-/* --- suspend ------------------------------------------------------------------------------------------------- */
+/* --- suspend ---------------------------------------------------------------------------------- */
 
 struct waiters {
     weft_sem gate;
@@ -252,10 +255,12 @@ static void suspend_close(struct tb_trial *trial)
     free(trial->state);
 }
 
-/* All tasks are waiting, or on their way between counting themselves and waiting, before any of them goes on. */
+/* All tasks are waiting, or on their way between counting themselves and waiting, before any of
+ * them goes on. */
 static int suspend_round(struct waiters *w, uint64_t n)
 {
-    atomic_store_explicit(&w->arrived, 0, memory_order_relaxed); /* relaxed: weft_spawn publishes it */
+    /* relaxed: weft_spawn publishes it */
+    atomic_store_explicit(&w->arrived, 0, memory_order_relaxed);
     weft_sem_init(&w->gate, 0, 0);
     for (uint64_t i = 0; i < n; i++) {
         weft_spawn(&w->tasks[i], wait_at_gate, w);
@@ -283,8 +288,8 @@ static int suspend_sample(struct tb_trial *trial, uint64_t rounds)
         rc = suspend_round(w, n);
     }
     if (rc == 0 && w->passed != rounds * n) {
-        return tb_wrong(trial, "%llu tasks passed the gate, not %llu", (unsigned long long)w->passed,
-                        (unsigned long long)(rounds * n));
+        return tb_wrong(trial, "%llu tasks passed the gate, not %llu",
+                        (unsigned long long)w->passed, (unsigned long long)(rounds * n));
     }
     return rc;
 }

@@ -5,12 +5,13 @@
 #include <weft/chan.h>
 #include <weft/sync.h>
 
-/* --- chan: producers and consumers on one bounded channel ------------------------------------------------------ */
+/* --- chan: producers and consumers on one bounded channel ------------------------------------- */
 
 #define ENDS_MAX    16   /* producers, and consumers */
 #define ITEMS_ROUND 1000 /* per round: enough to make the start of the tasks vanish */
 
-/* The items of one task: a producer sends first, first + 1, ...; a consumer takes `count` of any. */
+/* The items of one task: a producer sends first, first + 1, ...; a consumer takes `count` of
+ * any. */
 struct end {
     weft_chan *chan;
     weft_task task;
@@ -109,13 +110,13 @@ static int chan_sample(struct tb_trial *trial, uint64_t rounds)
     int rc_consumers = await_ends(m->consumers, n, &received);
     rc = rc < 0 ? rc : rc_consumers;
     if (rc == 0 && (sent != received || sent != items * (items - 1) / 2)) {
-        return tb_wrong(trial, "the sum of the items sent is %llu, received %llu", (unsigned long long)sent,
-                        (unsigned long long)received);
+        return tb_wrong(trial, "the sum of the items sent is %llu, received %llu",
+                        (unsigned long long)sent, (unsigned long long)received);
     }
     return rc;
 }
 
-/* --- sem ----------------------------------------------------------------------------------------------------- */
+/* --- sem -------------------------------------------------------------------------------------- */
 
 /* Tasks that take a permit, hold it over a yield (with more than one task) and give it back. */
 struct crowd {
@@ -130,7 +131,8 @@ struct crowd {
 
 static int hold(struct crowd *c)
 {
-    /* relaxed: counts; `inside` is exact whatever the order, since each task adds before it subtracts */
+    /* relaxed: counts; `inside` is exact whatever the order, since each task adds before it
+     * subtracts */
     if (atomic_fetch_add_explicit(&c->inside, 1, memory_order_relaxed) >= c->permits) {
         atomic_fetch_add_explicit(&c->crowded, 1, memory_order_relaxed);
     }

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <weft/cancel.h>
 
-/* --- sleep --------------------------------------------------------------------------------------------------- */
+/* --- sleep ------------------------------------------------------------------------------------ */
 
-/* Sleeps are spread evenly over the second half of `span`: all are asleep before the first wakes, if creating them
- * takes less than half of it. */
+/* Sleeps are spread evenly over the second half of `span`: all are asleep before the first wakes,
+ * if creating them takes less than half of it. */
 struct night {
     uint64_t span_ns;
     _Atomic uint64_t slept;
@@ -24,11 +24,13 @@ struct sleeper {
 
 static void note_late(struct night *night, uint64_t late_ns)
 {
-    /* relaxed, all: sums and a maximum that order nothing; weft_scope_end orders the last look at them */
+    /* relaxed, all: sums and a maximum that order nothing; weft_scope_end orders the last look at
+     * them */
     atomic_fetch_add_explicit(&night->late_ns, late_ns, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&night->late_max_ns, memory_order_relaxed);
-    while (late_ns > max && !atomic_compare_exchange_weak_explicit(&night->late_max_ns, &max, late_ns,
-                                                                   memory_order_relaxed, memory_order_relaxed)) {
+    while (late_ns > max &&
+           !atomic_compare_exchange_weak_explicit(&night->late_max_ns, &max, late_ns,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
 }
 
@@ -100,13 +102,13 @@ static int sleep_check(struct tb_trial *trial, uint64_t rounds)
     (void)rounds;
     const struct night *night = trial->state;
     if (night->slept != trial->params[0] || night->early != 0) {
-        return tb_wrong(trial, "%llu tasks slept, %llu of them too short", (unsigned long long)night->slept,
-                        (unsigned long long)night->early);
+        return tb_wrong(trial, "%llu tasks slept, %llu of them too short",
+                        (unsigned long long)night->slept, (unsigned long long)night->early);
     }
     return 0;
 }
 
-/* --- within -------------------------------------------------------------------------------------------------- */
+/* --- within ----------------------------------------------------------------------------------- */
 
 static int within_sample(struct tb_trial *trial, uint64_t rounds)
 {

@@ -56,7 +56,7 @@ int tb_load_param(const struct tb_load *load, const char *key)
     return -1;
 }
 
-/* --- what a load may say ------------------------------------------------------------------------------------- */
+/* --- what a load may say ---------------------------------------------------------------------- */
 
 static void give_reason(struct tb_trial *trial, const char *format, va_list args)
 {

@@ -81,7 +81,8 @@ static void get_software(struct tb_machine *m)
     }
     first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", m->clocksource,
                sizeof m->clocksource);
-    first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", m->governor, sizeof m->governor);
+    first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", m->governor,
+               sizeof m->governor);
 }
 
 void tb_machine_get(struct tb_machine *m)
@@ -113,7 +114,8 @@ static void make_key(struct tb_machine *m)
     char text[sizeof m->key * 2];
     int major = 0, minor = 0;
     sscanf(m->kernel, "%d.%d", &major, &minor);
-    snprintf(text, sizeof text, "%s-%s-%dc-%d.%d-%s", m->arch, m->cpu, m->cpus, major, minor, m->backend);
+    snprintf(text, sizeof text, "%s-%s-%dc-%d.%d-%s", m->arch, m->cpu, m->cpus, major, minor,
+             m->backend);
     m->key[0] = '\0';
     append_slug(m->key, sizeof m->key, text);
 }
@@ -139,7 +141,8 @@ void tb_steal_get(struct tb_steal *out)
     first_line("/proc/stat", line, sizeof line);
     *out = (struct tb_steal){0, 0};
     char *next = line + strcspn(line, " ");
-    for (int i = 0; i < 8; i++) { /* user nice system idle iowait irq softirq steal; guests are in user */
+    /* user nice system idle iowait irq softirq steal; guests are in user */
+    for (int i = 0; i < 8; i++) {
         char *end;
         uint64_t ticks = strtoull(next, &end, 10);
         if (end == next) {

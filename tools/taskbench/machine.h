@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 struct tb_machine {
-    char key[128]; /* arch, CPU model, CPUs, kernel's two first numbers, backend: equal keys may be compared.
+    char key
+        [128]; /* arch, CPU model, CPUs, kernel's two first numbers, backend: equal keys may be compared.
                              Nothing measured is in it: a measured frequency changes the key at every boot. */
     char arch[32];
     char cpu[80];

@@ -42,7 +42,8 @@ static int refuse(const char *name)
         }
     }
     char hint[TB_HINT_MAX];
-    fprintf(stderr, "taskbench: unknown command '%s'%s; 'taskbench help' shows all\n", name, tb_suggest_hint(&s, hint));
+    fprintf(stderr, "taskbench: unknown command '%s'%s; 'taskbench help' shows all\n", name,
+            tb_suggest_hint(&s, hint));
     return TB_EXIT_USAGE;
 }
 

@@ -1,4 +1,5 @@
-/* measure.h: measures a row in a process of its own, and asks the runtime about itself in another. */
+/* measure.h: measures a row in a process of its own, and asks the runtime about itself in
+ * another. */
 #ifndef TB_MEASURE_H
 #define TB_MEASURE_H
 
@@ -8,8 +9,9 @@
 /* Called while it is measured, ten times a second at most times, with what is known so far. */
 typedef void tb_watch_fn(void *arg, const struct tb_row *row);
 
-/* Fills `row`, whose first part says what it is. It always ends with a status, and a reason if that is not
- * TB_ROW_OK. false: a signal asked this process to end (tb_interrupted); the row is to be forgotten. */
+/* Fills `row`, whose first part says what it is. It always ends with a status, and a reason if that
+ * is not TB_ROW_OK. false: a signal asked this process to end (tb_interrupted); the row is to be
+ * forgotten. */
 bool tb_measure(struct tb_row *row, const struct tb_plan *plan, tb_watch_fn *watch, void *arg);
 
 /* The runtime's line about itself into `report`, or why it does not start. false: it does not. */

@@ -16,7 +16,7 @@
 #define BAR_CELLS_MIN 4 /* a shorter bar says nothing */
 #define ETA_MIN_ROWS  1 /* rows to have been seen before an estimate is shown */
 
-/* --- the bar as text ----------------------------------------------------------------------------------------- */
+/* --- the bar as text -------------------------------------------------------------------------- */
 
 /* Eighths of a cell, which block characters can show. */
 static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
@@ -52,8 +52,8 @@ static void format_now(const struct tb_row *row, char *out, size_t bytes)
     snprintf(out, bytes, "%s %dw %s", row->load->name, row->workers, number);
 }
 
-void tb_progress_format(const struct tb_progress *progress, double fraction, double eta_s, const struct tb_row *row,
-                        char out[TB_BAR_MAX])
+void tb_progress_format(const struct tb_progress *progress, double fraction, double eta_s,
+                        const struct tb_row *row, char out[TB_BAR_MAX])
 {
     char bar[BAR_CELLS_MAX * 4], eta[16] = "-:--", now[64], text[128];
     fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
@@ -62,8 +62,8 @@ void tb_progress_format(const struct tb_progress *progress, double fraction, dou
         snprintf(eta, sizeof eta, "%d:%02d", s / 60, s % 60);
     }
     format_now(row, now, sizeof now);
-    int used = snprintf(text, sizeof text, "%3.0f%%  %d/%d  ETA %s  %s", fraction * 100, progress->done, progress->rows,
-                        eta, now);
+    int used = snprintf(text, sizeof text, "%3.0f%%  %d/%d  ETA %s  %s", fraction * 100,
+                        progress->done, progress->rows, eta, now);
     int cells = progress->width - used - 3; /* "[", "] " */
     cells = cells > BAR_CELLS_MAX ? BAR_CELLS_MAX : cells;
     if (cells < BAR_CELLS_MIN) {
@@ -74,7 +74,7 @@ void tb_progress_format(const struct tb_progress *progress, double fraction, dou
     snprintf(out, TB_BAR_MAX, "[%s] %s", bar, text);
 }
 
-/* --- the terminal -------------------------------------------------------------------------------------------- */
+/* --- the terminal ----------------------------------------------------------------------------- */
 
 static int terminal_width(void)
 {
@@ -107,7 +107,8 @@ void tb_progress_row(struct tb_progress *progress)
     progress->row_start_ns = tb_now_ns();
 }
 
-/* Rows take about equally long: the one at work counts by its time against the mean so far, and never as done. */
+/* Rows take about equally long: the one at work counts by its time against the mean so far, and
+ * never as done. */
 static double fraction_done(const struct tb_progress *p, uint64_t now)
 {
     double part = 0;

@@ -1,5 +1,5 @@
-/* progress.h: tells the person who waits what is going on, on stderr: a bar on a terminal, redrawn ten times a second
- * at most; elsewhere a line for each row, unless the report already is that. */
+/* progress.h: tells the person who waits what is going on, on stderr: a bar on a terminal, redrawn
+ * ten times a second at most; elsewhere a line for each row, unless the report already is that. */
 #ifndef TB_PROGRESS_H
 #define TB_PROGRESS_H
 
@@ -17,8 +17,8 @@ struct tb_progress {
     bool on_screen; /* a bar is on the last line now */
 };
 
-/* For `rows` rows. Looks at stderr, the locale and the environment (TERM). `rows_shown`: the rows themselves appear
- * on stdout as they are measured, so there is no need for lines. */
+/* For `rows` rows. Looks at stderr, the locale and the environment (TERM). `rows_shown`: the rows
+ * themselves appear on stdout as they are measured, so there is no need for lines. */
 struct tb_progress tb_progress_start(int rows, bool quiet, bool rows_shown);
 
 /* A row is about to be measured. */
@@ -33,12 +33,13 @@ void tb_progress_clear(struct tb_progress *progress);
 /* The row is over. */
 void tb_progress_done(struct tb_progress *progress, const struct tb_row *row);
 
-/* --- for tests: the bar as text ------------------------------------------------------------------------------ */
+/* --- for tests: the bar as text --------------------------------------------------------------- */
 
 #define TB_BAR_MAX 512
 
-/* `fraction` of the work is done, `eta_s` seconds are left (negative: unknown). At most progress->width columns. */
-void tb_progress_format(const struct tb_progress *progress, double fraction, double eta_s, const struct tb_row *row,
-                        char out[TB_BAR_MAX]);
+/* `fraction` of the work is done, `eta_s` seconds are left (negative: unknown). At most
+ * progress->width columns. */
+void tb_progress_format(const struct tb_progress *progress, double fraction, double eta_s,
+                        const struct tb_row *row, char out[TB_BAR_MAX]);
 
 #endif

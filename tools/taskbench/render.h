@@ -1,5 +1,6 @@
-/* render.h: writes a report while it comes into being: once the beginning, then each row as it is measured, then the
- * end. A run that is interrupted ends its report properly, with the rows that it has. */
+/* render.h: writes a report while it comes into being: once the beginning, then each row as it is
+ * measured, then the end. A run that is interrupted ends its report properly, with the rows that it
+ * has. */
 #ifndef TB_RENDER_H
 #define TB_RENDER_H
 
@@ -41,7 +42,7 @@ struct tb_render {
 /* To `out`, which stays the caller's. */
 struct tb_render tb_render_for(enum tb_format format, FILE *out, bool color);
 
-/* --- the kinds: one file each -------------------------------------------------------------------------------- */
+/* --- the kinds: one file each ----------------------------------------------------------------- */
 
 void tb_table_begin(struct tb_render *render, const struct tb_run_facts *facts);
 void tb_table_row(struct tb_render *render, const struct tb_row *row);

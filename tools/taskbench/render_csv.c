@@ -1,14 +1,16 @@
-/* render_csv.c: one line per row, for spreadsheets and awk: exact numbers, ns and bytes, empty where there is none.
- * Names and reasons are quoted as RFC 4180 wants it. Facts of the machine are in the JSON. */
+/* render_csv.c: one line per row, for spreadsheets and awk: exact numbers, ns and bytes, empty
+ * where there is none. Names and reasons are quoted as RFC 4180 wants it. Facts of the machine are
+ * in the JSON. */
 #include "render.h"
 #include <inttypes.h>
 
 void tb_csv_begin(struct tb_render *render, const struct tb_run_facts *facts)
 {
     (void)facts;
-    fprintf(render->out, "workload,workers,check,ops_per_s,ns_per_op,min_ns,max_ns,samples,reference_ns,ratio,"
-                         "allocs_per_op,bytes_per_op,slab_chunks_added,stacks_added,peak_rss_bytes,line_ns,"
-                         "reason\n");
+    fprintf(render->out,
+            "workload,workers,check,ops_per_s,ns_per_op,min_ns,max_ns,samples,reference_ns,ratio,"
+            "allocs_per_op,bytes_per_op,slab_chunks_added,stacks_added,peak_rss_bytes,line_ns,"
+            "reason\n");
 }
 
 static void print_quoted(FILE *out, const char *text)
@@ -26,7 +28,8 @@ static void print_quoted(FILE *out, const char *text)
 static void print_time(FILE *out, const struct tb_row *row)
 {
     const struct tb_summary *t = &row->time;
-    fprintf(out, "%.6g,%.6g,%.6g,%.6g,%zu,", 1e9 / t->median, t->median, t->min, t->max, row->samples_n);
+    fprintf(out, "%.6g,%.6g,%.6g,%.6g,%zu,", 1e9 / t->median, t->median, t->min, t->max,
+            row->samples_n);
     if (row->has_reference) {
         fprintf(out, "%.6g,%.6g,", row->reference.median, row->ratio);
     } else {
@@ -41,8 +44,8 @@ static void print_memory(FILE *out, const struct tb_row *row)
     } else {
         fprintf(out, ",,");
     }
-    fprintf(out, "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",", row->growth.slab_chunks, row->growth.stacks,
-            row->rss_max_bytes);
+    fprintf(out, "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",", row->growth.slab_chunks,
+            row->growth.stacks, row->rss_max_bytes);
     if (row->line_ns >= 0) {
         fprintf(out, "%.4g", row->line_ns);
     }

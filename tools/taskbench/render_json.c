@@ -1,5 +1,6 @@
-/* render_json.c: the whole result, raw samples included, so that any later statistic can be computed from the file.
- * Its form is described by bench/schema/taskbench-1.json, and a test holds one against the other. */
+/* render_json.c: the whole result, raw samples included, so that any later statistic can be
+ * computed from the file. Its form is described by bench/schema/taskbench-1.json, and a test holds
+ * one against the other. */
 #include "command.h"
 #include "json.h"
 #include "render.h"

@@ -1,4 +1,5 @@
-/* row.h: one line of the result: a load with its parameters and workers, and all that was measured of it. */
+/* row.h: one line of the result: a load with its parameters and workers, and all that was measured
+ * of it. */
 #ifndef TB_ROW_H
 #define TB_ROW_H
 
@@ -43,12 +44,14 @@ struct tb_row {
 
     /* of the process that measured it */
     uint64_t rss_max_bytes;
-    double line_ns; /* one cache line between cores, just before; negative: not measured, one worker */
+    /* one cache line between cores, just before; negative: not measured, one worker */
+    double line_ns;
     struct tb_metric metrics[TB_METRICS_MAX];
     int metrics_n;
 };
 
-/* After the last sample: time, reference, ratio. A row without a sample that is not skipped is made wrong. */
+/* After the last sample: time, reference, ratio. A row without a sample that is not skipped is made
+ * wrong. */
 void tb_row_finish(struct tb_row *row);
 
 /* Allocations, and bytes, per op. counted must hold. */

@@ -10,7 +10,8 @@
 #define QUICK_S    0.6
 #define STANDARD_S 3.0
 
-static int refuse(struct tb_run_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(struct tb_run_plan *plan, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static int refuse(struct tb_run_plan *plan, const char *format, ...)
 {
@@ -21,7 +22,7 @@ static int refuse(struct tb_run_plan *plan, const char *format, ...)
     return -EINVAL;
 }
 
-/* --- which loads --------------------------------------------------------------------------------------------- */
+/* --- which loads ------------------------------------------------------------------------------ */
 
 static bool is_wanted(const struct tb_args *args, const struct tb_load *load)
 {
@@ -52,22 +53,24 @@ static int check_workload(struct tb_run_plan *plan, const char *pattern)
                   tb_suggest_hint(&suggest, hint));
 }
 
-/* --- parameters ---------------------------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
-static int check_range(struct tb_run_plan *plan, const struct tb_load *load, const struct tb_setting *setting)
+static int check_range(struct tb_run_plan *plan, const struct tb_load *load,
+                       const struct tb_setting *setting)
 {
     int at = tb_load_param(load, setting->key);
     const struct tb_param *param = at < 0 ? NULL : &load->params[at];
     if (param && (setting->value < param->min || setting->value > param->max)) {
-        return refuse(plan, "-p %s of %s is a number from %llu to %llu, not %llu", setting->key, load->name,
-                      (unsigned long long)param->min, (unsigned long long)param->max,
+        return refuse(plan, "-p %s of %s is a number from %llu to %llu, not %llu", setting->key,
+                      load->name, (unsigned long long)param->min, (unsigned long long)param->max,
                       (unsigned long long)setting->value);
     }
     return 0;
 }
 
 /* At least one wanted load has it, and its value suits all that do. */
-static int check_setting(struct tb_run_plan *plan, const struct tb_args *args, const struct tb_setting *setting)
+static int check_setting(struct tb_run_plan *plan, const struct tb_args *args,
+                         const struct tb_setting *setting)
 {
     struct tb_suggest suggest = tb_suggest_for(setting->key);
     const struct tb_load *load;
@@ -91,7 +94,8 @@ static int check_setting(struct tb_run_plan *plan, const struct tb_args *args, c
                           tb_suggest_hint(&suggest, hint));
 }
 
-void tb_run_params(const struct tb_args *args, const struct tb_load *load, uint64_t params[TB_PARAMS_MAX])
+void tb_run_params(const struct tb_args *args, const struct tb_load *load,
+                   uint64_t params[TB_PARAMS_MAX])
 {
     for (int i = 0; load->params[i].key; i++) {
         params[i] = load->params[i].value;
@@ -104,10 +108,11 @@ void tb_run_params(const struct tb_args *args, const struct tb_load *load, uint6
     }
 }
 
-/* --- rows ---------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 /* One worker; two where there are two CPUs and a second worker can matter; --workers as given. */
-static void add_rows(struct tb_run_plan *plan, const struct tb_args *args, const struct tb_load *load, int cpus)
+static void add_rows(struct tb_run_plan *plan, const struct tb_args *args,
+                     const struct tb_load *load, int cpus)
 {
     static const int usual[] = {1, 2};
     const int *workers = args->workers_n ? args->workers : usual;
@@ -142,7 +147,9 @@ int tb_run_plan_make(struct tb_run_plan *plan, const struct tb_args *args, int c
             add_rows(plan, args, load, cpus);
         }
     }
-    double seconds = args->seconds > 0 ? args->seconds : args->set == TB_SET_QUICK ? QUICK_S : STANDARD_S;
+    double seconds = args->seconds > 0           ? args->seconds
+                     : args->set == TB_SET_QUICK ? QUICK_S
+                                                 : STANDARD_S;
     plan->plan.samples = args->reps;
     plan->plan.budget_ns = (uint64_t)(seconds * 1e9);
     return 0;

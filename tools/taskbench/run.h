@@ -21,11 +21,12 @@ struct tb_run_plan {
     char error[200];     /* why there is no plan */
 };
 
-/* From a command line on a machine with so many CPUs. 0; -EINVAL with `error` set: a workload or a parameter that
- * does not exist, or a parameter's value out of its range. */
+/* From a command line on a machine with so many CPUs. 0; -EINVAL with `error` set: a workload or a
+ * parameter that does not exist, or a parameter's value out of its range. */
 int tb_run_plan_make(struct tb_run_plan *plan, const struct tb_args *args, int cpus);
 
 /* The values of a load's parameters: defaults, and what -p set. */
-void tb_run_params(const struct tb_args *args, const struct tb_load *load, uint64_t params[TB_PARAMS_MAX]);
+void tb_run_params(const struct tb_args *args, const struct tb_load *load,
+                   uint64_t params[TB_PARAMS_MAX]);
 
 #endif

@@ -6,9 +6,10 @@
 #include "wire.h"
 #include <inttypes.h>
 
-#define GROWTH_MAX 100 /* factor between two calibration steps: the first one measured little but the clock */
+#define GROWTH_MAX \
+    100 /* factor between two calibration steps: the first one measured little but the clock */
 
-/* --- one sample ---------------------------------------------------------------------------------------------- */
+/* --- one sample ------------------------------------------------------------------------------- */
 
 static int take(struct tb_trial *trial, tb_rounds_fn *run, uint64_t rounds, uint64_t *ns)
 {
@@ -28,7 +29,7 @@ static int take_sample(struct tb_trial *trial, uint64_t rounds, uint64_t *ns)
     return rc == 0 && trial->load->check ? trial->load->check(trial, rounds) : rc;
 }
 
-/* --- calibration --------------------------------------------------------------------------------------------- */
+/* --- calibration ------------------------------------------------------------------------------ */
 
 static uint64_t next_rounds(uint64_t rounds, uint64_t ns)
 {
@@ -44,7 +45,8 @@ static int calibrate(struct tb_trial *trial, tb_rounds_fn *run, uint64_t *rounds
     *rounds = 1;
     for (;;) {
         uint64_t ns;
-        int rc = run == trial->load->sample ? take_sample(trial, *rounds, &ns) : take(trial, run, *rounds, &ns);
+        int rc = run == trial->load->sample ? take_sample(trial, *rounds, &ns)
+                                            : take(trial, run, *rounds, &ns);
         if (rc < 0 || ns >= TB_SAMPLE_NS || (trial->load->flags & TB_LOAD_ONCE)) {
             return rc;
         }
@@ -52,7 +54,7 @@ static int calibrate(struct tb_trial *trial, tb_rounds_fn *run, uint64_t *rounds
     }
 }
 
-/* --- all samples --------------------------------------------------------------------------------------------- */
+/* --- all samples ------------------------------------------------------------------------------ */
 
 struct rounds {
     uint64_t sample, reference;
@@ -67,13 +69,14 @@ static int take_pair(struct tb_trial *trial, const struct rounds *rounds)
     }
     rc = rc < 0 ? rc : take_sample(trial, rounds->sample, &ns);
     if (rc == 0) {
-        tb_wire_say("sample %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, ns, rounds->sample * ops, reference_ns,
-                    trial->load->reference ? rounds->reference * ops : 0);
+        tb_wire_say("sample %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, ns, rounds->sample * ops,
+                    reference_ns, trial->load->reference ? rounds->reference * ops : 0);
     }
     return rc;
 }
 
-static bool enough(const struct tb_trial *trial, const struct tb_plan *plan, int taken, uint64_t elapsed_ns)
+static bool enough(const struct tb_trial *trial, const struct tb_plan *plan, int taken,
+                   uint64_t elapsed_ns)
 {
     int max = trial->load->samples_max ? trial->load->samples_max : TB_SAMPLES_MAX;
     int least = max < TB_SAMPLES_WANTED ? max : TB_SAMPLES_WANTED;
@@ -93,7 +96,7 @@ static int take_all(struct tb_trial *trial, const struct tb_plan *plan, const st
     return rc;
 }
 
-/* --- counting ------------------------------------------------------------------------------------------------ */
+/* --- counting --------------------------------------------------------------------------------- */
 
 static void say_growth(const weft_stats *before, const weft_stats *after)
 {
@@ -116,8 +119,8 @@ static int count(struct tb_trial *trial, uint64_t rounds, const char *why_not)
     weft_stats_get(trial->rt, &after);
     if (counting) {
         tb_alloc_stop(&allocs);
-        tb_wire_say("counted %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, ops, allocs.allocs, allocs.frees,
-                    allocs.bytes);
+        tb_wire_say("counted %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, ops, allocs.allocs,
+                    allocs.frees, allocs.bytes);
     } else {
         tb_wire_say("uncounted %" PRIu64 " %s", ops, why_not ? why_not : "the hooks were refused");
     }

@@ -19,8 +19,8 @@ void tb_suggest_try(struct tb_suggest *suggest, const char *candidate);
 /* " (did you mean 'x'?)" or "", in `hint`, which it returns. */
 const char *tb_suggest_hint(const struct tb_suggest *suggest, char hint[TB_HINT_MAX]);
 
-/* Insertions, deletions, replacements and swaps of neighbours that lead from a to b (optimal string alignment).
- * Strings of 31 bytes at most; longer ones count as UINT_MAX apart. */
+/* Insertions, deletions, replacements and swaps of neighbours that lead from a to b (optimal string
+ * alignment). Strings of 31 bytes at most; longer ones count as UINT_MAX apart. */
 unsigned tb_edit_distance(const char *a, const char *b);
 
 #endif

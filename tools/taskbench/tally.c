@@ -4,8 +4,9 @@
 
 struct tb_tally tb_tally_start(const struct tb_args *args, int rows)
 {
-    return (struct tb_tally){
-        .end = {.rows = rows}, .allocs_limited = args->assert_allocs_given, .allocs_max = args->assert_allocs};
+    return (struct tb_tally){.end = {.rows = rows},
+                             .allocs_limited = args->assert_allocs_given,
+                             .allocs_max = args->assert_allocs};
 }
 
 void tb_tally_row(struct tb_tally *tally, const struct tb_row *row)
@@ -24,12 +25,13 @@ static int judge_allocs(struct tb_tally *tally)
 {
     struct tb_run_end *end = &tally->end;
     if (tally->uncounted > 0) {
-        snprintf(end->verdict, sizeof end->verdict, "allocations could not be counted for %d of %d rows",
-                 tally->uncounted, end->measured);
+        snprintf(end->verdict, sizeof end->verdict,
+                 "allocations could not be counted for %d of %d rows", tally->uncounted,
+                 end->measured);
         return TB_EXIT_NOTHING;
     }
-    snprintf(end->verdict, sizeof end->verdict, "%d of %d rows allocate more than %g per op", tally->over_limit,
-             end->measured, tally->allocs_max);
+    snprintf(end->verdict, sizeof end->verdict, "%d of %d rows allocate more than %g per op",
+             tally->over_limit, end->measured, tally->allocs_max);
     return tally->over_limit > 0 ? TB_EXIT_LIMIT : TB_EXIT_OK;
 }
 

@@ -18,9 +18,9 @@ struct tb_tally tb_tally_start(const struct tb_args *args, int rows);
 
 void tb_tally_row(struct tb_tally *tally, const struct tb_row *row);
 
-/* Sets end.exit_code and end.verdict; end.interrupted and the figures of time are the caller's. The worst news decides:
- * an interruption, a wrong result, nothing measured, allocations not counted, a limit exceeded. A limit that was held
- * against nothing is not held. */
+/* Sets end.exit_code and end.verdict; end.interrupted and the figures of time are the caller's. The
+ * worst news decides: an interruption, a wrong result, nothing measured, allocations not counted, a
+ * limit exceeded. A limit that was held against nothing is not held. */
 void tb_tally_finish(struct tb_tally *tally);
 
 #endif

@@ -48,7 +48,8 @@ const char *tb_format_range(char out[TB_NUMBER_MAX], double min, double max, dou
     return out;
 }
 
-static const char *format_scaled(char out[TB_NUMBER_MAX], double value, double step, const char *suffixes)
+static const char *format_scaled(char out[TB_NUMBER_MAX], double value, double step,
+                                 const char *suffixes)
 {
     const char *suffix = suffixes;
     while (value >= 999.5 && suffix[1] != '\0') {

@@ -1,4 +1,5 @@
-/* usage.c: see usage.h. Reads with plain system calls into memory of its own: what is measured must not grow by it. */
+/* usage.c: see usage.h. Reads with plain system calls into memory of its own: what is measured must
+ * not grow by it. */
 #include "usage.h"
 #include <fcntl.h>
 #include <stdio.h>

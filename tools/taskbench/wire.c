@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- writing ------------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 void tb_wire_say(const char *format, ...)
 {
@@ -34,7 +34,8 @@ void tb_wire_counters(const weft_stats *growth, const weft_stats *total)
 {
     weft_stats g = *growth, t = *total;
     for (const struct tb_counter *c = tb_counters; c->name; c++) {
-        tb_wire_say("counter %s %" PRIu64 " %" PRIu64, c->name, *tb_counter_in(c, &g), *tb_counter_in(c, &t));
+        tb_wire_say("counter %s %" PRIu64 " %" PRIu64, c->name, *tb_counter_in(c, &g),
+                    *tb_counter_in(c, &t));
     }
 }
 
@@ -46,14 +47,15 @@ void tb_wire_metrics(const struct tb_trial *trial)
     }
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static int read_sample(struct tb_row *row, const char *text)
 {
     double ns, reference_ns;
     uint64_t ops, reference_ops;
-    if (sscanf(text, "%lf %" SCNu64 " %lf %" SCNu64, &ns, &ops, &reference_ns, &reference_ops) != 4 || ops == 0 ||
-        row->samples_n == TB_SAMPLES_MAX) {
+    if (sscanf(text, "%lf %" SCNu64 " %lf %" SCNu64, &ns, &ops, &reference_ns, &reference_ops) !=
+            4 ||
+        ops == 0 || row->samples_n == TB_SAMPLES_MAX) {
         return -EPROTO;
     }
     row->ns_per_op[row->samples_n] = ns / (double)ops;
@@ -66,8 +68,8 @@ static int read_sample(struct tb_row *row, const char *text)
 static int read_counted(struct tb_row *row, const char *text)
 {
     struct tb_allocs *a = &row->allocs;
-    row->counted = sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &row->counted_ops, &a->allocs,
-                          &a->frees, &a->bytes) == 4 &&
+    row->counted = sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &row->counted_ops,
+                          &a->allocs, &a->frees, &a->bytes) == 4 &&
                    row->counted_ops > 0;
     return row->counted ? 0 : -EPROTO;
 }
@@ -102,7 +104,8 @@ static int read_counter(struct tb_row *row, const char *text)
 static int read_metric(struct tb_row *row, const char *text)
 {
     struct tb_metric m;
-    if (row->metrics_n == TB_METRICS_MAX || sscanf(text, "%23s %7s %lf", m.name, m.unit, &m.value) != 3) {
+    if (row->metrics_n == TB_METRICS_MAX ||
+        sscanf(text, "%23s %7s %lf", m.name, m.unit, &m.value) != 3) {
         return -EPROTO;
     }
     if (strcmp(m.unit, "-") == 0) {
@@ -119,7 +122,8 @@ static int read_end(struct tb_row *row, enum tb_status status, const char *reaso
     return 0;
 }
 
-/* The text after `word` and a blank, "" after the word alone; NULL: the line does not begin with it. */
+/* The text after `word` and a blank, "" after the word alone; NULL: the line does not begin with
+ * it. */
 static const char *after(const char *line, const char *word)
 {
     size_t n = strlen(word);

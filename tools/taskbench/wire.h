@@ -20,15 +20,16 @@
 #define TB_WIRE_FD       3 /* where a measuring process writes */
 #define TB_WIRE_LINE_MAX 512
 
-/* --- writing ------------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
-/* One line, printf-like, without its newline. A line that cannot be written is lost: the reader is gone. */
+/* One line, printf-like, without its newline. A line that cannot be written is lost: the reader is
+ * gone. */
 void tb_wire_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void tb_wire_counters(const weft_stats *growth, const weft_stats *total);
 void tb_wire_metrics(const struct tb_trial *trial);
 
-/* --- reading ------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* What the lines of one process add up to. */
 struct tb_wire_in {

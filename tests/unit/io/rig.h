@@ -1,5 +1,6 @@
-/* rig.h: one worker without a pool's threads or stacks, so that a test drives its driver by hand, call by call, on the
- * test's own thread. wf_post is the real one: messages lie in the worker's inbox until rig_hear runs them. */
+/* rig.h: one worker without a pool's threads or stacks, so that a test drives its driver by hand,
+ * call by call, on the test's own thread. wf_post is the real one: messages lie in the worker's
+ * inbox until rig_hear runs them. */
 #ifndef RIG_H
 #define RIG_H
 
@@ -73,7 +74,8 @@ static inline bool rig_is_due(void)
 
 static inline void rig_sleep(int64_t ns)
 {
-    rig.driver->ops->sleep(rig.driver, &rig.worker, ns == INT64_MAX ? INT64_MAX : wf_sys.now_ns() + ns);
+    rig.driver->ops->sleep(rig.driver, &rig.worker,
+                           ns == INT64_MAX ? INT64_MAX : wf_sys.now_ns() + ns);
 }
 
 static inline void rig_wake(void)
@@ -129,8 +131,11 @@ static inline int rig_run(struct wf_op op)
 
 static inline struct wf_op rig_read(int fd, void *buffer, size_t bytes)
 {
-    return (struct wf_op){
-        .kind = WF_OP_READ, .fd = fd, .address = (uintptr_t)buffer, .bytes = (uint32_t)bytes, .offset = UINT64_MAX};
+    return (struct wf_op){.kind = WF_OP_READ,
+                          .fd = fd,
+                          .address = (uintptr_t)buffer,
+                          .bytes = (uint32_t)bytes,
+                          .offset = UINT64_MAX};
 }
 
 static inline uint64_t rig_counter(const char *name)

@@ -48,7 +48,7 @@ static weft_stats stats(void)
     return now;
 }
 
-/* --- what the calls do --------------------------------------------------------------------------------------- */
+/* --- what the calls do ------------------------------------------------------------------------ */
 
 static int whole_life(void *arg)
 {
@@ -209,7 +209,7 @@ Test(file, direct_reads_do_not_hold_up_the_worker)
     run(direct);
 }
 
-/* --- pipes --------------------------------------------------------------------------------------------------- */
+/* --- pipes ------------------------------------------------------------------------------------ */
 
 struct reader {
     int fd;
@@ -234,7 +234,8 @@ static void check_pipe(int flags)
     wt_eq(weft_await(&task), 4);
     wt_str_eq(reader.got, "data");
     wt_eq(weft_write(ends[1], "more", 4), 4);
-    wt_eq(weft_read(ends[0], reader.got, sizeof reader.got), 4, "what is there, without waiting for the rest");
+    wt_eq(weft_read(ends[0], reader.got, sizeof reader.got), 4,
+          "what is there, without waiting for the rest");
     weft_close(ends[1]);
     wt_eq(weft_read(ends[0], reader.got, 1), 0);
     weft_close(ends[0]);
@@ -256,7 +257,8 @@ Test(pipe, read_waits_for_data_whether_it_blocks_or_not)
 static int watch(void *arg)
 {
     (void)arg;
-    /* A descriptor for which the kernel's own waiting does not work: O_NONBLOCK, and not made for it. */
+    /* A descriptor for which the kernel's own waiting does not work: O_NONBLOCK, and not made for
+     * it. */
     char directory[] = "/tmp/weft-test-XXXXXX";
     wt_true(mkdtemp(directory) != NULL);
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -337,7 +339,7 @@ Test(pipe, wait_fd_gives_what_is_ready)
     run(wait_fd);
 }
 
-/* --- cancellation -------------------------------------------------------------------------------------------- */
+/* --- cancellation ----------------------------------------------------------------------------- */
 
 static int cancelled_calls(void *arg)
 {
@@ -423,7 +425,7 @@ Test(cancel, reaches_all_that_wait)
     run(waiting_readers);
 }
 
-/* --- elsewhere ----------------------------------------------------------------------------------------------- */
+/* --- elsewhere -------------------------------------------------------------------------------- */
 
 static void check_refused(int expected)
 {

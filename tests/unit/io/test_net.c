@@ -31,7 +31,8 @@ static void run(weft_fn *body)
 static int listen_on_loopback(struct sockaddr_in *address, int flags)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof *address;
     wt_eq(bind(fd, (struct sockaddr *)address, bytes), 0);
     wt_eq(listen(fd, 128), 0);
@@ -44,7 +45,7 @@ static void open_pair(int ends[2], int type)
     wt_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0);
 }
 
-/* --- echo ---------------------------------------------------------------------------------------------------- */
+/* --- echo ------------------------------------------------------------------------------------- */
 
 #define CLIENTS  50
 #define MESSAGES 20
@@ -131,7 +132,7 @@ Test(net, descriptors_that_do_not_block_are_waited_for_too)
     run(serve_nonblocking);
 }
 
-/* --- streams and datagrams ----------------------------------------------------------------------------------- */
+/* --- streams and datagrams -------------------------------------------------------------------- */
 
 #define STREAM_BYTES ((size_t)8 << 20)
 
@@ -283,7 +284,7 @@ Test(net, shutdown_ends_what_waits)
     run(shutdown_ends_a_wait);
 }
 
-/* --- cancellation -------------------------------------------------------------------------------------------- */
+/* --- cancellation ----------------------------------------------------------------------------- */
 
 static int deadlines(void *arg)
 {
@@ -430,7 +431,8 @@ static int wait_for_ever(void *arg)
     return (int)weft_recv(*(int *)arg, &byte, 1, 0);
 }
 
-/* More idle connections than a ring has room for: they must not keep a busy one from being served. */
+/* More idle connections than a ring has room for: they must not keep a busy one from being
+ * served. */
 static int idle_connections(void *arg)
 {
     (void)arg;

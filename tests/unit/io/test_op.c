@@ -1,4 +1,5 @@
-/* test_op.c: the part of an op's life that all drivers share, with a driver that only takes notes. */
+/* test_op.c: the part of an op's life that all drivers share, with a driver that only takes
+ * notes. */
 #include "io/op.h"
 #include "pool/pool.h"
 #include "tests/support/wt.h"

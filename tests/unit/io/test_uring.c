@@ -17,7 +17,7 @@
 
 #define MS INT64_C(1000000)
 
-/* --- operations ---------------------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------- */
 
 Test(ops, nop_gives_0, .init = rig_open, .fini = rig_close)
 {
@@ -36,22 +36,31 @@ Test(ops, submit_neither_enters_nor_completes, .init = rig_open, .fini = rig_clo
     wt_eq(op.done, 1);
 }
 
-Test(ops, file_is_opened_written_synced_read_inspected_and_closed, .init = rig_open, .fini = rig_close)
+Test(ops, file_is_opened_written_synced_read_inspected_and_closed, .init = rig_open,
+     .fini = rig_close)
 {
     char path[] = "/tmp/weft-test-XXXXXX";
     int made = mkstemp(path);
     wt_ge(made, 0);
     close(made);
-    int fd = rig_run(
-        (struct wf_op){.kind = WF_OP_OPENAT, .fd = AT_FDCWD, .address = (uintptr_t)path, .flags = O_RDWR | O_CLOEXEC});
+    int fd = rig_run((struct wf_op){.kind = WF_OP_OPENAT,
+                                    .fd = AT_FDCWD,
+                                    .address = (uintptr_t)path,
+                                    .flags = O_RDWR | O_CLOEXEC});
     wt_ge(fd, 0);
-    wt_eq(
-        rig_run((struct wf_op){.kind = WF_OP_WRITE, .fd = fd, .address = (uintptr_t) "hello", .bytes = 5, .offset = 3}),
-        5);
+    wt_eq(rig_run((struct wf_op){.kind = WF_OP_WRITE,
+                                 .fd = fd,
+                                 .address = (uintptr_t) "hello",
+                                 .bytes = 5,
+                                 .offset = 3}),
+          5);
     wt_eq(rig_run((struct wf_op){.kind = WF_OP_FSYNC, .fd = fd, .flags = WF_FSYNC_DATA}), 0);
     char buffer[16] = "";
-    wt_eq(rig_run((struct wf_op){
-              .kind = WF_OP_READ, .fd = fd, .address = (uintptr_t)buffer, .bytes = sizeof buffer, .offset = 4}),
+    wt_eq(rig_run((struct wf_op){.kind = WF_OP_READ,
+                                 .fd = fd,
+                                 .address = (uintptr_t)buffer,
+                                 .bytes = sizeof buffer,
+                                 .offset = 4}),
           4);
     wt_str_eq(buffer, "ello");
     struct statx about = {0};
@@ -117,8 +126,10 @@ Test(ops, connection_is_accepted_used_and_shut_down, .init = rig_open, .fini = r
                                       .flags = SOCK_CLOEXEC}};
     rig_submit(&accepting);
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    wt_eq(rig_run((struct wf_op){
-              .kind = WF_OP_CONNECT, .fd = client, .address = (uintptr_t)&address, .offset = sizeof address}),
+    wt_eq(rig_run((struct wf_op){.kind = WF_OP_CONNECT,
+                                 .fd = client,
+                                 .address = (uintptr_t)&address,
+                                 .offset = sizeof address}),
           0);
     int server = rig_await(&accepting);
     wt_ge(server, 0);
@@ -126,11 +137,16 @@ Test(ops, connection_is_accepted_used_and_shut_down, .init = rig_open, .fini = r
     wt_eq(fcntl(server, F_GETFD), FD_CLOEXEC);
 
     char buffer[8] = "";
-    struct rig_op receiving = {
-        .op = {.kind = WF_OP_RECV, .fd = server, .address = (uintptr_t)buffer, .bytes = sizeof buffer}};
+    struct rig_op receiving = {.op = {.kind = WF_OP_RECV,
+                                      .fd = server,
+                                      .address = (uintptr_t)buffer,
+                                      .bytes = sizeof buffer}};
     rig_submit(&receiving);
-    wt_eq(rig_run((struct wf_op){
-              .kind = WF_OP_SEND, .fd = client, .address = (uintptr_t) "ping", .bytes = 4, .flags = MSG_NOSIGNAL}),
+    wt_eq(rig_run((struct wf_op){.kind = WF_OP_SEND,
+                                 .fd = client,
+                                 .address = (uintptr_t) "ping",
+                                 .bytes = 4,
+                                 .flags = MSG_NOSIGNAL}),
           4);
     wt_eq(rig_await(&receiving), 4);
     wt_str_eq(buffer, "ping");
@@ -158,7 +174,8 @@ Test(ops, what_the_kernel_refuses_ends_with_its_error, .init = rig_open, .fini =
 {
     char byte;
     wt_eq(rig_run(rig_read(-1, &byte, 1)), -EBADF);
-    wt_eq(rig_run((struct wf_op){.kind = WF_OP_OPENAT, .fd = AT_FDCWD, .address = (uintptr_t) "/nowhere/at/all"}),
+    wt_eq(rig_run((struct wf_op){
+              .kind = WF_OP_OPENAT, .fd = AT_FDCWD, .address = (uintptr_t) "/nowhere/at/all"}),
           -ENOENT);
     wt_eq(rig_run((struct wf_op){.kind = WF_OP_NOP, .flags = 1u << 31}), -EINVAL);
 }
@@ -175,7 +192,7 @@ Test(ops, ring_refuses_codes_that_weft_does_not_use, .init = rig_open, .fini = r
     wt_eq(rig_await(&op), -EACCES);
 }
 
-/* --- capacity ------------------------------------------------------------------------------------------------ */
+/* --- capacity --------------------------------------------------------------------------------- */
 
 #define MANY 2000
 
@@ -208,9 +225,11 @@ Test(capacity, ops_beyond_the_submission_queue_all_complete, .init = rig_open, .
     wt_ge(polls, 3, "at most 128 at a time");
 }
 
-Test(capacity, more_ops_in_flight_than_the_completion_queue_holds, .init = rig_open, .fini = rig_close)
+Test(capacity, more_ops_in_flight_than_the_completion_queue_holds, .init = rig_open,
+     .fini = rig_close)
 {
-    /* Idle connections must not keep others from being served: each of these waits, and is in the kernel. */
+    /* Idle connections must not keep others from being served: each of these waits, and is in the
+     * kernel. */
     int event = eventfd(0, EFD_CLOEXEC);
     wt_gt(MANY, rig.uring->ring.completions_max);
     for (int i = 0; i < MANY; i++) {
@@ -308,7 +327,7 @@ void *rig_no_memory(size_t alignment, size_t bytes)
     return NULL;
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static void complete_nobody(uint64_t number)
 {
@@ -317,7 +336,8 @@ static void complete_nobody(uint64_t number)
     entry->user_data = number;
 }
 
-Test(numbers, completion_of_nothing_in_flight_is_counted_and_ignored, .init = rig_open, .fini = rig_close)
+Test(numbers, completion_of_nothing_in_flight_is_counted_and_ignored, .init = rig_open,
+     .fini = rig_close)
 {
     complete_nobody(0);                     /* a free slot */
     complete_nobody(UINT64_C(0xdeadbeef));  /* no slot */
@@ -329,7 +349,8 @@ Test(numbers, completion_of_nothing_in_flight_is_counted_and_ignored, .init = ri
     wt_eq(rig_counter("completed"), 0);
 }
 
-Test(numbers, late_completion_does_not_end_the_next_op_in_the_slot, .init = rig_open, .fini = rig_close)
+Test(numbers, late_completion_does_not_end_the_next_op_in_the_slot, .init = rig_open,
+     .fini = rig_close)
 {
     struct rig_op first = {.op = {.kind = WF_OP_NOP}};
     rig_submit(&first);
@@ -371,7 +392,7 @@ Test(numbers, generations_wrap)
     wf_slots_close(&slots);
 }
 
-/* --- due, sleep, wake ---------------------------------------------------------------------------------------- */
+/* --- due, sleep, wake ------------------------------------------------------------------------- */
 
 Test(sleep, poll_is_due_when_enough_is_queued_or_it_has_waited, .init = rig_open, .fini = rig_close)
 {
@@ -463,7 +484,8 @@ Test(sleep, wake_before_a_later_sleep_ends_it, .init = rig_open, .fini = rig_clo
     wt_ge(wf_sys.now_ns() - before_ns, 20 * MS);
 }
 
-Test(sleep, wake_that_a_poll_has_seen_still_ends_the_next_sleep, .init = rig_open, .fini = rig_close)
+Test(sleep, wake_that_a_poll_has_seen_still_ends_the_next_sleep, .init = rig_open,
+     .fini = rig_close)
 {
     rig_sleep(MS);
     rig_wake();
@@ -509,13 +531,15 @@ Test(sleep, wake_during_a_sleep_ends_it, .init = rig_open, .fini = rig_close)
     }
 }
 
-/* --- what enter may say -------------------------------------------------------------------------------------- */
+/* --- what enter may say ----------------------------------------------------------------------- */
 
-static int (*real_enter)(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes);
+static int (*real_enter)(int fd, unsigned submit, unsigned min, unsigned flags, void *arg,
+                         size_t bytes);
 static int enter_errors[8];
 static int enter_error_count;
 
-static int failing_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes)
+static int failing_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg,
+                         size_t bytes)
 {
     if (enter_error_count > 0) {
         return enter_errors[--enter_error_count];
@@ -546,7 +570,8 @@ Test(enter, interruptions_and_shortages_pass, .init = rig_open, .fini = rig_clos
     }
 }
 
-static int short_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes)
+static int short_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg,
+                       size_t bytes)
 {
     return real_enter(fd, submit > 3 ? 3 : submit, submit > 3 ? 0 : min, flags, arg, bytes);
 }
@@ -564,7 +589,8 @@ Test(enter, what_was_not_taken_is_given_again, .init = rig_open, .fini = rig_clo
     wt_eq(count_done(), 100);
 }
 
-static int interrupted_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes)
+static int interrupted_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg,
+                             size_t bytes)
 {
     wf_sys.uring_enter = real_enter;
     (void)real_enter(fd, submit, min, flags, arg, bytes);
@@ -582,7 +608,8 @@ Test(enter, what_was_taken_before_an_error_is_not_given_again, .init = rig_open,
     wt_false(rig_is_due());
 }
 
-Test(enter, refusal_after_the_start_ends_the_process_with_a_message, .init = rig_open, .signal = SIGABRT)
+Test(enter, refusal_after_the_start_ends_the_process_with_a_message, .init = rig_open,
+     .signal = SIGABRT)
 {
     fail_next_enters(1, -EPERM);
     struct rig_op op = {.op = {.kind = WF_OP_NOP}};

@@ -28,9 +28,11 @@ static void close_all(void)
 
 static struct rig_op receiving(void *buffer, size_t bytes, uint32_t flags)
 {
-    return (struct rig_op){
-        .op = {
-            .kind = WF_OP_RECV, .fd = ends[0], .address = (uintptr_t)buffer, .bytes = (uint32_t)bytes, .flags = flags}};
+    return (struct rig_op){.op = {.kind = WF_OP_RECV,
+                                  .fd = ends[0],
+                                  .address = (uintptr_t)buffer,
+                                  .bytes = (uint32_t)bytes,
+                                  .flags = flags}};
 }
 
 Test(cancel, pending_op_ends_with_ecanceled, .init = open_all, .fini = close_all)
@@ -74,7 +76,8 @@ Test(cancel, op_without_room_never_reaches_the_kernel, .init = open_all, .fini =
     rig.uring->slots.used_max = 1;
     char buffer[8];
     struct rig_op blocker = receiving(buffer, sizeof buffer, 0);
-    struct rig_op op = {.op = {.kind = WF_OP_SEND, .fd = ends[0], .address = (uintptr_t) "never", .bytes = 5}};
+    struct rig_op op = {
+        .op = {.kind = WF_OP_SEND, .fd = ends[0], .address = (uintptr_t) "never", .bytes = 5}};
     rig_submit(&blocker);
     rig_submit(&op);
     rig_poll();
@@ -135,7 +138,8 @@ Test(cancel, done_waits_for_a_message_that_is_under_way, .init = open_all, .fini
     wt_eq(rig_poll(), 0);
 }
 
-Test(cancel, op_that_ends_before_its_cancellation_is_written_needs_none, .init = open_all, .fini = close_all)
+Test(cancel, op_that_ends_before_its_cancellation_is_written_needs_none, .init = open_all,
+     .fini = close_all)
 {
     char buffer[8];
     struct rig_op op = receiving(buffer, sizeof buffer, 0);
@@ -237,12 +241,13 @@ Test(cancel, more_cancellations_than_entries, .init = open_all, .fini = close_al
     close(event);
 }
 
-/* --- from other threads -------------------------------------------------------------------------------------- */
+/* --- from other threads ----------------------------------------------------------------------- */
 
 #define ROUNDS 2000
 
 static struct rig_op raced;
-static WF_ATOMIC(uint32_t) round_open, round_closed; /* the lock that op.h asks the caller for, as turns */
+/* the lock that op.h asks the caller for, as turns */
+static WF_ATOMIC(uint32_t) round_open, round_closed;
 
 static void *cancel_each_round(void *arg)
 {

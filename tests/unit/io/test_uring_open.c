@@ -1,5 +1,6 @@
-/* test_uring_open.c: choosing and opening the driver where something is refused: each system call at each position, whole
- * interfaces by seccomp, memory by RLIMIT_MEMLOCK. Whatever is refused: a code, a sentence, and nothing left behind. */
+/* test_uring_open.c: choosing and opening the driver where something is refused: each system call
+ * at each position, whole interfaces by seccomp, memory by RLIMIT_MEMLOCK. Whatever is refused: a
+ * code, a sentence, and nothing left behind. */
 #define _GNU_SOURCE
 #include "io/io.h"
 #include "tests/unit/io/rig.h"
@@ -20,7 +21,7 @@
 
 #define WORKERS 3
 
-/* --- what must not be left behind ---------------------------------------------------------------------------- */
+/* --- what must not be left behind ------------------------------------------------------------- */
 
 static int open_descriptors(void)
 {
@@ -45,12 +46,13 @@ static int ring_mappings(void)
     return count;
 }
 
-/* --- failing call number k ----------------------------------------------------------------------------------- */
+/* --- failing call number k -------------------------------------------------------------------- */
 
 static struct wf_sys real;
 static void *(*real_map)(int fd, size_t bytes, uint64_t offset);
-static WF_ATOMIC(int) calls; /* of fallible functions, since `arm`; the probe makes some on its own thread */
-static int failing_call;     /* 0: none */
+/* of fallible functions, since `arm`; the probe makes some on its own thread */
+static WF_ATOMIC(int) calls;
+static int failing_call; /* 0: none */
 static int failing_rc;
 static const char *failed_name;
 static WF_ATOMIC(int) allocated;
@@ -74,9 +76,11 @@ static int fault_register(int fd, unsigned opcode, void *arg, unsigned count)
     return fails("io_uring_register") ? failing_rc : real.uring_register(fd, opcode, arg, count);
 }
 
-static int fault_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes)
+static int fault_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg,
+                       size_t bytes)
 {
-    return fails("io_uring_enter") ? failing_rc : real.uring_enter(fd, submit, min, flags, arg, bytes);
+    return fails("io_uring_enter") ? failing_rc
+                                   : real.uring_enter(fd, submit, min, flags, arg, bytes);
 }
 
 static int fault_eventfd(void)
@@ -215,7 +219,7 @@ Test(open, a_ring_that_gets_no_memory_is_made_smaller)
     wf_uring_driver_free(driver);
 }
 
-/* --- the choice ---------------------------------------------------------------------------------------------- */
+/* --- the choice ------------------------------------------------------------------------------- */
 
 static int choose(const char *name, char *why, size_t why_bytes)
 {
@@ -245,7 +249,8 @@ Test(choice, sentence_is_cut_to_the_room_that_there_is)
     wt_str_eq(why, "I/O by ");
 }
 
-static int deaf_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg, size_t bytes)
+static int deaf_enter(int fd, unsigned submit, unsigned min, unsigned flags, void *arg,
+                      size_t bytes)
 {
     (void)fd, (void)min, (void)flags, (void)arg, (void)bytes;
     return (int)submit; /* as an emulation might: accepts and completes nothing */
@@ -295,7 +300,7 @@ Test(choice, missing_operation_is_refused)
     wt_true(strstr(why, "6.1") != NULL, "%s", why);
 }
 
-/* --- forbidden by seccomp ------------------------------------------------------------------------------------ */
+/* --- forbidden by seccomp --------------------------------------------------------------------- */
 
 /* From now on this process gets `error` from the system calls from `first` to `last`. */
 static void forbid(unsigned first, unsigned last, unsigned error)
@@ -312,7 +317,8 @@ static void forbid(unsigned first, unsigned last, unsigned error)
     wt_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-static void check_forbidden(unsigned first, unsigned last, unsigned error, int expected, const char *name)
+static void check_forbidden(unsigned first, unsigned last, unsigned error, int expected,
+                            const char *name)
 {
     char why[256];
     forbid(first, last, error);
@@ -341,7 +347,8 @@ Test(denied, only_enter)
 
 Test(denied, only_register)
 {
-    check_forbidden(SYS_io_uring_register, SYS_io_uring_register, EPERM, -EPERM, "io_uring_register");
+    check_forbidden(SYS_io_uring_register, SYS_io_uring_register, EPERM, -EPERM,
+                    "io_uring_register");
 }
 
 Test(denied, filter_that_comes_after_the_start_is_named, .init = rig_open, .signal = SIGABRT)
@@ -352,7 +359,7 @@ Test(denied, filter_that_comes_after_the_start_is_named, .init = rig_open, .sign
     rig_poll();
 }
 
-/* --- RLIMIT_MEMLOCK ------------------------------------------------------------------------------------------ */
+/* --- RLIMIT_MEMLOCK --------------------------------------------------------------------------- */
 
 /* As a user without privileges; skips the test if it cannot become one. */
 static void limit_locked_memory(size_t bytes)
@@ -409,7 +416,7 @@ Test(memlock, little_gives_smaller_rings_until_there_is_none_left)
     wt_eq(ring_mappings(), 0);
 }
 
-/* --- fork ---------------------------------------------------------------------------------------------------- */
+/* --- fork ------------------------------------------------------------------------------------- */
 
 Test(fork, child_does_not_have_the_rings_memory, .init = rig_open, .fini = rig_close)
 {

@@ -1,5 +1,6 @@
-/* test_deque.c: one worker's deque (pool/deque.h), as its owner sees it, and a stress with thieves. What interleavings
- * can do is checked by tests/model/model_deque.c; this file checks the sequential rules with the production sizes. */
+/* test_deque.c: one worker's deque (pool/deque.h), as its owner sees it, and a stress with thieves.
+ * What interleavings can do is checked by tests/model/model_deque.c; this file checks the
+ * sequential rules with the production sizes. */
 #include "pool/base/rng.h"
 #include "pool/deque.h"
 #include "tests/support/wt.h"
@@ -37,7 +38,7 @@ static uint64_t private_count(void)
     return d.head - d.split;
 }
 
-/* --- general work ------------------------------------------------------------------------------------------------- */
+/* --- general work ----------------------------------------------------------------------------- */
 
 Test(deque, pop_of_an_empty_deque_is_null, .init = init)
 {
@@ -95,7 +96,7 @@ Test(deque, is_long_from_its_limit_on, .init = init)
     wt_false(wf_deque_is_long(&d));
 }
 
-/* --- fork and join ------------------------------------------------------------------------------------------------ */
+/* --- fork and join ---------------------------------------------------------------------------- */
 
 Test(deque, forks_stay_private_while_nobody_idles, .init = init)
 {
@@ -212,7 +213,7 @@ Test(deque, private_part_stays_short_as_the_public_part_is_taken_back, .init = i
     }
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 Test(deque, a_failed_steal_asks_and_the_next_fork_gives_half, .init = init)
 {
@@ -236,7 +237,7 @@ Test(deque, after_an_ask_forks_look_at_the_idle_hint_until_nobody_idles, .init =
     wt_eq(wf_deque_fork(&d, &works[5], true), WF_FORKED_PRIVATE); /* the fast path does not look */
 }
 
-/* --- stress ------------------------------------------------------------------------------------------------------- */
+/* --- stress ----------------------------------------------------------------------------------- */
 
 enum { ITEMS = 500000, THIEVES = 3 };
 
@@ -263,7 +264,8 @@ static void *thief(void *arg)
     return NULL;
 }
 
-/* Forks and joins in random depths, mostly small ones, where owner and thieves meet; pushes, pops, publications. */
+/* Forks and joins in random depths, mostly small ones, where owner and thieves meet; pushes, pops,
+ * publications. */
 static void drive(struct wf_rng *rng)
 {
     int open[64]; /* forks not yet joined, newest last */

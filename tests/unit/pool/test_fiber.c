@@ -1,5 +1,5 @@
-/* test_fiber.c: stacks, guards and the switch (pool/fiber.h). Each test has a process of its own, so each opens the
- * region for itself. */
+/* test_fiber.c: stacks, guards and the switch (pool/fiber.h). Each test has a process of its own,
+ * so each opens the region for itself. */
 #include "pool/fiber.h"
 #include "pool/base/host.h"
 #include "pool/base/sys.h"
@@ -131,8 +131,10 @@ static int rounding(void)
     return fegetround();
 }
 
-/* As many values as there are callee-saved registers, different ones on each stack, alive over each switch. */
-WF_NOINLINE static uint64_t churn(struct wf_fiber *from, struct wf_fiber *to, uint64_t seed, int rounds, int mode)
+/* As many values as there are callee-saved registers, different ones on each stack, alive over each
+ * switch. */
+WF_NOINLINE static uint64_t churn(struct wf_fiber *from, struct wf_fiber *to, uint64_t seed,
+                                  int rounds, int mode)
 {
     uint64_t a = seed, b = seed * 3, c = seed * 5, d = seed * 7;
     for (int i = 0; i < rounds; i++) {
@@ -409,7 +411,8 @@ Test(fiber, neighbours_start_at_different_cache_sets)
         for (int k = 0; k < i; k++) {
             wt_ne((uintptr_t)fibers[i]->sp % 4096, (uintptr_t)fibers[k]->sp % 4096);
         }
-        wt_lt((uintptr_t)fibers[i] - (uintptr_t)fibers[i]->sp, 2048u, "half of the top page is left");
+        wt_lt((uintptr_t)fibers[i] - (uintptr_t)fibers[i]->sp, 2048u,
+              "half of the top page is left");
     }
     close_all();
 }
@@ -531,7 +534,9 @@ static int protect_calls, protect_fails_from, protect_fails_until;
 static int protect_failing(void *address, size_t bytes, int prot)
 {
     int call = ++protect_calls;
-    return call >= protect_fails_from && call < protect_fails_until ? -ENOMEM : real_sys.protect(address, bytes, prot);
+    return call >= protect_fails_from && call < protect_fails_until
+               ? -ENOMEM
+               : real_sys.protect(address, bytes, prot);
 }
 
 Test(fiber, a_refused_commit_is_no_stack_and_can_be_repeated)
@@ -631,7 +636,8 @@ static void overflow_output(enum wf_guard guard, wf_entry_fn *entry, char *text,
     wt_eq(WTERMSIG(status), SIGABRT, "%s", text);
 }
 
-static const char overflow_message[] = "weft: stack overflow: task 1 (spawned f.c:10) overflowed 256 KiB\n";
+static const char overflow_message[] =
+    "weft: stack overflow: task 1 (spawned f.c:10) overflowed 256 KiB\n";
 
 Test(fiber, running_into_a_guard_marker_names_the_task)
 {
@@ -888,6 +894,7 @@ Test(fiber, a_backtrace_ends_at_the_entry)
     wf_fiber_switch(&home, fiber, count_in_after, NULL);
     int tool = WF_ASAN || WF_TSAN; /* whose backtrace() is a frame of its own */
     wt_eq(frames_from_entry, 3 + tool, "count_frames, count_in_entry, wf_switch_first");
-    wt_eq(frames_from_after, 4 + tool + WF_ASAN, "count_frames, count_in_after, [arrive,] wf_switch_context, _first");
+    wt_eq(frames_from_after, 4 + tool + WF_ASAN,
+          "count_frames, count_in_after, [arrive,] wf_switch_context, _first");
     close_all();
 }

@@ -1,5 +1,5 @@
-/* test_inject.c: the injection queue (pool/inject.h): its order, its batches, and a stress with producers and
- * consumers. What interleavings can do is checked by tests/model/model_inject.c. */
+/* test_inject.c: the injection queue (pool/inject.h): its order, its batches, and a stress with
+ * producers and consumers. What interleavings can do is checked by tests/model/model_inject.c. */
 #include "pool/inject.h"
 #include "tests/support/wt.h"
 
@@ -80,7 +80,7 @@ Test(inject, queue_that_ran_empty_works_again, .init = init)
     }
 }
 
-/* --- stress ------------------------------------------------------------------------------------------------------- */
+/* --- stress ----------------------------------------------------------------------------------- */
 
 enum { PRODUCERS = 3, EACH = 30000 };
 

@@ -77,7 +77,8 @@ Test(lock, all_who_sleep_behind_a_slow_holder_get_it_in_turn)
     for (int i = 0; i < THREADS; i++) {
         wt_eq(pthread_create(&threads[i], NULL, add_many, &once), 0);
     }
-    while (wf_load_relaxed(&sleeps) < THREADS) { /* not by spinning for ever: that would be the test's timeout */
+    /* not by spinning for ever: that would be the test's timeout */
+    while (wf_load_relaxed(&sleeps) < THREADS) {
         sched_yield();
     }
     wt_eq(counter, 0u);

@@ -1,5 +1,6 @@
-/* test_park.c: who is woken, and when (pool/park.h), one call after the other; and a stress with real threads, real
- * sleep and a queue. What interleavings can do is checked by tests/model/model_park.c. */
+/* test_park.c: who is woken, and when (pool/park.h), one call after the other; and a stress with
+ * real threads, real sleep and a queue. What interleavings can do is checked by
+ * tests/model/model_park.c. */
 #include "pool/inject.h"
 #include "pool/park.h"
 #include "tests/support/wt.h"
@@ -47,7 +48,7 @@ Test(park, init_refuses_what_does_not_fit)
     wt_eq(wf_park_idle(&park), 0);
 }
 
-/* --- submitting --------------------------------------------------------------------------------------------------- */
+/* --- submitting ------------------------------------------------------------------------------- */
 
 Test(park, nobody_is_woken_when_nobody_sleeps, .init = four_workers)
 {
@@ -137,7 +138,7 @@ Test(park, workers_beyond_the_first_word_are_found)
     wt_eq(wf_park_pick(&park), -1);
 }
 
-/* --- messages ----------------------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 Test(park, claim_is_for_a_parked_worker_only, .init = four_workers)
 {
@@ -158,7 +159,7 @@ Test(park, a_called_worker_does_not_keep_others_asleep, .init = four_workers)
     wt_eq(wf_park_pick(&park), 1);
 }
 
-/* --- searching ---------------------------------------------------------------------------------------------------- */
+/* --- searching -------------------------------------------------------------------------------- */
 
 Test(park, half_of_the_awake_workers_may_search_and_always_one, .init = four_workers)
 {
@@ -191,7 +192,7 @@ Test(park, whoever_ends_a_sleep_the_worker_searches_after_it, .init = four_worke
     wt_eq(wf_park_idle(&park), 3);
 }
 
-/* --- stress ------------------------------------------------------------------------------------------------------- */
+/* --- stress ----------------------------------------------------------------------------------- */
 
 enum { WORKERS = 6, WORKS = 20000 };
 
@@ -221,7 +222,8 @@ static void *work(void *arg)
         struct wf_work *work = wf_park_search(&park, self) ? wf_inject_pop(&q) : NULL;
         if (work != NULL) {
             wake(wf_park_found(&park, self, any, NULL));
-            if (wf_add_acq_rel(&done, 1) == WORKS - 1) { /* sync(test.done): all see it; pairs sync(test.done) */
+            /* sync(test.done): all see it; pairs sync(test.done) */
+            if (wf_add_acq_rel(&done, 1) == WORKS - 1) {
                 for (int i = 0; i < WORKERS; i++) {
                     sem_post(&sleeps[i]);
                 }
@@ -252,7 +254,8 @@ Test(park, no_work_is_left_beside_sleeping_workers)
     for (int i = 0; i < WORKS; i++) {
         wf_inject_push(&q, &works[i]);
         wake(wf_park_pick(&park));
-        while (i % 16 == 0 && wf_inject_has(&q)) { /* now and then: all fall asleep, and one work must wake one */
+        /* now and then: all fall asleep, and one work must wake one */
+        while (i % 16 == 0 && wf_inject_has(&q)) {
             wf_cpu_relax();
         }
     }

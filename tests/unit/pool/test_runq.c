@@ -1,5 +1,5 @@
-/* test_runq.c: the run queue and the next slot (pool/runq.h), as their owner sees them, and a stress with thieves. What
- * interleavings can do is checked by tests/model/model_runq.c. */
+/* test_runq.c: the run queue and the next slot (pool/runq.h), as their owner sees them, and a
+ * stress with thieves. What interleavings can do is checked by tests/model/model_runq.c. */
 #include "pool/base/rng.h"
 #include "pool/runq.h"
 #include "tests/support/wt.h"
@@ -33,7 +33,7 @@ static void push(struct wf_runq *queue, int first, int count)
     }
 }
 
-/* --- the queue ---------------------------------------------------------------------------------------------------- */
+/* --- the queue -------------------------------------------------------------------------------- */
 
 Test(runq, pop_is_in_the_order_of_push, .init = init)
 {
@@ -95,7 +95,7 @@ Test(runq, steal_takes_no_more_than_there_is_room_for, .init = init)
     wt_eq(wf_runq_len(&q), 96u);
 }
 
-/* --- the next slot ------------------------------------------------------------------------------------------------ */
+/* --- the next slot ---------------------------------------------------------------------------- */
 
 Test(runq, next_gives_back_what_it_displaces, .init = init)
 {
@@ -116,7 +116,7 @@ Test(runq, next_can_be_stolen_once, .init = init)
     wt_eq(number(wf_next_take(&next)), -1);
 }
 
-/* --- stress ------------------------------------------------------------------------------------------------------- */
+/* --- stress ----------------------------------------------------------------------------------- */
 
 enum { ITEMS = 500000, THIEVES = 3 };
 

@@ -174,9 +174,11 @@ static int unmap_counting(void *address, size_t bytes)
 static void *map_askew(size_t bytes, int prot)
 {
     char *memory = real_sys.map(bytes + 2 * WF_SLAB_CHUNK_BYTES, prot);
-    char *askew = (char *)(((uintptr_t)memory + WF_SLAB_CHUNK_BYTES - 1) & ~(WF_SLAB_CHUNK_BYTES - 1)) + 4096;
+    char *askew =
+        (char *)(((uintptr_t)memory + WF_SLAB_CHUNK_BYTES - 1) & ~(WF_SLAB_CHUNK_BYTES - 1)) + 4096;
     real_sys.unmap(memory, (size_t)(askew - memory));
-    real_sys.unmap(askew + bytes, (size_t)(memory + bytes + 2 * WF_SLAB_CHUNK_BYTES - (askew + bytes)));
+    real_sys.unmap(askew + bytes,
+                   (size_t)(memory + bytes + 2 * WF_SLAB_CHUNK_BYTES - (askew + bytes)));
     mapped_bytes += bytes;
     return askew;
 }

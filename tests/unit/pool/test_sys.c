@@ -1,4 +1,5 @@
-/* test_sys.c: the system-call table, the end of the process, and what the machine is said to offer. */
+/* test_sys.c: the system-call table, the end of the process, and what the machine is said to
+ * offer. */
 #include "pool/base/check.h"
 #include "pool/base/host.h"
 #include "pool/base/sys.h"
@@ -161,7 +162,8 @@ static void machine_file(const char *path, const char *text)
 {
     char full[256];
     snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = 0;
         (void)mkdir(full, 0700);
         *slash = '/';
@@ -187,11 +189,13 @@ static void machine_end(void)
     wt_eq(system(command), 0);
 }
 
-#define UNIFIED \
-    "25 1 0:22 / /proc rw - proc proc rw\n30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
-#define LEGACY                                                          \
-    "31 25 0:27 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n" \
-    "32 25 0:28 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
+#define UNIFIED                                                                              \
+    "25 1 0:22 / /proc rw - proc proc rw\n30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - " \
+    "cgroup2 cgroup2 rw\n"
+#define LEGACY                                                                      \
+    "31 25 0:27 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"             \
+    "32 25 0:28 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup " \
+    "rw,cpu,cpuacct\n"
 
 Test(sys, without_control_groups_there_is_no_quota)
 {
@@ -232,7 +236,8 @@ Test(sys, version_one_is_read_where_its_cpu_controller_is_mounted)
 /* In a container without a namespace of its own, the mount shows a part of the hierarchy. */
 Test(sys, a_mounted_part_of_the_hierarchy_is_entered_below_its_root)
 {
-    machine("0::/docker/abc/inner\n", "30 25 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    machine("0::/docker/abc/inner\n",
+            "30 25 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     machine_file("/sys/fs/cgroup/inner/cpu.max", "400000 100000\n");
     wt_eq(wf_host_quota_cpus(root), 4);
     machine_end();

@@ -1,4 +1,5 @@
-/* test_timer.c: the timing wheel (pool/timer.h) against a model: an array that is searched. Time is a variable. */
+/* test_timer.c: the timing wheel (pool/timer.h) against a model: an array that is searched. Time is
+ * a variable. */
 #include "pool/timer.h"
 #include "pool/base/rng.h"
 #include "tests/support/wt.h"
@@ -71,8 +72,9 @@ static int advance_to(int64_t to_ns)
 
 Test(timer, fires_at_its_deadline_and_not_before)
 {
-    static const int64_t distances[] = {1,         1000,           TICK_NS - 1, TICK_NS, TICK_NS + 1,  1000000,
-                                        SECOND_NS, 60 * SECOND_NS, DAY_NS,      YEAR_NS, 200 * YEAR_NS};
+    static const int64_t distances[] = {1,           1000,    TICK_NS - 1,  TICK_NS,
+                                        TICK_NS + 1, 1000000, SECOND_NS,    60 * SECOND_NS,
+                                        DAY_NS,      YEAR_NS, 200 * YEAR_NS};
     for (size_t i = 0; i < WF_COUNT(distances); i++) {
         begin(12345678901);
         struct entry entry;
@@ -190,7 +192,8 @@ Test(timer, many_timers_of_one_tick_take_several_calls_and_none_is_forgotten)
 
 static int64_t random_distance(struct wf_rng *rng)
 {
-    static const int64_t scales[] = {TICK_NS / 4, TICK_NS * 10, 5000000, SECOND_NS, 3600 * SECOND_NS, YEAR_NS};
+    static const int64_t scales[] = {TICK_NS / 4, TICK_NS * 10,     5000000,
+                                     SECOND_NS,   3600 * SECOND_NS, YEAR_NS};
     int64_t scale = scales[wf_rng_below(rng, WF_COUNT(scales))];
     return (int64_t)(wf_rng_next(rng) % (uint64_t)scale);
 }
@@ -224,7 +227,8 @@ static void one_run(uint64_t seed, int steps)
                 add(entry, now_ns + random_distance(&rng) - (what < 3 ? SECOND_NS : 0));
             }
         } else if (what < 80) {
-            wt_eq(wf_timer_del(&entry->timer), entry->expected, "seed %llu step %d", (unsigned long long)seed, step);
+            wt_eq(wf_timer_del(&entry->timer), entry->expected, "seed %llu step %d",
+                  (unsigned long long)seed, step);
             entry->expected = false;
         } else if (what < 90) {
             int64_t next = wf_wheel_next_ns(&wheel);
@@ -235,11 +239,13 @@ static void one_run(uint64_t seed, int steps)
             advance_to(now_ns + random_distance(&rng) / 2);
         }
         int64_t earliest = model_earliest(entries, N);
-        wt_le(wf_wheel_next_ns(&wheel), earliest, "T.2: too late; seed %llu step %d", (unsigned long long)seed, step);
+        wt_le(wf_wheel_next_ns(&wheel), earliest, "T.2: too late; seed %llu step %d",
+              (unsigned long long)seed, step);
         wt_eq(wf_wheel_next_ns(&wheel) == INT64_MAX, earliest == INT64_MAX, "seed %llu step %d",
               (unsigned long long)seed, step);
         if (what >= 80) {
-            wt_gt(earliest, now_ns, "everything due has fired; seed %llu step %d", (unsigned long long)seed, step);
+            wt_gt(earliest, now_ns, "everything due has fired; seed %llu step %d",
+                  (unsigned long long)seed, step);
         }
     }
 }
@@ -252,7 +258,8 @@ Test(timer, random_use_agrees_with_a_sorted_list)
     }
 }
 
-/* A far timer, then small steps: the tick passes through every level, and the hint is never behind the time. */
+/* A far timer, then small steps: the tick passes through every level, and the hint is never behind
+ * the time. */
 Test(timer, advancing_in_small_steps_keeps_far_timers)
 {
     begin(0);
@@ -307,7 +314,8 @@ static void *rescuer(void *arg)
     return NULL;
 }
 
-/* Rounds: all timers are added before the deleters may start, so that add and del of one timer are ordered. */
+/* Rounds: all timers are added before the deleters may start, so that add and del of one timer are
+ * ordered. */
 Test(timer, each_timer_fires_or_is_deleted_exactly_once_whoever_tries)
 {
     static WF_ATOMIC(int64_t) clock;
@@ -326,7 +334,8 @@ Test(timer, each_timer_fires_or_is_deleted_exactly_once_whoever_tries)
         wf_store_relaxed(&stop, 0);
         pthread_t threads[3];
         for (int i = 0; i < 2; i++) {
-            wt_eq(pthread_create(&threads[i], NULL, deleter, (void *)(uintptr_t)(round * 2 + i)), 0);
+            wt_eq(pthread_create(&threads[i], NULL, deleter, (void *)(uintptr_t)(round * 2 + i)),
+                  0);
         }
         wt_eq(pthread_create(&threads[2], NULL, rescuer, &clock), 0);
         while (wf_wheel_next_ns(&wheel) != INT64_MAX) {
@@ -341,7 +350,8 @@ Test(timer, each_timer_fires_or_is_deleted_exactly_once_whoever_tries)
             wt_eq(wf_load_relaxed(&shared_timers[i].ends), round);
         }
     }
-    wt_eq(wf_load_relaxed(&wheel.added), wf_load_relaxed(&wheel.fired) + wf_load_relaxed(&wheel.deleted));
+    wt_eq(wf_load_relaxed(&wheel.added),
+          wf_load_relaxed(&wheel.fired) + wf_load_relaxed(&wheel.deleted));
 }
 
 static struct wf_timer other_timer;

@@ -1,8 +1,10 @@
-/* Every call to the system that may be refused is refused in turn: once, and from then on. The program gets a clean
- * error or success, nothing crashes or hangs, nothing leaks, and the next run works.
+/* Every call to the system that may be refused is refused in turn: once, and from then on. The
+ * program gets a clean error or success, nothing crashes or hangs, nothing leaks, and the next run
+ * works.
  *
- * The wrappers below stand in wf_sys. They count calls by kind, refuse those of one kind in a range of numbers, and keep
- * account of what was handed out: bytes mapped, blocks allocated, descriptors. The futex is left alone: it cannot fail. */
+ * The wrappers below stand in wf_sys. They count calls by kind, refuse those of one kind in a range
+ * of numbers, and keep account of what was handed out: bytes mapped, blocks allocated, descriptors.
+ * The futex is left alone: it cannot fail. */
 #include "io/uring_ring.h"
 #include "pool/base/sys.h"
 #include "tests/support/wt.h"
@@ -19,7 +21,19 @@
 #include <weft/fork.h>
 #include <weft/weft.h>
 
-enum kind { ALLOC, MAP, RING_MAP, PROTECT, ADVISE, THREAD_START, SETUP, REGISTER, ENTER, EVENTFD, KINDS };
+enum kind {
+    ALLOC,
+    MAP,
+    RING_MAP,
+    PROTECT,
+    ADVISE,
+    THREAD_START,
+    SETUP,
+    REGISTER,
+    ENTER,
+    EVENTFD,
+    KINDS
+};
 static const char *const names[KINDS] = {"alloc",        "map",   "ring map", "protect", "advise",
                                          "thread start", "setup", "register", "enter",   "eventfd"};
 
@@ -39,7 +53,7 @@ static bool is_refused(int kind)
     return refusal.kind == kind && n >= refusal.from && n <= refusal.to;
 }
 
-/* --- wrappers ------------------------------------------------------------------------------------------------------ */
+/* --- wrappers --------------------------------------------------------------------------------- */
 
 static void *count_mapped(void *memory, size_t bytes)
 {
@@ -112,16 +126,20 @@ static int uring_setup(unsigned entries, void *params)
     return is_refused(SETUP) ? refusal.rc : count_descriptor(real.uring_setup(entries, params));
 }
 
-/* A worker enables its ring after start has returned, when the probe has shown that it can be done: not refused here. */
+/* A worker enables its ring after start has returned, when the probe has shown that it can be done:
+ * not refused here. */
 static int uring_register(int fd, unsigned opcode, void *arg, unsigned count)
 {
     static const unsigned enable = IORING_REGISTER_ENABLE_RINGS;
-    return opcode != enable && is_refused(REGISTER) ? refusal.rc : real.uring_register(fd, opcode, arg, count);
+    return opcode != enable && is_refused(REGISTER) ? refusal.rc
+                                                    : real.uring_register(fd, opcode, arg, count);
 }
 
-static int uring_enter(int fd, unsigned submit, unsigned min_complete, unsigned flags, void *arg, size_t arg_bytes)
+static int uring_enter(int fd, unsigned submit, unsigned min_complete, unsigned flags, void *arg,
+                       size_t arg_bytes)
 {
-    return is_refused(ENTER) ? refusal.rc : real.uring_enter(fd, submit, min_complete, flags, arg, arg_bytes);
+    return is_refused(ENTER) ? refusal.rc
+                             : real.uring_enter(fd, submit, min_complete, flags, arg, arg_bytes);
 }
 
 static int make_eventfd(void)
@@ -159,7 +177,7 @@ static void install(void)
     wf_sys.close = close_counted;
 }
 
-/* --- the scenario -------------------------------------------------------------------------------------------------- */
+/* --- the scenario ----------------------------------------------------------------------------- */
 
 struct argument {
     atomic_int *ran;
@@ -270,7 +288,8 @@ static int block(void)
 static int root(void *arg)
 {
     (void)arg;
-    static int (*const parts[])(void) = {spawn_some, go_tasks, send_numbers, transfer_a_byte, fail_and_look, block};
+    static int (*const parts[])(void) = {spawn_some,      go_tasks,      send_numbers,
+                                         transfer_a_byte, fail_and_look, block};
     int first = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         int rc = parts[i]();
@@ -299,7 +318,7 @@ static int run_once(void)
     return rc;
 }
 
-/* --- refusing in turn ---------------------------------------------------------------------------------------------- */
+/* --- refusing in turn ------------------------------------------------------------------------- */
 
 static char progress[100];
 
@@ -313,20 +332,23 @@ static void on_alarm(int number)
 
 static void run_refused(int kind, int from, int to, int rc)
 {
-    snprintf(progress, sizeof progress, "hangs with %s refused from call %d to %d\n", names[kind], from, to);
+    snprintf(progress, sizeof progress, "hangs with %s refused from call %d to %d\n", names[kind],
+             from, to);
     refusal.kind = kind;
     refusal.from = from;
     refusal.to = to;
     refusal.rc = rc;
     alarm(120);
     int got = run_once();
-    wt_true(got == 0 || got == rc || got == -ENOMEM || got == -EAGAIN || got == -ENOSYS, "%d: %s", got, progress);
+    wt_true(got == 0 || got == rc || got == -ENOMEM || got == -EAGAIN || got == -ENOSYS, "%d: %s",
+            got, progress);
     refusal.kind = -1;
     wt_eq(run_once(), 0, "afterwards: %s", progress);
     alarm(0);
 }
 
-/* Calls differ a little from run to run, so a few numbers beyond those of a clean run are tried too. */
+/* Calls differ a little from run to run, so a few numbers beyond those of a clean run are tried
+ * too. */
 static void refuse_in_turn(int kind, int rc, bool persistently, int calls_max)
 {
     signal(SIGALRM, on_alarm);
@@ -419,7 +441,7 @@ Test(faults, a_kernel_that_will_not_be_entered_any_more_ends_the_process, .signa
     wt_fail("still there");
 }
 
-/* --- no stacks left ------------------------------------------------------------------------------------------------ */
+/* --- no stacks left --------------------------------------------------------------------------- */
 
 struct crowd {
     weft_sem gate;

@@ -20,7 +20,8 @@ static void go_back(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     wf_switch_back(now, before);
 }
 
-/* What a suspension took from the FIFO for its loop to run must not be lost when it switches back at once. */
+/* What a suspension took from the FIFO for its loop to run must not be lost when it switches back
+ * at once. */
 static int suspend_and_come_back(void *arg)
 {
     (void)arg;
