@@ -45,7 +45,7 @@
 #include "pool/work.h"
 #include <stdbool.h>
 
-/* Slot size and alignment. 256 KiB of address space; only touched pages cost memory (SCHEDULER: 385
+/* Slot size and alignment. 256 KiB of address space; only touched pages cost memory (measured: 385
  * bytes of page tables more than 64 KiB slots, and TLS handshakes need up to 320 KiB elsewhere). */
 #define WF_STACK_BYTES ((size_t)256 * 1024)
 /* Rounded up to whole pages. More than one page, so that a frame with a buffer of a few KiB cannot

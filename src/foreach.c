@@ -12,9 +12,8 @@
 #include "pool/base/check.h"
 #include "src/core.h"
 
-/* Items after which a slot that never waited lets others run: the op budget of DESIGN (128) with
- * the same meaning. */
-#define YIELD_EVERY 128
+/* Items after which a slot that never waited lets others run: as for calls that did not wait. */
+#define YIELD_EVERY WF_BUDGET
 
 struct loop {
     /* immutable while slots run */
