@@ -221,7 +221,7 @@ struct weft_rt {
     struct wf_lock foreign_lock;   /* of foreign_frames */
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
     struct wf_blocking *blocking;
-    uint8_t stopped;
+    WF_ATOMIC(uint32_t) stopped; /* 1: the pool is gone */
 };
 
 WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)

@@ -169,7 +169,7 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
     if (wf_forked) {
         return -ENOSYS;
     }
-    if (rt->stopped) {
+    if (wf_load_relaxed(&rt->stopped) != 0) {
         return -EALREADY;
     }
     if (wf_worker_current(rt->pool) != NULL) {
@@ -187,7 +187,7 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
         }
     }
     wf_pool_stop(rt->pool);
-    rt->stopped = 1;
+    wf_store_relaxed(&rt->stopped, 1); /* relaxed: who must know was told by the return */
     return 0;
 }
 
@@ -196,7 +196,7 @@ void weft_rt_free(weft_rt *rt)
     if (rt == NULL || wf_forked) {
         return;
     }
-    if (!rt->stopped) {
+    if (wf_load_relaxed(&rt->stopped) == 0) {
         if (weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER) < 0) {
             wf_misuse("weft_rt_free: called by a task of that runtime");
             return;
@@ -221,7 +221,9 @@ static int enter_root(weft_rt *rt)
 
 int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
 {
-    if (!wf_forked && !rt->stopped && wf_worker_current(rt->pool) != NULL) {
+    /* Relaxed: a hint. The pool is only compared, and a call that races with the stop is refused
+     * below. */
+    if (!wf_forked && wf_load_relaxed(&rt->stopped) == 0 && wf_worker_current(rt->pool) != NULL) {
         return -EDEADLK;
     }
     int rc = enter_root(rt);
@@ -282,7 +284,8 @@ int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place
 void weft_stats_get(weft_rt *rt, weft_stats *out)
 {
     *out = (weft_stats){0};
-    for (int i = 0; !rt->stopped && i < rt->pool->worker_count; i++) {
+    int workers = wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count;
+    for (int i = 0; i < workers; i++) {
         struct wf_worker *worker = &rt->pool->workers[i];
         struct wf_counters *counters = &worker->counters;
         /* Relaxed, all: a snapshot of counters that others write. */
@@ -317,6 +320,6 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
         out, bytes,
         "weft %d.%d.%d: %d workers, I/O by %s, %zu stacks of %zu KiB at most, guarded by %s",
         WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
-        rt->stopped ? 0 : rt->pool->worker_count, rt->driver->ops->name, stacks.slots_max,
-        WF_STACK_BYTES / 1024, guards[stacks.guard]);
+        wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count, rt->driver->ops->name,
+        stacks.slots_max, WF_STACK_BYTES / 1024, guards[stacks.guard]);
 }

@@ -225,7 +225,7 @@ Test(treehash, names_paths_as_find_does)
 Test(treehash, many_thousands_of_files)
 {
     char *root = tree_new();
-    make_many(root, 60, 100);
+    make_many(root, 50, 100);
     expect_same(NULL, root, "16");
     tree_remove(root);
 }
@@ -271,7 +271,7 @@ Test(treehash, paths_longer_than_the_system_takes)
 
 Test(treehash, a_tree_deeper_than_any_stack)
 {
-    enum { LEVELS = 1800 };
+    enum { LEVELS = 600 };
     char *root = tree_new();
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < LEVELS; i++) {

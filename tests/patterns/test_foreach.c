@@ -61,13 +61,18 @@ static int yielding_body(void *item, void *ctx)
     return 0;
 }
 
+static int first_numbers[MANY];
+
+__attribute__((constructor)) static void fill_numbers(void)
+{
+    for (int i = 0; i < MANY; i++) {
+        first_numbers[i] = i;
+    }
+}
+
 static int *numbers(void)
 {
-    static int numbers[MANY];
-    for (int i = 0; i < MANY; i++) {
-        numbers[i] = i;
-    }
-    return numbers;
+    return first_numbers;
 }
 
 struct source {

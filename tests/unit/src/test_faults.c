@@ -42,15 +42,28 @@ static void *(*real_ring_map)(int fd, size_t bytes, uint64_t offset);
 
 static atomic_int calls[KINDS];
 static struct {
-    int kind, from, to; /* refuses calls from .. to of this kind, counted from 1 */
-    int rc;
-} refusal;
+    atomic_int kind;  /* -1: none; set last */
+    int from, to, rc; /* refuses calls from .. to of this kind, counted from 1 */
+} refusal = {.kind = -1};
 static atomic_long bytes_mapped, blocks, descriptors;
+
+static void refuse(int kind, int from, int to, int rc)
+{
+    refusal.from = from;
+    refusal.to = to;
+    refusal.rc = rc;
+    atomic_store(&refusal.kind, kind);
+}
+
+static void refuse_none(void)
+{
+    atomic_store(&refusal.kind, -1);
+}
 
 static bool is_refused(int kind)
 {
     int n = atomic_fetch_add(&calls[kind], 1) + 1;
-    return refusal.kind == kind && n >= refusal.from && n <= refusal.to;
+    return atomic_load(&refusal.kind) == kind && n >= refusal.from && n <= refusal.to;
 }
 
 /* --- wrappers --------------------------------------------------------------------------------- */
@@ -334,15 +347,12 @@ static void run_refused(int kind, int from, int to, int rc)
 {
     snprintf(progress, sizeof progress, "hangs with %s refused from call %d to %d\n", names[kind],
              from, to);
-    refusal.kind = kind;
-    refusal.from = from;
-    refusal.to = to;
-    refusal.rc = rc;
+    refuse(kind, from, to, rc);
     alarm(120);
     int got = run_once();
     wt_true(got == 0 || got == rc || got == -ENOMEM || got == -EAGAIN || got == -ENOSYS, "%d: %s",
             got, progress);
-    refusal.kind = -1;
+    refuse_none();
     wt_eq(run_once(), 0, "afterwards: %s", progress);
     alarm(0);
 }
@@ -353,7 +363,7 @@ static void refuse_in_turn(int kind, int rc, bool persistently, int calls_max)
 {
     signal(SIGALRM, on_alarm);
     install();
-    refusal.kind = -1;
+    refuse_none();
     wt_eq(run_once(), 0);
     int n = atomic_load(&calls[kind]) + 3;
     wt_gt(n, 3, "the scenario makes such calls");
@@ -433,10 +443,7 @@ Test(faults, enters_that_are_refused_many_times_are_tried_again)
 Test(faults, a_kernel_that_will_not_be_entered_any_more_ends_the_process, .signal = SIGABRT)
 {
     install();
-    refusal.kind = ENTER;
-    refusal.from = 5;
-    refusal.to = INT32_MAX;
-    refusal.rc = -EPERM;
+    refuse(ENTER, 5, INT32_MAX, -EPERM);
     (void)run_once();
     wt_fail("still there");
 }
@@ -466,10 +473,7 @@ static int crowd_root(void *arg)
     static weft_task tasks[CROWD];
     struct crowd crowd = {0};
     weft_sem_init(&crowd.gate, 0, 0);
-    refusal.kind = PROTECT;
-    refusal.from = 1;
-    refusal.to = INT32_MAX;
-    refusal.rc = -ENOMEM;
+    refuse(PROTECT, 1, INT32_MAX, -ENOMEM);
     for (int i = 0; i < CROWD; i++) {
         weft_spawn(&tasks[i], pass_gate, &crowd);
         if (i % 50 == 0) {
@@ -492,7 +496,7 @@ Test(faults, with_no_further_stack_to_be_had_tasks_wait_to_be_started)
     install();
     alarm(100);
     for (int workers = 1; workers <= 4; workers++) {
-        refusal.kind = -1;
+        refuse_none();
         wt_eq(weft_run(crowd_root, NULL, .workers = workers), 0);
     }
     alarm(0);
