@@ -84,7 +84,7 @@ static void wake_unless_watched(struct wf_worker *worker, bool light)
     }
     if (light) {
         /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
-         * sync(park.announce), sync(worker.unwatch) */
+         * sync(park.announce), sync(park.found) */
         wf_fence_seq_cst();
         if (wf_load_relaxed(&pool->watchers) != 0) {
             return;
@@ -503,10 +503,10 @@ static void watch(struct wf_worker *worker)
     struct wf_pool *pool = worker->pool;
     (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
+    /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
+     * fence of the searchers, to whom sync(park.found) or our announcement passes this on, comes
+     * after it. */
     (void)wf_sub_relaxed(&pool->watchers, 1);
-    /* sync(worker.unwatch): seq_cst, whoever still counted on us made its work visible to what we
-     * do next, even if we find other work and never announce; pairs sync(worker.light) */
-    wf_fence_seq_cst();
     if (worker->watch_ns < WF_WATCH_MAX_NS) {
         worker->watch_ns *= 2;
     }

@@ -384,14 +384,11 @@ static int take_work_but_light(bool *saw_light)
     return -1;
 }
 
-/* The fence is for those who still saw us watch: if we now find other work, and leave the search to
- * another, then that one's next fence comes after ours, and ours after theirs. */
+/* For those who still saw us watch: if we now find other work, and leave the search to another, then
+ * sync(park.found) passes this on to that one, whose next fence comes after theirs. */
 static void stop_watching(void)
 {
     (void)wf_sub_relaxed(&watchers, 1);
-    /* sync(worker.unwatch): before we search, and leave the light work to whoever searches beside
-     * us */
-    wf_fence_seq_cst();
 }
 
 static void park_or_watch(int self, bool saw_light)
