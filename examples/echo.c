@@ -55,11 +55,10 @@
 #include <unistd.h>
 #include <weft/weft.h>
 
-#define BUFFER_BYTES 8192 /* on a connection's stack, so of its memory while it waits */
-#define UNSENT_BYTES_MAX \
-    (128 * 1024) /* in the kernel, which would otherwise keep megabytes for each slow peer */
-#define ACCEPT_PAUSE WEFT_MS(50) /* out of descriptors: 20 attempts a second cost nothing */
-#define SECONDS_MAX  (365.0 * 24 * 3600)
+#define BUFFER_BYTES     8192         /* on a connection's stack, so of its memory while it waits */
+#define UNSENT_BYTES_MAX (128 * 1024) /* in the kernel, which would keep megabytes per slow peer */
+#define ACCEPT_PAUSE     WEFT_MS(50)  /* out of descriptors: 20 attempts a second cost nothing */
+#define SECONDS_MAX      (365.0 * 24 * 3600)
 
 struct connection {
     struct server *server;

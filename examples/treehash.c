@@ -3,10 +3,13 @@
  *   treehash [-j SLOTS] DIR
  *     -j  files that are read at once; 16
  *
- * Prints what `find DIR -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum` prints, byte for byte. Does not
- * follow symbolic links. What cannot be read is reported on stderr, and the rest is done. On a
- * terminal, stderr shows progress. Exit status: 0; 1 if something could not be read or written; 2
- * for a wrong usage.
+ * Prints, byte for byte, what this prints:
+ *
+ *   find DIR -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+ *
+ * Does not follow symbolic links. What cannot be read is reported on stderr, and the rest is done.
+ * On a terminal, stderr shows progress. Exit status: 0; 1 if something could not be read or
+ * written; 2 for a wrong usage.
  *
  * Three parts, on one struct tree:
  *
@@ -36,13 +39,12 @@
 #include <unistd.h>
 #include <weft/weft.h>
 
-#define SLOTS        16 /* enough to keep a disk busy */
-#define SLOTS_MAX    1024
-#define READ_BYTES   ((size_t)64 * 1024) /* on the stack of a slot, which has 256 KiB */
-#define OUTPUT_BYTES ((size_t)64 * 1024)
-#define DIGEST_BYTES 32
-#define BATCH \
-    16 /* directories per blocking call: to change threads costs as much as to read one or two */
+#define SLOTS             16 /* enough to keep a disk busy */
+#define SLOTS_MAX         1024
+#define READ_BYTES        ((size_t)64 * 1024) /* on the stack of a slot, which has 256 KiB */
+#define OUTPUT_BYTES      ((size_t)64 * 1024)
+#define DIGEST_BYTES      32
+#define BATCH             16 /* directories per blocking call, which costs as much as reading one */
 #define PROGRESS_INTERVAL WEFT_MS(200)
 
 #define RESULT_PENDING 1

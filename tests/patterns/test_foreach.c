@@ -179,6 +179,19 @@ TaskTest(foreach, max_0_is_the_number_of_workers, 3)
     return 0;
 }
 
+struct full {
+    struct log *log;
+    weft_scope *scope;
+    int waiting;
+};
+
+WEFT_TASK(cancel_when_full, struct full)
+{
+    struct full me = *arg;
+    yield_until(&me.log->waiting, me.waiting);
+    return weft_scope_cancel(me.scope, "as many as there may be");
+}
+
 TaskTest(foreach, max_bodies_really_run_at_once, 1)
 {
     struct log log;
@@ -186,7 +199,9 @@ TaskTest(foreach, max_bodies_really_run_at_once, 1)
     weft_sem gate;
     weft_sem_init(&gate, 0, 0);
     log.gate = &gate;
-    WEFT_SCOPE(s, .timeout = WEFT_MS(50));
+    WEFT_SCOPE(s, .timeout = WEFT_SEC(10));
+    struct full full = {&log, &s, 10};
+    weft_go(&s, cancel_when_full, &full);
     wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 100, .stride = sizeof(int),
                        .max = 10),
           -ECANCELED);
