@@ -61,7 +61,8 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill);
 void weft_rt_free(weft_rt *rt);
 
 /* Runs fn(arg) as a task of `rt` and blocks this (foreign) thread until it has ended; returns its
- * result. `arg` stays the caller's. From a task of the same runtime: -EDEADLK at once. After stop:
+ * result. A failure that carries an error record is also written to stderr, for no task will read
+ * it. `arg` stays the caller's. From a task of the same runtime: -EDEADLK at once. After stop:
  * -ESHUTDOWN, fn not called. */
 #define weft_call(rt, fn, arg) weft_call_((rt), (fn), (arg), WEFT_HERE)
 int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place);
