@@ -224,12 +224,18 @@ static int fail_after(void *arg)
 
 TaskTest(spawn, await_all_returns_the_failure_that_came_first_in_time, 2)
 {
-    weft_task t[3];
-    struct late_failure order[3] = {{&t[2], -EIO}, {&t[0], -EPROTO}, {NULL, -EBADMSG}};
-    for (int i = 0; i < 3; i++) {
-        weft_spawn(&t[i], fail_after, &order[i]);
+    static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                     {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (int i = 0; i < 600; i++) {
+        const int *order = orders[i % 6];
+        weft_task t[3];
+        struct late_failure chain[3] = {{NULL, -EBADMSG}, {&t[0], -EIO}, {&t[1], -EPROTO}};
+        for (int n = 0; n < 3; n++) { /* each awaits one that has been spawned */
+            weft_spawn(&t[n], fail_after, &chain[n]);
+        }
+        weft_task *const tasks[3] = {&t[order[0]], &t[order[1]], &t[order[2]]};
+        wt_eq(weft_await_all(tasks, 3), -EBADMSG);
     }
-    wt_eq(weft_await_all((weft_task *const[]){&t[0], &t[1], &t[2]}, 3), -EBADMSG);
     return 0;
 }
 
