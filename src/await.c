@@ -20,7 +20,7 @@ struct wf_fiber *wf_enter_task(int *rc)
 struct wf_fiber *wf_enter_call(int *rc)
 {
     struct wf_fiber *self = wf_enter_task(rc);
-    if (self != NULL && (wf_scope_cancelled(self->env->scope) & WF_CANCEL_FIRED) != 0) {
+    if (self != NULL && (wf_env_cancelled(self->env) & WF_CANCEL_FIRED) != 0) {
         *rc = -ECANCELED;
         return NULL;
     }
@@ -29,11 +29,12 @@ struct wf_fiber *wf_enter_call(int *rc)
 
 /* --- the wait --------------------------------------------------------------------------------- */
 
-void wf_wait_resume(struct wf_fiber *fiber)
+void wf_wait_resume(struct wf_work *resume)
 {
     /* A suspended fiber's worker is that of its last run: of the right pool, which is all that is
      * asked of it. */
-    wf_ready_any(fiber->worker->pool, &fiber->resume);
+    struct wf_fiber *fiber = wf_container_of(resume, struct wf_fiber, resume);
+    wf_ready_any(fiber->worker->pool, resume);
 }
 
 void wf_wait_cancel_claim(struct wf_wait *wait)
@@ -41,25 +42,18 @@ void wf_wait_cancel_claim(struct wf_wait *wait)
     (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
 }
 
-void wf_wait_init(struct wf_wait *wait, struct wf_fiber *self)
+int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
 {
-    /* relaxed: enlisting publishes it, under a lock */
-    wf_store_relaxed(&wait->state, WF_WAIT_SETUP);
-    wait->fiber = self;
-    wf_list_init(&wait->in_queue);
-    wf_list_init(&wait->in_scope);
-    wait->scope = NULL;
-    wait->cancel = wf_wait_cancel_claim;
-    wait->item = NULL;
-}
-
-int wf_wait_enlist(struct wf_wait *wait, struct wf_scope *scope)
-{
+    struct wf_scope *scope = env->scope;
     wf_lock(&scope->lock);
-    bool cancelled = wf_scope_cancelled(scope) != 0;
-    if (!cancelled) {
+    bool cancelled = wf_env_cancelled(env) != 0;
+    if (wf_likely(!cancelled)) {
         wf_list_push_back(&scope->waits, &wait->in_scope);
-        wait->scope = scope;
+        wait->env = env;
+        if (env == &env->task->env) {
+            env->task->base_wait = wait;
+            env->task->base_waits++;
+        }
     }
     wf_unlock(&scope->lock);
     return cancelled ? -ECANCELED : 0;
@@ -67,14 +61,17 @@ int wf_wait_enlist(struct wf_wait *wait, struct wf_scope *scope)
 
 void wf_wait_delist(struct wf_wait *wait)
 {
-    struct wf_scope *scope = wait->scope;
-    if (scope == NULL) {
+    struct wf_env *env = wait->env;
+    if (env == NULL) {
         return;
     }
-    wf_lock(&scope->lock);
+    wf_lock(&env->scope->lock);
     wf_list_unlink(&wait->in_scope);
-    wf_unlock(&scope->lock);
-    wait->scope = NULL;
+    if (env == &env->task->env) {
+        env->task->base_waits--;
+    }
+    wf_unlock(&env->scope->lock);
+    wait->env = NULL;
 }
 
 static void after_block(struct wf_fiber *now, struct wf_fiber *before, void *arg)
@@ -84,15 +81,25 @@ static void after_block(struct wf_fiber *now, struct wf_fiber *before, void *arg
     }
 }
 
-enum wf_wait_state wf_wait_block(struct wf_wait *wait)
+enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     enum wf_wait_state outcome = wf_wait_outcome(wait);
     if (outcome == WF_WAIT_SETUP) {
-        wf_suspend(wait->fiber, after_block, wait);
+        wf_suspend(self, after_block, wait);
         outcome = wf_wait_outcome(wait);
         wf_check_inner(outcome > WF_WAIT_ARMED);
     }
     return outcome;
+}
+
+ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
+{
+    if (wf_wait_enlist(&call->wait, self->env) < 0) {
+        call->wait.ops->cancel(&call->wait); /* unless what it waits for came meanwhile */
+    }
+    (void)wf_wait_block(self, &call->wait);
+    wf_wait_delist(&call->wait);
+    return call->wait.ops->finish(call);
 }
 
 /* --- yield, sleep ----------------------------------------------------------------------------- */
@@ -104,23 +111,28 @@ int weft_yield(void)
     if (self == NULL) {
         return rc;
     }
-    if (wf_scope_cancelled(self->env->scope) != 0) {
+    if (wf_env_cancelled(self->env) != 0) {
         return -ECANCELED;
     }
     wf_yield(self);
     return 0;
 }
 
-struct sleep_wait {
-    struct wf_wait wait;
-    struct wf_timer timer;
-};
-
 static void sleep_over(struct wf_timer *timer)
 {
-    struct sleep_wait *sleep = wf_container_of(timer, struct sleep_wait, timer);
-    (void)wf_wait_claim(&sleep->wait, WF_WAIT_GRANTED);
+    struct wf_call *call = wf_container_of(timer, struct wf_call, timer);
+    (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
 }
+
+static ssize_t sleep_finish(struct wf_call *call)
+{
+    /* also waits until a timer that fires right now is through with us */
+    (void)wf_timer_del(&call->timer);
+    return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : -ECANCELED;
+}
+
+static const struct wf_wait_ops sleep_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = sleep_finish};
 
 /* `duration` from now, without overflow. */
 static int64_t deadline_after(weft_time duration)
@@ -130,6 +142,15 @@ static int64_t deadline_after(weft_time duration)
         return INT64_MAX;
     }
     return deadline_ns;
+}
+
+static ssize_t sleep_begin(struct wf_call *call, struct wf_work *resume, struct wf_worker *worker,
+                           weft_time duration)
+{
+    wf_wait_init(&call->wait, resume, &sleep_ops);
+    wf_timer_init(&call->timer, sleep_over);
+    wf_timer_add(&worker->wheel, &call->timer, deadline_after(duration));
+    return WF_PENDING;
 }
 
 int weft_sleep(weft_time duration)
@@ -142,39 +163,45 @@ int weft_sleep(weft_time duration)
     if (self == NULL) {
         return rc;
     }
-    struct sleep_wait sleep;
-    wf_wait_init(&sleep.wait, self);
-    wf_timer_init(&sleep.timer, sleep_over);
-    rc = wf_wait_enlist(&sleep.wait, self->env->scope);
-    if (rc < 0) {
-        return rc;
-    }
-    wf_timer_add(&self->worker->wheel, &sleep.timer, deadline_after(duration));
-    enum wf_wait_state outcome = wf_wait_block(&sleep.wait);
-    /* also waits until a timer that fires right now is through with us */
-    (void)wf_timer_del(&sleep.timer);
-    wf_wait_delist(&sleep.wait);
-    return outcome == WF_WAIT_GRANTED ? 0 : -ECANCELED;
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, sleep_begin(&call, &self->resume, self->worker, duration));
 }
 
 /* --- a kernel operation ----------------------------------------------------------------------- */
-
-struct op_wait {
-    struct wf_wait wait;
-    struct wf_op *op;
-};
 
 /* The completion claims; cancellation does not, it only asks the kernel: what counts is the op's
  * own completion. */
 static void op_done(struct wf_op *op)
 {
-    struct op_wait *waiting = op->waiter;
-    (void)wf_wait_claim(&waiting->wait, WF_WAIT_GRANTED);
+    (void)wf_wait_claim(op->waiter, WF_WAIT_GRANTED);
+}
+
+static struct wf_op *op_of(struct wf_call *call)
+{
+    return call->object;
 }
 
 static void op_cancel(struct wf_wait *wait)
 {
-    wf_io_cancel(wf_container_of(wait, struct op_wait, wait)->op);
+    wf_io_cancel(op_of(wf_container_of(wait, struct wf_call, wait)));
+}
+
+static ssize_t op_finish(struct wf_call *call)
+{
+    return op_of(call)->res;
+}
+
+static const struct wf_wait_ops op_ops = {.cancel = op_cancel, .finish = op_finish};
+
+ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
+                    struct wf_worker *worker)
+{
+    wf_wait_init(&call->wait, resume, &op_ops);
+    call->object = op;
+    op->waiter = &call->wait;
+    op->done = op_done;
+    wf_io_submit(worker, op);
+    return WF_PENDING;
 }
 
 ssize_t wf_await_op(struct wf_op *op)
@@ -184,20 +211,10 @@ ssize_t wf_await_op(struct wf_op *op)
     if (self == NULL) {
         return rc;
     }
-    struct op_wait waiting;
-    wf_wait_init(&waiting.wait, self);
-    waiting.wait.cancel = op_cancel;
-    waiting.op = op;
-    op->waiter = &waiting;
-    op->done = op_done;
-    wf_io_submit(self->worker, op);
-    if (wf_wait_enlist(&waiting.wait, self->env->scope) < 0) {
-        /* an expired deadline: the kernel tries once, when it gets the entry, and lets go */
-        wf_io_cancel(op);
-    }
-    (void)wf_wait_block(&waiting.wait);
-    wf_wait_delist(&waiting.wait);
-    return op->res;
+    struct wf_call call;
+    /* In a scope whose deadline has expired the kernel tries once, when it gets the entry, and lets
+     * go: op_cancel. */
+    return wf_call_end(self, &call, wf_op_begin(op, &call, &self->resume, self->worker));
 }
 
 /* --- a call that blocks a thread -------------------------------------------------------------- */
@@ -220,15 +237,15 @@ int weft_blocking(weft_fn *fn, void *arg)
     if (self == NULL) {
         return rc;
     }
-    if (wf_scope_cancelled(self->env->scope) != 0) {
+    if (wf_env_cancelled(self->env) != 0) {
         return -ECANCELED; /* an expired deadline: it cannot be tried without waiting */
     }
     struct blocking_wait waiting = {.request = {.call = fn, .arg = arg, .done = blocking_done}};
-    wf_wait_init(&waiting.wait, self);
+    wf_wait_init(&waiting.wait, &self->resume, NULL);
     rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &waiting.request);
     if (rc < 0) {
         return rc;
     }
-    (void)wf_wait_block(&waiting.wait);
+    (void)wf_wait_block(self, &waiting.wait);
     return waiting.request.result;
 }

@@ -24,7 +24,7 @@ struct weft_chan {
     uint64_t oldest;           /* index of the oldest item, 0 to capacity - 1 */
     bool closed;
     int code;                          /* of the close */
-    struct wf_list senders, receivers; /* wf_wait.in_queue; wf_wait.item is the caller's item */
+    struct wf_list senders, receivers; /* wf_waiter.in_queue; its item is the caller's */
     /* immutable */
     size_t item_bytes;
     uint64_t capacity;
@@ -57,26 +57,26 @@ int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
     return 0;
 }
 
-/* Ends all waits of a queue. Each finds `code` in its own wait, and does not touch the channel
+/* Ends all waits of a queue. Each finds `code` in its own place, and does not touch the channel
  * again: it may be freed. Whether there was any. */
 static bool shut_locked(struct wf_list *queue, int code)
 {
     bool any = false;
     struct wf_list *node = queue->next;
     while (node != queue) { /* ends: the queue is under our lock */
-        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
         node = node->next;
-        wf_list_unlink(&wait->in_queue);
-        wait->item = (void *)(intptr_t)
+        wf_list_unlink(&place->in_queue);
+        place->item = (void *)(intptr_t)
             code; // NOLINT(performance-no-int-to-ptr); harmless if the claim fails
-        any |= wf_wait_claim(wait, WF_WAIT_SHUT);
+        any |= wf_wait_claim_at(place->wait, WF_WAIT_SHUT, place);
     }
     return any;
 }
 
-static int code_of_shut(const struct wf_wait *wait)
+static int code_of_shut(const struct wf_waiter *place)
 {
-    return (int)(intptr_t)wait->item;
+    return (int)(intptr_t)place->item;
 }
 
 void weft_chan_free(weft_chan *chan)
@@ -125,11 +125,11 @@ static bool give_to_receiver(weft_chan *chan, const void *item)
 {
     struct wf_list *node = chan->receivers.next;
     while (node != &chan->receivers) { /* ends: the queue is under our lock */
-        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
         node = node->next;
-        wf_list_unlink(&wait->in_queue);
-        memcpy(wait->item, item, chan->item_bytes);
-        if (wf_wait_claim(wait, WF_WAIT_GRANTED)) {
+        wf_list_unlink(&place->in_queue);
+        memcpy(place->item, item, chan->item_bytes);
+        if (wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place)) {
             return true;
         }
     }
@@ -141,11 +141,11 @@ static void admit_sender(weft_chan *chan)
 {
     struct wf_list *node = chan->senders.next;
     while (node != &chan->senders) { /* ends: the queue is under our lock */
-        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
         node = node->next;
-        wf_list_unlink(&wait->in_queue);
-        put_locked(chan, wait->item);
-        if (wf_wait_claim(wait, WF_WAIT_GRANTED)) {
+        wf_list_unlink(&place->in_queue);
+        put_locked(chan, place->item);
+        if (wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place)) {
             return;
         }
         /* it was cancelled: its item is not in the channel */
@@ -180,21 +180,68 @@ static int recv_locked(weft_chan *chan, void *item)
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-/* The wait is in one of the queues. */
-static enum wf_wait_state block(weft_chan *chan, struct wf_wait *wait)
+/* Out of the queue, under the lock: whoever is about to hand over to us looks at our memory until
+ * then. */
+static ssize_t withdraw(struct wf_call *call)
 {
-    if (wf_wait_enlist(wait, wait->fiber->env->scope) < 0) {
-        (void)wf_wait_claim(wait, WF_WAIT_CANCELLED); /* unless the other side came meanwhile */
+    weft_chan *chan = call->object;
+    wf_lock(&chan->lock);
+    wf_list_unlink(&call->place.in_queue);
+    wf_unlock(&chan->lock);
+    return -ECANCELED;
+}
+
+static ssize_t send_finish(struct wf_call *call)
+{
+    switch (wf_wait_outcome(&call->wait)) {
+    case WF_WAIT_GRANTED:
+        return 0;
+    case WF_WAIT_SHUT:
+        return code_of_shut(&call->place);
+    default:
+        return withdraw(call);
     }
-    enum wf_wait_state outcome = wf_wait_block(wait);
-    wf_wait_delist(wait);
-    if (outcome == WF_WAIT_CANCELLED) {
-        /* whoever is about to hand over to us looks at our memory under this lock */
-        wf_lock(&chan->lock);
-        wf_list_unlink(&wait->in_queue);
-        wf_unlock(&chan->lock);
+}
+
+static ssize_t recv_finish(struct wf_call *call)
+{
+    switch (wf_wait_outcome(&call->wait)) {
+    case WF_WAIT_GRANTED:
+        return 1;
+    case WF_WAIT_SHUT:
+        return code_of_shut(&call->place);
+    default:
+        return withdraw(call);
     }
-    return outcome;
+}
+
+static const struct wf_wait_ops send_ops = {.cancel = wf_wait_cancel_claim, .finish = send_finish};
+static const struct wf_wait_ops recv_ops = {.cancel = wf_wait_cancel_claim, .finish = recv_finish};
+
+static ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                          const void *item)
+{
+    wf_lock(&chan->lock);
+    ssize_t rc = send_locked(chan, item);
+    if (rc == -EAGAIN) {
+        /* the item is only read from */
+        wf_call_queue(call, resume, &send_ops, chan, &chan->senders, (void *)(uintptr_t)item);
+        rc = WF_PENDING;
+    }
+    wf_unlock(&chan->lock);
+    return rc;
+}
+
+static ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume, void *item)
+{
+    wf_lock(&chan->lock);
+    ssize_t rc = recv_locked(chan, item);
+    if (rc == -EAGAIN && !chan->closed) {
+        wf_call_queue(call, resume, &recv_ops, chan, &chan->receivers, item);
+        rc = WF_PENDING;
+    }
+    wf_unlock(&chan->lock);
+    return rc;
 }
 
 int weft_chan_send(weft_chan *chan, const void *item)
@@ -204,27 +251,8 @@ int weft_chan_send(weft_chan *chan, const void *item)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    struct wf_wait wait;
-    wf_lock(&chan->lock);
-    rc = send_locked(chan, item);
-    if (rc == -EAGAIN) {
-        wf_wait_init(&wait, self);
-        wait.item = (void *)(uintptr_t)item; /* only read from */
-        wf_list_push_back(&chan->senders, &wait.in_queue);
-    }
-    wf_unlock(&chan->lock);
-    if (rc != -EAGAIN) {
-        wf_spend_budget(self);
-        return rc;
-    }
-    switch (block(chan, &wait)) {
-    case WF_WAIT_GRANTED:
-        return 0;
-    case WF_WAIT_SHUT:
-        return code_of_shut(&wait);
-    default:
-        return -ECANCELED;
-    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, send_begin(chan, &call, &self->resume, item));
 }
 
 int weft_chan_recv(weft_chan *chan, void *item)
@@ -234,29 +262,8 @@ int weft_chan_recv(weft_chan *chan, void *item)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    struct wf_wait wait;
-    bool waits = false;
-    wf_lock(&chan->lock);
-    rc = recv_locked(chan, item);
-    if (rc == -EAGAIN && !chan->closed) {
-        wf_wait_init(&wait, self);
-        wait.item = item;
-        wf_list_push_back(&chan->receivers, &wait.in_queue);
-        waits = true;
-    }
-    wf_unlock(&chan->lock);
-    if (!waits) {
-        wf_spend_budget(self);
-        return rc;
-    }
-    switch (block(chan, &wait)) {
-    case WF_WAIT_GRANTED:
-        return 1;
-    case WF_WAIT_SHUT:
-        return code_of_shut(&wait);
-    default:
-        return -ECANCELED;
-    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, recv_begin(chan, &call, &self->resume, item));
 }
 
 int weft_chan_try_send(weft_chan *chan, const void *item)

@@ -13,7 +13,7 @@
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include "pool/pool.h"
-#include "src/wait.h"
+#include "src/call.h"
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
@@ -72,7 +72,14 @@ struct wf_task {
     /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
     uint8_t frame;
     struct weft_rt *rt;
-} WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
+
+    /* Cancelling this task alone: see wf_task_cancel. Under its owner scope's lock, but for reads of
+     * `cancel`. */
+    WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_* */
+    uint32_t base_waits;        /* waits enlisted under its own env right now */
+    struct wf_wait *base_wait;  /* the last of them */
+    const char *why;            /* valid when cancel is set */
+} WF_ALIGNED(16);               /* a pooled task's argument follows, aligned as malloc would */
 
 _Static_assert(sizeof(struct wf_task) <= sizeof(weft_task), "weft_task is too small");
 _Static_assert(_Alignof(struct wf_task) <= _Alignof(weft_task), "weft_task is not aligned enough");
@@ -91,6 +98,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
  * whole subtree. */
 #define WF_CANCEL_FIRED   1u /* cancelled by a call, or by an ancestor: refuse before trying */
 #define WF_CANCEL_EXPIRED 2u /* its deadline or an ancestor's passed: try, but do not wait */
+#define WF_CANCEL_MEMBER  4u /* some task of it was cancelled alone: look at wf_task.cancel */
 
 /* wf_scope.live counts: the owner's hold (1) until scope_end lets go, each pooled task, each
  * foreign handle. The one who brings it to 0 resumes the joiner. ENDED is set by the owner
@@ -160,6 +168,23 @@ WF_INLINE uint32_t wf_scope_cancelled(struct wf_scope *scope)
     return wf_load_relaxed(&scope->cancel) & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED);
 }
 
+/* The same of the running code, which may be a task that was cancelled alone. */
+uint32_t wf_env_cancelled_alone(struct wf_env *env);
+WF_INLINE uint32_t wf_env_cancelled(struct wf_env *env)
+{
+    uint32_t bits = wf_load_relaxed(&env->scope->cancel); /* relaxed: as above */
+    if (wf_unlikely((bits & WF_CANCEL_MEMBER) != 0)) {
+        return (bits | wf_env_cancelled_alone(env)) & ~WF_CANCEL_MEMBER;
+    }
+    return bits;
+}
+
+/* Cancels one task that was spawned into a scope, with all that it spawned and has open, and leaves
+ * the rest of the scope alone. Any thread that keeps the task and its scope from ending: in practice
+ * a member of the scope that holds the task's memory. A task that has ended: no effect. Only the
+ * task's waits are looked for if it is the only one of its kind that waits, else all of the scope. */
+void wf_task_cancel(struct wf_task *task, const char *why);
+
 /* --- calls that wait: await.c ----------------------------------------------------------------- */
 
 /* The start of every public call that needs task context: the fiber, or NULL with the code to
@@ -169,32 +194,10 @@ struct wf_fiber *wf_enter_task(int *rc);
 /* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
 struct wf_fiber *wf_enter_call(int *rc);
 
-void wf_wait_init(struct wf_wait *wait, struct wf_fiber *self);
-/* Makes the wait reachable for cancellation of the current scope: 0; or -ECANCELED, nothing
- * enlisted. */
-int wf_wait_enlist(struct wf_wait *wait, struct wf_scope *scope);
-void wf_wait_delist(struct wf_wait *wait);
-/* Suspends until the wait is claimed (not at all if it is already) and says why. */
-enum wf_wait_state wf_wait_block(struct wf_wait *wait);
-
-/* Calls in a row that could have waited and did not have to; then the task lets others run, so that
- * one whose operations are always ready cannot keep a worker for itself. Tokio's number, with the
- * same meaning. */
-#define WF_BUDGET 128
-
-/* At the end of such a call. May suspend. */
-WF_INLINE void wf_spend_budget(struct wf_fiber *self)
-{
-    if (wf_unlikely(++self->budget >= WF_BUDGET)) {
-        self->budget = 0;
-        wf_yield(self);
-    }
-}
-
-/* wf_wait.cancel of everything but kernel operations. */
-void wf_wait_cancel_claim(struct wf_wait *wait);
-
 struct wf_op;
+/* Submits the op; its end claims the call. */
+ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
+                    struct wf_worker *worker);
 /* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno;
  * -ECANCELED as it stands if the scope was cancelled before (not submitted) or the kernel let go of
  * it. */

@@ -254,7 +254,7 @@ int weft_foreach_(weft_each_fn *body, void *ctx, const weft_foreach_opts *opts,
     struct loop loop = {.body = body, .ctx = ctx, .opts = opts, .chunk = chunk_of(opts)};
     uint32_t slots = slot_count(self, opts);
     wf_store_relaxed(&loop.slots_left, slots > 0 ? slots - 1 : 0); /* relaxed: not shared yet */
-    if (wf_scope_cancelled(self->env->scope) != 0) {
+    if (wf_env_cancelled(self->env) != 0) {
         rc = -ECANCELED;
     } else if (opts->next != NULL || opts->count > 0) {
         return run_loop(self, &loop, place);

@@ -39,7 +39,7 @@ static bool mark_locked(struct wf_scope *scope, uint32_t bits, const char *why)
         struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
         node = node->next;
         /* claims or asks the kernel; the waiter takes the lock before it returns */
-        wait->cancel(wait);
+        wait->ops->cancel(wait);
     }
     return true;
 }
@@ -87,6 +87,100 @@ int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const char *why)
     return first ? 0 : -EALREADY;
 }
 
+/* --- one task alone --------------------------------------------------------------------------- */
+
+/* The task that spawned this one, if that may have been cancelled alone too: it runs under its own
+ * env, not under a scope of its own, which would have the flags. It is there until it has awaited
+ * this one. */
+static struct wf_task *spawner_of(struct wf_task *task)
+{
+    struct wf_env *env =
+        wf_load_relaxed(&task->spawner); /* relaxed: set before the task was queued */
+    return env != NULL && env == &env->task->env ? env->task : NULL;
+}
+
+uint32_t wf_env_cancelled_alone(struct wf_env *env)
+{
+    uint32_t bits = 0;
+    if (env == &env->task->env) { /* a scope's env: the scope's own word says all */
+        for (struct wf_task *task = env->task; task != NULL; task = spawner_of(task)) {
+            bits |= wf_load_relaxed(&task->cancel); /* relaxed: level-triggered, as the scope's */
+        }
+    }
+    return bits;
+}
+
+static const char *why_alone(struct wf_env *env)
+{
+    for (struct wf_task *task = env->task; task != NULL; task = spawner_of(task)) {
+        if (wf_load_relaxed(&task->cancel) != 0) { /* relaxed: under the lock of its writers */
+            return task->why;
+        }
+    }
+    return NULL;
+}
+
+/* Does what waits or is open under `env` belong to the task, or to one that it spawned? */
+static bool is_of_task(struct wf_env *env, const struct wf_task *task)
+{
+    if (env != &env->task->env) {
+        return false;
+    }
+    struct wf_task *of = env->task;
+    while (of != NULL && of != task) { /* ends: spawners form a tree */
+        of = spawner_of(of);
+    }
+    return of == task;
+}
+
+static void cancel_waits_of_locked(struct wf_scope *owner, struct wf_task *task)
+{
+    /* relaxed: a task that it spawns meanwhile looks at the flag under this lock before it waits */
+    if (task->base_waits == 1 && wf_load_relaxed(&task->env.unawaited) == 0) {
+        task->base_wait->ops->cancel(task->base_wait);
+        return;
+    }
+    struct wf_list *node = owner->waits.next;
+    while (node != &owner->waits) { /* ends: nobody enlists while we hold the lock */
+        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
+        node = node->next;
+        if (is_of_task(wait->env, task)) {
+            wait->ops->cancel(wait);
+        }
+    }
+}
+
+/* `child` is cancelled from above, under its parent's lock. */
+static void fire_child_locked(struct wf_scope *child, const char *why)
+{
+    wf_lock(&child->lock);
+    if (mark_locked(child, WF_CANCEL_FIRED, why)) {
+        push_down_locked(child, WF_CANCEL_FIRED);
+    }
+    wf_unlock(&child->lock);
+}
+
+void wf_task_cancel(struct wf_task *task, const char *why)
+{
+    struct wf_scope *owner = task->env.scope;
+    wf_lock(&owner->lock);
+    /* relaxed, all: written under this lock only */
+    if (wf_load_relaxed(&task->cancel) == 0) {
+        wf_store_relaxed(&task->cancel, WF_CANCEL_FIRED);
+        task->why = why;
+        wf_store_relaxed(&owner->cancel, wf_load_relaxed(&owner->cancel) | WF_CANCEL_MEMBER);
+        cancel_waits_of_locked(owner, task);
+        for (struct wf_list *node = owner->children.next; node != &owner->children;
+             node = node->next) {
+            struct wf_scope *child = wf_container_of(node, struct wf_scope, sibling);
+            if (is_of_task(child->outer, task)) {
+                fire_child_locked(child, why);
+            }
+        }
+    }
+    wf_unlock(&owner->lock);
+}
+
 static void deadline_passed(struct wf_timer *timer)
 {
     (void)wf_scope_fire(wf_container_of(timer, struct wf_scope, timer), WF_CANCEL_EXPIRED, NULL);
@@ -116,7 +210,7 @@ void wf_scope_leave(struct wf_scope *scope)
     if (scope->parent == NULL) {
         wf_runtime_quiet(scope);
     } else {
-        wf_wait_resume(scope->joiner); /* LAST TOUCH */
+        wf_wait_resume(&scope->joiner->resume); /* LAST TOUCH */
     }
 }
 
@@ -162,13 +256,14 @@ void wf_scope_init_root(struct wf_scope *scope, const weft_place *place)
 
 /* The parent's flags are taken over under its lock, so that none is missed and none pushed down
  * twice. */
-static void link_to_parent(struct wf_scope *scope, struct wf_scope *parent)
+static void link_to_parent(struct wf_scope *scope, struct wf_env *outer)
 {
+    struct wf_scope *parent = outer->scope;
     scope->parent = parent;
     wf_lock(&parent->lock);
     wf_list_push_back(&parent->children, &scope->sibling);
     /* Relaxed: nobody else can reach the child but under the parent's lock. */
-    wf_store_relaxed(&scope->cancel, wf_scope_cancelled(parent));
+    wf_store_relaxed(&scope->cancel, wf_env_cancelled(outer));
     scope->why = parent->why;
     wf_unlock(&parent->lock);
 }
@@ -181,7 +276,7 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
     scope->on_error = (uint8_t)on_error;
     scope->outer = outer;
     scope->env.task = outer->task;
-    link_to_parent(scope, outer->scope);
+    link_to_parent(scope, outer);
     scope->deadline_ns = outer->scope->deadline_ns;
     self->env = &scope->env;
     if (timeout == WEFT_FOREVER) {
@@ -380,7 +475,7 @@ int weft_check(void)
         return rc == -ENOSYS ? rc : 0;
     }
     struct wf_scope *scope = self->env->scope;
-    if (wf_scope_cancelled(scope) != 0) {
+    if (wf_env_cancelled(self->env) != 0) {
         return -ECANCELED;
     }
     if (scope->deadline_ns != INT64_MAX && wf_sys.now_ns() >= scope->deadline_ns) {
@@ -393,12 +488,12 @@ const char *weft_why(void)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
-    if (self == NULL || wf_scope_cancelled(self->env->scope) == 0) {
+    if (self == NULL || wf_env_cancelled(self->env) == 0) {
         return NULL;
     }
     struct wf_scope *scope = self->env->scope;
     wf_lock(&scope->lock);
-    const char *why = scope->why;
+    const char *why = scope->why != NULL ? scope->why : why_alone(self->env);
     wf_unlock(&scope->lock);
     return why;
 }

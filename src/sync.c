@@ -13,7 +13,7 @@ struct wf_sem {
     /* under lock */
     WF_ATOMIC(uint32_t) permits; /* atomic for weft_sem_count alone */
     uint32_t max;
-    struct wf_list waiters; /* wf_wait.in_queue; next == NULL: zeroed memory, never initialised */
+    struct wf_list waiters; /* wf_waiter.in_queue; next == NULL: zeroed memory, never initialised */
 };
 
 _Static_assert(sizeof(struct wf_sem) <= sizeof(weft_sem), "weft_sem is too small");
@@ -80,48 +80,46 @@ int weft_sem_try(weft_sem *handle)
     return taken ? 0 : -EAGAIN;
 }
 
-/* Cancelled while queued: out of the queue, under the lock; a granter may look at us until then. */
-static int withdraw(struct wf_sem *sem, struct wf_wait *wait)
+static ssize_t acquire_finish(struct wf_call *call)
 {
-    wf_lock(&sem->lock);
-    wf_list_unlink(&wait->in_queue);
-    wf_unlock(&sem->lock);
-    return -ECANCELED;
-}
-
-int weft_sem_acquire(weft_sem *handle)
-{
-    struct wf_sem *sem = sem_of(handle);
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
-    }
-    struct wf_wait wait;
-    wf_lock(&sem->lock);
-    bool taken = take_locked(sem);
-    if (!taken) {
-        wf_wait_init(&wait, self);
-        wf_list_push_back(&sem->waiters, &wait.in_queue);
-    }
-    wf_unlock(&sem->lock);
-    if (taken) {
-        wf_spend_budget(self);
-        return 0;
-    }
-    if (wf_wait_enlist(&wait, self->env->scope) < 0) {
-        (void)wf_wait_claim(&wait, WF_WAIT_CANCELLED); /* unless a permit came meanwhile */
-    }
-    enum wf_wait_state outcome = wf_wait_block(&wait);
-    wf_wait_delist(&wait);
-    switch (outcome) {
+    struct wf_sem *sem = call->object;
+    switch (wf_wait_outcome(&call->wait)) {
     case WF_WAIT_GRANTED:
         return 0;
     case WF_WAIT_SHUT:
         return -ESHUTDOWN;
     default:
-        return withdraw(sem, &wait);
+        /* out of the queue, under the lock; a granter may look at us until then */
+        wf_lock(&sem->lock);
+        wf_list_unlink(&call->place.in_queue);
+        wf_unlock(&sem->lock);
+        return -ECANCELED;
     }
+}
+
+static const struct wf_wait_ops acquire_ops = {.cancel = wf_wait_cancel_claim,
+                                               .finish = acquire_finish};
+
+static ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume)
+{
+    wf_lock(&sem->lock);
+    bool taken = take_locked(sem);
+    if (!taken) {
+        wf_call_queue(call, resume, &acquire_ops, sem, &sem->waiters, NULL);
+    }
+    wf_unlock(&sem->lock);
+    return taken ? 0 : WF_PENDING;
+}
+
+int weft_sem_acquire(weft_sem *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, acquire_begin(sem_of(handle), &call, &self->resume));
 }
 
 int weft_sem_release(weft_sem *handle, uint32_t n)

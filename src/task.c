@@ -82,7 +82,7 @@ static void ready_awaiters(struct wf_awaiter *awaiter)
     while (awaiter != NULL) {
         struct wf_awaiter *next = awaiter->next;
         /* LAST TOUCH of the awaiter, which may be of another runtime */
-        wf_wait_resume(awaiter->fiber);
+        wf_wait_resume(&awaiter->fiber->resume);
         awaiter = next;
     }
 }
@@ -153,6 +153,9 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->kind = (uint8_t)kind;
     task->frame = WF_FRAME_FOREIGN;
     task->rt = rt;
+    wf_store_relaxed(&task->cancel, 0);
+    task->base_waits = 0;
+    task->base_wait = NULL;
 }
 
 /* --- spawn, await ----------------------------------------------------------------------------- */
@@ -170,7 +173,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     }
     struct wf_env *env = self->env;
     wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
-    if (wf_unlikely((wf_scope_cancelled(env->scope) & WF_CANCEL_FIRED) != 0)) {
+    if (wf_unlikely((wf_env_cancelled(env) & WF_CANCEL_FIRED) != 0)) {
         task->rc = -ECANCELED;
         wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */
         return -ECANCELED;

@@ -1,8 +1,9 @@
 /* wait.h: one suspended call that several parties may end, and the protocol by which exactly one of
  * them does.
  *
- * Everything in weft that waits and can be cancelled waits through a wf_wait on its own stack:
- * semaphore, channel, sleep, kernel operation. Whoever wants to end the wait *claims* it: the
+ * Everything in weft that waits and can be cancelled waits through a wf_wait in its own memory, on
+ * a stack or in a frame: semaphore, channel, sleep, kernel operation. What is resumed at the end is
+ * a work: that of a suspended fiber, or that of a frame. Whoever wants to end the wait *claims* it: the
  * object that hands something over, the timer, the cancellation of the scope. The first claim wins
  * and says why; the others fail and go on looking for somebody else. Who may call: src/ only.
  *
@@ -30,10 +31,14 @@
 #include "pool/base/atomic.h"
 #include "pool/base/check.h"
 #include "pool/base/list.h"
+#include "pool/work.h"
+#include <sys/types.h>
 
-struct wf_fiber;
-struct wf_scope;
+struct wf_env;
+struct wf_wait;
+struct wf_call;
 
+/* The low bits of wf_wait.state. */
 enum wf_wait_state {
     WF_WAIT_SETUP = 0,
     WF_WAIT_ARMED = 1,
@@ -41,36 +46,57 @@ enum wf_wait_state {
     WF_WAIT_CANCELLED = 3, /* the scope was cancelled, or its deadline passed */
     WF_WAIT_SHUT = 4,      /* the object was closed or destroyed */
 };
+#define WF_WAIT_CAUSE ((uintptr_t)7)
 
-struct wf_wait {
-    WF_ATOMIC(uint32_t) state;            /* waiter: SETUP -> ARMED; any thread: -> final */
-    struct wf_fiber *fiber;               /* immutable after init */
-    struct wf_list in_queue;              /* the object's queue; under the object's lock */
-    struct wf_list in_scope;              /* the scope's waits; under the scope's lock */
-    struct wf_scope *scope;               /* where in_scope is enlisted; NULL: nowhere */
-    void (*cancel)(struct wf_wait *wait); /* what a cancellation does, under the scope's lock */
-    void *item; /* what the object hands over goes here or comes from here */
+/* A place in the queue of an object, for one wait. A wait at several objects (select) has one in
+ * each. */
+struct wf_waiter {
+    struct wf_list in_queue; /* under the object's lock */
+    struct wf_wait *wait;    /* immutable while enlisted */
+    void *
+        item; /* what the object hands over goes here or comes from here; under the object's lock */
+} WF_ALIGNED(8);
+
+/* What a kind of call does; immutable. */
+struct wf_wait_ops {
+    /* A cancellation of the scope, under its lock; or by the waiter itself, which found the scope
+     * cancelled. Claims the wait, or asks whoever will. */
+    void (*cancel)(struct wf_wait *wait);
+    /* The waiter, once the wait has ended, holding no lock: leaves every queue that it is in, and
+     * says what the call returns. */
+    ssize_t (*finish)(struct wf_call *call);
 };
 
-/* How a claimer from ARMED makes the fiber run again. In a model-checking build the harness
+struct wf_wait {
+    /* waiter: SETUP -> ARMED; any thread: -> final, with the place that was granted, if any */
+    WF_ATOMIC(uintptr_t) state;
+    struct wf_work *resume;        /* makes the waiter go on; immutable after init */
+    const struct wf_wait_ops *ops; /* immutable after init */
+    struct wf_list in_scope;       /* the scope's waits; under the scope's lock */
+    struct wf_env *env; /* under whose scope in_scope is enlisted; NULL: nowhere; waiter only */
+};
+
+/* How a claimer from ARMED makes the waiter run again. In a model-checking build the harness
  * supplies it. */
-void wf_wait_resume(struct wf_fiber *fiber);
+void wf_wait_resume(struct wf_work *resume);
 
 /* Any thread that may touch the wait (it holds a lock under which the wait is enlisted, or is its
- * timer). True: this call ended the wait, with `cause`. */
-WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)
+ * timer). `place`: which of its places is granted, or NULL. True: this call ended the wait, with
+ * `cause`. */
+WF_INLINE bool wf_wait_claim_at(struct wf_wait *wait, enum wf_wait_state cause,
+                                const struct wf_waiter *place)
 {
-    uint32_t state = wf_load_relaxed(&wait->state); /* only a guess for the compare-and-swap */
-    struct wf_fiber *fiber = wait->fiber;
+    uintptr_t state = wf_load_relaxed(&wait->state); /* only a guess for the compare-and-swap */
+    struct wf_work *resume = wait->resume;
     while (state <= WF_WAIT_ARMED) {
         /* sync(wait.claim): release, the waiter sees what we did for it (the item, the permit), and
          * acquire, we see its saved context; pairs sync(wait.arm), sync(wait.look),
          * sync(wait.claim) */
-        if (wf_cas_acq_rel(&wait->state, &state, (uint32_t)cause)) {
-            /* From SETUP this was the last touch: the waiter may be gone. `fiber` was read
+        if (wf_cas_acq_rel(&wait->state, &state, (uintptr_t)place | cause)) {
+            /* From SETUP this was the last touch: the waiter may be gone. `resume` was read
              * before. */
             if (state == WF_WAIT_ARMED) {
-                wf_wait_resume(fiber); /* LAST TOUCH */
+                wf_wait_resume(resume); /* LAST TOUCH */
             }
             return true;
         }
@@ -78,21 +104,34 @@ WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)
     return false;
 }
 
-/* On the next stack, with the waiter's context saved. False: it was claimed meanwhile, continue it
- * at once. */
+WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)
+{
+    return wf_wait_claim_at(wait, cause, NULL);
+}
+
+/* With the waiter's context saved: on the next stack, or by a frame that has returned. False: it
+ * was claimed meanwhile, continue it at once. */
 WF_INLINE bool wf_wait_arm(struct wf_wait *wait)
 {
-    uint32_t state = WF_WAIT_SETUP;
+    uintptr_t state = WF_WAIT_SETUP;
     /* sync(wait.arm): release, the claimer that resumes sees the saved context; pairs
      * sync(wait.claim) */
-    return wf_cas_acq_rel(&wait->state, &state, (uint32_t)WF_WAIT_ARMED);
+    return wf_cas_acq_rel(&wait->state, &state, (uintptr_t)WF_WAIT_ARMED);
 }
 
 /* The waiter, running: why the wait ended, or SETUP if it has not. */
 WF_INLINE enum wf_wait_state wf_wait_outcome(struct wf_wait *wait)
 {
     /* sync(wait.look): acquire, what the claimer did for us; pairs sync(wait.claim) */
-    return (enum wf_wait_state)wf_load_acquire(&wait->state);
+    return (enum wf_wait_state)(wf_load_acquire(&wait->state) & WF_WAIT_CAUSE);
+}
+
+/* The waiter, after an outcome that is final: the place that was granted, or NULL. */
+WF_INLINE struct wf_waiter *wf_wait_place(struct wf_wait *wait)
+{
+    /* relaxed: wf_wait_outcome has acquired it */
+    uintptr_t place = wf_load_relaxed(&wait->state) & ~WF_WAIT_CAUSE;
+    return (struct wf_waiter *)place; // NOLINT(performance-no-int-to-ptr): the word is tagged
 }
 
 #endif

@@ -9,17 +9,16 @@
 
 #include "src/wait.h"
 
-/* Claims the longest-waiting live wait for `cause`, and takes it out of the queue. NULL: nobody
- * waits. `give`, called before the claim, hands over the item: it must be harmless if the claim
- * then fails. */
+/* Claims the longest-waiting live wait for `cause`, and takes it out of the queue. False: nobody
+ * waits. */
 WF_INLINE bool wf_waitq_claim_first(struct wf_list *queue, enum wf_wait_state cause)
 {
     struct wf_list *node = queue->next;
     while (node != queue) { /* ends: the queue is under our lock */
-        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_queue);
+        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
         node = node->next;
-        wf_list_unlink(&wait->in_queue); /* before the claim: the waiter may be gone after it */
-        if (wf_wait_claim(wait, cause)) {
+        wf_list_unlink(&place->in_queue); /* before the claim: the waiter may be gone after it */
+        if (wf_wait_claim_at(place->wait, cause, place)) {
             return true;
         }
     }

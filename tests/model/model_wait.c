@@ -17,6 +17,7 @@
 #include <string.h>
 
 struct wf_fiber {
+    struct wf_work resume; /* only its address counts */
     WF_PLAIN(int) context; /* 1: saved */
     WF_ATOMIC(uint32_t) ready;
     int resumed; /* not modelled: the checker is one thread */
@@ -31,8 +32,9 @@ static void begin_fibers(void)
     memset(fibers, 0, sizeof fibers);
 }
 
-void wf_wait_resume(struct wf_fiber *fiber)
+void wf_wait_resume(struct wf_work *resume)
 {
+    struct wf_fiber *fiber = wf_container_of(resume, struct wf_fiber, resume);
     wloom_assert(wf_plain_read(&fiber->context) == 1);
     wloom_assert(++fiber->resumed == 1);
     wloom_handoff_set(&fiber->ready);
@@ -60,6 +62,7 @@ static struct {
     WF_PLAIN(bool) cancelled;   /* under scope_lock */
     WF_PLAIN(int) item[FIBERS]; /* handed over */
 } s;
+static struct wf_waiter places[FIBERS];
 static struct wf_wait waits[FIBERS]; /* each is retired when its waiter returns */
 static int grants, cancellations;    /* claims that won; not modelled */
 static int outcomes[WF_WAIT_SHUT + 1];
@@ -75,6 +78,7 @@ static void begin_waits(void)
     begin_fibers();
     memset(&s, 0, sizeof s);
     memset(waits, 0, sizeof waits);
+    memset(places, 0, sizeof places);
     memset(outcomes, 0, sizeof outcomes);
     wf_list_init(&s.queue);
     wf_list_init(&s.waits);
@@ -87,8 +91,9 @@ static void waiter(void *arg)
     int i = (int)(intptr_t)arg;
     struct wf_wait *wait = &waits[i];
     wf_store_relaxed(&wait->state, WF_WAIT_SETUP);
-    wait->fiber = &fibers[i];
-    wf_list_init(&wait->in_queue);
+    wait->resume = &fibers[i].resume;
+    places[i].wait = wait;
+    wf_list_init(&places[i].in_queue);
     wf_list_init(&wait->in_scope);
     wf_lock(&s.scope_lock);
     bool cancelled = wf_plain_read(&s.cancelled);
@@ -100,7 +105,7 @@ static void waiter(void *arg)
         return;
     }
     wf_lock(&s.object_lock);
-    wf_list_push_back(&s.queue, &wait->in_queue);
+    wf_list_push_back(&s.queue, &places[i].in_queue);
     wf_unlock(&s.object_lock);
 
     enum wf_wait_state outcome = wf_wait_outcome(wait);
@@ -112,15 +117,17 @@ static void waiter(void *arg)
     wloom_assert(fibers[i].resumed <= 1);
     outcomes[outcome]++;
     if (outcome == WF_WAIT_GRANTED) {
+        wloom_assert(wf_wait_place(wait) == &places[i]);
         wloom_assert(wf_plain_read(&s.item[i]) == 42);
     }
     wf_lock(&s.object_lock);
-    wf_list_unlink(&wait->in_queue);
+    wf_list_unlink(&places[i].in_queue);
     wf_unlock(&s.object_lock);
     wf_lock(&s.scope_lock);
     wf_list_unlink(&wait->in_scope);
     wf_unlock(&s.scope_lock);
     wloom_retire(wait, sizeof *wait);
+    wloom_retire(&places[i], sizeof places[i]);
 }
 
 /* As a release: hands an item to the first that is still waiting. */
@@ -129,10 +136,10 @@ static void granter(void *arg)
     (void)arg;
     wf_lock(&s.object_lock);
     if (!wf_list_is_empty(&s.queue)) {
-        struct wf_wait *first = wf_container_of(s.queue.next, struct wf_wait, in_queue);
-        wf_plain_write(&s.item[first - waits], 42);
+        struct wf_waiter *first = wf_container_of(s.queue.next, struct wf_waiter, in_queue);
+        wf_plain_write(&s.item[first - places], 42);
         if (s.queue.next->next != &s.queue) {
-            wf_plain_write(&s.item[1 - (first - waits)], 42);
+            wf_plain_write(&s.item[1 - (first - places)], 42);
         }
         grants += wf_waitq_claim_first(&s.queue, WF_WAIT_GRANTED);
     }
@@ -214,8 +221,9 @@ static void finisher(void *arg)
     /* sync(fork.done): our results for the joiner, its saved context for us */
     uintptr_t state = wf_xchg_acq_rel(&branch.state, BRANCH_DONE);
     if ((state & BRANCH_WAITED) != 0) {
-        wf_wait_resume(
-            (struct wf_fiber *)(state & ~BRANCH_WAITED)); // NOLINT(performance-no-int-to-ptr)
+        struct wf_fiber *fiber =
+            (struct wf_fiber *)(state & ~BRANCH_WAITED); // NOLINT(performance-no-int-to-ptr)
+        wf_wait_resume(&fiber->resume);
     }
 }
 
@@ -282,7 +290,7 @@ static void finish_task(void *arg)
     struct awaiter *awaiter = (struct awaiter *)wf_xchg_acq_rel(&task.waiters, TASK_DONE); // NOLINT
     while (awaiter != NULL) {
         struct awaiter *next = awaiter->next;
-        wf_wait_resume(awaiter->fiber);
+        wf_wait_resume(&awaiter->fiber->resume);
         awaiter = next;
     }
 }
