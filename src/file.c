@@ -1,9 +1,11 @@
 /* file.c: the calls of <weft/io.h> on files and pipes, and on what else can be read and written.
  *
  * Reads try the page cache first, with preadv2(RWF_NOWAIT), on the task's own stack: 570 ns for 4
- * KiB against 950 and two switches through the ring. Writes, fsync, open and statx go through the
- * ring, where the kernel's own threads do them. close is a plain system call: an operation on its
- * way could be cancelled, and then the descriptor would leak.
+ * KiB against 950 and two switches through the ring. A file system in memory refuses the flag, but
+ * has nothing to wait for: it is read at once, 1 us against 26 by a thread of the ring. Writes,
+ * fsync, open and statx go through the ring, where the kernel's own threads do them. close is a
+ * plain system call: an operation on its way could be cancelled, and then the descriptor would
+ * leak.
  *
  * errno: the functions here that make system calls leave it as it was, and do not suspend between
  * reading and writing it (its address differs by thread, and compilers keep it). */
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 
 #define POSITION_OWN UINT64_MAX /* op.h: the file's own position */
 
@@ -74,6 +77,21 @@ static bool may_be_direct(int fd, const void *buffer, size_t bytes, uint64_t off
     return flags < 0 || (flags & O_DIRECT) != 0;
 }
 
+static bool is_regular(int fd)
+{
+    struct stat about;
+    return fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+/* A regular file whose data is nowhere but in memory. It may have been swapped out, as the caller's
+ * own buffer may. (devtmpfs has the same magic: its devices are no regular files.) */
+static bool is_in_memory(int fd)
+{
+    enum { TMPFS = 0x01021994 }; /* linux/magic.h; memfd too */
+    struct statfs about;
+    return is_regular(fd) && fstatfs(fd, &about) == 0 && about.f_type == TMPFS;
+}
+
 /* What can be read without waiting: bytes, or -ESPIPE, which the ring would not say; or -EAGAIN for
  * all else: ask the ring, which waits or knows the error. */
 static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t offset)
@@ -83,6 +101,9 @@ static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t
     if (!may_be_direct(fd, buffer, bytes, offset)) {
         struct iovec part = {.iov_base = buffer, .iov_len = wf_io_bytes(bytes)};
         n = preadv2(fd, &part, 1, (off_t)offset, RWF_NOWAIT);
+        if (n < 0 && errno == EOPNOTSUPP && is_in_memory(fd)) {
+            n = preadv2(fd, &part, 1, (off_t)offset, 0);
+        }
         if (n < 0) {
             n = errno == ESPIPE ? -ESPIPE : -EAGAIN;
         }
@@ -91,13 +112,13 @@ static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t
     return n;
 }
 
-static WF_NOINLINE bool is_regular(int fd)
+/* fewer bytes than asked for: the end of what the cache has, or of what there is? */
+static WF_NOINLINE bool may_have_more(int fd, uint64_t offset)
 {
     int saved = errno;
-    struct stat about;
-    bool regular = fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    bool may = offset != POSITION_OWN || is_regular(fd);
     errno = saved;
-    return regular;
+    return may;
 }
 
 /* The rest of a regular file's read of which only the beginning was in the cache: `done` bytes of
@@ -129,7 +150,7 @@ static ssize_t read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
         return transfer(WF_OP_READ, fd, buffer, bytes, offset);
     }
     wf_spend_budget(self);
-    if (wf_unlikely(n > 0 && (size_t)n < bytes && (offset != POSITION_OWN || is_regular(fd)))) {
+    if (wf_unlikely(n > 0 && (size_t)n < bytes && may_have_more(fd, offset))) {
         return read_rest(fd, buffer, bytes, (size_t)n, offset);
     }
     return n;

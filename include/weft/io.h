@@ -35,7 +35,9 @@ extern "C" {
 
 /* Reads up to `bytes` into `buffer`, at the file's position, which moves. The bytes read: of a
  * regular file fewer only at its end; of pipes, terminals and sockets what is there, at least 1. 0:
- * end of file, or bytes == 0. Data in the page cache is copied without suspending.
+ * end of file, or bytes == 0. Data in the page cache is copied without suspending, and counts as
+ * there when the deadline has passed, if the file system can say so: ext4, xfs, btrfs and tmpfs
+ * can, overlayfs and FUSE cannot.
  *
  *     char line[512];
  *     ssize_t n = weft_within(WEFT_SEC(5), weft_read(pipe_fd, line, sizeof line));
