@@ -1,9 +1,12 @@
 /* Steady state: once warm, tasks and waits cost no call of malloc and no further stack or chunk. */
 #include "pattern.h"
+#include <arpa/inet.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
 #include <weft/fork.h>
+#include <weft/io.h>
 #include <weft/sync.h>
 
 /* Sanitizers bring an allocator of their own, which cannot be counted this way; what is counted by
@@ -212,6 +215,123 @@ Test(steady, on_several_workers_malloc_is_not_called_and_pools_stay_bounded, .ti
 {
     wt_eq(weft_run(warm_up_and_bound, NULL, .workers = 2), 0);
     wt_eq(weft_run(warm_up_and_bound, NULL, .workers = 4), 0);
+}
+
+/* --- TCP -------------------------------------------------------------------------------------- */
+
+#define CONNECTIONS 64
+
+/* Both ends of each connection are tasks of the same runtime: what one waits for, another does. */
+struct echo {
+    int listener;
+    struct sockaddr_in address;
+    struct client {
+        int fd;
+        int rounds;
+        weft_task task;
+    } clients[CONNECTIONS];
+};
+
+WEFT_TASK(serve_connection, int)
+{
+    char buffer[64];
+    ssize_t n;
+    while ((n = weft_recv(*arg, buffer, sizeof buffer, 0)) > 0) { /* ends with the connection */
+        wt_eq(weft_send_all(*arg, buffer, (size_t)n, 0), n);
+    }
+    wt_eq(n, 0);
+    return weft_close(*arg);
+}
+
+static int trade(void *arg)
+{
+    struct client *client = arg;
+    for (int i = 0; i < client->rounds; i++) {
+        int64_t sent[8] = {i, client->fd, i ^ client->fd};
+        int64_t received[8];
+        wt_eq(weft_send_all(client->fd, sent, sizeof sent, 0), (ssize_t)sizeof sent);
+        wt_eq(weft_recv(client->fd, received, sizeof received, MSG_WAITALL),
+              (ssize_t)sizeof received);
+        wt_mem_eq(received, sent, sizeof sent);
+    }
+    return 0;
+}
+
+/* At least n requests, each answered before its connection's next. */
+static void round_trips(struct echo *echo, int n)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        echo->clients[i].rounds = n / CONNECTIONS + 1;
+        weft_spawn(&echo->clients[i].task, trade, &echo->clients[i]);
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        wt_eq(weft_await(&echo->clients[i].task), 0);
+    }
+}
+
+static void listen_on_loopback(struct echo *echo)
+{
+    socklen_t bytes = sizeof echo->address;
+    echo->address = (struct sockaddr_in){.sin_family = AF_INET};
+    echo->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    echo->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    wt_ge(echo->listener, 0);
+    wt_eq(bind(echo->listener, (struct sockaddr *)&echo->address, bytes), 0);
+    wt_eq(listen(echo->listener, CONNECTIONS), 0);
+    wt_eq(getsockname(echo->listener, (struct sockaddr *)&echo->address, &bytes), 0);
+}
+
+struct plan {
+    int workers;
+    int round_trips;
+};
+
+static int echo_without_allocations(void *arg)
+{
+    const struct plan *plan = arg;
+    struct echo echo;
+    listen_on_loopback(&echo);
+    WEFT_SCOPE(servers);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct client *client = &echo.clients[i];
+        client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        wt_ge(client->fd, 0);
+        wt_eq(weft_connect(client->fd, (struct sockaddr *)&echo.address, sizeof echo.address), 0);
+        int fd = weft_accept(echo.listener, NULL, NULL, 0);
+        wt_ge(fd, 0);
+        wt_eq(weft_go(&servers, serve_connection, &fd), 0);
+    }
+    weft_stats before;
+    weft_stats after;
+    round_trips(&echo, plan->round_trips / 10);
+    weft_stats_get(weft_rt_current(), &before);
+    long allocations_before = atomic_load(&allocations);
+    round_trips(&echo, plan->round_trips);
+    wt_eq(atomic_load(&allocations), allocations_before);
+    weft_stats_get(weft_rt_current(), &after);
+    wt_eq(after.slab_chunks, before.slab_chunks);
+    /* A worker that steals its first task late needs its first stacks late. */
+    wt_le(after.stacks, before.stacks + (plan->workers == 1 ? 0 : 50));
+    for (int i = 0; i < CONNECTIONS; i++) {
+        weft_close(echo.clients[i].fd);
+    }
+    weft_close(echo.listener);
+    return weft_scope_end(&servers);
+}
+
+static void check_echo(struct plan plan)
+{
+    wt_eq(weft_run(echo_without_allocations, &plan, .workers = plan.workers), 0);
+}
+
+Test(steady, a_million_echo_round_trips_on_one_worker_allocate_nothing, .timeout = 120)
+{
+    check_echo((struct plan){.workers = 1, .round_trips = N});
+}
+
+Test(steady, echo_round_trips_on_several_workers_allocate_nothing, .timeout = 120)
+{
+    check_echo((struct plan){.workers = 2, .round_trips = N / 10});
 }
 
 Test(steady, the_counter_counts)
