@@ -50,7 +50,7 @@ int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
     if (wf_likely(!cancelled)) {
         wf_list_push_back(&scope->waits, &wait->in_scope);
         wait->env = env;
-        if (env == &env->task->env) {
+        if (wf_env_is_base(env)) {
             env->task->base_wait = wait;
             env->task->base_waits++;
         }
@@ -67,7 +67,7 @@ void wf_wait_delist(struct wf_wait *wait)
     }
     wf_lock(&env->scope->lock);
     wf_list_unlink(&wait->in_scope);
-    if (env == &env->task->env) {
+    if (wf_env_is_base(env)) {
         env->task->base_waits--;
     }
     wf_unlock(&env->scope->lock);

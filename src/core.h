@@ -17,6 +17,7 @@
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
+#include <weft/local.h>
 #include <weft/par.h>
 #include <weft/sync.h>
 #include <weft/task.h>
@@ -28,10 +29,22 @@ struct weft_rt;
 struct wf_env {
     struct wf_task *task;
     struct wf_scope *scope;
+    const struct wf_binding *locals; /* the innermost; NULL: none. Immutable while anything runs */
     /* Tasks spawned under this env and not yet awaited by their spawner. Atomic, because the forked
      * sections of a task share it; nobody else writes. */
     WF_ATOMIC(uint32_t) unawaited;
 };
+
+/* A value bound for what runs inside: an env of its own, so that it is of one strand and comes to an
+ * end in order (locals.c). */
+struct wf_binding {
+    struct wf_env env; /* {task, scope} as outside, and this binding */
+    struct wf_env *outer;
+    const weft_key *key;
+    const void *value;
+};
+
+_Static_assert(sizeof(struct wf_binding) <= sizeof(weft_binding), "weft_binding is too small");
 
 /* --- tasks: task.c ---------------------------------------------------------------------------- */
 
@@ -79,10 +92,18 @@ struct wf_task {
     uint32_t base_waits;        /* waits enlisted under its own env right now */
     struct wf_wait *base_wait;  /* the last of them */
     const char *why;            /* valid when cancel is set */
-} WF_ALIGNED(16);               /* a pooled task's argument follows, aligned as malloc would */
+    /* it has ever made a binding, whose env may count tasks that it spawned */
+    WF_ATOMIC(uint32_t) has_bound;
+} WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
 
 _Static_assert(sizeof(struct wf_task) <= sizeof(weft_task), "weft_task is too small");
 _Static_assert(_Alignof(struct wf_task) <= _Alignof(weft_task), "weft_task is not aligned enough");
+
+/* Does code under `env` run directly in its task's owner scope, in no scope that it opened? */
+WF_INLINE bool wf_env_is_base(const struct wf_env *env)
+{
+    return env->scope == env->task->env.scope;
+}
 
 WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
 {

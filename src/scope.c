@@ -96,13 +96,13 @@ static struct wf_task *spawner_of(struct wf_task *task)
 {
     struct wf_env *env =
         wf_load_relaxed(&task->spawner); /* relaxed: set before the task was queued */
-    return env != NULL && env == &env->task->env ? env->task : NULL;
+    return env != NULL && wf_env_is_base(env) ? env->task : NULL;
 }
 
 uint32_t wf_env_cancelled_alone(struct wf_env *env)
 {
     uint32_t bits = 0;
-    if (env == &env->task->env) { /* a scope's env: the scope's own word says all */
+    if (wf_env_is_base(env)) { /* else the word of a scope that it opened says all */
         for (struct wf_task *task = env->task; task != NULL; task = spawner_of(task)) {
             bits |= wf_load_relaxed(&task->cancel); /* relaxed: level-triggered, as the scope's */
         }
@@ -123,7 +123,7 @@ static const char *why_alone(struct wf_env *env)
 /* Does what waits or is open under `env` belong to the task, or to one that it spawned? */
 static bool is_of_task(struct wf_env *env, const struct wf_task *task)
 {
-    if (env != &env->task->env) {
+    if (!wf_env_is_base(env)) {
         return false;
     }
     struct wf_task *of = env->task;
@@ -135,8 +135,10 @@ static bool is_of_task(struct wf_env *env, const struct wf_task *task)
 
 static void cancel_waits_of_locked(struct wf_scope *owner, struct wf_task *task)
 {
-    /* relaxed: a task that it spawns meanwhile looks at the flag under this lock before it waits */
-    if (task->base_waits == 1 && wf_load_relaxed(&task->env.unawaited) == 0) {
+    /* relaxed, both: a task that it spawns meanwhile looks at the flag under this lock before it
+     * waits */
+    if (task->base_waits == 1 && wf_load_relaxed(&task->env.unawaited) == 0 &&
+        wf_load_relaxed(&task->has_bound) == 0) {
         task->base_wait->ops->cancel(task->base_wait);
         return;
     }
@@ -276,6 +278,7 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
     scope->on_error = (uint8_t)on_error;
     scope->outer = outer;
     scope->env.task = outer->task;
+    scope->env.locals = outer->locals;
     link_to_parent(scope, outer);
     scope->deadline_ns = outer->scope->deadline_ns;
     self->env = &scope->env;

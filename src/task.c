@@ -95,9 +95,10 @@ static int run_body(struct wf_fiber *self, struct wf_task *task)
     self->env = &task->env;
     int rc = task->fn(task->arg);
     if (wf_unlikely(self->env != &task->env)) {
-        wf_misuse("the task started at %s:%d ended with the scope opened at %s:%d still open",
-                  task->place->file, task->place->line, self->env->scope->place->file,
-                  self->env->scope->place->line);
+        wf_misuse("the task started at %s:%d ended with the %s at %s:%d still open",
+                  task->place->file, task->place->line,
+                  wf_env_is_base(self->env) ? "binding under the scope opened" : "scope opened",
+                  self->env->scope->place->file, self->env->scope->place->line);
     }
     /* relaxed: only its own strands write */
     if (wf_unlikely(wf_load_relaxed(&task->env.unawaited) != 0)) {
@@ -141,6 +142,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     wf_store_relaxed(&task->waiters, WF_TASK_RUNNING);
     task->env.task = task;
     task->env.scope = owner;
+    task->env.locals = owner != NULL ? owner->env.locals : NULL;
     wf_store_relaxed(&task->env.unawaited, 0);
     task->fn = fn;
     task->arg = arg;
@@ -156,6 +158,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     wf_store_relaxed(&task->cancel, 0);
     task->base_waits = 0;
     task->base_wait = NULL;
+    wf_store_relaxed(&task->has_bound, 0);
 }
 
 /* --- spawn, await ----------------------------------------------------------------------------- */
@@ -173,6 +176,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     }
     struct wf_env *env = self->env;
     wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
+    task->env.locals = env->locals; /* the spawner awaits it before it unbinds */
     if (wf_unlikely((wf_env_cancelled(env) & WF_CANCEL_FIRED) != 0)) {
         task->rc = -ECANCELED;
         wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */

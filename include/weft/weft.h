@@ -7,6 +7,7 @@
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/io.h>
+#include <weft/local.h>
 #include <weft/par.h>
 #include <weft/sync.h>
 #include <weft/task.h>
