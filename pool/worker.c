@@ -187,17 +187,18 @@ static bool is_timer_due(struct wf_worker *worker)
     return next_ns != INT64_MAX && next_ns <= wf_sys.now_ns();
 }
 
-/* The stack to go on with: the oldest ready fiber itself, if the loop would take that anyway; else
- * a stack for the loop. Saves the loop's turn and half of the switches where fibers pass work to
- * each other. */
-static struct wf_fiber *next_stack(struct wf_worker *worker)
+/* May the next work run without a turn of the loop? */
+static bool may_go_on(struct wf_worker *worker)
 {
-    bool direct = !wf_deque_has_public(&worker->deque);
-    direct =
-        direct && ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0;
     /* Relaxed: if it is missed now, the next turn sees it. */
-    direct = direct && wf_load_relaxed(&worker->inbox) == NULL && !is_timer_due(worker);
-    struct wf_work *work = direct ? wf_runq_pop(&worker->runq) : NULL;
+    return ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0 &&
+           wf_load_relaxed(&worker->inbox) == NULL && !is_timer_due(worker);
+}
+
+/* The stack to go on with: that of `work`, if it is a suspended one; else one for the loop, which
+ * begins with `work`, if any. */
+static struct wf_fiber *stack_for(struct wf_worker *worker, struct wf_work *work)
+{
     worker->direct = work != NULL && work->run == wf_fiber_run_resume;
     if (worker->direct) {
         worker->tick++;
@@ -211,16 +212,44 @@ static struct wf_fiber *next_stack(struct wf_worker *worker)
     return fiber;
 }
 
+/* What the loop would take anyway, the oldest of the FIFO: saves the loop's turn and half of the
+ * switches where fibers pass work to each other. */
+static struct wf_work *next_work(struct wf_worker *worker)
+{
+    return !wf_deque_has_public(&worker->deque) && may_go_on(worker) ? wf_runq_pop(&worker->runq)
+                                                                     : NULL;
+}
+
+static void leave(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    wf_count(&worker->counters.suspends);
+    self->resume.run = wf_fiber_run_resume;
+    self->budget = 0;
+    wf_fiber_switch(self, stack_for(worker, next), after, arg);
+}
+
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
 {
     struct wf_worker *worker = self->worker;
     if (wf_deque_publish(&worker->deque)) {
         wf_wake_check(worker);
     }
-    wf_count(&worker->counters.suspends);
-    self->resume.run = wf_fiber_run_resume;
-    self->budget = 0;
-    wf_fiber_switch(self, next_stack(worker), after, arg);
+    leave(self, next_work(worker), after, arg);
+}
+
+void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    if (!may_go_on(worker)) {
+        wf_ready(worker, next);
+        wf_suspend(self, after, arg);
+        return;
+    }
+    if (wf_deque_publish(&worker->deque)) {
+        wf_wake_check(worker);
+    }
+    leave(self, next, after, arg);
 }
 
 /* --- what cannot wait ------------------------------------------------------------------------- */

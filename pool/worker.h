@@ -129,6 +129,11 @@ void wf_wake_check(struct wf_worker *worker);
  * Publishes the deque's private tail first. */
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
 
+/* The same, and `next` runs at once if nothing else is due: a suspended stack's resume work, which
+ * the caller alone may resume now, or new work. For two stacks that pass work to each other. After
+ * WF_TURN_POLL works in a row `next` goes through the FIFO, so that others have their turn. */
+void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg);
+
 /* Only inside `after`, as its last act: there is nothing to wait for, `before` goes on: at once, or
  * soon if `now` is itself a fiber that was ready. */
 void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before);

@@ -17,6 +17,7 @@
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
+#include <weft/gen.h>
 #include <weft/local.h>
 #include <weft/par.h>
 #include <weft/sync.h>
@@ -30,7 +31,8 @@ struct wf_env {
     struct wf_task *task;
     struct wf_scope *scope;
     const struct wf_binding *locals; /* the innermost; NULL: none. Immutable while anything runs */
-    /* Tasks spawned under this env and not yet awaited by their spawner. Atomic, because the forked
+    /* Tasks spawned under this env and not yet awaited by their spawner, and generators made under it
+     * and not closed. Atomic, because the forked
      * sections of a task share it; nobody else writes. */
     WF_ATOMIC(uint32_t) unawaited;
 };
@@ -49,9 +51,10 @@ _Static_assert(sizeof(struct wf_binding) <= sizeof(weft_binding), "weft_binding 
 /* --- tasks: task.c ---------------------------------------------------------------------------- */
 
 enum wf_task_kind {
-    WF_TASK_SPAWNED, /* in its spawner's memory, awaited there */
-    WF_TASK_POOLED,  /* frame from a slab, argument behind the struct, owned by a scope */
-    WF_TASK_CALLED,  /* in the memory of a foreign thread that waits on `called` */
+    WF_TASK_SPAWNED,  /* in its spawner's memory, awaited there */
+    WF_TASK_POOLED,   /* frame from a slab, argument behind the struct, owned by a scope */
+    WF_TASK_CALLED,   /* in the memory of a foreign thread that waits on `called` */
+    WF_TASK_PRODUCER, /* in a generator: gen.c */
 };
 
 /* A task's life is its `waiters` word:
@@ -112,6 +115,9 @@ WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
 
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place);
+
+/* Calls the body, under the task's env; its result. */
+int wf_task_run_body(struct wf_fiber *self, struct wf_task *task);
 
 /* --- scopes and cancellation: scope.c --------------------------------------------------------- */
 
@@ -223,6 +229,24 @@ ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resu
  * -ECANCELED as it stands if the scope was cancelled before (not submitted) or the kernel let go of
  * it. */
 ssize_t wf_await_op(struct wf_op *op);
+
+/* --- generators: gen.c ------------------------------------------------------------------------ */
+
+/* Misuse: reports each generator that was made under `env`, which ends, and not closed, and cancels
+ * its producer. */
+WF_COLD void wf_gens_abandon(struct wf_fiber *self, struct wf_env *env);
+
+/* At the end of `env`, by the code that ends it: was something that it started not awaited? Of
+ * generators that were not closed it has complained itself. */
+WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
+{
+    /* relaxed, both: only its own strands write, and whoever closes a generator of theirs for them */
+    if (wf_likely(wf_load_relaxed(&env->unawaited) == 0)) {
+        return false;
+    }
+    wf_gens_abandon(self, env);
+    return wf_load_relaxed(&env->unawaited) != 0;
+}
 
 /* --- errors: error.c -------------------------------------------------------------------------- */
 

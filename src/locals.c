@@ -43,8 +43,7 @@ void weft_unbind(weft_binding *handle)
                   binding->key->name);
         return;
     }
-    /* relaxed: only our own strands write */
-    if (wf_load_relaxed(&binding->env.unawaited) != 0) {
+    if (wf_unlikely(wf_env_has_unawaited(self, &binding->env))) {
         wf_misuse("the binding of \"%s\" ends while a task spawned in it has not been awaited",
                   binding->key->name);
     }

@@ -376,8 +376,7 @@ static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
         *rc = -EINVAL;
         return NULL;
     }
-    /* Relaxed: only our own strands write. */
-    if (wf_load_relaxed(&scope->env.unawaited) != 0) {
+    if (wf_unlikely(wf_env_has_unawaited(self, &scope->env))) {
         wf_misuse("the scope opened at %s:%d ends while a task spawned in it has not been awaited",
                   scope->place->file, scope->place->line);
     }

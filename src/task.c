@@ -89,7 +89,7 @@ static void ready_awaiters(struct wf_awaiter *awaiter)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static int run_body(struct wf_fiber *self, struct wf_task *task)
+int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
 {
     struct wf_env *outer = self->env;
     self->env = &task->env;
@@ -100,8 +100,7 @@ static int run_body(struct wf_fiber *self, struct wf_task *task)
                   wf_env_is_base(self->env) ? "binding under the scope opened" : "scope opened",
                   self->env->scope->place->file, self->env->scope->place->line);
     }
-    /* relaxed: only its own strands write */
-    if (wf_unlikely(wf_load_relaxed(&task->env.unawaited) != 0)) {
+    if (wf_unlikely(wf_env_has_unawaited(self, &task->env))) {
         wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited",
                   task->place->file, task->place->line);
     }
@@ -114,7 +113,7 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
     enum wf_task_kind kind = (enum wf_task_kind)task->kind;
-    int rc = run_body(self, task);
+    int rc = wf_task_run_body(self, task);
     if (kind == WF_TASK_POOLED) {
         settle_pooled(self, task, rc);
         return;
@@ -220,7 +219,7 @@ static bool run_in_place(struct wf_fiber *self, struct wf_task *task)
         !wf_deque_take_if(&worker->deque, &task->work)) {
         return false;
     }
-    int rc = run_body(self, task);
+    int rc = wf_task_run_body(self, task);
     ready_awaiters(publish_done(task, rc));
     return true;
 }

@@ -80,28 +80,40 @@ struct wf_wait {
  * supplies it. */
 void wf_wait_resume(struct wf_work *resume);
 
+/* What a claim came to, for a claimer that resumes the waiter itself. */
+enum wf_claim {
+    WF_CLAIM_LOST,  /* another ended the wait */
+    WF_CLAIM_AWAKE, /* won; the waiter runs, and may be gone already */
+    WF_CLAIM_OWED,  /* won; the waiter lies until we resume it, by wait->resume */
+};
+
 /* Any thread that may touch the wait (it holds a lock under which the wait is enlisted, or is its
- * timer). `place`: which of its places is granted, or NULL. True: this call ended the wait, with
- * `cause`. */
-WF_INLINE bool wf_wait_claim_at(struct wf_wait *wait, enum wf_wait_state cause,
-                                const struct wf_waiter *place)
+ * timer). `place`: which of its places is granted, or NULL. Never resumes: for claimers that
+ * collect what they owe until they have let go of their lock, or switch to the waiter. */
+WF_INLINE enum wf_claim wf_wait_take(struct wf_wait *wait, enum wf_wait_state cause,
+                                     const struct wf_waiter *place)
 {
     uintptr_t state = wf_load_relaxed(&wait->state); /* only a guess for the compare-and-swap */
-    struct wf_work *resume = wait->resume;
     while (state <= WF_WAIT_ARMED) {
         /* sync(wait.claim): release, the waiter sees what we did for it (the item, the permit), and
          * acquire, we see its saved context; pairs sync(wait.arm), sync(wait.look),
-         * sync(wait.claim) */
+         * sync(wait.claim). LAST TOUCH from SETUP: the waiter may be gone. */
         if (wf_cas_acq_rel(&wait->state, &state, (uintptr_t)place | cause)) {
-            /* From SETUP this was the last touch: the waiter may be gone. `resume` was read
-             * before. */
-            if (state == WF_WAIT_ARMED) {
-                wf_wait_resume(resume); /* LAST TOUCH */
-            }
-            return true;
+            return state == WF_WAIT_ARMED ? WF_CLAIM_OWED : WF_CLAIM_AWAKE;
         }
     }
-    return false;
+    return WF_CLAIM_LOST;
+}
+
+/* The same, and resumes the waiter. True: this call ended the wait, with `cause`. */
+WF_INLINE bool wf_wait_claim_at(struct wf_wait *wait, enum wf_wait_state cause,
+                                const struct wf_waiter *place)
+{
+    enum wf_claim claim = wf_wait_take(wait, cause, place);
+    if (claim == WF_CLAIM_OWED) {
+        wf_wait_resume(wait->resume); /* LAST TOUCH */
+    }
+    return claim != WF_CLAIM_LOST;
 }
 
 WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)

@@ -1,0 +1,481 @@
+/* gen.c: generators: a producer and a consumer that take turns.
+ *
+ * The producer is a task with a scope of its own (a child of the scope in which the generator was
+ * made), started by the first next. *The consumer* is whoever is in weft_gen_next or
+ * weft_gen_close. At most one of the two has a place here at a time that it waits in:
+ *
+ *     gen->consumer   waits for an item; set in next_begin
+ *     gen->producer   rests in weft_emit, its item taken (place.item == NULL) or not
+ *
+ * The turn goes to and fro: next claims the producer's wait and lies down; emit copies its item into
+ * the consumer's memory, claims the consumer's wait and lies down. Whoever claims a stack that lies
+ * already switches straight to it (wf_suspend_to), since it is about to lie down itself. All of it
+ * under the generator's lock, except lying down.
+ *
+ *     UNSTARTED --[first next]--> STARTED --[produce: the body has returned, its scope is closed]--> ENDED
+ *         +--------------[close, abandon: the body is never called]-----------------------------------^
+ *
+ * Guarantees.
+ * G.1  An item is taken once, or the producer is told -ECANCELED and it is taken not at all or once:
+ *      a claim of the consumer that fails (it was cancelled) leaves the item with the producer, for
+ *      the next that asks.
+ * G.2  A next that was cancelled fires the producer's scope, without a lock (scopes are locked before
+ *      objects), and before it empties gen->consumer: until then nobody can close the generator.
+ * G.3  The producer's last touch of the generator is its unlocking in `produce`; close takes the lock
+ *      before it frees. */
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "src/core.h"
+#include "src/item.h"
+
+enum gen_state {
+    GEN_UNSTARTED,
+    GEN_STARTED,
+    GEN_ENDED, /* rc and the task's record are valid */
+};
+
+struct weft_gen {
+    struct wf_task task;   /* the producer; its env.scope is `scope` */
+    struct wf_scope scope; /* of the producer alone; its outer env is that of weft_gen_new */
+    /* immutable */
+    struct wf_scope *owner; /* counts the producer until it has ended */
+    size_t item_bytes;
+    /* under lock */
+    struct wf_lock lock;
+    uint8_t state;     /* enum gen_state */
+    bool closing;      /* weft_gen_close has begun: no item is taken any more */
+    bool is_accounted; /* in the `unawaited` of the env that made it */
+    int rc;
+    struct wf_waiter *consumer, *producer;
+};
+
+static struct weft_gen *gen_of_task(struct wf_task *task)
+{
+    return task->kind == WF_TASK_PRODUCER ? wf_container_of(task, struct weft_gen, task) : NULL;
+}
+
+/* --- taking turns ----------------------------------------------------------------------------- */
+
+/* Under the lock: ends the wait in *place, and empties it. The work that we now owe a run, or NULL.
+ * A claim that is lost leaves the place to its owner, who was cancelled and is on its way to empty
+ * it: so a next that was cancelled keeps others out until it is through with the generator. */
+static struct wf_work *claim_locked(struct wf_waiter **place, enum wf_wait_state cause, bool *won)
+{
+    struct wf_waiter *waiter = *place;
+    struct wf_work *resume = waiter->wait->resume;
+    enum wf_claim claim = wf_wait_take(waiter->wait, cause, waiter);
+    *won = claim != WF_CLAIM_LOST;
+    if (*won) {
+        *place = NULL;
+    }
+    return claim == WF_CLAIM_OWED ? resume : NULL;
+}
+
+/* Can the running stack switch to the one that `work` resumes? Only if that ran on this worker last:
+ * else the queues decide where it runs. */
+static bool is_of_worker(struct wf_work *work, struct wf_worker *worker)
+{
+    return work->run == wf_fiber_run_resume &&
+           wf_container_of(work, struct wf_fiber, resume)->worker == worker;
+}
+
+static void run_owed(struct wf_work *owed)
+{
+    if (owed != NULL) {
+        wf_wait_resume(owed);
+    }
+}
+
+static void after_turn(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    if (!wf_wait_arm(arg)) {
+        wf_switch_back(now, before);
+    }
+}
+
+/* Lies down in the call, while `owed` goes on. */
+static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_work *owed)
+{
+    bool direct = owed != NULL && is_of_worker(owed, self->worker);
+    if (!direct) {
+        run_owed(owed);
+        return wf_call_block(self, call);
+    }
+    if (wf_wait_enlist(&call->wait, self->env) < 0) {
+        call->wait.ops->cancel(&call->wait);
+    }
+    if (wf_wait_outcome(&call->wait) == WF_WAIT_SETUP) {
+        wf_suspend_to(self, owed, after_turn, &call->wait);
+    } else {
+        run_owed(owed);
+    }
+    wf_wait_delist(&call->wait);
+    return call->wait.ops->finish(call);
+}
+
+/* --- the producer ----------------------------------------------------------------------------- */
+
+/* The producer's body has returned: closes its scope, with what it left open. */
+static void close_scope(struct wf_fiber *self, struct weft_gen *gen)
+{
+    struct wf_env *env = self->env;
+    self->env = &gen->scope.env;
+    wf_scope_close(self, &gen->scope);
+    self->env = env;
+}
+
+/* Returns the consumer's stack if we have to resume it. LAST TOUCH of the generator. */
+static struct wf_work *publish_end(struct weft_gen *gen, int rc)
+{
+    struct wf_work *owed = NULL;
+    bool won;
+    wf_lock(&gen->lock);
+    gen->rc = rc;
+    gen->state = GEN_ENDED;
+    if (gen->consumer != NULL) {
+        owed = claim_locked(&gen->consumer, WF_WAIT_SHUT, &won);
+    }
+    wf_unlock(&gen->lock);
+    return owed;
+}
+
+/* work.run of the producer: on a loop's frame. */
+static void produce(struct wf_fiber *self, struct wf_work *work)
+{
+    struct weft_gen *gen = wf_container_of(work, struct weft_gen, task.work);
+    struct wf_scope *owner = gen->owner;
+    int rc = wf_task_run_body(self, &gen->task);
+    close_scope(self, gen);
+    struct wf_work *owed = publish_end(gen, rc);
+    wf_scope_leave(owner);
+    if (owed != NULL && is_of_worker(owed, self->worker)) {
+        wf_switch_to(self, wf_container_of(owed, struct wf_fiber, resume));
+    }
+    run_owed(owed);
+}
+
+static ssize_t emit_finish(struct wf_call *call)
+{
+    if (wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED) {
+        return 0;
+    }
+    struct weft_gen *gen = call->object;
+    wf_lock(&gen->lock);
+    gen->producer = NULL; /* it is ours: a claim that is lost leaves it */
+    wf_unlock(&gen->lock);
+    return -ECANCELED;
+}
+
+static const struct wf_wait_ops emit_ops = {.cancel = wf_wait_cancel_claim, .finish = emit_finish};
+
+static ssize_t emit_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
+                          const void *item, struct wf_work **owed)
+{
+    *owed = NULL;
+    wf_lock(&gen->lock);
+    if (wf_unlikely(gen->closing || gen->producer != NULL)) {
+        ssize_t rc = gen->closing ? -ECANCELED : -EBUSY;
+        wf_unlock(&gen->lock);
+        return rc;
+    }
+    bool taken = false;
+    if (gen->consumer != NULL) {
+        /* before the claim, after which it may return; harmless if the claim fails */
+        wf_item_copy(gen->consumer->item, item, gen->item_bytes);
+        *owed = claim_locked(&gen->consumer, WF_WAIT_GRANTED, &taken);
+    }
+    wf_wait_init(&call->wait, resume, &emit_ops);
+    call->object = gen;
+    call->place.wait = &call->wait;
+    call->place.item = taken ? NULL : (void *)(uintptr_t)item; /* only read from */
+    gen->producer = &call->place;
+    wf_unlock(&gen->lock);
+    return WF_PENDING;
+}
+
+int weft_emit(const void *item)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct weft_gen *gen = gen_of_task(self->env->task);
+    if (wf_unlikely(gen == NULL)) {
+        return -EPERM;
+    }
+    struct wf_call call;
+    struct wf_work *owed;
+    ssize_t begun = emit_begin(gen, &call, &self->resume, item, &owed);
+    return (int)(begun == WF_PENDING ? give_turn(self, &call, owed) : begun);
+}
+
+/* --- the consumer ----------------------------------------------------------------------------- */
+
+/* Of an ended generator. The record goes to whoever asks first. */
+static ssize_t end_of(struct weft_gen *gen)
+{
+    if (wf_unlikely(gen->rc < 0)) {
+        weft_error *error = wf_error_take(&gen->task);
+        if (error != NULL) {
+            wf_error_give(wf_self()->env->task, error);
+        }
+        return gen->rc;
+    }
+    return 0;
+}
+
+static ssize_t next_finish(struct wf_call *call)
+{
+    struct weft_gen *gen = call->object;
+    switch (wf_wait_outcome(&call->wait)) {
+    case WF_WAIT_GRANTED:
+        return 1;
+    case WF_WAIT_SHUT:
+        return end_of(gen);
+    default:
+        (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, "the generator's consumer was cancelled");
+        wf_lock(&gen->lock);
+        gen->consumer = NULL; /* nobody else has emptied it, since no claim but ours was won */
+        wf_unlock(&gen->lock);
+        return -ECANCELED;
+    }
+}
+
+static const struct wf_wait_ops next_ops = {.cancel = wf_wait_cancel_claim, .finish = next_finish};
+
+/* Under the lock: the consumer lies down in the call, and the producer has its turn. The work that
+ * is owed a run: its stack, or the producer itself if it is new. */
+static struct wf_work *ask_locked(struct weft_gen *gen, struct wf_call *call,
+                                  struct wf_work *resume, void *item)
+{
+    wf_wait_init(&call->wait, resume, &next_ops);
+    call->object = gen;
+    call->place.wait = &call->wait;
+    call->place.item = item;
+    gen->consumer = &call->place;
+    if (gen->state == GEN_UNSTARTED) {
+        gen->state = GEN_STARTED;
+        return &gen->task.work;
+    }
+    bool won;
+    return gen->producer != NULL ? claim_locked(&gen->producer, WF_WAIT_GRANTED, &won) : NULL;
+}
+
+static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
+                          void *item, struct wf_work **owed)
+{
+    ssize_t rc = WF_PENDING;
+    *owed = NULL;
+    wf_lock(&gen->lock);
+    if (wf_unlikely(gen->consumer != NULL || gen->closing)) {
+        rc = -EBUSY;
+    } else if (gen->state == GEN_ENDED) {
+        rc = 0;
+    } else if (gen->producer != NULL && gen->producer->item != NULL) {
+        /* an item that nobody waited for any more when it was made */
+        wf_item_copy(item, gen->producer->item, gen->item_bytes);
+        gen->producer->item = NULL;
+        rc = 1;
+    } else if (wf_unlikely(wf_env_cancelled(wf_self()->env) != 0)) {
+        rc = -ECANCELED; /* a passed deadline: it cannot be tried without waiting */
+    } else {
+        *owed = ask_locked(gen, call, resume, item);
+    }
+    wf_unlock(&gen->lock);
+    return rc == 0 ? end_of(gen) : rc;
+}
+
+int weft_gen_next(weft_gen *gen, void *item)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    if (wf_unlikely(self->env->task == &gen->task)) {
+        return -EDEADLK;
+    }
+    struct wf_call call;
+    struct wf_work *owed;
+    ssize_t begun = next_begin(gen, &call, &self->resume, item, &owed);
+    if (begun != WF_PENDING) {
+        wf_spend_budget(self);
+        return (int)begun;
+    }
+    if (owed == &gen->task.work) {
+        wf_ready_new(self->worker, owed);
+        owed = NULL;
+    }
+    return (int)give_turn(self, &call, owed);
+}
+
+/* --- new, close ------------------------------------------------------------------------------- */
+
+int weft_gen_new_(weft_gen **out, weft_fn *fn, void *arg, size_t item_bytes,
+                  const weft_place *place)
+{
+    *out = NULL;
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    if (item_bytes == 0 || item_bytes > WEFT_GEN_ITEM_MAX) {
+        return -EINVAL;
+    }
+    size_t bytes = (sizeof(weft_gen) + WF_LINE - 1) / WF_LINE * WF_LINE;
+    weft_gen *gen = wf_sys.alloc(WF_LINE, bytes);
+    if (gen == NULL) {
+        return -ENOMEM;
+    }
+    struct wf_env *env = self->env;
+    rc = wf_scope_enter(env->scope);
+    if (rc < 0) {
+        wf_sys.release(gen);
+        return rc;
+    }
+    memset(gen, 0, sizeof *gen);
+    gen->owner = env->scope;
+    gen->item_bytes = item_bytes;
+    gen->is_accounted = true;
+    wf_scope_open(self, &gen->scope, WEFT_FAIL_FAST, WEFT_FOREVER, place);
+    self->env = env;
+    wf_task_init(&gen->task, wf_runtime_of(self), fn, arg, &gen->scope, WF_TASK_PRODUCER, place);
+    gen->task.work.run = produce;
+    gen->task.env.locals = env->locals;
+    gen->scope.env.task = &gen->task;
+    (void)wf_add_relaxed(&env->unawaited, 1); /* relaxed: see weft_spawn_ */
+    *out = gen;
+    return 0;
+}
+
+/* By close or abandon, under no lock: a producer that was never started has ended. */
+static void end_unstarted(struct wf_fiber *self, struct weft_gen *gen)
+{
+    close_scope(self, gen);
+    run_owed(publish_end(gen, 0));
+    wf_scope_leave(gen->owner);
+}
+
+static ssize_t close_finish(struct wf_call *call)
+{
+    (void)wf_wait_outcome(&call->wait); /* acquires the producer's end */
+    return 0;
+}
+
+static const struct wf_wait_ops close_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = close_finish};
+
+/* Waits for the producer's end. Nothing cancels this. */
+static void wait_end(struct wf_fiber *self, struct weft_gen *gen)
+{
+    struct wf_call call;
+    wf_lock(&gen->lock);
+    bool ended = gen->state == GEN_ENDED;
+    if (!ended) {
+        wf_wait_init(&call.wait, &self->resume, &close_ops);
+        call.place.wait = &call.wait;
+        gen->consumer = &call.place;
+    }
+    wf_unlock(&gen->lock);
+    if (!ended) {
+        (void)wf_wait_block(self, &call.wait);
+        /* until the producer has let go of the lock: G.3 */
+        wf_lock(&gen->lock);
+        wf_unlock(&gen->lock);
+    }
+}
+
+/* From now on no item is taken. -EBUSY: somebody waits for one. Whether it has to be started or
+ * waited for. */
+static int begin_close(struct weft_gen *gen, enum gen_state *state)
+{
+    wf_lock(&gen->lock);
+    int rc = gen->consumer != NULL || gen->closing ? -EBUSY : 0;
+    if (rc == 0) {
+        gen->closing = true;
+        *state = (enum gen_state)gen->state;
+    }
+    wf_unlock(&gen->lock);
+    return rc;
+}
+
+int weft_gen_close(weft_gen *gen)
+{
+    int rc = 0;
+    struct wf_fiber *self = gen != NULL ? wf_enter_task(&rc) : NULL;
+    if (self == NULL) {
+        return rc;
+    }
+    if (self->env->task == &gen->task) {
+        return -EDEADLK;
+    }
+    enum gen_state state;
+    rc = begin_close(gen, &state);
+    if (rc < 0) {
+        return rc;
+    }
+    bool cancelled_before = wf_scope_cancelled(&gen->scope) != 0;
+    if (state == GEN_UNSTARTED) {
+        end_unstarted(self, gen);
+    } else if (state == GEN_STARTED) {
+        (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, "the generator is closed");
+        wait_end(self, gen);
+    }
+    rc = gen->rc;
+    if (state == GEN_STARTED && rc == -ECANCELED && !cancelled_before) {
+        rc = 0;
+    }
+    weft_error *error = wf_error_take(&gen->task);
+    if (rc < 0 && error != NULL) {
+        wf_error_give(self->env->task, error);
+    } else {
+        wf_error_free(error);
+    }
+    if (gen->is_accounted) {
+        (void)wf_sub_relaxed(&gen->scope.outer->unawaited, 1); /* relaxed: see weft_spawn_ */
+    }
+    wf_sys.release(gen);
+    return rc;
+}
+
+/* --- left open -------------------------------------------------------------------------------- */
+
+/* Some generator that was made under `env` and not closed, now off its account; or NULL. */
+static struct weft_gen *take_abandoned(struct wf_env *env)
+{
+    struct weft_gen *found = NULL;
+    struct wf_scope *scope = env->scope;
+    wf_lock(&scope->lock);
+    for (struct wf_list *node = scope->children.next; node != &scope->children && found == NULL;
+         node = node->next) {
+        struct wf_scope *child = wf_container_of(node, struct wf_scope, sibling);
+        struct weft_gen *gen = child->outer == env ? gen_of_task(child->env.task) : NULL;
+        if (gen != NULL && child == &gen->scope && gen->is_accounted) {
+            gen->is_accounted = false;
+            found = gen;
+        }
+    }
+    wf_unlock(&scope->lock);
+    return found;
+}
+
+void wf_gens_abandon(struct wf_fiber *self, struct wf_env *env)
+{
+    struct weft_gen *gen;
+    while ((gen = take_abandoned(env)) != NULL) { /* ends: each is found once */
+        (void)wf_sub_relaxed(&env->unawaited, 1); /* relaxed: only our own strands write */
+        wf_misuse("the generator made at %s:%d was not closed before what it was made in ended",
+                  gen->task.place->file, gen->task.place->line);
+        wf_lock(&gen->lock);
+        bool started = gen->state != GEN_UNSTARTED;
+        gen->state = started ? gen->state : GEN_STARTED; /* nobody starts it from here on */
+        wf_unlock(&gen->lock);
+        if (started) {
+            (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, "its generator was not closed");
+        } else {
+            end_unstarted(self, gen);
+        }
+    }
+}
