@@ -13,6 +13,7 @@
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include "pool/pool.h"
+#include "src/awaiter.h"
 #include "src/call.h"
 #include <weft/cancel.h>
 #include <weft/chan.h>
@@ -57,24 +58,15 @@ enum wf_task_kind {
     WF_TASK_PRODUCER, /* in a generator: gen.c */
 };
 
-/* A task's life is its `waiters` word:
- *
- *      RUNNING (0) --[weft_await, after its switch]--> list of wf_awaiter --+
- *         |                                                                |
- *         +------------------[wf_task_finish, exchange]--> DONE (1) <------+
- *
- * RUNNING or a list: queued or running; rc is not valid. DONE: rc and error are valid and immutable
- * but for the error's taking over; the finisher has touched the task for the last time, its memory
- * is the owner's again. */
+/* A task's life is its `waiters`, see awaiter.h. RUNNING or a list: queued or running; rc is not
+ * valid. DONE: rc and error are valid and immutable but for the error's taking over; the finisher has
+ * touched the task for the last time, its memory is the owner's again. */
 #define WF_FRAME_FOREIGN WF_FRAME_CLASSES
 
-#define WF_TASK_RUNNING ((uintptr_t)0)
-#define WF_TASK_DONE    ((uintptr_t)1)
-
 struct wf_task {
-    struct wf_work work;          /* queued to start */
-    WF_ATOMIC(uintptr_t) waiters; /* see above */
-    struct wf_env env;            /* what its body starts under; env.scope is the owner */
+    struct wf_work work;        /* queued to start */
+    struct wf_awaiters waiters; /* see above */
+    struct wf_env env;          /* what its body starts under; env.scope is the owner */
     weft_fn *fn;
     void *arg;
     const weft_place *place; /* where it was started */
@@ -87,6 +79,7 @@ struct wf_task {
     uint8_t kind; /* enum wf_task_kind; immutable */
     /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
     uint8_t frame;
+    uint8_t cut_short; /* valid if rc < 0: see wf_outcome */
     struct weft_rt *rt;
 
     /* Cancelling this task alone: see wf_task_cancel. Under its owner scope's lock, but for reads of
@@ -111,6 +104,12 @@ WF_INLINE bool wf_env_is_base(const struct wf_env *env)
 WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
 {
     return (struct wf_task *)(uintptr_t)task;
+}
+
+/* Of a task that has ended, or is just about to be published as such. */
+WF_INLINE struct wf_outcome wf_task_outcome(const struct wf_task *task)
+{
+    return (struct wf_outcome){task->rc, task->rc < 0 && task->cut_short};
 }
 
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,

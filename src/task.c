@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* A stack that waits for a task; on that stack. */
-struct wf_awaiter {
-    struct wf_awaiter *next; /* in the list that the task's word heads */
+struct stack_awaiter {
+    struct wf_awaiter awaiter;
     struct wf_fiber *fiber;
     struct wf_task *task;
 };
@@ -61,30 +61,41 @@ static void settle_called(struct wf_task *task, int rc)
     (void)wf_sys.futex_wake(&task->called, 1);
 }
 
-/* Publishes the result. Returns the awaiters, each on its own suspended stack. */
-static struct wf_awaiter *publish_done(struct wf_task *task, int rc)
+/* The result is final, the task not yet published. */
+static WF_COLD void note_failure(struct wf_task *task, int rc)
+{
+    task->failed_ns = wf_sys.now_ns();
+    task->cut_short = rc == -ECANCELED && wf_env_cancelled(&task->env) != 0;
+}
+
+/* Publishes the result. Returns the awaiters, to be told. LAST TOUCH of the task. */
+static struct wf_awaiter *publish_done(struct wf_task *task, int rc, struct wf_outcome *outcome)
 {
     task->rc = rc;
     if (wf_unlikely(rc < 0)) {
-        task->failed_ns = wf_sys.now_ns();
+        note_failure(task, rc);
     }
-    /* sync(task.done): release, the result and all that the task did; acquire, the awaiters' saved
-     * contexts; pairs sync(task.look), sync(task.await). LAST TOUCH: an awaiter may free the task
-     * from here on. */
-    uintptr_t list = wf_xchg_acq_rel(&task->waiters, WF_TASK_DONE);
-    wf_check_inner(list != WF_TASK_DONE);
-    return (
-        struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr): the word is a tagged pointer
+    *outcome = wf_task_outcome(task);
+    return wf_awaiters_close(&task->waiters);
 }
 
-static void ready_awaiters(struct wf_awaiter *awaiter)
+/* wf_awaiter.ended of a stack. */
+static void stack_ended(struct wf_awaiter *awaiter, struct wf_outcome outcome)
 {
-    while (awaiter != NULL) {
-        struct wf_awaiter *next = awaiter->next;
-        /* LAST TOUCH of the awaiter, which may be of another runtime */
-        wf_wait_resume(&awaiter->fiber->resume);
-        awaiter = next;
+    (void)outcome; /* it reads the task */
+    struct wf_fiber *fiber = wf_container_of(awaiter, struct stack_awaiter, awaiter)->fiber;
+    /* LAST TOUCH of the awaiter, which may be of another runtime */
+    wf_wait_resume(&fiber->resume);
+}
+
+/* The stack that is the only awaiter, and of this pool; else NULL. */
+static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awaiter)
+{
+    if (awaiter->next != NULL || awaiter->ended != stack_ended) {
+        return NULL;
     }
+    struct wf_fiber *fiber = wf_container_of(awaiter, struct stack_awaiter, awaiter)->fiber;
+    return fiber->worker->pool == self->worker->pool ? fiber : NULL;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -122,15 +133,16 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
         settle_called(task, rc);
         return;
     }
-    struct wf_awaiter *awaiters = publish_done(task, rc);
+    struct wf_outcome outcome;
+    struct wf_awaiter *awaiters = publish_done(task, rc, &outcome);
     if (awaiters == NULL) {
         return;
     }
-    if (awaiters->next != NULL || awaiters->fiber->worker->pool != self->worker->pool) {
-        ready_awaiters(awaiters);
-        return;
+    struct wf_fiber *fiber = only_stack(self, awaiters);
+    if (fiber != NULL) {
+        wf_switch_to(self, fiber); /* the one that waits goes on at once, on this worker */
     }
-    wf_switch_to(self, awaiters->fiber); /* the one that waits goes on at once, on this worker */
+    wf_awaiters_tell(awaiters, outcome);
 }
 
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
@@ -138,7 +150,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
 {
     task->work = (struct wf_work){.run = task_run};
     /* Relaxed, here and below: queuing the task publishes it. */
-    wf_store_relaxed(&task->waiters, WF_TASK_RUNNING);
+    wf_store_relaxed(&task->waiters.word, WF_TASK_RUNNING);
     task->env.task = task;
     task->env.scope = owner;
     task->env.locals = owner != NULL ? owner->env.locals : NULL;
@@ -153,6 +165,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->rc = -EINPROGRESS;
     task->kind = (uint8_t)kind;
     task->frame = WF_FRAME_FOREIGN;
+    task->cut_short = 0;
     task->rt = rt;
     wf_store_relaxed(&task->cancel, 0);
     task->base_waits = 0;
@@ -170,7 +183,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     if (wf_unlikely(self == NULL)) {
         wf_task_init(task, NULL, fn, arg, NULL, WF_TASK_SPAWNED, place);
         task->rc = rc;
-        wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */
+        wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
         return rc;
     }
     struct wf_env *env = self->env;
@@ -178,7 +191,8 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     task->env.locals = env->locals; /* the spawner awaits it before it unbinds */
     if (wf_unlikely((wf_env_cancelled(env) & WF_CANCEL_FIRED) != 0)) {
         task->rc = -ECANCELED;
-        wf_store_relaxed(&task->waiters, WF_TASK_DONE); /* relaxed: not shared */
+        task->cut_short = 1;
+        wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
         return -ECANCELED;
     }
     /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
@@ -191,24 +205,15 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
 /* On the next stack: into the task's list, unless it has ended. */
 static void after_await(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
-    struct wf_awaiter *awaiter = arg;
-    /* a guess for the compare-and-swap */
-    uintptr_t list = wf_load_relaxed(&awaiter->task->waiters);
-    while (list != WF_TASK_DONE) {
-        awaiter->next = (struct wf_awaiter *)list; // NOLINT(performance-no-int-to-ptr)
-        /* sync(task.await): release, our saved context and the list's link; pairs
-         * sync(task.done) */
-        if (wf_cas_acq_rel(&awaiter->task->waiters, &list, (uintptr_t)awaiter)) {
-            return; /* LAST TOUCH of `before`: the finisher may have resumed it */
-        }
-    }
-    wf_switch_back(now, before);
+    struct stack_awaiter *waiting = arg;
+    if (!wf_awaiters_add(&waiting->task->waiters, &waiting->awaiter)) {
+        wf_switch_back(now, before);
+    } /* else LAST TOUCH of `before`: the finisher may have resumed it */
 }
 
 static bool is_done(struct wf_task *task)
 {
-    /* sync(task.look): acquire, the result and all that the task did; pairs sync(task.done) */
-    return wf_load_acquire(&task->waiters) == WF_TASK_DONE;
+    return wf_awaiters_closed(&task->waiters);
 }
 
 /* The task is unstarted and the newest in our deque: run it here and now, as a call. */
@@ -220,7 +225,11 @@ static bool run_in_place(struct wf_fiber *self, struct wf_task *task)
         return false;
     }
     int rc = wf_task_run_body(self, task);
-    ready_awaiters(publish_done(task, rc));
+    struct wf_outcome outcome;
+    struct wf_awaiter *awaiters = publish_done(task, rc, &outcome);
+    if (wf_unlikely(awaiters != NULL)) {
+        wf_awaiters_tell(awaiters, outcome);
+    }
     return true;
 }
 
@@ -234,9 +243,9 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
     if (run_in_place(self, task) || is_done(task)) {
         return;
     }
-    struct wf_awaiter awaiter = {.fiber = self, .task = task};
-    wf_suspend(self, after_await, &awaiter);
-    /* acquires the result, in every build: after_await may only have seen that it is there */
+    struct stack_awaiter waiting = {{.ended = stack_ended}, .fiber = self, .task = task};
+    wf_suspend(self, after_await, &waiting);
+    /* acquires the result, in every build: after_await may have been turned back */
     bool done = is_done(task);
     wf_check_inner(done);
     (void)done;

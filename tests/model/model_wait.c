@@ -1,7 +1,6 @@
 /* model_wait.c: how a stack suspends and is resumed exactly once: src/wait.h itself, with two
- * claimers and a queue (src/waitq.h); and the two protocols without cancellation, the join of a
- * branch (src/fork.c) and the await of a task (src/task.c), which are written out here again
- * because those files need the whole runtime.
+ * claimers and a queue (src/waitq.h); the await of a task (src/awaiter.h); and the join of a branch
+ * (src/fork.c), which is written out here again because that file needs the whole runtime.
  *
  * A fiber is a flag that resumes it and a plain word that stands for its saved context: written
  * when it suspends, read by whoever resumes it. Making a fiber ready is a hand-off with an order,
@@ -10,6 +9,7 @@
  * Checked in every execution: exactly one claim wins; nobody resumes a stack that is not saved, or
  * twice; the waiter sees what the claimer handed over; nobody touches the wait after its frame is
  * gone (but under a lock that the waiter takes on its way out); nobody waits for ever. */
+#include "src/awaiter.h"
 #include "src/wait.h"
 #include "src/waitq.h"
 
@@ -236,47 +236,41 @@ static void join_of_a_taken_branch(void)
     wloom_join_all();
 }
 
-/* --- the await of a task, as in src/task.c ---------------------------------------------------- */
-
-struct awaiter {
-    struct awaiter *next;
-    struct wf_fiber *fiber;
-};
-
-#define TASK_RUNNING ((uintptr_t)0)
-#define TASK_DONE    ((uintptr_t)1)
+/* --- the await of a task: awaiter.h itself, as src/task.c uses it ------------------------------ */
 
 static struct task {
-    WF_ATOMIC(uintptr_t) waiters; /* RUNNING, DONE, or the newest awaiter */
+    struct wf_awaiters waiters;
     WF_PLAIN(int) result;
 } task;
-static struct awaiter awaiters[FIBERS]; /* on the awaiters' stacks */
+static struct stack_awaiter {
+    struct wf_awaiter awaiter;
+    WF_PLAIN(int) set_up; /* what the finisher reads of an awaiter */
+    struct wf_fiber *fiber;
+} awaiters[FIBERS]; /* on the awaiters' stacks */
+
+static void stack_ended(struct wf_awaiter *awaiter, struct wf_outcome outcome)
+{
+    struct stack_awaiter *waiting = wf_container_of(awaiter, struct stack_awaiter, awaiter);
+    wloom_assert(outcome.rc == 42);
+    wloom_assert(wf_plain_read(&waiting->set_up) == 1);
+    wf_wait_resume(&waiting->fiber->resume);
+}
 
 static bool after_await(struct wf_fiber *before, void *arg)
 {
     (void)before;
-    struct awaiter *awaiter = arg;
-    uintptr_t list = wf_load_relaxed(&task.waiters);
-    while (list != TASK_DONE) {
-        awaiter->next = (struct awaiter *)list; // NOLINT(performance-no-int-to-ptr)
-        /* sync(task.await): our saved context and the list's link; those of the others, for the
-         * finisher */
-        if (wf_cas_acq_rel(&task.waiters, &list, (uintptr_t)awaiter)) {
-            return true;
-        }
-    }
-    return false;
+    struct stack_awaiter *waiting = arg;
+    return wf_awaiters_add(&task.waiters, &waiting->awaiter);
 }
 
 static void await_task(void *arg)
 {
     int i = (int)(intptr_t)arg;
-    /* sync(task.look): the result and all that the task did */
-    if (wf_load_acquire(&task.waiters) != TASK_DONE) {
+    if (!wf_awaiters_closed(&task.waiters)) {
+        awaiters[i].awaiter.ended = stack_ended;
         awaiters[i].fiber = &fibers[i];
+        wf_plain_write(&awaiters[i].set_up, 1);
         (void)suspend(&fibers[i], after_await, &awaiters[i]);
-        /* sync(task.look_again): the same, for one that was turned back, too late for the list */
-        wloom_assert(wf_load_acquire(&task.waiters) == TASK_DONE);
         wloom_retire(&awaiters[i], sizeof awaiters[i]);
     }
     wloom_assert(wf_plain_read(&task.result) == 42);
@@ -286,13 +280,7 @@ static void finish_task(void *arg)
 {
     (void)arg;
     wf_plain_write(&task.result, 42);
-    /* sync(task.done): the result and all that the task did; the awaiters' saved contexts */
-    struct awaiter *awaiter = (struct awaiter *)wf_xchg_acq_rel(&task.waiters, TASK_DONE); // NOLINT
-    while (awaiter != NULL) {
-        struct awaiter *next = awaiter->next;
-        wf_wait_resume(&awaiter->fiber->resume);
-        awaiter = next;
-    }
+    wf_awaiters_tell(wf_awaiters_close(&task.waiters), (struct wf_outcome){42, false});
 }
 
 static void two_awaiters(void)
@@ -314,7 +302,8 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-static const char *const under_test[] = {"src/wait.h", "src/waitq.h", "model_wait.c", NULL};
+static const char *const under_test[] = {"src/awaiter.h", "src/wait.h", "src/waitq.h",
+                                         "model_wait.c", NULL};
 
 int main(int argc, char **argv)
 {
