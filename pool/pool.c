@@ -19,7 +19,6 @@
 /* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes
  * WEFT_GO_ARG_MAX. */
 static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
-#define WF_ERROR_BYTES 128
 
 static void worker_init(struct wf_pool *pool, int index, void *runtime)
 {

@@ -35,6 +35,8 @@
 #define WF_WATCH_MAX_NS INT64_C(400000)
 
 #define WF_FRAME_CLASSES 3 /* sizes of pooled task frames, see pool.c */
+/* An error record: with its head it fills two pairs of lines. src/error.c asserts that it fits. */
+#define WF_ERROR_BYTES 256
 
 /* Counters of one worker: it alone writes them; others read them racily for reports. */
 struct wf_counters {

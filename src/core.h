@@ -63,6 +63,14 @@ enum wf_task_kind {
  * touched the task for the last time, its memory is the owner's again. */
 #define WF_FRAME_FOREIGN WF_FRAME_CLASSES
 
+/* Failures in order of time, under a lock of whoever has them: the first few records, linked by
+ * `next`, and the number of all. Zeroed: none. */
+struct wf_failures {
+    weft_error *first; /* owned */
+    int first_rc;
+    int total;
+};
+
 struct wf_task {
     struct wf_work work;        /* queued to start */
     struct wf_awaiters waiters; /* see above */
@@ -70,6 +78,7 @@ struct wf_task {
     weft_fn *fn;
     void *arg;
     const weft_place *place; /* where it was started */
+    const char *name;        /* given by the program, or NULL */
     /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
     WF_ATOMIC(struct wf_env *) spawner;
     WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
@@ -146,11 +155,10 @@ struct wf_scope {
     const char *why;            /* of the first cancel */
     /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
     uint32_t own_cause;
-    int first_rc;            /* first failure in time of a pooled task, 0 if none */
-    uint8_t cut_short;       /* some task answered the cancellation with -ECANCELED */
-    uint8_t on_error;        /* enum weft_on_error; immutable */
-    uint8_t open;            /* owner only: between begin and end */
-    weft_error *first_error; /* owned */
+    uint8_t cut_short;           /* some task answered the cancellation with -ECANCELED */
+    uint8_t on_error;            /* enum weft_on_error; immutable */
+    uint8_t open;                /* owner only: between begin and end */
+    struct wf_failures failures; /* of pooled tasks */
 
     /* immutable while open */
     int64_t deadline_ns; /* the earliest of its own and all enclosing ones; INT64_MAX: none */
@@ -250,12 +258,36 @@ WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
 /* --- errors: error.c -------------------------------------------------------------------------- */
 
 WF_COLD void wf_misuse(const char *format, ...) WF_PRINTF(1, 2);
+/* A record with all that belongs to it. NULL is fine. */
 void wf_error_free(weft_error *error);
 /* Replaces the task's record with `error` (may be NULL), which it now owns. */
 void wf_error_give(struct wf_task *task, weft_error *error);
 weft_error *wf_error_take(struct wf_task *task);
-/* One line on stderr about a failure that no task will ever read. `error` may be NULL. */
-void wf_error_report(const struct wf_task *task, int rc, const weft_error *error);
+/* The record of a task that has ended with rc < 0, given what it left behind (may be NULL; owned):
+ * a new one, if that is of another failure. NULL: rc is -ECANCELED and there is nothing to say, or
+ * there was no memory. */
+weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error);
+/* wf_error_give to the task that has waited at `place` (NULL: adds no place). */
+void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place);
+/* Takes the record (may be NULL) of one more failure. */
+void wf_failures_add(struct wf_failures *failures, int rc, weft_error *error);
+/* When all have been added: the record of the first, with the others in it, which is the caller's
+ * now. `first` stays, as a memory of it. */
+weft_error *wf_failures_take(struct wf_failures *failures);
+/* What messages call a task: the name that it was given, or the function that it was started with. */
+const char *wf_task_name(const struct wf_task *task);
+/* On stderr: a failure that no task will ever read, after `what`. `error` may be NULL. */
+void wf_error_report(const char *what, const char *name, const weft_place *started, int rc,
+                     const weft_error *error);
+
+/* --- failures that nobody looked at: fault.c -------------------------------------------------- */
+
+/* Calls the hook of the runtime, and does what it says. Takes the record (may be NULL). On a worker
+ * of the runtime, holding no lock. */
+void wf_fault_unobserved(struct weft_rt *rt, const char *name, const weft_place *started, int rc,
+                         weft_error *error);
+/* The same for each failure that a closed scope has kept. */
+void wf_fault_scope(struct weft_rt *rt, struct wf_failures *failures);
 
 /* --- runtime: runtime.c ----------------------------------------------------------------------- */
 
@@ -269,12 +301,19 @@ struct weft_rt {
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
     struct wf_blocking *blocking;
     WF_ATOMIC(uint32_t) stopped; /* 1: the pool is gone */
+    WF_ATOMIC(int32_t) fault;    /* code of the failure that stopped it; 0: none */
+    /* immutable after start */
+    weft_unobserved_fn *on_unobserved;
+    void *on_unobserved_arg;
 };
 
 WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)
 {
     return (struct weft_rt *)self->worker->runtime;
 }
+/* An unobserved failure with `rc` stops the runtime: the first one says what weft_run returns. On a
+ * worker of it, holding no lock. */
+void wf_runtime_fault(struct weft_rt *rt, int rc);
 /* The root scope is empty: wakes weft_rt_stop. */
 void wf_runtime_quiet(struct wf_scope *root);
 

@@ -1,8 +1,13 @@
 /* error.c: error records, and the two ways to complain: to the misuse hook, and to stderr.
  *
- * Records come from the slab of the worker that runs when something fails; they are freed on
- * whichever worker the last owner runs. When none is to be had, the text is lost and the code is
- * kept. */
+ * A record belongs to the task that failed, then to whoever awaited it; a record owns its causes and
+ * the others of its scope. Records come from the slab of the worker that runs when something fails;
+ * they are freed on whichever worker the last owner runs. When none is to be had, the text is lost
+ * and the code is kept.
+ *
+ * A task that succeeds never comes here. One that fails without weft_fail gets its record only when
+ * somebody looks: a million tasks that fail cost a record for each that is awaited, not more. */
+#include "pool/base/check.h"
 #include "src/core.h"
 #include "pool/base/sys.h"
 #include <stdarg.h>
@@ -36,11 +41,42 @@ void wf_misuse(const char *format, ...)
     misuse_hook(text);
 }
 
+/* --- ownership -------------------------------------------------------------------------------- */
+
+_Static_assert(sizeof(weft_error) <= WF_ERROR_BYTES, "the slab's objects are too small");
+
+/* What a record points at is read-only for the program and ours to change. */
+static weft_error *owned(const weft_error *error)
+{
+    return (weft_error *)(uintptr_t)error;
+}
+
+/* A list linked by `next`, before `rest`. */
+static weft_error *join_lists(const weft_error *list, weft_error *rest)
+{
+    if (list == NULL) {
+        return rest;
+    }
+    weft_error *last = owned(list);
+    while (last->next != NULL) { /* ends: at most WEFT_ERRORS_KEPT */
+        last = owned(last->next);
+    }
+    last->next = rest;
+    return owned(list);
+}
+
 void wf_error_free(weft_error *error)
 {
-    if (error != NULL) {
-        struct wf_fiber *self = wf_self();
-        wf_slab_give(self != NULL ? &self->worker->errors : NULL, error);
+    if (error == NULL) {
+        return;
+    }
+    struct wf_fiber *self = wf_self();
+    struct wf_slab *mine = self != NULL ? &self->worker->errors : NULL;
+    while (error != NULL) { /* ends: what belongs to it is a tree, taken apart from the root */
+        weft_error *rest = join_lists(error->cause, owned(error->next));
+        rest = join_lists(error->others, rest);
+        wf_slab_give(mine, error);
+        error = rest;
     }
 }
 
@@ -61,6 +97,47 @@ void wf_error_give(struct wf_task *task, weft_error *error)
     wf_error_free(wf_xchg_acq_rel(&task->error, error));
 }
 
+/* --- making ----------------------------------------------------------------------------------- */
+
+const char *wf_task_name(const struct wf_task *task)
+{
+    if (task->name != NULL) {
+        return task->name;
+    }
+    return task->place->body != NULL ? task->place->body : "(no name)";
+}
+
+/* A record without text. NULL: there is no memory, or no worker whose memory it could be. */
+static weft_error *new_record(const struct wf_task *task, int code, const weft_place *place)
+{
+    struct wf_fiber *self = wf_self();
+    weft_error *error = self != NULL ? wf_slab_take(&self->worker->errors) : NULL;
+    if (error != NULL) {
+        error->code = code;
+        error->awaits = 0;
+        error->total = 0;
+        error->task = wf_task_name(task);
+        error->place = place;
+        error->started = task->place;
+        error->cause = NULL;
+        error->others = NULL;
+        error->next = NULL;
+        error->text[0] = '\0';
+    }
+    return error;
+}
+
+/* Makes `cause` (owned, may be NULL) the cause of `error`; drops what is too far back. */
+static void set_cause(weft_error *error, weft_error *cause)
+{
+    error->cause = cause;
+    for (int i = 0; i < WEFT_ERROR_CAUSES && error->cause != NULL; i++) {
+        error = owned(error->cause);
+    }
+    wf_error_free(owned(error->cause));
+    error->cause = NULL;
+}
+
 int weft_fail_(const weft_place *place, int code, const char *format, ...)
 {
     int rc = 0;
@@ -68,19 +145,99 @@ int weft_fail_(const weft_place *place, int code, const char *format, ...)
     if (self == NULL) {
         return code;
     }
-    weft_error *error = wf_slab_take(&self->worker->errors);
+    struct wf_task *task = self->env->task;
+    weft_error *error = new_record(task, code, place);
     if (error == NULL) {
         return code;
     }
-    error->code = code;
-    error->place = place;
     va_list args;
     va_start(args, format);
     (void)vsnprintf(error->text, sizeof error->text, format, args);
     va_end(args);
-    wf_error_give(self->env->task, error);
+    weft_error *before = wf_error_take(task);
+    if (before != NULL && before->awaits > 0) {
+        set_cause(error, before);
+    } else {
+        wf_error_free(before);
+    }
+    wf_error_give(task, error);
     return code;
 }
+
+weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error)
+{
+    if (error != NULL && error->code == rc) {
+        return error;
+    }
+    if (rc == -ECANCELED) { /* ten thousand tasks may answer one cancellation */
+        wf_error_free(error);
+        return NULL;
+    }
+    weft_error *own = new_record(task, rc, NULL);
+    if (own == NULL) {
+        wf_error_free(error);
+        return NULL;
+    }
+    set_cause(own, error);
+    return own;
+}
+
+/* --- handing on ------------------------------------------------------------------------------- */
+
+void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place)
+{
+    if (error != NULL && place != NULL) {
+        error->await[error->awaits % WEFT_ERROR_AWAITS] = place;
+        error->awaits++;
+    }
+    wf_error_give(awaiter, error);
+}
+
+void wf_failures_add(struct wf_failures *failures, int rc, weft_error *error)
+{
+    failures->total++;
+    if (failures->first_rc == 0) {
+        failures->first_rc = rc;
+    }
+    if (error == NULL) {
+        return;
+    }
+    if (failures->first == NULL) {
+        failures->first = error;
+        return;
+    }
+    weft_error *last = failures->first;
+    int kept = 1;
+    while (last->next != NULL) { /* ends: at most WEFT_ERRORS_KEPT */
+        last = owned(last->next);
+        kept++;
+    }
+    if (kept < WEFT_ERRORS_KEPT) {
+        last->next = error;
+    } else {
+        wf_error_free(error);
+    }
+}
+
+weft_error *wf_failures_take(struct wf_failures *failures)
+{
+    weft_error *first = failures->first;
+    if (first == NULL) {
+        return NULL;
+    }
+    if (first->next != NULL) {
+        /* those of an inner scope give way: a record has one list */
+        wf_error_free(owned(first->others));
+        first->others = first->next;
+        first->next = NULL;
+    }
+    if (first->others == NULL || failures->total > 1) {
+        first->total = failures->total;
+    }
+    return first;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
 
 const weft_error *weft_last(void)
 {
@@ -93,20 +250,172 @@ const weft_error *weft_last(void)
     return wf_load_acquire(&self->env->task->error);
 }
 
-void wf_error_report(const struct wf_task *task, int rc, const weft_error *error)
+void weft_forget(void)
 {
-    char text[512];
-    int length =
-        error != NULL
-            ? snprintf(text, sizeof text, "weft: task started at %s:%d failed: %s: %s (%s:%d)\n",
-                       task->place->file, task->place->line, strerrorname_np(-rc), error->text,
-                       error->place->file, error->place->line)
-            : snprintf(text, sizeof text, "weft: task started at %s:%d failed: %s\n",
-                       task->place->file, task->place->line, strerrorname_np(-rc));
-    if (length > (int)sizeof text - 1) {
-        length = (int)sizeof text - 1;
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self != NULL) {
+        wf_error_free(wf_error_take(self->env->task));
+    }
+}
+
+void weft_task_name(const char *name)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self != NULL) {
+        self->env->task->name = name;
+    }
+}
+
+int weft_errors(const weft_scope *handle, const weft_error **out, int n)
+{
+    struct wf_scope *scope = wf_scope_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    wf_lock(&scope->lock);
+    const weft_error *first = scope->open ? NULL : scope->failures.first;
+    int total = scope->failures.total;
+    wf_unlock(&scope->lock);
+    /* The scope's pointer is a memory of what it handed on: it counts only while the task still has
+     * that very record. */
+    const weft_error *last = weft_last();
+    const weft_error *error = first != NULL && last == first && last->total == total ? last : NULL;
+    for (int i = 0; i < n; i++) {
+        out[i] = error;
+        if (error != NULL) {
+            error = i == 0 ? error->others : error->next;
+        }
+    }
+    return total;
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+#define REPORT_BYTES 4096
+
+/* A text that is written bit by bit, and cut at the end of its buffer. */
+struct text {
+    char *at;
+    size_t bytes, length;
+};
+
+static WF_PRINTF(2, 3) void add(struct text *text, const char *format, ...)
+{
+    size_t used = text->length < text->bytes ? text->length : text->bytes;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text->bytes > 0 ? text->at + used : NULL, text->bytes - used, format, args);
+    va_end(args);
+    text->length += n > 0 ? (size_t)n : 0;
+}
+
+static void add_code(struct text *text, int code)
+{
+    const char *name = strerrorname_np(-code);
+    if (name != NULL) {
+        add(text, "%s", name);
+    } else {
+        add(text, "%d", code);
+    }
+}
+
+static void add_place(struct text *text, const char *what, const weft_place *place)
+{
+    add(text, "    %s %s (%s:%d)\n", what, place->function, place->file, place->line);
+}
+
+/* Code and text, and the place of the weft_fail. */
+static void add_failure(struct text *text, const weft_error *error)
+{
+    add_code(text, error->code);
+    if (error->text[0] != '\0') {
+        add(text, ": %s", error->text);
+    }
+    add(text, "\n");
+    if (error->place != NULL) {
+        add_place(text, "failed in", error->place);
+    }
+    add(text, "    task %s, started in %s (%s:%d)\n", error->task, error->started->function,
+        error->started->file, error->started->line);
+}
+
+static void add_awaits(struct text *text, const weft_error *error)
+{
+    int first = error->awaits > WEFT_ERROR_AWAITS ? error->awaits - WEFT_ERROR_AWAITS : 0;
+    if (first > 0) {
+        add(text, "    awaited %d times, then\n", first);
+    }
+    for (int i = first; i < error->awaits; i++) {
+        add_place(text, "awaited in", error->await[i % WEFT_ERROR_AWAITS]);
+    }
+}
+
+static void add_others(struct text *text, const weft_error *error)
+{
+    if (error->total > 1) {
+        add(text, "  the first of %d failures\n", error->total);
+    }
+    for (const weft_error *other = error->others; other != NULL; other = other->next) {
+        add(text, "  and ");
+        add_failure(text, other);
+    }
+}
+
+static void add_error(struct text *text, const weft_error *error)
+{
+    for (; error != NULL; error = error->cause) { /* ends: at most WEFT_ERROR_CAUSES */
+        add_failure(text, error);
+        add_awaits(text, error);
+        add_others(text, error);
+        if (error->cause != NULL) {
+            add(text, "  caused by ");
+        }
+    }
+}
+
+int weft_error_format(const weft_error *error, char *out, size_t bytes)
+{
+    struct text text = {.at = out, .bytes = bytes};
+    if (bytes > 0) {
+        out[0] = '\0';
+    }
+    add_error(&text, error);
+    return (int)text.length;
+}
+
+static void write_out(struct text *text)
+{
+    if (text->length >= text->bytes) {
+        text->length = text->bytes - 1;
+        text->at[text->length - 1] = '\n';
     }
     /* a report that cannot be made is lost */
-    ssize_t ignored = write(STDERR_FILENO, text, (size_t)length);
+    ssize_t ignored = write(STDERR_FILENO, text->at, text->length);
     (void)ignored;
+}
+
+void weft_error_print(const weft_error *error)
+{
+    char bytes[REPORT_BYTES];
+    struct text text = {.at = bytes, .bytes = sizeof bytes};
+    add_error(&text, error);
+    write_out(&text);
+}
+
+void wf_error_report(const char *what, const char *name, const weft_place *started, int rc,
+                     const weft_error *error)
+{
+    char bytes[REPORT_BYTES];
+    struct text text = {.at = bytes, .bytes = sizeof bytes};
+    add(&text, "weft: %s: task %s, started in %s (%s:%d): ", what, name, started->function,
+        started->file, started->line);
+    if (error != NULL) {
+        add_error(&text, error);
+    } else {
+        add_code(&text, rc);
+        add(&text, "\n");
+    }
+    write_out(&text);
 }

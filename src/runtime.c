@@ -38,8 +38,8 @@ static void describe(struct wf_fiber *fiber, char *text, size_t bytes)
         return;
     }
     const weft_place *place = env->task->place;
-    (void)snprintf(text, bytes, "task (started in %s, %s:%d)", place->function, place->file,
-                   place->line);
+    (void)snprintf(text, bytes, "task %s (started in %s, %s:%d)", wf_task_name(env->task),
+                   place->function, place->file, place->line);
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -98,6 +98,8 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     if (rt == NULL) {
         return -ENOMEM;
     }
+    rt->on_unobserved = opts->on_unobserved;
+    rt->on_unobserved_arg = opts->on_unobserved_arg;
     wf_fiber_describe = describe;
     rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
     if (rt->blocking == NULL) {
@@ -141,6 +143,15 @@ void wf_runtime_quiet(struct wf_scope *root)
     /* sync(runtime.quiet): release, whatever the tasks did; pairs sync(runtime.wait) */
     wf_store_release(&rt->quiet, 1);
     (void)wf_sys.futex_wake(&rt->quiet, INT32_MAX);
+}
+
+void wf_runtime_fault(weft_rt *rt, int rc)
+{
+    int32_t none = 0;
+    /* relaxed: read by whoever has been told that a task has ended */
+    if (wf_cas_relaxed(&rt->fault, &none, rc)) {
+        (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "an unobserved failure");
+    }
 }
 
 static int64_t deadline_after(weft_time duration)
@@ -275,8 +286,14 @@ int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place
         return rc;
     }
     rc = weft_call_(rt, fn, arg, place);
+    int fault = wf_load_relaxed(&rt->fault); /* relaxed: set by a worker before it cancelled us */
+    if (fault < 0) {
+        rc = fault;
+    }
+    int stopped = weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER);
+    fault = wf_load_relaxed(&rt->fault); /* relaxed: the threads have ended */
     weft_rt_free(rt);
-    return rc;
+    return stopped == 0 && rc >= 0 && fault < 0 ? fault : rc;
 }
 
 /* --- what it says of itself ------------------------------------------------------------------- */

@@ -223,11 +223,8 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
     if (rc == -ECANCELED && wf_scope_cancelled(scope) != 0) {
         scope->cut_short = 1;
     } else {
-        if (scope->first_rc == 0) {
-            scope->first_rc = rc;
-            scope->first_error = error;
-            error = NULL;
-        }
+        wf_failures_add(&scope->failures, rc, error);
+        error = NULL;
         fire = scope->on_error == WEFT_FAIL_FAST;
     }
     wf_unlock(&scope->lock);
@@ -392,7 +389,7 @@ static int code_of_cancel(const struct wf_scope *scope)
                : -ECANCELED;
 }
 
-int weft_scope_end(weft_scope *handle)
+int weft_scope_end_(weft_scope *handle, const weft_place *place)
 {
     struct wf_scope *scope = wf_scope_of(handle);
     if (!scope->open) {
@@ -404,9 +401,9 @@ int weft_scope_end(weft_scope *handle)
         return rc;
     }
     wf_scope_close(self, scope);
-    if (scope->first_rc < 0) {
-        wf_error_give(scope->env.task, scope->first_error);
-        return scope->first_rc;
+    if (scope->failures.first_rc < 0) {
+        wf_error_hand_on(scope->env.task, wf_failures_take(&scope->failures), place);
+        return scope->failures.first_rc;
     }
     return scope->cut_short ? code_of_cancel(scope) : 0;
 }
@@ -416,7 +413,12 @@ void weft_scope_cleanup_(weft_scope *handle)
     struct wf_scope *scope = wf_scope_of(handle);
     if (scope->open && !wf_forked) {
         (void)wf_scope_fire(scope, WF_CANCEL_FIRED, "its function returned");
-        (void)weft_scope_end(handle);
+        int rc = 0;
+        struct wf_fiber *self = enter_close(scope, &rc);
+        if (self != NULL) {
+            wf_scope_close(self, scope);
+            wf_fault_scope(wf_runtime_of(self), &scope->failures);
+        }
     }
 }
 

@@ -23,22 +23,29 @@ struct stack_awaiter {
 
 /* --- finishing -------------------------------------------------------------------------------- */
 
-/* A task without an awaiter failed: its scope takes the failure; the root scope reports it, since
- * nobody else will. */
+/* A task without an awaiter failed: its scope takes the failure; of the root scope nobody will ask
+ * for it. */
+static void settle_failed(struct wf_task *task, int rc, weft_error *error)
+{
+    struct wf_scope *owner = task->env.scope;
+    error = wf_error_of(task, rc, error);
+    if (owner->parent != NULL) {
+        wf_scope_task_failed(owner, rc, error);
+    } else if (rc == -ECANCELED && wf_scope_cancelled(owner) != 0) {
+        wf_error_free(error); /* cut short by the stop is no failure */
+    } else {
+        wf_fault_unobserved(task->rt, wf_task_name(task), task->place, rc, error);
+    }
+}
+
 static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
 {
     struct wf_scope *owner = task->env.scope;
     weft_error *error = wf_error_take(task);
-    if (rc >= 0) {
-        wf_error_free(error);
-    } else if (owner->parent == NULL) {
-        /* cut short by the stop is no failure */
-        if (rc != -ECANCELED || wf_scope_cancelled(owner) == 0) {
-            wf_error_report(task, rc, error);
-        }
+    if (wf_likely(rc >= 0)) {
         wf_error_free(error);
     } else {
-        wf_scope_task_failed(owner, rc, error);
+        settle_failed(task, rc, error);
     }
     wf_slab_give(task->frame == WF_FRAME_FOREIGN ? NULL : &self->worker->frames[task->frame], task);
     wf_scope_leave(owner);
@@ -49,7 +56,9 @@ static void settle_called(struct wf_task *task, int rc)
     struct wf_scope *owner = task->env.scope;
     weft_error *error = wf_error_take(task);
     if (rc < 0 && error != NULL) {
-        wf_error_report(task, rc, error);
+        /* the caller gets the code; the record, no task will read */
+        error = wf_error_of(task, rc, error);
+        wf_error_report("failed", wf_task_name(task), task->place, rc, error);
     }
     wf_error_free(error);
     task->rc = rc;
@@ -158,6 +167,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->fn = fn;
     task->arg = arg;
     task->place = place;
+    task->name = NULL;
     wf_store_relaxed(&task->spawner, NULL);
     wf_store_relaxed(&task->error, NULL);
     wf_store_relaxed(&task->called, 0);
@@ -275,10 +285,13 @@ static int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_er
     }
     settle_spawner(self->env->task, task);
     *error = wf_error_take(task);
+    if (wf_unlikely(task->rc < 0)) {
+        *error = wf_error_of(task, task->rc, *error);
+    }
     return task->rc;
 }
 
-int weft_await(weft_task *handle)
+int weft_await_(weft_task *handle, const weft_place *place)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
@@ -290,9 +303,20 @@ int weft_await(weft_task *handle)
     if (wf_likely(rc >= 0)) {
         wf_error_free(error);
     } else {
-        wf_error_give(self->env->task, error);
+        wf_error_hand_on(self->env->task, error, place);
     }
     return rc;
+}
+
+void weft_ignore(weft_task *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self != NULL) {
+        weft_error *error;
+        (void)wait_and_collect(self, wf_task_of(handle), &error);
+        wf_error_free(error);
+    }
 }
 
 int weft_status(const weft_task *handle)
@@ -301,7 +325,7 @@ int weft_status(const weft_task *handle)
     return is_done(task) ? task->rc : -EINPROGRESS;
 }
 
-int weft_await_all(weft_task *const *tasks, int n)
+int weft_await_all_(weft_task *const *tasks, int n, const weft_place *place)
 {
     int first_rc = 0;
     struct wf_fiber *self = wf_enter_task(&first_rc);
@@ -325,7 +349,7 @@ int weft_await_all(weft_task *const *tasks, int n)
         wf_error_free(error);
     }
     if (first_rc < 0) {
-        wf_error_give(self->env->task, first_error);
+        wf_error_hand_on(self->env->task, first_error, place);
     }
     return first_rc;
 }

@@ -50,39 +50,76 @@ typedef struct weft_place {
     const char *file;
     const char *function;
     int line;
+    const char *body; /* what was started there, as the source names it; or NULL */
 } weft_place;
 
-#define WEFT_HERE                                                                              \
-    __extension__({                                                                            \
-        static const weft_place weft_here_ = {__FILE__, __extension__ __FUNCTION__, __LINE__}; \
-        &weft_here_;                                                                           \
+#define WEFT_HERE WEFT_HERE_STARTS_(0)
+#define WEFT_HERE_STARTS_(body)                                                               \
+    __extension__({                                                                           \
+        static const weft_place weft_here_ = {__FILE__, __extension__ __FUNCTION__, __LINE__, \
+                                              (body)};                                        \
+        &weft_here_;                                                                          \
     })
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-/* What is known of a failure beside its code. */
+#define WEFT_ERROR_TEXT   120 /* bytes of a record's text, with its end */
+#define WEFT_ERROR_AWAITS 8   /* places of awaits that a record keeps: the last ones */
+#define WEFT_ERROR_CAUSES 8   /* length of a chain of causes; older ones are dropped */
+#define WEFT_ERRORS_KEPT  4   /* records that a scope keeps: of its first failures in time */
+
+/* What is known of a failure beside its code. All pointers are to static strings and places, or to
+ * records that belong to this one. */
 typedef struct weft_error {
-    int code;                /* -errno, as the failing function returned it */
-    const weft_place *place; /* of the weft_fail */
-    char text[104];          /* NUL-terminated, cut if longer */
+    int code;                  /* -errno, as the failing function returned it */
+    int awaits;                /* how many awaits and ends of scopes have handed it on */
+    int total;                 /* failures of the scope that handed it on; 0: it came from none */
+    const char *task;          /* name of the task that failed */
+    const weft_place *place;   /* of the weft_fail; NULL: the task failed without one */
+    const weft_place *started; /* where the task was started */
+    /* where it was handed on: the latest at await[(awaits - 1) % WEFT_ERROR_AWAITS], the one before
+     * it at the index before, and so on */
+    const weft_place *await[WEFT_ERROR_AWAITS];
+    const struct weft_error *cause; /* the failure that led to this one; NULL: none is known */
+    /* The failures of a scope after its first one, which this record is of, as far as they were
+     * kept: linked by `next`, in order of time. */
+    const struct weft_error *others;
+    const struct weft_error *next;
+    char text[WEFT_ERROR_TEXT]; /* NUL-terminated, cut if longer; "": without weft_fail */
 } weft_error;
 
-/* Returns `code` (an -errno, say -EIO), and keeps the text (printf-like, 103 bytes at most) as the
+/* Returns `code` (an -errno, say -EIO), and keeps the text (printf-like, 119 bytes at most) as the
  * current task's error record, which weft_await and weft_scope_end hand on to whoever awaits. Use
  * it as the return value:
  *
  *     return weft_fail(-EIO, "read %s: short by %zu bytes", path, missing);
  *
- * Task context; elsewhere it only returns `code`. When no record is to be had the text is lost and
- * the code kept. Cannot suspend. */
+ * A record that was handed on to this task, and that weft_forget has not dropped, becomes the cause
+ * of the new one; a record of this task's own is replaced. Task context; elsewhere it only returns
+ * `code`. When no record is to be had the text is lost and the code kept. Cannot suspend. */
 #define weft_fail(code, ...) weft_fail_(WEFT_HERE, (code), __VA_ARGS__)
 int weft_fail_(const weft_place *place, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The error record of the current task: the last weft_fail in it, or the one handed on by the last
- * weft_await or weft_scope_end that returned a failure. NULL if there is none, or outside a task.
- * Valid until the task's next failing call. */
+ * weft_await or weft_scope_end that returned a failure. A task that fails without weft_fail gets
+ * one when it is awaited, which says where it was started; only -ECANCELED has none unless weft_fail
+ * made it. NULL if there is none, or outside a task. Valid until the task's next failing call, or
+ * weft_forget. */
 const weft_error *weft_last(void);
+
+/* Drops the current task's error record: that failure has been dealt with, and is not the cause of a
+ * later one. Any thread; outside a task it does nothing. */
+void weft_forget(void);
+
+/* Writes all that is known of a failure to `out`, NUL-terminated, cut to `bytes`: some lines, each
+ * with its end: code, text and place; where the task was started, where it was awaited; the causes;
+ * the other failures of a scope. `error` may be NULL. Returns the length that it would have. Any
+ * thread. */
+int weft_error_format(const weft_error *error, char *out, size_t bytes);
+
+/* The same to stderr, in one write, cut to 4 KiB. */
+void weft_error_print(const weft_error *error);
 
 /* --- misuse ----------------------------------------------------------------------------------- */
 

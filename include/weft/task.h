@@ -23,12 +23,35 @@ typedef struct weft_rt weft_rt;
 #define WEFT_TASKS_MAX \
     (1 << 20) /* suspended at once in a process; beyond it, new tasks wait to be started */
 
+/* What is to be done about a failure that nobody looked at. 0: the default of the place. */
+enum weft_verdict {
+    WEFT_LOG = 1,    /* a report on stderr: name, place, and all that its record says */
+    WEFT_IGNORE = 2, /* nothing */
+    WEFT_STOP = 3,   /* the report, and the runtime stops: weft_run returns the failure's code */
+};
+
+/* Such a failure. All pointers are valid during the call of the hook only. */
+typedef struct weft_fault {
+    int code;                  /* -errno */
+    const char *task;          /* name of the task that failed */
+    const weft_place *started; /* where it was started */
+    const weft_error *error;   /* its record; NULL: there was no memory for one */
+} weft_fault;
+
+/* Called once for each failure that nobody will see: of a task that was detached or posted, of a
+ * service, and of a task in a scope that was left without weft_scope_end. Not for a task that was
+ * cancelled. On the worker that ends the task or scope, outside of any task: it may not suspend, and
+ * must neither throw nor longjmp. Returns an enum weft_verdict; 0: WEFT_LOG. */
+typedef int weft_unobserved_fn(const weft_fault *fault, void *arg);
+
 typedef struct weft_rt_opts {
     /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
     int workers;
     int blocking_max; /* threads for weft_blocking; 0: 64 */
     /* "auto" (also NULL), "uring"; the environment's WEFT_IO overrides NULL and "auto" */
     const char *io;
+    weft_unobserved_fn *on_unobserved; /* NULL: all such failures are logged */
+    void *on_unobserved_arg;           /* its second argument; stays the caller's */
 } weft_rt_opts;
 
 /* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it
@@ -37,11 +60,13 @@ typedef struct weft_rt_opts {
  *     int main(void) { return weft_run(serve, &config, .workers = 4) < 0; }
  *
  * Options (C only) are designated initialisers of weft_rt_opts. Foreign thread; from inside a task:
- * -EDEADLK. Returns fn's result (fn was called), or before fn was called: -EINVAL (workers < 0 or >
+ * -EDEADLK. Returns fn's result (fn was called); the code of the failure that stopped the runtime
+ * (WEFT_STOP), unless fn had failed before it; or before fn was called: -EINVAL (workers < 0 or >
  * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, unknown io), -ENOMEM, -EAGAIN (no
  * thread to be had), or what io_uring said: -EPERM (forbidden here), -ENOSYS (not there). A line on
  * stderr says what was refused and the remedy. */
-#define weft_run(fn, arg, ...) weft_run_((fn), (arg), &(weft_rt_opts){__VA_ARGS__}, WEFT_HERE)
+#define weft_run(fn, arg, ...) \
+    weft_run_((fn), (arg), &(weft_rt_opts){__VA_ARGS__}, WEFT_HERE_STARTS_(#fn))
 int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place *place);
 
 /* Starts a runtime; *out is the caller's, to be stopped with weft_rt_stop and freed with
@@ -64,13 +89,13 @@ void weft_rt_free(weft_rt *rt);
  * result. A failure that carries an error record is also written to stderr, for no task will read
  * it. `arg` stays the caller's. From a task of the same runtime: -EDEADLK at once. After stop:
  * -ESHUTDOWN, fn not called. */
-#define weft_call(rt, fn, arg) weft_call_((rt), (fn), (arg), WEFT_HERE)
+#define weft_call(rt, fn, arg) weft_call_((rt), (fn), (arg), WEFT_HERE_STARTS_(#fn))
 int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place);
 
 /* Starts fn(arg) as a task of `rt` and does not wait. Any thread. `arg` must stay valid until the
- * task has ended. A failure of the task is reported by the runtime when it stops. 0, -ENOMEM,
- * -ESHUTDOWN (fn not called). */
-#define weft_post(rt, fn, arg) weft_post_((rt), (fn), (arg), WEFT_HERE)
+ * task has ended. A failure of the task goes to on_unobserved. 0, -ENOMEM, -ESHUTDOWN (fn not
+ * called). */
+#define weft_post(rt, fn, arg) weft_post_((rt), (fn), (arg), WEFT_HERE_STARTS_(#fn))
 int weft_post_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place);
 
 /* The runtime that the current task belongs to; NULL outside a task. */
@@ -96,14 +121,19 @@ typedef struct weft_task {
  *     weft_spawn(&t, load_profile, &query);
  *     rc = load_orders(&other);           // meanwhile
  *     int rc2 = weft_await(&t); */
-#define weft_spawn(task, fn, arg) weft_spawn_((task), (fn), (arg), WEFT_HERE)
+#define weft_spawn(task, fn, arg) weft_spawn_((task), (fn), (arg), WEFT_HERE_STARTS_(#fn))
 int weft_spawn_(weft_task *task, weft_fn *fn, void *arg, const weft_place *place);
 
 /* Waits for the end of the task and returns its result; at once if it has ended. Any number of
  * tasks may await one task, any number of times, while its memory lasts; the error record goes to
- * the first. It is not a point of cancellation: a cancelled scope cancels its tasks too, and they
+ * the first, with the place of this call added to it. It is not a point of cancellation: a cancelled scope cancels its tasks too, and they
  * end soon. May suspend. Task context. -EDEADLK: a task awaits itself. */
-int weft_await(weft_task *task);
+#define weft_await(task) weft_await_((task), WEFT_HERE)
+int weft_await_(weft_task *task, const weft_place *place);
+
+/* Waits for the end of the task and disregards its result, on purpose: a failure is not reported,
+ * and does not replace the caller's error record. May suspend. Task context. */
+void weft_ignore(weft_task *task);
 
 /* The result of an ended task; -EINPROGRESS before. Any thread that may read the memory. Cannot
  * suspend. */
@@ -112,7 +142,12 @@ int weft_status(const weft_task *task);
 /* Waits until each of the n tasks has ended; the failure that came first in time, or 0 if none
  * failed. n == 0: 0. Results stay readable with weft_status. Not a point of cancellation. May
  * suspend. Task context. */
-int weft_await_all(weft_task *const *tasks, int n);
+#define weft_await_all(...) weft_await_all_(__VA_ARGS__, WEFT_HERE) /* (tasks, n) */
+int weft_await_all_(weft_task *const *tasks, int n, const weft_place *place);
+
+/* Names the current task for messages, dumps and error records, instead of the function that it was
+ * started with. `name` is a static string, kept by pointer. Outside a task: no effect. */
+void weft_task_name(const char *name);
 
 /* --- scopes ----------------------------------------------------------------------------------- */
 
@@ -133,7 +168,8 @@ typedef struct weft_scope_opts {
 } weft_scope_opts;
 
 /* Declares a scope in the current block and opens it inside the current one. It must be closed by
- * weft_scope_end in the same function; a return that skips it cancels the tasks and joins them.
+ * weft_scope_end in the same function; a return that skips it cancels the tasks and joins them, and
+ * what failed in them goes to on_unobserved.
  * Scopes nest and close in the opposite order; closing out of order is misuse. Task context
  * (elsewhere: misuse). C only; C++ calls weft_scope_begin.
  *
@@ -156,17 +192,18 @@ void weft_scope_cleanup_(weft_scope *scope);
  * already the caller yields first, so a loop of any length runs in bounded memory. May suspend.
  * Task context. 0; -ECANCELED: the scope is cancelled or ended, fn not called; -ENOMEM: fn not
  * called. */
-#define weft_go(scope, fn, ptr)                                                                   \
+#define weft_go(scope, fn, ...) /* (scope, fn, ptr); a compound literal has commas of its own */  \
     __extension__({                                                                               \
-        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg),           \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg),   \
                        "weft_go: the argument is not of the type that " #fn " was defined with"); \
-        _Static_assert(sizeof *(ptr) <= WEFT_GO_ARG_MAX,                                          \
+        _Static_assert(sizeof *(__VA_ARGS__) <= WEFT_GO_ARG_MAX,                                  \
                        "weft_go: the argument exceeds WEFT_GO_ARG_MAX");                          \
-        weft_go_((scope), (fn), (ptr), sizeof *(ptr), WEFT_HERE);                                 \
+        weft_go_((scope), (fn), (__VA_ARGS__), sizeof *(__VA_ARGS__), WEFT_HERE_STARTS_(#fn));    \
     })
 /* The same without types: copies `bytes` (at most WEFT_GO_ARG_MAX, else -E2BIG) from `arg`; aligned
  * to 16 bytes. */
-#define weft_go_raw(scope, fn, arg, bytes) weft_go_((scope), (fn), (arg), (bytes), WEFT_HERE)
+#define weft_go_raw(scope, fn, arg, bytes) \
+    weft_go_((scope), (fn), (arg), (bytes), WEFT_HERE_STARTS_(#fn))
 int weft_go_(weft_scope *scope, weft_fn *fn, const void *arg, size_t bytes,
              const weft_place *place);
 
@@ -185,7 +222,16 @@ int weft_go_(weft_scope *scope, weft_fn *fn, const void *arg, size_t bytes,
  * time (its record is weft_last()); else -ETIME if the scope's own timeout cut some task short;
  * else -ECANCELED if it was cancelled and some task was cut short by that; else 0. Only in the
  * function that opened it. May suspend. A second call: 0. */
-int weft_scope_end(weft_scope *scope);
+#define weft_scope_end(scope) weft_scope_end_((scope), WEFT_HERE)
+int weft_scope_end_(weft_scope *scope, const weft_place *place);
+
+/* The failures of tasks that `scope` owns (weft_go), in order of time: writes the records of the
+ * first ones to out[0 .. n), at most WEFT_ERRORS_KEPT, NULL after the last, and returns how many
+ * failures there were. `out` may be NULL with n = 0. In the function that opened the scope, after
+ * weft_scope_end has returned one of these failures: the records are those of weft_last(), and as
+ * long valid; later, and before the end, there are none and only the number is told. Tasks that
+ * answer the scope's cancellation with -ECANCELED do not count. */
+int weft_errors(const weft_scope *scope, const weft_error **out, int n);
 
 /* Cancels everything in the scope, now and later: each task of it, and what it waits for in the
  * kernel. `why` is a static string, kept by pointer, or NULL. Any thread, while the scope's memory
