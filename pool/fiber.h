@@ -58,6 +58,7 @@
 
 struct wf_deque;
 struct wf_env;
+struct wf_home;
 struct wf_worker;
 
 /* Written by the worker that runs the stack, or holds it, alone: nothing here is atomic. */
@@ -74,11 +75,14 @@ struct wf_fiber {
     int *thread_errno;        /* &errno of the thread that runs this stack now; set by the switch */
 
     /* Second line and further: seldom. */
-    struct wf_fiber *link; /* in a cache, in the free list; free for the owner's use while taken */
-    uint32_t index;        /* of the slot; UINT32_MAX for a thread's own stack */
-    uint32_t generation;   /* + 1 at each give: a stale pointer can be told */
-    uint8_t guard;         /* enum wf_guard */
-    bool used;             /* ran since its pages were last given back */
+    union {
+        struct wf_fiber *link; /* in a cache, in the free list */
+        struct wf_home *home;  /* while taken, valid as worker.h says; owner: the strand itself */
+    };
+    uint32_t index;      /* of the slot; UINT32_MAX for a thread's own stack */
+    uint32_t generation; /* + 1 at each give: a stale pointer can be told */
+    uint8_t guard;       /* enum wf_guard */
+    bool used;           /* ran since its pages were last given back */
     uint32_t valgrind_stack;
     const void *stack_low; /* bounds, for sanitizers and dumps: lowest usable byte, and size */
     size_t stack_bytes;

@@ -30,6 +30,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     worker->driver = pool->driver;
     worker->index = (uint32_t)index;
     worker->runtime = runtime;
+    wf_worker_init_pin(worker);
     wf_rng_seed(&worker->rng, (uint64_t)index + 1);
     wf_wheel_init(&worker->wheel, wf_sys.now_ns());
     for (int i = 0; i < WF_FRAME_CLASSES; i++) {
@@ -58,6 +59,7 @@ static void *worker_thread(void *arg)
     worker->driver->ops->worker_begin(worker->driver, worker);
     struct wf_fiber *first = wf_fiber_take(&worker->stacks);
     wf_fiber_start(first, wf_worker_loop);
+    first->resume.run = wf_fiber_run_resume;
     /* returns when the pool stops, on this thread */
     wf_fiber_switch(&worker->home, first, NULL, NULL);
     worker->driver->ops->worker_end(worker->driver, worker);
@@ -141,7 +143,8 @@ static int begin_threads(struct wf_pool *pool)
     return 0;
 }
 
-int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime)
+/* Everything but threads. */
+static int prepare(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime)
 {
     *out = NULL;
     int rc = wf_stacks_open(WF_STACKS_MAX);
@@ -154,8 +157,6 @@ int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, v
         goto close_stacks;
     }
     pool->driver = driver;
-    int cpus = wf_sys_cpu_count();
-    pool->spin_ns = cpus > 1 && workers <= cpus ? WF_SPIN_NS : 0;
     wf_inject_init(&pool->inject);
     (void)wf_park_init(&pool->park, workers); /* the caller has checked the number */
     for (int i = 0; i < workers; i++) {
@@ -171,16 +172,9 @@ int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, v
     if (rc < 0) {
         goto release_pool;
     }
-    rc = begin_threads(pool);
-    if (rc < 0) {
-        goto end;
-    }
     *out = pool;
     return 0;
 
-end:
-    end_threads(pool);
-    driver->ops->close(driver);
 release_pool:
     release(pool);
 close_stacks:
@@ -188,7 +182,28 @@ close_stacks:
     return rc;
 }
 
-void wf_pool_stop(struct wf_pool *pool)
+int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime)
+{
+    int rc = prepare(out, workers, driver, runtime);
+    if (rc < 0) {
+        return rc;
+    }
+    struct wf_pool *pool = *out;
+    int cpus = wf_sys_cpu_count();
+    pool->spin_ns = cpus > 1 && workers <= cpus ? WF_SPIN_NS : 0;
+    rc = begin_threads(pool);
+    if (rc < 0) {
+        *out = NULL;
+        end_threads(pool);
+        driver->ops->close(driver);
+        release(pool);
+        wf_stacks_close();
+    }
+    return rc;
+}
+
+/* The last foreign thread has left the pool. */
+static void wait_for_foreigners(struct wf_pool *pool)
 {
     /* sync(pool.empty): acquire, the last foreign thread has left the pool; pairs
      * sync(pool.left) */
@@ -196,6 +211,29 @@ void wf_pool_stop(struct wf_pool *pool)
     while (wf_load_acquire(&pool->foreigners) != 0) {
         sched_yield();
     }
+}
+
+int wf_pool_start_hosted(struct wf_pool **out, struct wf_driver *driver, void *runtime)
+{
+    return prepare(out, 1, driver, runtime);
+}
+
+void wf_pool_rest_hosted(struct wf_pool *pool)
+{
+    wait_for_foreigners(pool);
+    wf_stack_cache_drain(&pool->workers[0].stacks);
+    pool->driver->ops->close(pool->driver);
+}
+
+void wf_pool_free_hosted(struct wf_pool *pool)
+{
+    release(pool);
+    wf_stacks_close();
+}
+
+void wf_pool_stop(struct wf_pool *pool)
+{
+    wait_for_foreigners(pool);
     end_threads(pool);
     pool->driver->ops->close(pool->driver);
     release(pool);

@@ -158,6 +158,22 @@ void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work)
     wf_switch_to(self, wf_container_of(work, struct wf_fiber, resume));
 }
 
+void wf_fiber_run_homed(struct wf_fiber *self, struct wf_work *work)
+{
+    struct wf_fiber *fiber = wf_container_of(work, struct wf_fiber, resume);
+    fiber->home->arrive(fiber->home, self, fiber);
+}
+
+static bool is_fiber(const struct wf_work *work)
+{
+    return work->run == wf_fiber_run_resume || work->run == wf_fiber_run_homed;
+}
+
+bool wf_may_switch_to(const struct wf_fiber *self, const struct wf_fiber *target)
+{
+    return target->resume.run == wf_fiber_run_resume && target->worker->pool == self->worker->pool;
+}
+
 static void give_back(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     (void)arg;
@@ -173,8 +189,8 @@ void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target)
 void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before)
 {
     struct wf_worker *worker = now->worker;
-    if (worker->direct || worker->handed != NULL) {
-        /* `now` is no empty loop: it has something to do itself */
+    if (worker->direct || worker->handed != NULL || !wf_may_switch_to(now, before)) {
+        /* `now` is no empty loop: it has something to do itself; or `before` has to go home */
         wf_ready(worker, &before->resume);
     } else {
         wf_switch_to(now, before);
@@ -209,6 +225,7 @@ static struct wf_fiber *stack_for(struct wf_worker *worker, struct wf_work *work
     struct wf_fiber *fiber = wf_fiber_take(&worker->stacks);
     wf_check(fiber != NULL, "no stack to suspend onto: a worker ran work without a spare stack");
     wf_fiber_start(fiber, wf_worker_loop);
+    fiber->resume.run = wf_fiber_run_resume;
     return fiber;
 }
 
@@ -220,11 +237,13 @@ static struct wf_work *next_work(struct wf_worker *worker)
                                                                      : NULL;
 }
 
-static void leave(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
+static void lie_down(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
 {
     struct wf_worker *worker = self->worker;
     wf_count(&worker->counters.suspends);
-    self->resume.run = wf_fiber_run_resume;
+    if (wf_unlikely(self->resume.run != wf_fiber_run_resume)) {
+        self->home->leave(self->home, self);
+    }
     self->budget = 0;
     wf_fiber_switch(self, stack_for(worker, next), after, arg);
 }
@@ -235,7 +254,7 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
     if (wf_deque_publish(&worker->deque)) {
         wf_wake_check(worker);
     }
-    leave(self, next_work(worker), after, arg);
+    lie_down(self, next_work(worker), after, arg);
 }
 
 void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
@@ -249,7 +268,7 @@ void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *aft
     if (wf_deque_publish(&worker->deque)) {
         wf_wake_check(worker);
     }
-    leave(self, next, after, arg);
+    lie_down(self, next, after, arg);
 }
 
 /* --- what cannot wait ------------------------------------------------------------------------- */
@@ -258,11 +277,55 @@ static WF_COLD void run_messages(struct wf_fiber *self, struct wf_worker *worker
 {
     /* sync(worker.collect): acquire, the messages' contents; pairs sync(worker.post) */
     struct wf_work *message = wf_xchg_acquire(&worker->inbox, NULL);
+    worker->serving = true;
     while (message != NULL) {
         struct wf_work *next = message->next;
         message->run(self, message); /* LAST TOUCH */
         message = next;
     }
+    worker->serving = false;
+}
+
+/* --- fibers pinned to a worker ---------------------------------------------------------------- */
+
+/* A pinned fiber's resume work may come up on any worker, since wakers put it where they are, and
+ * thieves take it. On a wrong one it is posted to its own, as a message. */
+void wf_arrive_pinned(struct wf_home *home, struct wf_fiber *self, struct wf_fiber *fiber)
+{
+    struct wf_worker *worker = wf_container_of(home, struct wf_worker, pin);
+    if (self->worker != worker) {
+        wf_post(worker, &fiber->resume);
+        return;
+    }
+    if (!worker->serving) {
+        wf_switch_to(self, fiber);
+    }
+    fiber->resume.next = NULL;
+    if (worker->pinned_first == NULL) {
+        worker->pinned_first = &fiber->resume;
+    } else {
+        worker->pinned_newest->next = &fiber->resume;
+    }
+    worker->pinned_newest = &fiber->resume;
+}
+
+static void leave_pinned(struct wf_home *home, struct wf_fiber *fiber)
+{
+    (void)home, (void)fiber;
+}
+
+static struct wf_work *take_pinned(struct wf_worker *worker)
+{
+    struct wf_work *work = worker->pinned_first;
+    if (wf_unlikely(work != NULL)) {
+        worker->pinned_first = work->next;
+    }
+    return work;
+}
+
+void wf_worker_init_pin(struct wf_worker *worker)
+{
+    worker->pin = (struct wf_home){.arrive = wf_arrive_pinned, .leave = leave_pinned};
 }
 
 static void run_timers(struct wf_worker *worker)
@@ -309,8 +372,8 @@ static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg
 
 static bool has_own_work(struct wf_worker *worker)
 {
-    return worker->deque.head != worker->deque.split || wf_deque_has_public(&worker->deque) ||
-           wf_runq_len(&worker->runq) != 0;
+    return worker->pinned_first != NULL || worker->deque.head != worker->deque.split ||
+           wf_deque_has_public(&worker->deque) || wf_runq_len(&worker->runq) != 0;
 }
 
 void wf_yield(struct wf_fiber *self)
@@ -361,6 +424,9 @@ static struct wf_work *take_own(struct wf_worker *worker)
     struct wf_work *work = worker->handed;
     if (wf_unlikely(work != NULL)) {
         worker->handed = NULL;
+        return work;
+    }
+    if ((work = take_pinned(worker)) != NULL) {
         return work;
     }
     if (worker->tick % WF_TURN_INJECT == 0 && (work = take_injected(worker)) != NULL) {
@@ -587,7 +653,7 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
     struct wf_work *fiber = NULL;
     while (count-- > 0) {
         struct wf_work *next = work->next;
-        if (fiber == NULL && work->run == wf_fiber_run_resume) {
+        if (fiber == NULL && is_fiber(work)) {
             fiber = work;
         } else {
             wf_inject_push(inject, work);
@@ -601,9 +667,12 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
  * on. New work goes to the injection queue, to be found by whoever has a stack. */
 static WF_COLD struct wf_work *starved(struct wf_worker *worker)
 {
-    struct wf_work *work = worker->handed != NULL ? worker->handed : wf_runq_pop(&worker->runq);
+    struct wf_work *work = worker->handed != NULL ? worker->handed : take_pinned(worker);
     worker->handed = NULL;
-    if (work != NULL && work->run != wf_fiber_run_resume) {
+    if (work == NULL) {
+        work = wf_runq_pop(&worker->runq);
+    }
+    if (work != NULL && !is_fiber(work)) {
         wf_inject_push(&worker->pool->inject, work);
         wf_wake_check(worker);
         return NULL;

@@ -61,6 +61,17 @@ struct wf_counters {
 struct wf_pool;
 struct wf_worker;
 
+/* Where a fiber has to run, if not on any worker of its pool: on the one that it is pinned to, or on
+ * an executor that runs one fiber at a time. A fiber with a home has resume.run ==
+ * wf_fiber_run_homed; one without has wf_fiber_run_resume, and its `home` means nothing. */
+struct wf_home {
+    /* On a loop's frame, which runs the fiber's resume work: switches to it (wf_switch_to), or keeps
+     * it, to be made ready later. */
+    void (*arrive)(struct wf_home *home, struct wf_fiber *self, struct wf_fiber *fiber);
+    /* The fiber, running at home, is about to suspend or to leave for good. */
+    void (*leave)(struct wf_home *home, struct wf_fiber *fiber);
+};
+
 /* The oldest work of a queue, as a thief saw it: see "Light load" in worker.c. */
 struct wf_sighting {
     const struct wf_worker *victim;
@@ -85,6 +96,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint32_t since_poll;                           /* works run since the driver was polled */
     /* what wf_suspend took from the FIFO for the next loop to run */
     struct wf_work *handed;
+    struct wf_home pin; /* of fibers pinned to this worker */
+    struct wf_work *pinned_first,
+        *pinned_newest; /* of these, ready: a FIFO that nobody steals from */
+    bool serving;       /* inside run_messages: on a stack that may not be left */
     /* the last wf_suspend went on with a ready fiber, not a loop */
     bool direct;
     struct wf_rng rng;
@@ -131,8 +146,8 @@ void wf_wake_check(struct wf_worker *worker);
  * Publishes the deque's private tail first. */
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
 
-/* The same, and `next` runs at once if nothing else is due: a suspended stack's resume work, which
- * the caller alone may resume now, or new work. For two stacks that pass work to each other. After
+/* The same, and `next` runs at once if nothing else is due: the resume work of a suspended stack
+ * without a home, of this pool, which the caller alone may resume now; or new work. For two stacks that pass work to each other. After
  * WF_TURN_POLL works in a row `next` goes through the FIFO, so that others have their turn. */
 void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg);
 
@@ -161,7 +176,29 @@ WF_INLINE size_t wf_stack_left(const struct wf_fiber *self)
     return (size_t)(wf_frame_address() - (uintptr_t)self->stack_low);
 }
 
-/* resume.run of a suspended fiber: switches to it. Set by wf_suspend. */
+/* --- homes --- */
+
+/* arrive of worker->pin: tells a pinned fiber's home from others. */
+void wf_arrive_pinned(struct wf_home *home, struct wf_fiber *self, struct wf_fiber *fiber);
+void wf_worker_init_pin(struct wf_worker *worker);
+
+/* resume.run of a fiber without and with a home: switches to it; lets its home do so. */
 void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work);
+void wf_fiber_run_homed(struct wf_fiber *self, struct wf_work *work);
+
+WF_INLINE struct wf_home *wf_fiber_home(const struct wf_fiber *fiber)
+{
+    return wf_likely(fiber->resume.run == wf_fiber_run_resume) ? NULL : fiber->home;
+}
+
+/* The strand itself, or whoever is about to make it ready. NULL: none. Does not call leave. */
+WF_INLINE void wf_fiber_set_home(struct wf_fiber *fiber, struct wf_home *home)
+{
+    fiber->home = home;
+    fiber->resume.run = home != NULL ? wf_fiber_run_homed : wf_fiber_run_resume;
+}
+
+/* May a loop of `self` switch straight to the suspended `target`, instead of making it ready? */
+bool wf_may_switch_to(const struct wf_fiber *self, const struct wf_fiber *target);
 
 #endif

@@ -204,12 +204,25 @@ ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resu
     return WF_PENDING;
 }
 
+/* From a loop, which has no ring: to the pool and back. */
+static WF_COLD ssize_t await_op_elsewhere(struct wf_fiber *self, struct wf_op *op)
+{
+    struct wf_home *home = wf_fiber_home(self);
+    wf_exec_return(self, NULL);
+    ssize_t result = wf_await_op(op);
+    wf_exec_return(self, home);
+    return result;
+}
+
 ssize_t wf_await_op(struct wf_op *op)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
     if (self == NULL) {
         return rc;
+    }
+    if (wf_unlikely(wf_exec_is_loop(wf_fiber_home(self)))) {
+        return await_op_elsewhere(self, op);
     }
     struct wf_call call;
     /* In a scope whose deadline has expired the kernel tries once, when it gets the entry, and lets

@@ -255,6 +255,16 @@ WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
     return wf_load_relaxed(&env->unawaited) != 0;
 }
 
+/* --- executors: exec.c ------------------------------------------------------------------------ */
+
+/* A body has ended elsewhere than it began: back to where its stack was. */
+void wf_exec_return(struct wf_fiber *self, struct wf_home *to);
+bool wf_exec_is_loop(struct wf_home *home);
+/* Around the sleep of a foreign thread in weft_call. */
+void wf_exec_call_begin(struct wf_task *task);
+void wf_exec_call_end(void);
+void wf_exec_release_all(struct weft_rt *rt);
+
 /* --- errors: error.c -------------------------------------------------------------------------- */
 
 WF_COLD void wf_misuse(const char *format, ...) WF_PRINTF(1, 2);
@@ -297,8 +307,9 @@ struct weft_rt {
     struct wf_scope root;
     WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
     WF_ATOMIC(uint32_t) stopping;
-    struct wf_lock foreign_lock;   /* of foreign_frames */
+    struct wf_lock foreign_lock;   /* of foreign_frames and loops */
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
+    struct weft_exec *loops;       /* freed executors whose slabs may still be in use; as above */
     struct wf_blocking *blocking;
     WF_ATOMIC(uint32_t) stopped; /* 1: the pool is gone */
     WF_ATOMIC(int32_t) fault;    /* code of the failure that stopped it; 0: none */

@@ -92,8 +92,13 @@ void weft_branch_run_(void *fiber, weft_branch *branch)
      * unless it waits for us. */
     uintptr_t state = __atomic_exchange_n(&branch->state, WEFT_BRANCH_DONE_, __ATOMIC_ACQ_REL);
     if ((state & BRANCH_WAITED) != 0) {
-        wf_switch_to(
-            self, (struct wf_fiber *)(state & ~BRANCH_WAITED)); // NOLINT(performance-no-int-to-ptr)
+        struct wf_fiber *waiter =
+            (struct wf_fiber *)(state & ~BRANCH_WAITED); // NOLINT(performance-no-int-to-ptr)
+        if (wf_unlikely(!wf_may_switch_to(self, waiter))) {
+            wf_wait_resume(&waiter->resume);
+            return;
+        }
+        wf_switch_to(self, waiter);
     }
 }
 

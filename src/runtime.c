@@ -80,6 +80,7 @@ static void release(weft_rt *rt)
 {
     wf_blocking_free(rt->blocking);
     wf_io_driver_free(rt->driver);
+    wf_exec_release_all(rt);
     wf_slab_fini(&rt->foreign_frames);
     wf_sys.release(rt);
 }
@@ -243,12 +244,14 @@ int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
     }
     struct wf_task task;
     wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
+    wf_exec_call_begin(&task);
     wf_ready_foreign(rt->pool, &task.work);
     /* sync(task.call_wait): acquire, the result and all that the task did; pairs
      * sync(task.called) */
     while (wf_load_acquire(&task.called) == 0) { /* ends: the task ends */
         (void)wf_sys.futex_wait(&task.called, 0, INT64_MAX);
     }
+    wf_exec_call_end();
     return task.rc;
 }
 

@@ -97,14 +97,14 @@ static void stack_ended(struct wf_awaiter *awaiter, struct wf_outcome outcome)
     wf_wait_resume(&fiber->resume);
 }
 
-/* The stack that is the only awaiter, and of this pool; else NULL. */
+/* The stack that is the only awaiter, and may go on here; else NULL. */
 static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awaiter)
 {
     if (awaiter->next != NULL || awaiter->ended != stack_ended) {
         return NULL;
     }
     struct wf_fiber *fiber = wf_container_of(awaiter, struct stack_awaiter, awaiter)->fiber;
-    return fiber->worker->pool == self->worker->pool ? fiber : NULL;
+    return wf_may_switch_to(self, fiber) ? fiber : NULL;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -112,6 +112,7 @@ static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awa
 int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
 {
     struct wf_env *outer = self->env;
+    struct wf_home *home = wf_fiber_home(self);
     self->env = &task->env;
     int rc = task->fn(task->arg);
     if (wf_unlikely(self->env != &task->env)) {
@@ -123,6 +124,9 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
     if (wf_unlikely(wf_env_has_unawaited(self, &task->env))) {
         wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited",
                   task->place->file, task->place->line);
+    }
+    if (wf_unlikely(wf_fiber_home(self) != home)) {
+        wf_exec_return(self, home);
     }
     self->env = outer;
     return rc;
@@ -183,6 +187,17 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     wf_store_relaxed(&task->has_bound, 0);
 }
 
+/* In the deque of this worker; from a loop, which runs nothing but what moved to it, to the pool. */
+static void start_queued(struct wf_fiber *self, struct wf_task *task)
+{
+    struct wf_pool *pool = wf_runtime_of(self)->pool;
+    if (wf_likely(self->worker->pool == pool)) {
+        wf_ready_new(self->worker, &task->work);
+    } else {
+        wf_ready_foreign(pool, &task->work);
+    }
+}
+
 /* --- spawn, await ----------------------------------------------------------------------------- */
 
 int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *place)
@@ -208,7 +223,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
     wf_store_relaxed(&task->spawner, env);
     (void)wf_add_relaxed(&env->unawaited, 1);
-    wf_ready_new(self->worker, &task->work);
+    start_queued(self, task);
     return 0;
 }
 
@@ -395,6 +410,6 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     void *copy = memcpy(task + 1, arg, bytes);
     wf_task_init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
     task->frame = (uint8_t)frame;
-    wf_ready_new(self->worker, &task->work);
+    start_queued(self, task);
     return 0;
 }

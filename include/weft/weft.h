@@ -6,6 +6,7 @@
 #include <weft/base.h>
 #include <weft/cancel.h>
 #include <weft/chan.h>
+#include <weft/exec.h>
 #include <weft/gen.h>
 #include <weft/io.h>
 #include <weft/local.h>
