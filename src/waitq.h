@@ -25,4 +25,37 @@ WF_INLINE bool wf_waitq_claim_first(struct wf_list *queue, enum wf_wait_state ca
     return false;
 }
 
+/* Claims all that wait, for `cause`, and empties the queue: whether anybody was claimed. */
+WF_INLINE bool wf_waitq_claim_all(struct wf_list *queue, enum wf_wait_state cause)
+{
+    bool any = false;
+    while (wf_waitq_claim_first(queue, cause)) { /* ends: each turn takes one out */
+        any = true;
+    }
+    return any;
+}
+
+/* The place of the longest-waiting live wait, still in the queue, or NULL: for granters that look at
+ * what is wanted before they give it, and for newcomers that must not pass anybody. Takes the ended
+ * ones before it out. A wait that is seen alive may be cancelled before it is claimed. */
+WF_INLINE struct wf_waiter *wf_waitq_first(struct wf_list *queue)
+{
+    while (!wf_list_is_empty(queue)) { /* ends: each turn takes one out */
+        struct wf_waiter *place = wf_container_of(queue->next, struct wf_waiter, in_queue);
+        /* relaxed: a guess; who needs to know claims */
+        if (wf_load_relaxed(&place->wait->state) <= WF_WAIT_ARMED) {
+            return place;
+        }
+        wf_list_unlink(&place->in_queue);
+    }
+    return NULL;
+}
+
+/* Takes `place`, which wf_waitq_first has given, out of its queue and claims it. */
+WF_INLINE bool wf_waitq_grant(struct wf_waiter *place)
+{
+    wf_list_unlink(&place->in_queue); /* before the claim: the waiter may be gone after it */
+    return wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place);
+}
+
 #endif

@@ -248,6 +248,7 @@ static int acquire(void *sem)
     return weft_sem_acquire(sem);
 }
 
+/* E26 */
 TaskTest(misuse, a_semaphore_that_is_waited_for_ends_its_waiters_with_eshutdown, 1, .init = hook_on)
 {
     weft_sem *sem = malloc(sizeof *sem);

@@ -85,6 +85,7 @@ TaskTest(sem, a_newcomer_does_not_pass_a_waiter, 1)
     return 0;
 }
 
+/* E22 */
 TaskTest(sem, release_beyond_max_is_eoverflow_and_changes_nothing, 1)
 {
     weft_sem sem;
@@ -99,6 +100,7 @@ TaskTest(sem, release_beyond_max_is_eoverflow_and_changes_nothing, 1)
     return 0;
 }
 
+/* E22 */
 TaskTest(sem, release_beyond_max_wakes_nobody, 1)
 {
     weft_sem sem;
@@ -121,6 +123,7 @@ TaskTest(sem, release_beyond_max_wakes_nobody, 1)
     return 0;
 }
 
+/* E23 */
 TaskTest(sem, release_of_0_is_einval, 1)
 {
     weft_sem sem;
@@ -154,6 +157,7 @@ Test(sem, try_and_release_work_on_any_thread)
     weft_sem_fini(&sem);
 }
 
+/* E24 */
 TaskTest(sem, an_acquire_under_a_deadline_of_0_is_a_try, 1)
 {
     weft_sem sem;
@@ -167,6 +171,7 @@ TaskTest(sem, an_acquire_under_a_deadline_of_0_is_a_try, 1)
     return 0;
 }
 
+/* E25 */
 TaskTest(sem, a_hand_over_before_the_cancellation_wins, 1)
 {
     weft_sem sem;
@@ -186,6 +191,7 @@ TaskTest(sem, a_hand_over_before_the_cancellation_wins, 1)
     return 0;
 }
 
+/* E25 */
 TaskTest(sem, a_cancellation_before_the_hand_over_takes_no_permit, 1)
 {
     weft_sem sem;
@@ -205,7 +211,7 @@ TaskTest(sem, a_cancellation_before_the_hand_over_takes_no_permit, 1)
     return 0;
 }
 
-/* anyio#1145, cpython#90155: the permit that a cancelled waiter does not take goes to the next. */
+/* E25; anyio#1145, cpython#90155: the permit that a cancelled waiter does not take goes to the next. */
 TaskTest(sem, a_cancelled_first_waiter_does_not_hold_up_those_behind_it, 1)
 {
     weft_sem sem;
@@ -237,6 +243,148 @@ TaskTest(sem, a_cancelled_first_waiter_does_not_hold_up_those_behind_it, 1)
     return 0;
 }
 
+/* --- several permits at once ------------------------------------------------------------------ */
+
+struct wanting {
+    weft_sem *sem;
+    atomic_int *waiting;
+    int *order; /* of wake-ups; one worker */
+    int *woken;
+    uint32_t wanted;
+};
+
+WEFT_TASK(want_several, struct wanting)
+{
+    struct wanting me = *arg;
+    atomic_fetch_add(me.waiting, 1);
+    int rc = weft_sem_acquire_n(me.sem, me.wanted);
+    if (rc == 0) {
+        me.order[(*me.woken)++] = (int)me.wanted;
+    }
+    return rc;
+}
+
+TaskTest(sem, a_large_request_at_the_head_is_not_overtaken, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 2, 10);
+    atomic_int waiting = 0;
+    int order[3];
+    int woken = 0;
+    WEFT_SCOPE(s);
+    weft_go(&s, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 5}));
+    yield_until(&waiting, 1);
+    weft_go(&s, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 1}));
+    yield_until(&waiting, 2);
+    wt_eq(weft_sem_try(&sem), -EAGAIN, "two are there, and two wait for them");
+    wt_eq(weft_sem_release(&sem, 2), 0);
+    for (int i = 0; i < 10; i++) {
+        weft_yield();
+    }
+    wt_eq(woken, 0);
+    wt_eq(weft_sem_count(&sem), 4);
+    wt_eq(weft_sem_release(&sem, 2), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(woken, 2);
+    wt_eq(order[0], 5);
+    wt_eq(order[1], 1);
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+/* E25: the waiter is unlinked, and those behind it, which it alone held up, go on at once. */
+TaskTest(sem, a_large_request_that_is_cancelled_lets_those_behind_it_through, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 2, 10);
+    atomic_int waiting = 0;
+    int order[3];
+    int woken = 0;
+    WEFT_SCOPE(stay);
+    {
+        WEFT_SCOPE(go);
+        weft_go(&go, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 5}));
+        yield_until(&waiting, 1);
+        weft_go(&stay, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 1}));
+        yield_until(&waiting, 2);
+        weft_go(&stay, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 2}));
+        yield_until(&waiting, 3);
+        weft_scope_cancel(&go, NULL);
+        wt_eq(weft_scope_end(&go), -ECANCELED);
+    }
+    yield_until(&waiting, 3);
+    for (int i = 0; i < 10; i++) {
+        weft_yield();
+    }
+    wt_eq(woken, 1, "nobody released anything");
+    wt_eq(order[0], 1);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_scope_end(&stay), 0);
+    wt_eq(order[1], 2);
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, several_permits_are_taken_together_or_not_at_all, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 3, 4);
+    wt_eq(weft_sem_try_n(&sem, 4), -EAGAIN);
+    wt_eq(weft_sem_count(&sem), 3);
+    wt_eq(weft_within(0, weft_sem_acquire_n(&sem, 4)), -ETIME); /* E24 */
+    wt_eq(weft_sem_count(&sem), 3);
+    wt_eq(weft_within(WEFT_MS(1), weft_sem_acquire_n(&sem, 4)), -ETIME);
+    wt_eq(weft_sem_count(&sem), 3);
+    wt_eq(weft_sem_acquire_n(&sem, 3), 0);
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(sem, a_request_that_can_never_be_met_is_einval, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 2, 2);
+    wt_eq(weft_sem_acquire_n(&sem, 3), -EINVAL);
+    wt_eq(weft_sem_acquire_n(&sem, 0), -EINVAL);
+    wt_eq(weft_sem_try_n(&sem, 3), -EINVAL);
+    wt_eq(weft_sem_try_n(&sem, 0), -EINVAL);
+    wt_eq(weft_sem_count(&sem), 2);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+/* --- close ------------------------------------------------------------------------------------ */
+
+static int acquire_one(void *sem)
+{
+    return weft_sem_acquire(sem);
+}
+
+TaskTest(sem, close_ends_those_who_wait_and_those_who_come_with_eshutdown, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 2);
+    weft_task t[2];
+    weft_spawn(&t[0], acquire_one, &sem);
+    weft_spawn(&t[1], acquire_one, &sem);
+    for (int i = 0; i < 10; i++) {
+        weft_yield();
+    }
+    wt_eq(weft_sem_close(&sem), 0);
+    wt_eq(weft_await(&t[0]), -ESHUTDOWN);
+    wt_eq(weft_await(&t[1]), -ESHUTDOWN);
+    wt_eq(weft_sem_release(&sem, 2), 0, "what is out may come back");
+    wt_eq(weft_sem_acquire(&sem), -ESHUTDOWN);
+    wt_eq(weft_sem_try(&sem), -ESHUTDOWN);
+    wt_eq(weft_sem_close(&sem), -EALREADY);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+/* E41 */
 Test(sem, fini_of_zeroed_memory_is_harmless)
 {
     weft_sem sem = {0};
@@ -257,19 +405,20 @@ WEFT_TASK(use_permits, struct mutual *)
     for (int i = 0; i < 2000; i++) {
         state = state * 1664525 + 1013904223;
         weft_time patience = WEFT_NS(state >> 16) % WEFT_US(30);
-        int rc = weft_within(patience, weft_sem_acquire(&mutual->sem));
+        uint32_t n = (state >> 13) % PERMITS + 1;
+        int rc = weft_within(patience, weft_sem_acquire_n(&mutual->sem, n));
         if (rc == -ETIME) {
             continue;
         }
         wt_eq(rc, 0);
-        int inside = atomic_fetch_add(&mutual->inside, 1) + 1;
+        int inside = atomic_fetch_add(&mutual->inside, (int)n) + (int)n;
         wt_le(inside, PERMITS);
         atomic_fetch_add(&mutual->taken, 1);
         if (i % 3 == 0) {
             weft_yield();
         }
-        atomic_fetch_sub(&mutual->inside, 1);
-        wt_eq(weft_sem_release(&mutual->sem, 1), 0);
+        atomic_fetch_sub(&mutual->inside, (int)n);
+        wt_eq(weft_sem_release(&mutual->sem, n), 0);
     }
     return 0;
 }

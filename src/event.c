@@ -1,0 +1,231 @@
+/* event.c: the event, with a reset by hand or by itself, and the latch: what a task waits for until
+ * somebody says that it has happened.
+ *
+ * Facts under the lock: an event that is set, and a latch at 0, has no live wait queued.
+ *
+ * Both are often waited for by the task on whose stack they lie, and told by a thread that nobody
+ * waits for: so every end of a wait takes the lock (S.3 in sync.h), and the teller has left the
+ * object when the wait returns. */
+#include "src/sync.h"
+
+/* --- event ------------------------------------------------------------------------------------ */
+
+struct wf_event {
+    struct wf_lock lock;
+    bool set;     /* under lock */
+    bool is_auto; /* immutable */
+    struct wf_list waiters;
+};
+
+WF_FITS(event);
+
+static struct wf_event *event_of(const weft_event *event)
+{
+    return (struct wf_event *)(uintptr_t)event;
+}
+
+void weft_event_init(weft_event *handle, int mode)
+{
+    struct wf_event *event = event_of(handle);
+    *event = (struct wf_event){.is_auto = mode == WEFT_EVENT_AUTO};
+    wf_list_init(&event->waiters);
+}
+
+void weft_event_fini(weft_event *handle)
+{
+    struct wf_event *event = event_of(handle);
+    if (wf_sync_is_zeroed(&event->waiters)) {
+        return;
+    }
+    wf_lock(&event->lock);
+    bool waited = wf_waitq_claim_all(&event->waiters, WF_WAIT_SHUT);
+    wf_unlock(&event->lock);
+    if (waited) {
+        wf_misuse("weft_event_fini: tasks were waiting for it");
+    }
+}
+
+int weft_event_set(weft_event *handle)
+{
+    struct wf_event *event = event_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    wf_lock(&event->lock);
+    if (event->is_auto) {
+        event->set = event->set || !wf_waitq_claim_first(&event->waiters, WF_WAIT_GRANTED);
+    } else {
+        event->set = true;
+        (void)wf_waitq_claim_all(&event->waiters, WF_WAIT_GRANTED);
+    }
+    wf_unlock(&event->lock); /* LAST TOUCH: a waiter may be about to free it */
+    return 0;
+}
+
+int weft_event_reset(weft_event *handle)
+{
+    struct wf_event *event = event_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    wf_lock(&event->lock);
+    bool was = event->set;
+    event->set = false;
+    wf_unlock(&event->lock);
+    return was;
+}
+
+static bool take_event(struct wf_event *event)
+{
+    bool set = event->set;
+    if (event->is_auto) {
+        event->set = false;
+    }
+    return set;
+}
+
+static const struct wf_wait_ops event_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = wf_sync_finish};
+
+static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume)
+{
+    wf_lock(&event->lock);
+    bool taken = take_event(event);
+    if (!taken) {
+        wf_call_queue(call, resume, &event_ops, &event->lock, &event->waiters, NULL);
+    }
+    wf_unlock(&event->lock);
+    return taken ? 0 : WF_PENDING;
+}
+
+int weft_event_wait(weft_event *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, event_begin(event_of(handle), &call, &self->resume));
+}
+
+int weft_event_try(weft_event *handle)
+{
+    struct wf_event *event = event_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    wf_lock(&event->lock);
+    bool taken = take_event(event);
+    wf_unlock(&event->lock);
+    return taken ? 0 : -EAGAIN;
+}
+
+/* --- latch ------------------------------------------------------------------------------------ */
+
+struct wf_latch {
+    struct wf_lock lock;
+    WF_ATOMIC(uint32_t) left; /* under lock; atomic for weft_latch_count alone */
+    struct wf_list waiters;
+};
+
+WF_FITS(latch);
+
+static struct wf_latch *latch_of(const weft_latch *latch)
+{
+    return (struct wf_latch *)(uintptr_t)latch;
+}
+
+void weft_latch_init(weft_latch *handle, uint32_t count)
+{
+    struct wf_latch *latch = latch_of(handle);
+    *latch = (struct wf_latch){0};
+    wf_store_relaxed(&latch->left, count); /* relaxed: not shared yet */
+    wf_list_init(&latch->waiters);
+}
+
+void weft_latch_fini(weft_latch *handle)
+{
+    struct wf_latch *latch = latch_of(handle);
+    if (wf_sync_is_zeroed(&latch->waiters)) {
+        return;
+    }
+    wf_lock(&latch->lock);
+    bool waited = wf_waitq_claim_all(&latch->waiters, WF_WAIT_SHUT);
+    wf_unlock(&latch->lock);
+    if (waited) {
+        wf_misuse("weft_latch_fini: tasks were waiting for it");
+    }
+}
+
+/* Relaxed accesses to `left`, here and below: written under the lock only. */
+int weft_latch_down(weft_latch *handle, uint32_t n)
+{
+    struct wf_latch *latch = latch_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (n == 0) {
+        return -EINVAL;
+    }
+    wf_lock(&latch->lock);
+    uint32_t left = wf_load_relaxed(&latch->left);
+    int rc = n <= left ? n == left : -EOVERFLOW;
+    if (rc >= 0) {
+        wf_store_relaxed(&latch->left, left - n);
+    }
+    if (rc == 1) {
+        (void)wf_waitq_claim_all(&latch->waiters, WF_WAIT_GRANTED);
+    }
+    wf_unlock(&latch->lock); /* LAST TOUCH: a waiter may be about to free it */
+    return rc;
+}
+
+int weft_latch_add(weft_latch *handle, uint32_t n)
+{
+    struct wf_latch *latch = latch_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (n == 0) {
+        return -EINVAL;
+    }
+    wf_lock(&latch->lock);
+    uint32_t left = wf_load_relaxed(&latch->left);
+    int rc = left == 0 ? -EALREADY : n > UINT32_MAX - left ? -EOVERFLOW : 0;
+    if (rc == 0) {
+        wf_store_relaxed(&latch->left, left + n);
+    }
+    wf_unlock(&latch->lock);
+    return rc;
+}
+
+static const struct wf_wait_ops latch_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = wf_sync_finish};
+
+static ssize_t latch_begin(struct wf_latch *latch, struct wf_call *call, struct wf_work *resume)
+{
+    wf_lock(&latch->lock);
+    bool open = wf_load_relaxed(&latch->left) == 0;
+    if (!open) {
+        wf_call_queue(call, resume, &latch_ops, &latch->lock, &latch->waiters, NULL);
+    }
+    wf_unlock(&latch->lock);
+    return open ? 0 : WF_PENDING;
+}
+
+int weft_latch_wait(weft_latch *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, latch_begin(latch_of(handle), &call, &self->resume));
+}
+
+uint32_t weft_latch_count(const weft_latch *handle)
+{
+    return wf_load_relaxed(&latch_of(handle)->left); /* relaxed: a snapshot */
+}

@@ -1,0 +1,170 @@
+/* mutex.c: the mutex, handed from owner to owner in the order in which they came.
+ *
+ *      FREE --[lock, nobody waits]--> OWNED --[unlock, nobody waits]--> FREE
+ *                                     OWNED --[unlock: claims the first waiter]--> OWNED by that one
+ *
+ * Facts under the lock: FREE (owner NULL) means that no live wait is queued. The owner is a task,
+ * and only compared: it may be gone if it ended without unlocking. What is said of it in a message is
+ * its place, which is static.
+ *
+ * Why hand-off, although it makes convoys (each turn is a switch while anybody waits): a task that
+ * unlocks and locks again in a loop would starve those that wait, which on a pool of few workers is
+ * not rare but certain. */
+#include "src/sync.h"
+
+struct wf_mutex {
+    struct wf_lock lock;
+    /* under lock */
+    struct wf_task *owner; /* NULL: free */
+    const weft_place *owner_place;
+    struct wf_list waiters; /* wf_waiter.in_queue; its item is the task that waits */
+};
+
+WF_FITS(mutex);
+
+static struct wf_mutex *mutex_of(const weft_mutex *mutex)
+{
+    return (struct wf_mutex *)(uintptr_t)mutex;
+}
+
+void weft_mutex_init(weft_mutex *handle)
+{
+    struct wf_mutex *mutex = mutex_of(handle);
+    *mutex = (struct wf_mutex){.owner = NULL};
+    wf_list_init(&mutex->waiters);
+}
+
+void weft_mutex_fini(weft_mutex *handle)
+{
+    struct wf_mutex *mutex = mutex_of(handle);
+    if (wf_sync_is_zeroed(&mutex->waiters)) {
+        return;
+    }
+    wf_lock(&mutex->lock);
+    const weft_place *owner = mutex->owner != NULL ? mutex->owner_place : NULL;
+    (void)wf_waitq_claim_all(&mutex->waiters, WF_WAIT_SHUT);
+    wf_unlock(&mutex->lock);
+    if (owner != NULL) { /* nobody waits for a free one */
+        wf_misuse("weft_mutex_fini: it is locked by the task started at %s:%d", owner->file,
+                  owner->line);
+    }
+}
+
+/* --- under the lock --------------------------------------------------------------------------- */
+
+static void own(struct wf_mutex *mutex, struct wf_task *task)
+{
+    mutex->owner = task;
+    mutex->owner_place = task->place;
+}
+
+static int take_mutex(struct wf_mutex *mutex, struct wf_task *task)
+{
+    if (mutex->owner == NULL) {
+        own(mutex, task);
+        return 0;
+    }
+    return mutex->owner == task ? -EDEADLK : -EAGAIN;
+}
+
+static void pass_on(struct wf_mutex *mutex)
+{
+    struct wf_waiter *first;
+    while ((first = wf_waitq_first(&mutex->waiters)) != NULL) { /* ends: each turn takes one out */
+        own(mutex, first->item); /* before the claim: the waiter may be gone after it */
+        if (wf_waitq_grant(first)) {
+            return;
+        }
+    }
+    mutex->owner = NULL;
+}
+
+/* --- lock, unlock ----------------------------------------------------------------------------- */
+
+static ssize_t lock_finish(struct wf_call *call)
+{
+    /* What is ours we unlock, which takes the lock: no need to take it now. */
+    return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : wf_sync_finish(call);
+}
+
+static const struct wf_wait_ops lock_ops = {.cancel = wf_wait_cancel_claim, .finish = lock_finish};
+
+static ssize_t lock_begin(struct wf_mutex *mutex, struct wf_call *call, struct wf_work *resume,
+                          struct wf_task *task)
+{
+    wf_lock(&mutex->lock);
+    ssize_t rc = take_mutex(mutex, task);
+    if (rc == -EAGAIN) {
+        wf_call_queue(call, resume, &lock_ops, &mutex->lock, &mutex->waiters, task);
+        rc = WF_PENDING;
+    }
+    wf_unlock(&mutex->lock);
+    return rc;
+}
+
+int weft_mutex_lock(weft_mutex *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call,
+                            lock_begin(mutex_of(handle), &call, &self->resume, self->env->task));
+}
+
+int weft_mutex_try(weft_mutex *handle)
+{
+    struct wf_mutex *mutex = mutex_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    wf_lock(&mutex->lock);
+    rc = take_mutex(mutex, self->env->task);
+    wf_unlock(&mutex->lock);
+    return rc;
+}
+
+static WF_COLD int not_the_owner(const struct wf_task *task, const weft_place *owner)
+{
+    if (owner == NULL) {
+        wf_misuse("weft_mutex_unlock: the task started at %s:%d unlocks a mutex that is not locked",
+                  task->place->file, task->place->line);
+    } else {
+        wf_misuse("weft_mutex_unlock: the task started at %s:%d unlocks a mutex that is locked by "
+                  "the one started at %s:%d",
+                  task->place->file, task->place->line, owner->file, owner->line);
+    }
+    return -EINVAL;
+}
+
+int weft_mutex_unlock(weft_mutex *handle)
+{
+    struct wf_mutex *mutex = mutex_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    wf_lock(&mutex->lock);
+    if (wf_unlikely(mutex->owner != self->env->task)) {
+        const weft_place *owner = mutex->owner != NULL ? mutex->owner_place : NULL;
+        wf_unlock(&mutex->lock);
+        return not_the_owner(self->env->task, owner);
+    }
+    pass_on(mutex);
+    wf_unlock(&mutex->lock);
+    return 0;
+}
+
+const weft_place *weft_mutex_owner(const weft_mutex *handle)
+{
+    struct wf_mutex *mutex = mutex_of(handle);
+    wf_lock(&mutex->lock);
+    const weft_place *place = mutex->owner != NULL ? mutex->owner_place : NULL;
+    wf_unlock(&mutex->lock);
+    return place;
+}

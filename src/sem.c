@@ -1,0 +1,213 @@
+/* sem.c: the semaphore.
+ *
+ * Facts under the lock: the longest-waiting live waiter wants more permits than there are, or there
+ * is none. So what is counted is free for a newcomer only if nobody waits; a large request at the
+ * head is not overtaken by small ones, and gets its permits as soon as there are enough of them. A
+ * release counts up, then serves the line in order; a claim that fails was a waiter just cancelled,
+ * and its permits stay for the next. A waiter that leaves serves the line too: it may have been the
+ * one that held up the others. */
+#include "src/sync.h"
+
+struct wf_sem {
+    struct wf_lock lock;
+    /* under lock */
+    WF_ATOMIC(uint32_t) permits; /* atomic for weft_sem_count alone */
+    uint32_t max;
+    bool closed;
+    struct wf_list waiters; /* wf_waiter.in_queue; its item is the number wanted */
+};
+
+WF_FITS(sem);
+
+#define PERMITS_MAX ((uint32_t)INT32_MAX)
+
+static struct wf_sem *sem_of(const weft_sem *sem)
+{
+    return (struct wf_sem *)(uintptr_t)sem;
+}
+
+void weft_sem_init(weft_sem *handle, uint32_t permits, uint32_t max)
+{
+    struct wf_sem *sem = sem_of(handle);
+    max = max != 0 ? max : PERMITS_MAX;
+    if (max > PERMITS_MAX || permits > max) {
+        wf_misuse("weft_sem_init: %u permits of at most %u", permits, max);
+        max = PERMITS_MAX;
+        permits = permits < max ? permits : max;
+    }
+    *sem = (struct wf_sem){.max = max};
+    wf_store_relaxed(&sem->permits, permits); /* relaxed: not shared yet */
+    wf_list_init(&sem->waiters);
+}
+
+/* Ends all waits, and those to come: whether any was, and in *first whether it was open. */
+static bool shut_sem(struct wf_sem *sem, bool *first)
+{
+    wf_lock(&sem->lock);
+    *first = !sem->closed;
+    sem->closed = true;
+    bool waited = wf_waitq_claim_all(&sem->waiters, WF_WAIT_SHUT);
+    wf_unlock(&sem->lock);
+    return waited;
+}
+
+void weft_sem_fini(weft_sem *handle)
+{
+    struct wf_sem *sem = sem_of(handle);
+    bool first;
+    if (!wf_sync_is_zeroed(&sem->waiters) && shut_sem(sem, &first)) {
+        wf_misuse("weft_sem_fini: tasks were waiting for it");
+    }
+}
+
+int weft_sem_close(weft_sem *handle)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    bool first;
+    (void)shut_sem(sem_of(handle), &first);
+    return first ? 0 : -EALREADY;
+}
+
+/* --- under the lock; relaxed accesses to permits: written under the lock only ----------------- */
+
+static int take_permits(struct wf_sem *sem, uint32_t n)
+{
+    if (wf_unlikely(sem->closed)) {
+        return -ESHUTDOWN;
+    }
+    uint32_t permits = wf_load_relaxed(&sem->permits);
+    if (permits < n || wf_waitq_first(&sem->waiters) != NULL) {
+        return -EAGAIN;
+    }
+    wf_store_relaxed(&sem->permits, permits - n);
+    return 0;
+}
+
+static void serve_permits(struct wf_sem *sem)
+{
+    uint32_t permits = wf_load_relaxed(&sem->permits);
+    struct wf_waiter *first;
+    while ((first = wf_waitq_first(&sem->waiters)) != NULL) { /* ends: each turn takes one out */
+        uint32_t n = (uint32_t)(uintptr_t)first->item;
+        if (n > permits) {
+            break;
+        }
+        if (wf_waitq_grant(first)) {
+            permits -= n;
+        }
+    }
+    wf_store_relaxed(&sem->permits, permits);
+}
+
+/* --- acquire ---------------------------------------------------------------------------------- */
+
+static ssize_t acquire_finish(struct wf_call *call)
+{
+    struct wf_sem *sem = call->object;
+    switch (wf_wait_outcome(&call->wait)) {
+    case WF_WAIT_GRANTED:
+        return 0;
+    case WF_WAIT_SHUT:
+        return -ESHUTDOWN;
+    default:
+        /* out of the queue, under the lock; a granter may look at us until then */
+        wf_lock(&sem->lock);
+        wf_list_unlink(&call->place.in_queue);
+        serve_permits(sem); /* S.2: those behind may have waited for us alone */
+        wf_unlock(&sem->lock);
+        return -ECANCELED;
+    }
+}
+
+static const struct wf_wait_ops acquire_ops = {.cancel = wf_wait_cancel_claim,
+                                               .finish = acquire_finish};
+
+static ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
+                             uint32_t n)
+{
+    wf_lock(&sem->lock);
+    ssize_t rc = take_permits(sem, n);
+    if (rc == -EAGAIN) {
+        void *wanted = (void *)(uintptr_t)n; // NOLINT(performance-no-int-to-ptr): a number
+        wf_call_queue(call, resume, &acquire_ops, sem, &sem->waiters, wanted);
+        rc = WF_PENDING;
+    }
+    wf_unlock(&sem->lock);
+    return rc;
+}
+
+/* More than there ever can be is never had: waiting for it would be a hang. */
+static bool is_out_of_range(const struct wf_sem *sem, uint32_t n)
+{
+    return n == 0 || n > sem->max;
+}
+
+int weft_sem_acquire_n(weft_sem *handle, uint32_t n)
+{
+    struct wf_sem *sem = sem_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    if (wf_unlikely(is_out_of_range(sem, n))) {
+        return -EINVAL;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, acquire_begin(sem, &call, &self->resume, n));
+}
+
+int weft_sem_acquire(weft_sem *handle)
+{
+    return weft_sem_acquire_n(handle, 1);
+}
+
+int weft_sem_try_n(weft_sem *handle, uint32_t n)
+{
+    struct wf_sem *sem = sem_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (is_out_of_range(sem, n)) {
+        return -EINVAL;
+    }
+    wf_lock(&sem->lock);
+    int rc = take_permits(sem, n);
+    wf_unlock(&sem->lock);
+    return rc;
+}
+
+int weft_sem_try(weft_sem *handle)
+{
+    return weft_sem_try_n(handle, 1);
+}
+
+/* --- release ---------------------------------------------------------------------------------- */
+
+int weft_sem_release(weft_sem *handle, uint32_t n)
+{
+    struct wf_sem *sem = sem_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (n == 0) {
+        return -EINVAL;
+    }
+    wf_lock(&sem->lock);
+    uint32_t permits = wf_load_relaxed(&sem->permits);
+    if (n > sem->max - permits) {
+        wf_unlock(&sem->lock);
+        return -EOVERFLOW;
+    }
+    wf_store_relaxed(&sem->permits, permits + n);
+    serve_permits(sem);
+    wf_unlock(&sem->lock);
+    return 0;
+}
+
+uint32_t weft_sem_count(const weft_sem *handle)
+{
+    return wf_load_relaxed(&sem_of(handle)->permits); /* relaxed: a snapshot */
+}

@@ -1,0 +1,373 @@
+/* model_sync.c: the objects of <weft/sync.h>, with their own sources: what is handed over in the
+ * moment in which the waiter is cancelled.
+ *
+ * An actor is a task with one call: it begins it as the public function does, lies down as
+ * src/await.c does (wf_call_block is written out here again, since that file needs the whole
+ * runtime), and runs the call's end. A fiber is a word that resumes it and a plain word that stands
+ * for its saved context, as in model_wait.c. One scope can be cancelled, and some actors are in it.
+ *
+ * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model);
+ * what is counted is conserved; two owners are never inside; a call's memory is not touched once the
+ * call has returned, nor the object's, where the header says that it may go. */
+#include "src/event.c"
+#include "src/mutex.c"
+#include "src/sem.c"
+
+#include "tests/model/wloom.h"
+#include <string.h>
+
+/* --- what the sources call -------------------------------------------------------------------- */
+
+/* The public functions are compiled, and not called. */
+int wf_forked;
+
+struct wf_fiber *wf_enter_call(int *rc)
+{
+    *rc = -EPERM;
+    return NULL;
+}
+
+struct wf_fiber *wf_enter_task(int *rc)
+{
+    *rc = -EPERM;
+    return NULL;
+}
+
+ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
+{
+    (void)self;
+    (void)call;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+void wf_yield(struct wf_fiber *self)
+{
+    (void)self;
+}
+
+void wf_misuse(const char *format, ...)
+{
+    wloom_fail(__FILE__, __LINE__, "misuse: %s", format);
+}
+
+void wf_wait_cancel_claim(struct wf_wait *wait)
+{
+    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
+}
+
+/* --- actors ----------------------------------------------------------------------------------- */
+
+#define ACTORS 4
+
+struct actor {
+    struct wf_work resume; /* only its address counts */
+    WF_PLAIN(int) context; /* 1: saved */
+    WF_ATOMIC(uint32_t) ready;
+    int resumed; /* not modelled: the checker is one thread */
+    struct wf_call call;
+    struct wf_task task; /* who it is */
+    bool in_scope;
+};
+
+static struct actor actors[ACTORS];
+static struct {
+    struct wf_lock lock;
+    struct wf_list waits;
+    bool cancelled; /* under lock */
+} scope;
+static WF_PLAIN(int) inside; /* raced for if two are inside */
+static const weft_place somewhere = {"model", "model", 1};
+
+static void begin_actors(void)
+{
+    memset(actors, 0, sizeof actors);
+    memset(&scope, 0, sizeof scope);
+    memset(&inside, 0, sizeof inside);
+    wf_list_init(&scope.waits);
+    for (int i = 0; i < ACTORS; i++) {
+        actors[i].task.place = &somewhere;
+    }
+}
+
+void wf_wait_resume(struct wf_work *resume)
+{
+    struct actor *actor = wf_container_of(resume, struct actor, resume);
+    wloom_assert(wf_plain_read(&actor->context) == 1);
+    wloom_assert(++actor->resumed == 1);
+    wloom_handoff_set(&actor->ready);
+}
+
+static struct actor *actor_of(void *arg)
+{
+    return &actors[(intptr_t)arg];
+}
+
+/* As wf_wait_enlist and wf_wait_delist. */
+static void enlist(struct actor *me)
+{
+    wf_lock(&scope.lock);
+    bool cancelled = me->in_scope && scope.cancelled;
+    if (me->in_scope && !cancelled) {
+        wf_list_push_back(&scope.waits, &me->call.wait.in_scope);
+    }
+    wf_unlock(&scope.lock);
+    if (cancelled) {
+        me->call.wait.ops->cancel(&me->call.wait);
+    }
+}
+
+static void delist(struct actor *me)
+{
+    wf_lock(&scope.lock);
+    wf_list_unlink(&me->call.wait.in_scope);
+    wf_unlock(&scope.lock);
+}
+
+/* As wf_call_end; `rc` is what the beginning returned. An actor has one call that waits. */
+static int end_call(struct actor *me, ssize_t rc)
+{
+    if (rc != WF_PENDING) {
+        return (int)rc;
+    }
+    struct wf_wait *wait = &me->call.wait;
+    enlist(me);
+    if (wf_wait_outcome(wait) == WF_WAIT_SETUP) {
+        wf_plain_write(&me->context, 1);
+        if (wf_wait_arm(wait)) {
+            wloom_handoff_wait(&me->ready);
+        }
+    }
+    wloom_assert(wf_wait_outcome(wait) > WF_WAIT_ARMED);
+    delist(me);
+    rc = wait->ops->finish(&me->call);
+    wloom_retire(&me->call, sizeof me->call);
+    return (int)rc;
+}
+
+static void cancel_scope(void *arg)
+{
+    (void)arg;
+    wf_lock(&scope.lock);
+    scope.cancelled = true;
+    for (struct wf_list *node = scope.waits.next; node != &scope.waits; node = node->next) {
+        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
+        wait->ops->cancel(wait);
+    }
+    wf_unlock(&scope.lock);
+}
+
+/* Between two of these nobody else may be. */
+static void enter(void)
+{
+    wf_plain_write(&inside, wf_plain_read(&inside) + 1);
+    wloom_assert(wf_plain_read(&inside) == 1);
+}
+
+static void leave(void)
+{
+    wf_plain_write(&inside, wf_plain_read(&inside) - 1);
+}
+
+/* --- semaphore -------------------------------------------------------------------------------- */
+
+static weft_sem sem;
+
+static int acquire(struct actor *me, uint32_t n)
+{
+    return end_call(me, acquire_begin(sem_of(&sem), &me->call, &me->resume, n));
+}
+
+static void begin_sem(uint32_t permits)
+{
+    begin_actors();
+    weft_sem_init(&sem, permits, 0);
+}
+
+static void check_permits(uint32_t expected)
+{
+    wloom_observe(true);
+    wloom_assert(weft_sem_count(&sem) == expected);
+    wloom_assert(wf_list_is_empty(&sem_of(&sem)->waiters));
+}
+
+static void acquire_one_and_release(void *arg)
+{
+    int rc = acquire(actor_of(arg), 1);
+    wloom_assert(rc == 0 || (rc == -ECANCELED && actor_of(arg)->in_scope));
+    if (rc == 0) {
+        (void)weft_sem_release(&sem, 1);
+    }
+}
+
+static void a_permit_goes_on_if_its_taker_was_cancelled(void)
+{
+    begin_sem(0);
+    actors[0].in_scope = true;
+    wloom_spawn(acquire_one_and_release, (void *)0);
+    wloom_spawn(acquire_one_and_release, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    (void)weft_sem_release(&sem, 1);
+    wloom_join_all();
+    check_permits(1);
+}
+
+static void acquire_two_in_vain(void *arg)
+{
+    wloom_assert(acquire(actor_of(arg), 2) == -ECANCELED);
+}
+
+static void acquire_one(void *arg)
+{
+    wloom_assert(acquire(actor_of(arg), 1) == 0);
+}
+
+/* Nobody releases: the large request's own end has to let the other through. */
+static void a_large_request_leaves_and_frees_the_line(void)
+{
+    begin_sem(1);
+    actors[0].in_scope = true;
+    wloom_spawn(acquire_two_in_vain, (void *)0);
+    wloom_spawn(acquire_one, (void *)1);
+    cancel_scope(NULL);
+    wloom_join_all();
+    check_permits(0);
+}
+
+static void acquire_two_and_release(void *arg)
+{
+    int rc = acquire(actor_of(arg), 2);
+    wloom_assert(rc == 0 || (rc == -ECANCELED && actor_of(arg)->in_scope));
+    if (rc == 0) {
+        (void)weft_sem_release(&sem, 2);
+    }
+}
+
+static void permits_for_two_requests(void)
+{
+    begin_sem(1);
+    actors[0].in_scope = true;
+    wloom_spawn(acquire_two_and_release, (void *)0);
+    wloom_spawn(acquire_one_and_release, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    (void)weft_sem_release(&sem, 1);
+    wloom_join_all();
+    check_permits(2);
+}
+
+/* --- mutex ------------------------------------------------------------------------------------ */
+
+static weft_mutex mutex;
+
+/* As weft_mutex_unlock by that owner. */
+static void unlock(struct actor *me)
+{
+    struct wf_mutex *m = mutex_of(&mutex);
+    wf_lock(&m->lock);
+    wloom_assert(m->owner == &me->task);
+    pass_on(m);
+    wf_unlock(&m->lock);
+}
+
+static void lock_and_unlock(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    int rc = end_call(me, lock_begin(mutex_of(&mutex), &me->call, &me->resume, &me->task));
+    wloom_assert(rc == 0 || (rc == -ECANCELED && me->in_scope));
+    if (rc == 0) {
+        enter();
+        leave();
+        unlock(me);
+    }
+}
+
+static void a_mutex_goes_on_if_the_next_owner_was_cancelled(void)
+{
+    begin_actors();
+    weft_mutex_init(&mutex);
+    actors[0].in_scope = true;
+    wloom_spawn(lock_and_unlock, (void *)0);
+    wloom_spawn(lock_and_unlock, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    lock_and_unlock((void *)2);
+    wloom_join_all();
+    wloom_observe(true);
+    wloom_assert(mutex_of(&mutex)->owner == NULL);
+    wloom_assert(wf_list_is_empty(&mutex_of(&mutex)->waiters));
+}
+
+/* --- event ------------------------------------------------------------------------------------ */
+
+static weft_event event;
+
+static int wait_for_event(struct actor *me)
+{
+    return end_call(me, event_begin(event_of(&event), &me->call, &me->resume));
+}
+
+/* Whoever it lets through lets the next one through. */
+static void wait_and_set(void *arg)
+{
+    int rc = wait_for_event(actor_of(arg));
+    wloom_assert(rc == 0 || (rc == -ECANCELED && actor_of(arg)->in_scope));
+    if (rc == 0) {
+        enter();
+        leave();
+        (void)weft_event_set(&event);
+    }
+}
+
+static void an_auto_event_is_not_used_up_by_a_cancelled_waiter(void)
+{
+    begin_actors();
+    weft_event_init(&event, WEFT_EVENT_AUTO);
+    actors[0].in_scope = true;
+    wloom_spawn(wait_and_set, (void *)0);
+    wloom_spawn(wait_and_set, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    (void)weft_event_set(&event);
+    wloom_join_all();
+    wloom_observe(true);
+    wloom_assert(event_of(&event)->set);
+    wloom_assert(wf_list_is_empty(&event_of(&event)->waiters));
+}
+
+static void set_event(void *arg)
+{
+    (void)arg;
+    (void)weft_event_set(&event);
+}
+
+static void an_event_is_its_waiters_to_free(void)
+{
+    begin_actors();
+    weft_event_init(&event, WEFT_EVENT_MANUAL);
+    wloom_spawn(set_event, NULL);
+    wloom_assert(wait_for_event(&actors[0]) == 0);
+    wloom_retire(&event, sizeof event);
+    wloom_join_all();
+}
+
+static const struct wloom_scenario scenarios[] = {
+    {"sem_cancelled_taker", a_permit_goes_on_if_its_taker_was_cancelled, NULL, NULL, false},
+    {"sem_large_request_leaves", a_large_request_leaves_and_frees_the_line, NULL, NULL, false},
+    {"sem_two_requests", permits_for_two_requests, NULL, NULL, false},
+    {"mutex_cancelled_next", a_mutex_goes_on_if_the_next_owner_was_cancelled, NULL, NULL, false},
+    {"event_cancelled_waiter", an_auto_event_is_not_used_up_by_a_cancelled_waiter, NULL, NULL,
+     false},
+    {"event_freed_by_waiter", an_event_is_its_waiters_to_free, NULL, NULL, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const char *const under_test[] = {"src/wait.h",  "src/waitq.h", "src/sem.c",
+                                         "src/mutex.c", "src/event.c", NULL};
+
+int main(int argc, char **argv)
+{
+    static const struct wloom_harness harness = {
+        .name = "sync",
+        .scenarios = scenarios,
+        .under_test = under_test,
+        .share = 0.2,
+    };
+    return wloom_main(&harness, argc, argv);
+}
