@@ -1,4 +1,8 @@
-/* par.h: loops over many items with a bound on how many run at once. */
+/* par.h: loops: weft_for and weft_reduce for code that computes, weft_foreach for bodies that wait.
+ *
+ * weft_for and weft_reduce run a range of indices on whatever workers are idle: parts of the
+ * caller's own task, as the sections of fork.h. weft_foreach runs a body per item, with a bound on
+ * how many run at once, each slot a task. */
 #ifndef WEFT_PAR_H
 #define WEFT_PAR_H
 
@@ -7,6 +11,82 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* --- loops that compute ----------------------------------------------------------------------- */
+
+/* Runs the indices from, from + 1, ... to - 1 (from < to), in a loop of its own, so that a body of
+ * a nanosecond per index is not a call per index. >= 0 or -errno. May wait. */
+typedef int weft_range_fn(size_t from, size_t to, void *ctx);
+
+/* The same for weft_reduce: adds what the indices give to *acc. Nobody else touches *acc
+ * meanwhile. */
+typedef int weft_fold_fn(size_t from, size_t to, void *acc, void *ctx);
+
+/* Adds *right to *left; the indices of *right are those that follow the ones of *left. */
+typedef void weft_combine_fn(void *left, const void *right, void *ctx);
+
+/* All zero is the default. */
+typedef struct weft_for_opts {
+    /* Indices that are worth a call: no stretch shorter than this is handed to another worker, and
+     * only the end of a stretch is run in a shorter piece. 0: 1. */
+    size_t grain;
+    /* Longest piece, in indices; 0: chosen from the time that pieces take, from `grain` to 1024. For
+     * bodies whose time changes suddenly from one index to the next. */
+    size_t grain_max;
+} weft_for_opts;
+
+/* Runs body for all indices from `from` to `to` - 1, in pieces, in parallel if workers are idle; to
+ * <= from is an empty range. The caller works through the range piece by piece and gives half of
+ * what is left away only when another worker has nothing to do, and does so likewise; nobody is
+ * bothered for a loop that is over in some microseconds. No allocation, no task. Each index is run
+ * once. With one worker all run on the caller, in order; outside of a task too, without looking for
+ * cancellation.
+ *
+ *     static int scale(size_t from, size_t to, void *ctx)
+ *     {
+ *         double *v = ctx;
+ *         for (size_t i = from; i < to; i++) v[i] *= 2;
+ *         return 0;
+ *     }
+ *     rc = weft_for(0, n, scale, v);
+ *
+ * The pieces belong to the calling task, as forked sections do: same scope, same cancellation, same
+ * error record. They may wait (weft_read, a channel, ...), but the loop then has as many pieces
+ * under way as there are idle workers, no more; weft_foreach is for bodies that wait. A piece that
+ * computes keeps its worker.
+ *
+ * 0; the failure that came first in time, after which no further piece is begun and those that run
+ * are waited for; -ECANCELED: the caller's scope was cancelled, or its deadline passed, which is
+ * looked at between pieces, before all were done. May suspend; afterwards the caller may be on
+ * another thread. Options (C only; C++: weft_for_) are designated initialisers of weft_for_opts. */
+#define weft_for(from, to, body, ctx, ...) \
+    weft_for_((from), (to), (body), (ctx), &(weft_for_opts){__VA_ARGS__})
+int weft_for_(size_t from, size_t to, weft_range_fn *body, void *ctx, const weft_for_opts *opts);
+
+/* Largest accumulator of weft_reduce, in bytes: one lies on the stack for each stretch given away,
+ * at most 64 at once on one stack. */
+#define WEFT_REDUCE_MAX 256
+
+/* Folds a range into *acc, in parallel as weft_for does. *acc (of any type of at most
+ * WEFT_REDUCE_MAX bytes, aligned to at most 64) must hold the identity of `combine` at first: each
+ * stretch that another worker takes begins with a copy of these bytes. The result replaces it.
+ * Stretches are combined from left to right, so `combine` must be associative but need not be
+ * commutative. Where the cuts lie depends on who was idle: sums of floating-point numbers may
+ * differ in the last bits from run to run.
+ *
+ *     double sum = 0;
+ *     rc = weft_reduce(0, n, &sum, add_squares, add, v);
+ *
+ * Returns as weft_for. After a failure *acc holds what was folded in until then, with gaps; no
+ * accumulator is dropped without `combine`, so what they own is not lost. -E2BIG: *acc is too large;
+ * nothing was called. */
+#define weft_reduce(from, to, acc, fold, combine, ctx, ...)                    \
+    weft_reduce_((from), (to), (acc), sizeof *(acc), (fold), (combine), (ctx), \
+                 &(weft_for_opts){__VA_ARGS__})
+int weft_reduce_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn *fold,
+                 weft_combine_fn *combine, void *ctx, const weft_for_opts *opts);
+
+/* --- loops whose bodies wait ------------------------------------------------------------------ */
 
 /* The body of a loop: called once per item, may wait. >= 0 or -errno. */
 typedef int weft_each_fn(void *item, void *ctx);

@@ -1,0 +1,352 @@
+/* for.c: loops that compute: a range of indices, run piece by piece, and split only when somebody
+ * asks.
+ *
+ * A *span* is a stretch of indices that one strand has to run. It runs a *piece* of it as one call
+ * of the body, looks around, and runs the next. If another worker has nothing to do, and this one
+ * has nothing queued that it could take, the span is halved: the right half is forked (fork.h), the
+ * left half is run as a span of its own, and the join takes the right half back if nobody came for
+ * it. So there are as many forks as there are thieves to feed, whatever the number of indices; the
+ * recursion is as deep as a span can be halved, 63 times at most.
+ *
+ * How long is a piece? Long enough that looking around costs little, short enough that nobody who
+ * asks waits for long: pieces grow while they take less than PIECE_TICKS, from the grain on, and
+ * shrink when they take more than that several times over. What a span learns it passes on to those
+ * that it is split into.
+ *
+ * When is a split worth it? A loop of 1000 additions is over in less time than another worker takes
+ * to hear of it. So a loop runs alone at first: for HOT_TICKS if somebody searches, for COLD_TICKS
+ * if the others sleep. Except when it has few indices: then they are probably long ones, and a
+ * single one of them may be longer than all we could save. While a piece takes long nobody can ask;
+ * so a span with long pieces (*dear*) is split before anybody does, and its right half lies in the
+ * open.
+ *
+ * Errors. The first failure is kept under a lock and sets `stopped`, which each span looks at before
+ * a piece. There is no scope of the loop's own: opening one costs more than a short loop.
+ *
+ * Roads not taken. One shared counter of indices: each piece then costs a line's way from core to
+ * core. Splitting eagerly down to a grain: somebody has to choose it. Pieces that grow with the
+ * number of indices done, without a clock: with long bodies an asker then waits for a share of the
+ * loop's time.
+ *
+ * G.1  Each index of the range is in exactly one piece, unless the loop is stopped; then in at most
+ *      one.
+ * G.2  No piece is begun by a strand that sees `stopped`, and all that were begun have ended when
+ *      the loop returns.
+ * G.3  Accumulators are combined in the order of their indices, each exactly once. */
+#include "pool/base/check.h"
+#include "src/core.h"
+#include <string.h>
+#include <weft/fork.h>
+
+/* A piece is a call, a look at three words and one at the counter: 10 ns. So pieces of half a
+ * microsecond and more cost at most 2 % of it; and an asker waits 4 us at most, which is little
+ * beside the 1 us that a thief waits before it takes the last work of a queue. */
+#define GROWTH          8
+#define PIECE_TICKS     (4 * WF_TICKS_US)
+#define PIECE_TICKS_MAX (8 * WF_TICKS_US)
+#define PIECE_MAX       1024 /* half a microsecond of the cheapest body */
+
+/* What a hand-over between two awake workers costs, and what it costs to wake one. */
+#define HOT_TICKS  (1 * WF_TICKS_US)
+#define COLD_TICKS (5 * WF_TICKS_US)
+
+/* With fewer pieces of grain size for each worker than this, the loop does not run alone first: one
+ * body would be too large a part of it. */
+#define FEW 16
+
+/* How often a deadline is looked at, since the clock costs several times as much as the counter. */
+#define CLOCK_TICKS (20 * WF_TICKS_US)
+
+struct loop {
+    /* immutable while it runs */
+    weft_range_fn *body;      /* of weft_for */
+    weft_fold_fn *fold;       /* of weft_reduce */
+    weft_combine_fn *combine; /* likewise */
+    void *ctx;
+    const void *identity; /* acc_bytes of it */
+    size_t acc_bytes;
+    size_t grain, piece_max;
+
+    /* any thread */
+    WF_ATOMIC(uint32_t) stopped;   /* no further piece is to be begun */
+    WF_ATOMIC(uint32_t) cut_short; /* indices were left, or pieces interrupted, by a cancellation */
+    struct wf_lock lock;
+    int first_rc;            /* under lock */
+    weft_error *first_error; /* under lock; owned */
+};
+
+struct span {
+    size_t from, to;
+    size_t piece; /* indices of the next piece */
+    void *acc;    /* of weft_reduce; else NULL */
+    bool alone;   /* the loop has just begun, and offers nothing yet */
+    bool dear;    /* the next piece may be a long one: offers before anybody asks */
+};
+
+/* The right half of a span, forked. Part of it is fork.h's. */
+struct half {
+    weft_branch head;
+    struct loop *loop;
+    struct span span;
+};
+
+static void run_span(struct wf_fiber *self, struct loop *loop, struct span span);
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+static void stop(struct loop *loop)
+{
+    wf_store_relaxed(&loop->stopped,
+                     1); /* relaxed: a strand that sees it late runs one more piece */
+}
+
+static WF_COLD void cut_short(struct loop *loop)
+{
+    wf_store_relaxed(&loop->cut_short, 1); /* relaxed: read after the joins */
+    stop(loop);
+}
+
+static WF_COLD void fail(struct wf_fiber *self, struct loop *loop, int rc)
+{
+    if (rc == -ECANCELED && wf_env_cancelled(self->env) != 0) {
+        cut_short(loop);
+        return;
+    }
+    weft_error *error = wf_error_take(self->env->task);
+    wf_lock(&loop->lock);
+    if (loop->first_rc == 0) {
+        loop->first_rc = rc;
+        /* another strand of the task may have failed between, and left its record */
+        if (error != NULL && error->code == rc) {
+            loop->first_error = error;
+            error = NULL;
+        }
+    }
+    wf_unlock(&loop->lock);
+    wf_error_free(error);
+    stop(loop);
+}
+
+/* --- looking around --------------------------------------------------------------------------- */
+
+static bool must_stop(struct wf_fiber *self, struct loop *loop)
+{
+    if (wf_load_relaxed(&loop->stopped) != 0) { /* relaxed: see stop */
+        return true;
+    }
+    if (wf_env_cancelled(self->env) != 0) {
+        cut_short(loop);
+        return true;
+    }
+    return false;
+}
+
+/* Between pieces, every CLOCK_TICKS. */
+static bool is_late(struct wf_fiber *self, struct loop *loop)
+{
+    if (wf_likely(self->env->scope->deadline_ns == INT64_MAX) || weft_check() == 0) {
+        return false;
+    }
+    cut_short(loop);
+    return true;
+}
+
+/* Does somebody want half of the span? `ran`: ticks that the loop has run. */
+static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *span, uint64_t ran)
+{
+    struct wf_pool *pool = worker->pool;
+    if (pool->worker_count == 1 || wf_deque_has_public(&worker->deque)) {
+        return false;
+    }
+    if (span->dear) {
+        return true;
+    }
+    /* relaxed: a hint */
+    bool hot = wf_load_relaxed(&pool->park.searching) != 0;
+    if (span->alone && ran < (hot ? HOT_TICKS : COLD_TICKS)) {
+        return false;
+    }
+    return hot || wf_park_idle(&pool->park) != 0;
+}
+
+static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ran)
+{
+    struct wf_worker *worker = self->worker; /* a body that waited may have moved us */
+    /* Relaxed: a hint, and the fork has the orders. Above LOOK nobody was idle at the last fork, and
+     * nobody has asked since. */
+    return (wf_load_relaxed(&worker->deque.limit) <= WF_DEQUE_LOOK || span->dear) &&
+           is_wanted(worker, span, ran);
+}
+
+/* --- splitting -------------------------------------------------------------------------------- */
+
+/* A right half, on whichever worker took it. */
+static void run_half(weft_branch *head)
+{
+    struct half *half = (struct half *)(void *)head;
+    run_span(wf_self(), half->loop, half->span);
+}
+
+/* Forks the right half of *span and runs the left. True: the right half is still to be run, by the
+ * caller. */
+static bool run_left(struct wf_fiber *self, struct loop *loop, struct span *span, void *acc)
+{
+    struct span left = *span;
+    struct half half = {.loop = loop, .span = *span};
+    left.to = left.from + (left.to - left.from) / 2;
+    left.alone = false;
+    half.span.from = left.to;
+    half.span.acc = acc;
+    half.span.alone = false;
+    weft_fork_(&half.head, run_half);
+    /* The fork may have kept it for ourselves, but we may be about to run a body that takes a
+     * second. */
+    if (wf_deque_publish(&self->worker->deque)) {
+        wf_wake_check(self->worker);
+    }
+    run_span(self, loop, left);
+    span->from = left.to;
+    span->alone = false;
+    return weft_join_(&half.head) != 0;
+}
+
+static WF_NOINLINE void split_for(struct wf_fiber *self, struct loop *loop, struct span *span)
+{
+    if (!run_left(self, loop, span, NULL)) {
+        span->from = span->to;
+    }
+}
+
+static WF_NOINLINE void split_reduce(struct wf_fiber *self, struct loop *loop, struct span *span)
+{
+    WF_ALIGNED(64) unsigned char acc[WEFT_REDUCE_MAX];
+    (void)memcpy(acc, loop->identity, loop->acc_bytes);
+    if (!run_left(self, loop, span, acc)) { /* else it is as it was, and our own goes on */
+        loop->combine(span->acc, acc, loop->ctx);
+        span->from = span->to;
+    }
+}
+
+static bool is_splittable(const struct loop *loop, const struct span *span)
+{
+    return (span->to - span->from) / 2 >= loop->grain;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static void learn(const struct loop *loop, struct span *span, uint64_t took)
+{
+    if (took < PIECE_TICKS / GROWTH) {
+        size_t piece = span->piece * GROWTH;
+        span->piece = piece < loop->piece_max ? piece : loop->piece_max;
+    }
+    span->dear = took > PIECE_TICKS_MAX;
+    if (wf_unlikely(span->dear)) {
+        size_t piece = span->piece / GROWTH;
+        span->piece = piece > loop->grain ? piece : loop->grain;
+    }
+}
+
+static int run_piece(struct loop *loop, const struct span *span, size_t to)
+{
+    return span->acc != NULL ? loop->fold(span->from, to, span->acc, loop->ctx)
+                             : loop->body(span->from, to, loop->ctx);
+}
+
+static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)
+{
+    uint64_t began = wf_ticks();
+    uint64_t now = began;
+    uint64_t looked = began;
+    while (span.from < span.to && !must_stop(self, loop)) { /* ends: each turn makes it shorter */
+        if (is_asked(self, &span, now - began) && is_splittable(loop, &span)) {
+            if (span.acc != NULL) {
+                split_reduce(self, loop, &span);
+            } else {
+                split_for(self, loop, &span);
+            }
+            now = wf_ticks();
+            continue;
+        }
+        size_t to = span.to - span.from > span.piece ? span.from + span.piece : span.to;
+        int rc = run_piece(loop, &span, to);
+        if (wf_unlikely(rc < 0)) {
+            fail(self, loop, rc);
+            return;
+        }
+        span.from = to;
+        uint64_t before = now;
+        now = wf_ticks();
+        learn(loop, &span, now - before);
+        if (now - looked > CLOCK_TICKS && span.from < span.to) {
+            looked = now;
+            if (is_late(self, loop)) {
+                return;
+            }
+        }
+    }
+}
+
+/* Outside of a task: nobody to share with, nothing to be cancelled by. */
+static WF_COLD int run_alone(struct loop *loop, struct span *span, const weft_for_opts *opts)
+{
+    size_t piece = opts->grain_max != 0 ? loop->piece_max : SIZE_MAX;
+    int rc = 0;
+    while (span->from < span->to && rc >= 0) {
+        size_t to = span->to - span->from > piece ? span->from + piece : span->to;
+        rc = run_piece(loop, span, to);
+        span->from = to;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *opts)
+{
+    loop->grain = opts->grain > 0 ? opts->grain : 1;
+    loop->piece_max = opts->grain_max > 0 ? opts->grain_max : PIECE_MAX;
+    if (loop->piece_max < loop->grain) {
+        loop->piece_max = loop->grain;
+    }
+    span->piece = loop->grain;
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc == -ENOSYS ? rc : run_alone(loop, span, opts);
+    }
+    if (wf_unlikely(wf_env_cancelled(self->env) != 0)) {
+        return -ECANCELED;
+    }
+    size_t count = span->from < span->to ? span->to - span->from : 0;
+    span->dear = count / loop->grain < FEW * (size_t)self->worker->pool->worker_count;
+    span->alone = !span->dear;
+    if (is_late(self, loop)) {
+        return -ECANCELED;
+    }
+    run_span(self, loop, *span);
+    if (wf_unlikely(loop->first_rc < 0)) {
+        wf_error_give(self->env->task, loop->first_error);
+        return loop->first_rc;
+    }
+    return wf_load_relaxed(&loop->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the joins */
+}
+
+int weft_for_(size_t from, size_t to, weft_range_fn *body, void *ctx, const weft_for_opts *opts)
+{
+    struct loop loop = {.body = body, .ctx = ctx};
+    struct span span = {.from = from, .to = to};
+    return run_loop(&loop, &span, opts);
+}
+
+int weft_reduce_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn *fold,
+                 weft_combine_fn *combine, void *ctx, const weft_for_opts *opts)
+{
+    if (acc_bytes > WEFT_REDUCE_MAX) {
+        return -E2BIG;
+    }
+    WF_ALIGNED(64) unsigned char identity[WEFT_REDUCE_MAX];
+    (void)memcpy(identity, acc, acc_bytes);
+    struct loop loop = {
+        .fold = fold, .combine = combine, .ctx = ctx, .identity = identity, .acc_bytes = acc_bytes};
+    struct span span = {.from = from, .to = to, .acc = acc};
+    return run_loop(&loop, &span, opts);
+}
