@@ -76,7 +76,7 @@ static struct {
     bool cancelled; /* under lock */
 } scope;
 static WF_PLAIN(int) inside; /* raced for if two are inside */
-static const weft_place somewhere = {"model", "model", 1};
+static const weft_place somewhere = {"model", "model", 1, NULL};
 
 static void begin_actors(void)
 {
