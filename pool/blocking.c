@@ -159,3 +159,15 @@ void wf_blocking_free(struct wf_blocking *blocking)
     }
     wf_sys.release(blocking);
 }
+
+int wf_blocking_idle_threads(struct wf_blocking *blocking)
+{
+    wf_lock(&blocking->lock);
+    int threads = 0;
+    for (int i = 0; i < blocking->threads_max; i++) {
+        threads += blocking->threads[i].blocking != NULL;
+    }
+    bool idle = threads == blocking->idle && blocking->waiting == 0;
+    wf_unlock(&blocking->lock);
+    return idle ? threads : -1;
+}

@@ -33,4 +33,7 @@ void wf_blocking_free(struct wf_blocking *blocking);
  * taken. */
 int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request);
 
+/* Threads that exist, if all of them are idle and nothing is queued; else -1. Any thread. */
+int wf_blocking_idle_threads(struct wf_blocking *blocking);
+
 #endif

@@ -474,6 +474,16 @@ enum wf_guard wf_stacks_guard_mode(void)
     return (enum wf_guard)wf_load_relaxed(&region.guard);
 }
 
+void wf_stacks_each(void (*visit)(struct wf_fiber *fiber, void *arg), void *arg)
+{
+    pthread_mutex_lock(&region.mutex);
+    uint32_t fresh = region.opens > 0 ? region.fresh_next : 0;
+    pthread_mutex_unlock(&region.mutex);
+    for (uint32_t i = 0; i < fresh; i++) {
+        visit(fiber_at(i), arg);
+    }
+}
+
 void wf_stacks_report(struct wf_stacks_report *report)
 {
     *report = (struct wf_stacks_report){0};

@@ -89,6 +89,10 @@ struct wf_fiber {
     void *asan_stack; /* ASan's fake stack, while suspended */
     void *tsan_fiber;
     uint64_t canary; /* WF_FIBER_CANARY: what an overflow from the slot above hits first */
+
+    /* Third line: for dumps, which read it racily. Owner: the strand itself, when it suspends. */
+    const char *waits_for; /* a static string; NULL: it runs, or is ready */
+    const void *waits_at;  /* what `waits_for` is about */
 } WF_ALIGNED(WF_LINE);
 
 #define WF_FIBER_CANARY UINT64_C(0x7BADCA9A417BADCA)
@@ -98,7 +102,8 @@ _Static_assert(offsetof(struct wf_fiber, env) == 8, "fork.h");
 _Static_assert(offsetof(struct wf_fiber, worker) == 16, "fork.h");
 _Static_assert(offsetof(struct wf_fiber, sp) == 24, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, link) == WF_LINE, "the hot fields fill one line");
-_Static_assert(sizeof(struct wf_fiber) == WF_LINE_PAIR, "take and give touch two lines");
+_Static_assert(offsetof(struct wf_fiber, waits_for) == WF_LINE_PAIR,
+               "take and give touch two lines");
 _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 
 /* ---- the region ---- */
@@ -157,6 +162,10 @@ struct wf_stacks_report {
     size_t guarded_none;  /* slots with WF_GUARD_CANARY */
     enum wf_guard guard;
 };
+
+/* Any thread: calls visit(fiber, arg) for each slot that was ever handed out. What is in it may change
+ * meanwhile: a visitor copies what it follows with wf_sys.peek. */
+void wf_stacks_each(void (*visit)(struct wf_fiber *fiber, void *arg), void *arg);
 
 /* Any thread. The numbers are of one moment. All zero when no region is open. */
 void wf_stacks_report(struct wf_stacks_report *report);

@@ -202,6 +202,18 @@ static inline int wf_park_idle(struct wf_park *park)
     return idle;
 }
 
+/* self, after its announcement: are all workers PARKED, NOTIFIED or CALLED, and nobody searching? After
+ * the announcement's fence, so of two that sleep at the same time at least one sees the other. */
+WF_INLINE bool wf_park_all(struct wf_park *park)
+{
+    int parked = 0;
+    for (int i = 0; i < WF_PARK_WORDS; i++) {
+        parked += __builtin_popcountll(wf_load_relaxed(&park->parked[i])); /* relaxed: see above */
+    }
+    return parked == park->workers &&
+           wf_load_relaxed(&park->searching) == 0; /* relaxed: see above */
+}
+
 /* Any thread: racy; for reports. */
 WF_INLINE enum wf_park_state wf_park_state(struct wf_park *park, int worker)
 {

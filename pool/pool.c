@@ -20,6 +20,8 @@
  * WEFT_GO_ARG_MAX. */
 static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
 
+bool (*wf_pool_stands_still)(struct wf_pool *pool);
+
 static void worker_init(struct wf_pool *pool, int index, void *runtime)
 {
     struct wf_worker *worker = &pool->workers[index];

@@ -27,6 +27,10 @@ struct wf_pool {
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 
+/* Asked by a worker that is about to sleep while all others of its pool do. True: it has made something
+ * ready. NULL (the default): nobody asks. Set before the first pool starts. */
+extern bool (*wf_pool_stands_still)(struct wf_pool *pool);
+
 /* Starts `workers` threads (1 to WF_WORKERS_MAX) that sleep in `driver`, which stays the caller's.
  * `runtime` is what wf_worker.runtime will be. 0, or -errno (-ENOMEM, -EAGAIN, or what the driver
  * said) with nothing left behind. */

@@ -607,6 +607,13 @@ static void watch(struct wf_worker *worker)
     }
 }
 
+/* Are all workers parked, and does somebody want to know? A worker that parks at this moment sees us
+ * parked, and is the last itself. */
+static bool is_last(struct wf_pool *pool)
+{
+    return wf_pool_stands_still != NULL && wf_park_all(&pool->park);
+}
+
 static void park(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -615,7 +622,9 @@ static void park(struct wf_worker *worker)
     enum sight sight = look_before_sleep(worker);
     if (sight == NOTHING && !worker->saw_light) {
         worker->watch_ns = WF_WATCH_MIN_NS;
-        sleep_until(worker, INT64_MAX);
+        if (!is_last(pool) || !wf_pool_stands_still(pool)) {
+            sleep_until(worker, INT64_MAX);
+        }
     } else if (sight != WORK) {
         watch(worker);
     }

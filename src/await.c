@@ -85,7 +85,10 @@ enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     enum wf_wait_state outcome = wf_wait_outcome(wait);
     if (outcome == WF_WAIT_SETUP) {
+        self->waits_for = wait->ops->name;
+        self->waits_at = wait;
         wf_suspend(self, after_block, wait);
+        self->waits_for = NULL;
         outcome = wf_wait_outcome(wait);
         wf_check_inner(outcome > WF_WAIT_ARMED);
     }
@@ -131,8 +134,8 @@ static ssize_t sleep_finish(struct wf_call *call)
     return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : -ECANCELED;
 }
 
-static const struct wf_wait_ops sleep_ops = {.cancel = wf_wait_cancel_claim,
-                                             .finish = sleep_finish};
+static const struct wf_wait_ops sleep_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = sleep_finish, .name = "weft_sleep"};
 
 /* `duration` from now, without overflow. */
 static int64_t deadline_after(weft_time duration)
@@ -191,7 +194,8 @@ static ssize_t op_finish(struct wf_call *call)
     return op_of(call)->res;
 }
 
-static const struct wf_wait_ops op_ops = {.cancel = op_cancel, .finish = op_finish};
+static const struct wf_wait_ops op_ops = {
+    .cancel = op_cancel, .finish = op_finish, .name = "an I/O operation"};
 
 ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
                     struct wf_worker *worker)
@@ -243,6 +247,9 @@ static void blocking_done(struct wf_blocking_request *request)
     (void)wf_wait_claim(&waiting->wait, WF_WAIT_GRANTED);
 }
 
+/* not enlisted: it cannot be interrupted */
+static const struct wf_wait_ops blocking_ops = {.name = "weft_blocking (not interruptible)"};
+
 int weft_blocking(weft_fn *fn, void *arg)
 {
     int rc = 0;
@@ -254,7 +261,7 @@ int weft_blocking(weft_fn *fn, void *arg)
         return -ECANCELED; /* an expired deadline: it cannot be tried without waiting */
     }
     struct blocking_wait waiting = {.request = {.call = fn, .arg = arg, .done = blocking_done}};
-    wf_wait_init(&waiting.wait, &self->resume, NULL);
+    wf_wait_init(&waiting.wait, &self->resume, &blocking_ops);
     rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &waiting.request);
     if (rc < 0) {
         return rc;

@@ -215,8 +215,10 @@ static ssize_t recv_finish(struct wf_call *call)
     }
 }
 
-static const struct wf_wait_ops send_ops = {.cancel = wf_wait_cancel_claim, .finish = send_finish};
-static const struct wf_wait_ops recv_ops = {.cancel = wf_wait_cancel_claim, .finish = recv_finish};
+static const struct wf_wait_ops send_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = send_finish, .name = "weft_chan_send"};
+static const struct wf_wait_ops recv_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = recv_finish, .name = "weft_chan_recv"};
 
 static ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
                           const void *item)

@@ -255,6 +255,17 @@ WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
     return wf_load_relaxed(&env->unawaited) != 0;
 }
 
+/* --- being seen: dump.c ----------------------------------------------------------------------- */
+
+/* wf_fiber.waits_for of waits that are no wf_call; waits_at is the task, the scope, nothing. */
+extern const char WF_WAITS_TASK[], WF_WAITS_SCOPE[], WF_WAITS_SECTION[];
+
+/* wf_pool_stands_still: deadlock.c */
+bool wf_runtime_stands_still(struct wf_pool *pool);
+
+/* Writes a line for each stack of `rt` that waits. How many. Any thread. */
+int wf_dump_waits(struct weft_rt *rt, int fd);
+
 /* --- executors: exec.c ------------------------------------------------------------------------ */
 
 /* A body has ended elsewhere than it began: back to where its stack was. */
@@ -311,8 +322,13 @@ struct weft_rt {
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
     struct weft_exec *loops;       /* freed executors whose slabs may still be in use; as above */
     struct wf_blocking *blocking;
-    WF_ATOMIC(uint32_t) stopped; /* 1: the pool is gone */
-    WF_ATOMIC(int32_t) fault;    /* code of the failure that stopped it; 0: none */
+    WF_ATOMIC(uint32_t) stopped;  /* 1: the pool is gone */
+    int deadlock;                 /* enum weft_deadlock; immutable */
+    WF_ATOMIC(uint32_t) entering; /* foreign threads in weft_call whose task is not yet queued */
+    WF_ATOMIC(uint32_t) callers;  /* and those whose task is */
+    WF_ATOMIC(uint32_t) loops_open;
+    WF_ATOMIC(uint32_t) deadlocked; /* see deadlock.c */
+    WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */
     /* immutable after start */
     weft_unobserved_fn *on_unobserved;
     void *on_unobserved_arg;

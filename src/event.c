@@ -84,8 +84,8 @@ static bool take_event(struct wf_event *event)
     return set;
 }
 
-static const struct wf_wait_ops event_ops = {.cancel = wf_wait_cancel_claim,
-                                             .finish = wf_sync_finish};
+static const struct wf_wait_ops event_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = wf_sync_finish, .name = "weft_event_wait"};
 
 static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume)
 {
@@ -200,8 +200,8 @@ int weft_latch_add(weft_latch *handle, uint32_t n)
     return rc;
 }
 
-static const struct wf_wait_ops latch_ops = {.cancel = wf_wait_cancel_claim,
-                                             .finish = wf_sync_finish};
+static const struct wf_wait_ops latch_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = wf_sync_finish, .name = "weft_latch_wait"};
 
 static ssize_t latch_begin(struct wf_latch *latch, struct wf_call *call, struct wf_work *resume)
 {

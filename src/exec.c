@@ -304,6 +304,7 @@ int weft_exec_loop_new(weft_exec **out, weft_rt *rt)
     exec->home = (struct wf_home){.arrive = arrive_loop, .leave = leave_loop};
     exec->loop = loop;
     exec->rt = rt;
+    (void)wf_add_relaxed(&rt->loops_open, 1); /* relaxed: a count */
     *out = exec;
     return 0;
 }
@@ -370,6 +371,7 @@ int weft_exec_free(weft_exec *exec)
     wf_loop_stop(exec->loop);
     /* error records and frames that its worker gave out may live on in the runtime */
     weft_rt *rt = exec->rt;
+    (void)wf_sub_relaxed(&rt->loops_open, 1); /* relaxed: a count */
     wf_lock(&rt->foreign_lock);
     exec->next = rt->loops;
     rt->loops = exec;

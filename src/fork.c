@@ -76,7 +76,9 @@ int weft_join_slow_(struct weft_fiber_line_ *line, weft_branch *branch)
     if (wf_deque_take_if(&self->worker->deque, work_of(branch))) {
         return 1;
     }
+    self->waits_for = WF_WAITS_SECTION;
     wf_suspend(self, after_join, branch);
+    self->waits_for = NULL;
     return 0;
 }
 

@@ -105,7 +105,10 @@ static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_
         call->wait.ops->cancel(&call->wait);
     }
     if (wf_wait_outcome(&call->wait) == WF_WAIT_SETUP) {
+        self->waits_for = call->wait.ops->name;
+        self->waits_at = &call->wait;
         wf_suspend_to(self, owed, after_turn, &call->wait);
+        self->waits_for = NULL;
     } else {
         run_owed(owed);
     }
@@ -166,7 +169,8 @@ static ssize_t emit_finish(struct wf_call *call)
     return -ECANCELED;
 }
 
-static const struct wf_wait_ops emit_ops = {.cancel = wf_wait_cancel_claim, .finish = emit_finish};
+static const struct wf_wait_ops emit_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = emit_finish, .name = "weft_emit"};
 
 static ssize_t emit_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
                           const void *item, struct wf_work **owed)
@@ -242,7 +246,8 @@ static ssize_t next_finish(struct wf_call *call)
     }
 }
 
-static const struct wf_wait_ops next_ops = {.cancel = wf_wait_cancel_claim, .finish = next_finish};
+static const struct wf_wait_ops next_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = next_finish, .name = "weft_gen_next"};
 
 /* Under the lock: the consumer lies down in the call, and the producer has its turn. The work that
  * is owed a run: its stack, or the producer itself if it is new. */
@@ -364,8 +369,8 @@ static ssize_t close_finish(struct wf_call *call)
     return 0;
 }
 
-static const struct wf_wait_ops close_ops = {.cancel = wf_wait_cancel_claim,
-                                             .finish = close_finish};
+static const struct wf_wait_ops close_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = close_finish, .name = "weft_gen_close"};
 
 /* Waits for the producer's end. Nothing cancels this. */
 static void wait_end(struct wf_fiber *self, struct weft_gen *gen)

@@ -87,7 +87,8 @@ static ssize_t lock_finish(struct wf_call *call)
     return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : wf_sync_finish(call);
 }
 
-static const struct wf_wait_ops lock_ops = {.cancel = wf_wait_cancel_claim, .finish = lock_finish};
+static const struct wf_wait_ops lock_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = lock_finish, .name = "weft_mutex_lock"};
 
 static ssize_t lock_begin(struct wf_mutex *mutex, struct wf_call *call, struct wf_work *resume,
                           struct wf_task *task)

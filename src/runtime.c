@@ -52,7 +52,7 @@ static int check_options(const weft_rt_opts *opts)
                       WEFT_WORKERS_MAX, WEFT_BLOCKING_MAX);
         return -EINVAL;
     }
-    return 0;
+    return opts->deadlock < 0 || opts->deadlock > WEFT_DEADLOCK_ALWAYS ? -EINVAL : 0;
 }
 
 static const char *backend_name(const weft_rt_opts *opts)
@@ -102,6 +102,8 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     rt->on_unobserved = opts->on_unobserved;
     rt->on_unobserved_arg = opts->on_unobserved_arg;
     wf_fiber_describe = describe;
+    wf_pool_stands_still = wf_runtime_stands_still;
+    rt->deadlock = opts->deadlock;
     rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
     if (rt->blocking == NULL) {
         rc = -ENOMEM;
@@ -238,21 +240,30 @@ int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
     if (!wf_forked && wf_load_relaxed(&rt->stopped) == 0 && wf_worker_current(rt->pool) != NULL) {
         return -EDEADLK;
     }
+    (void)wf_add_relaxed(&rt->entering, 1); /* relaxed, here and below: counts for deadlock.c */
+    /* sync(deadlock.enter): seq_cst, who sees us in the scope sees that we are entering; pairs
+     * sync(deadlock.look) */
+    wf_fence_seq_cst();
     int rc = enter_root(rt);
     if (rc < 0) {
+        (void)wf_sub_relaxed(&rt->entering, 1);
         return rc;
     }
     struct wf_task task;
     wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
     wf_exec_call_begin(&task);
     wf_ready_foreign(rt->pool, &task.work);
+    (void)wf_add_relaxed(&rt->callers, 1);
+    (void)wf_sub_relaxed(&rt->entering, 1);
     /* sync(task.call_wait): acquire, the result and all that the task did; pairs
      * sync(task.called) */
     while (wf_load_acquire(&task.called) == 0) { /* ends: the task ends */
         (void)wf_sys.futex_wait(&task.called, 0, INT64_MAX);
     }
+    (void)wf_sub_relaxed(&rt->callers, 1); /* relaxed: a count */
     wf_exec_call_end();
-    return task.rc;
+    /* relaxed: the task has ended after it was set, and told us */
+    return task.rc == -ECANCELED && wf_load_relaxed(&rt->deadlocked) != 0 ? -EDEADLK : task.rc;
 }
 
 int weft_post_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)

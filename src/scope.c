@@ -312,7 +312,10 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     /* sync(scope.alone): acquire, what members did before they left; pairs sync(scope.leave) */
     if (!wf_cas_acquire(&scope->live, &alone, WF_SCOPE_ENDED)) {
         scope->joiner = self;
+        self->waits_for = WF_WAITS_SCOPE;
+        self->waits_at = scope;
         wf_suspend(self, after_let_go, scope);
+        self->waits_for = NULL;
         /* sync(scope.joined): acquire, in every build, what the members did; pairs
          * sync(scope.leave) */
         (void)wf_load_acquire(&scope->live);

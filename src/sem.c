@@ -121,8 +121,8 @@ static ssize_t acquire_finish(struct wf_call *call)
     }
 }
 
-static const struct wf_wait_ops acquire_ops = {.cancel = wf_wait_cancel_claim,
-                                               .finish = acquire_finish};
+static const struct wf_wait_ops acquire_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = acquire_finish, .name = "weft_sem_acquire"};
 
 static ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
                              uint32_t n)

@@ -269,7 +269,10 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
         return;
     }
     struct stack_awaiter waiting = {{.ended = stack_ended}, .fiber = self, .task = task};
+    self->waits_for = WF_WAITS_TASK;
+    self->waits_at = task;
     wf_suspend(self, after_await, &waiting);
+    self->waits_for = NULL;
     /* acquires the result, in every build: after_await may have been turned back */
     bool done = is_done(task);
     wf_check_inner(done);

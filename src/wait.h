@@ -65,6 +65,7 @@ struct wf_wait_ops {
     /* The waiter, once the wait has ended, holding no lock: leaves every queue that it is in, and
      * says what the call returns. */
     ssize_t (*finish)(struct wf_call *call);
+    const char *name; /* of the public call, for dumps */
 };
 
 struct wf_wait {

@@ -44,6 +44,16 @@ typedef struct weft_fault {
  * must neither throw nor longjmp. Returns an enum weft_verdict; 0: WEFT_LOG. */
 typedef int weft_unobserved_fn(const weft_fault *fault, void *arg);
 
+/* What a runtime does when all of its tasks wait for each other, and so will for ever. */
+enum weft_deadlock {
+    /* if it is certain, since the process has no other threads: writes to stderr what each task waits
+     * for, cancels them all, and weft_call and weft_run return -EDEADLK */
+    WEFT_DEADLOCK_CERTAIN = 0,
+    WEFT_DEADLOCK_OFF = 1, /* nothing: for a program whose signal handlers wake tasks */
+    WEFT_DEADLOCK_ALWAYS =
+        2, /* the same whatever other threads there are: none of them wakes tasks */
+};
+
 typedef struct weft_rt_opts {
     /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
     int workers;
@@ -52,6 +62,7 @@ typedef struct weft_rt_opts {
     const char *io;
     weft_unobserved_fn *on_unobserved; /* NULL: all such failures are logged */
     void *on_unobserved_arg;           /* its second argument; stays the caller's */
+    int deadlock;                      /* enum weft_deadlock; 0: if it is certain */
 } weft_rt_opts;
 
 /* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it

@@ -39,6 +39,10 @@ struct wf_sys {
     int (*futex_wait)(void *word, uint32_t expected, int64_t deadline_ns);
     int (*futex_wake)(void *word, int count);
 
+    /* Copies `bytes` (at most 512) from an address that may have gone away: 0, or -EFAULT. For
+     * dumps. */
+    int (*peek)(void *to, const void *from, size_t bytes);
+
     /* Descriptors. */
     int (*eventfd)(void);
     int (*close)(int fd);

@@ -1,0 +1,124 @@
+/* deadlock.c: notices that no task of a runtime can ever go on, and ends that.
+ *
+ * Called by the last worker that is about to sleep. Nothing will ever come if: every worker is parked;
+ * no timer is armed; the kernel has no operation of ours; no blocking call runs; no loop lends itself
+ * a thread of the program; a foreign thread waits in weft_call; and the process has no other thread
+ * that could wake a task. All of this holds still once it holds, because only these could change it.
+ * The last point is found by counting: the threads of the process, less those that the kernel made
+ * for io_uring, are our workers, our idle blocking threads, and those that wait in weft_call. With any
+ * other thread (a second runtime, the program's own, a sanitizer's) nothing is certain and nothing is
+ * done. A signal handler that would wake a task counts as nobody: such a program keeps a timer or a
+ * descriptor waiting, or says `.deadlock = WEFT_DEADLOCK_OFF`.
+ *
+ * Then the waits are written to stderr, and the root scope is cancelled, so that what can be cancelled
+ * ends with -ECANCELED, and weft_call, weft_run return -EDEADLK. If that does not help (tasks that
+ * await each other), the process is aborted: it would hang for ever. */
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "pool/blocking.h"
+#include "src/core.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool is_anything_under_way(weft_rt *rt)
+{
+    struct wf_pool *pool = rt->pool;
+    uint64_t submitted = 0, completed = 0;
+    for (int i = 0; i < pool->worker_count; i++) {
+        struct wf_worker *worker = &pool->workers[i];
+        /* relaxed, both: their workers are parked, and wrote them before they announced it */
+        submitted += wf_load_relaxed(&worker->counters.ops_submitted);
+        completed += wf_load_relaxed(&worker->counters.ops_completed);
+        if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX) {
+            return true;
+        }
+    }
+    return submitted != completed || wf_load_relaxed(&rt->loops_open) != 0; /* relaxed: a count */
+}
+
+static bool is_kernel_thread_of_ours(const char *id)
+{
+    char path[64], name[16] = "";
+    (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    ssize_t n = read(fd, name, sizeof name - 1);
+    (void)close(fd);
+    return n > 4 && strncmp(name, "iou-", 4) == 0;
+}
+
+/* Threads of this process that the kernel has not made for itself; -1: they cannot be counted. */
+static int count_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    if (tasks == NULL) {
+        return -1;
+    }
+    int count = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(tasks)) != NULL) { /* ends: the directory's end */
+        if (entry->d_name[0] != '.' && !is_kernel_thread_of_ours(entry->d_name)) {
+            count++;
+        }
+    }
+    (void)closedir(tasks);
+    return count;
+}
+
+/* Is it certain that nobody else can wake a task? */
+static bool are_all_threads_known(weft_rt *rt, int callers)
+{
+    int idle = wf_blocking_idle_threads(rt->blocking);
+    if (idle < 0) {
+        return false; /* a blocking call runs */
+    }
+    return rt->deadlock == WEFT_DEADLOCK_ALWAYS ||
+           count_threads() == rt->pool->worker_count + idle + callers;
+}
+
+/* Relaxed, all: only a worker that is about to sleep asks, and whoever changes any of it makes work
+ * ready afterwards, and wakes us. */
+static bool is_stuck(weft_rt *rt)
+{
+    int callers = (int)wf_load_relaxed(&rt->callers);
+    bool live = weft_scope_count((const weft_scope *)(void *)&rt->root) > 0;
+    /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued its
+     * task; pairs sync(deadlock.enter) */
+    wf_fence_seq_cst();
+    return live && callers > 0 && wf_load_relaxed(&rt->entering) == 0 &&
+           !is_anything_under_way(rt) && are_all_threads_known(rt, callers) &&
+           wf_load_relaxed(&rt->entering) == 0 && !wf_inject_has(&rt->pool->inject) &&
+           wf_park_all(&rt->pool->park);
+}
+
+bool wf_runtime_stands_still(struct wf_pool *pool)
+{
+    weft_rt *rt = pool->workers[0].runtime;
+    if (rt == NULL || rt->pool != pool || rt->deadlock == WEFT_DEADLOCK_OFF || !is_stuck(rt)) {
+        return false;
+    }
+    int saved = errno; /* of the worker's thread: nobody's */
+    static const char head[] = "weft: deadlock: nothing that any task waits for can happen\n";
+    static const char tail[] = "weft: the tasks are cancelled; weft_call gives -EDEADLK\n";
+    static const char end[] = "weft: and these cannot be cancelled\n";
+    /* relaxed: only a last sleeper is here, one at a time */
+    bool again = wf_load_relaxed(&rt->deadlocked) != 0;
+    ssize_t ignored = again ? write(STDERR_FILENO, end, sizeof end - 1)
+                            : write(STDERR_FILENO, head, sizeof head - 1);
+    int waits = wf_dump_waits(rt, STDERR_FILENO);
+    if (again) {
+        abort();
+    }
+    ignored = waits > 0 ? write(STDERR_FILENO, tail, sizeof tail - 1) : 0;
+    (void)ignored;
+    errno = saved;
+    wf_store_relaxed(&rt->deadlocked, 1); /* relaxed: read by who is woken by the cancellation */
+    (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "deadlock");
+    return true;
+}

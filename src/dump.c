@@ -1,0 +1,186 @@
+/* dump.c: what the tasks of a runtime wait for, written without their help.
+ *
+ * A dump may come from any thread, at any time, also from a debugger or a signal handler: it takes no
+ * lock that a task may hold, and stops nobody. It looks at every stack of the process and copies what
+ * it follows through wf_sys.peek, which survives an address that has gone away meanwhile. So a line
+ * may be of a moment ago, or mix two moments, of a task that runs; of tasks that wait it is exact. */
+#include "pool/base/sys.h"
+#include "src/core.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char WF_WAITS_TASK[] = "a task";
+const char WF_WAITS_SCOPE[] = "the tasks of the scope";
+const char WF_WAITS_SECTION[] = "a forked section";
+
+#define LINE_BYTES   512
+#define NAME_BYTES   64
+#define SCOPES_SHOWN 4 /* outer scopes per line */
+
+struct line {
+    char text[LINE_BYTES];
+    size_t length;
+};
+
+static void add(struct line *line, const char *format, ...) WF_PRINTF(2, 3);
+static void add(struct line *line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line->text + line->length, sizeof line->text - line->length, format, args);
+    va_end(args);
+    if (n > 0) {
+        line->length += (size_t)n;
+    }
+    if (line->length > sizeof line->text - 1) {
+        line->length = sizeof line->text - 1;
+    }
+}
+
+static void put(struct line *line, int fd)
+{
+    add(line, "\n");
+    line->text[line->length - 1] = '\n';
+    ssize_t ignored =
+        write(fd, line->text, line->length); /* a dump that cannot be written is lost */
+    (void)ignored;
+    line->length = 0;
+}
+
+/* A string of the program, copied piece by piece: its end may lie before the end of its page. */
+static const char *copy_string(char *to, const char *from)
+{
+    size_t i = 0;
+    while (i < NAME_BYTES - 1 && wf_sys.peek(&to[i], from + i, 1) == 0 && to[i] != '\0') {
+        i++;
+    }
+    to[i] = '\0';
+    return to;
+}
+
+static void add_place(struct line *line, const weft_place *at)
+{
+    weft_place place;
+    if (at == NULL || wf_sys.peek(&place, at, sizeof place) < 0) {
+        return;
+    }
+    char file[NAME_BYTES];
+    add(line, "%s:%d", copy_string(file, place.file), place.line);
+}
+
+static void add_task(struct line *line, const struct wf_task *task)
+{
+    char text[NAME_BYTES];
+    weft_place place;
+    const char *name = task->name;
+    if (name == NULL && task->place != NULL &&
+        wf_sys.peek(&place, task->place, sizeof place) == 0) {
+        name = place.body != NULL ? place.body : place.function;
+    }
+    add(line, "task %s (started at ", name != NULL ? copy_string(text, name) : "?");
+    add_place(line, task->place);
+    add(line, ")");
+}
+
+static void add_scopes(struct line *line, const struct wf_scope *at)
+{
+    struct wf_scope scope;
+    for (int i = 0; i < SCOPES_SHOWN && at != NULL; i++) {
+        if (wf_sys.peek(&scope, at, sizeof scope) < 0 || scope.parent == NULL) {
+            return; /* gone, or the root, which is everybody's */
+        }
+        add(line, i == 0 ? "; scope " : " in ");
+        add_place(line, scope.place);
+        if (i == 0 && scope.deadline_ns != INT64_MAX) {
+            add(line, ", %.3f s left", (double)(scope.deadline_ns - wf_sys.now_ns()) / 1e9);
+        }
+        if (wf_scope_cancelled(&scope) != 0) {
+            add(line, ", cancelled");
+        }
+        at = scope.parent;
+    }
+}
+
+static void add_wait(struct line *line, const struct wf_fiber *fiber)
+{
+    char text[NAME_BYTES];
+    add(line, " waits for %s", copy_string(text, fiber->waits_for));
+    if (fiber->waits_for == WF_WAITS_TASK) {
+        struct wf_task task;
+        if (wf_sys.peek(&task, fiber->waits_at, sizeof task) == 0) {
+            add(line, ": ");
+            add_task(line, &task);
+        }
+    } else if (fiber->waits_for == WF_WAITS_SCOPE) {
+        struct wf_scope scope;
+        if (wf_sys.peek(&scope, fiber->waits_at, sizeof scope) == 0) {
+            /* relaxed: a copy */
+            uint32_t live = wf_load_relaxed(&scope.live) & ~WF_SCOPE_ENDED;
+            add(line, " opened at ");
+            add_place(line, scope.place);
+            add(line, ", %u left", live);
+        }
+    }
+}
+
+struct dump {
+    weft_rt *rt;
+    int fd;
+    bool waits_only;
+    int waiting, others;
+};
+
+static void dump_stack(struct wf_fiber *at, void *arg)
+{
+    struct dump *dump = arg;
+    struct wf_fiber fiber;
+    struct wf_env env;
+    struct wf_task task;
+    if (wf_sys.peek(&fiber, at, sizeof fiber) < 0 || fiber.env == NULL ||
+        wf_sys.peek(&env, fiber.env, sizeof env) < 0 || env.task == NULL ||
+        wf_sys.peek(&task, env.task, sizeof task) < 0 || task.rt != dump->rt) {
+        return;
+    }
+    bool waits = fiber.waits_for != NULL;
+    dump->waiting += waits;
+    dump->others += !waits;
+    if (!waits && dump->waits_only) {
+        return;
+    }
+    struct line line = {.length = 0};
+    add(&line, "  ");
+    add_task(&line, &task);
+    if (waits) {
+        add_wait(&line, &fiber);
+    } else {
+        add(&line, " runs, or is ready to");
+    }
+    add_scopes(&line, env.scope);
+    put(&line, dump->fd);
+}
+
+int wf_dump_waits(weft_rt *rt, int fd)
+{
+    struct dump dump = {.rt = rt, .fd = fd, .waits_only = true};
+    wf_stacks_each(dump_stack, &dump);
+    return dump.waiting;
+}
+
+int weft_dump(weft_rt *rt, int fd)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    struct line line = {.length = 0};
+    (void)weft_rt_report(rt, line.text, sizeof line.text - 1);
+    line.length = strlen(line.text);
+    put(&line, fd);
+    struct dump dump = {.rt = rt, .fd = fd};
+    wf_stacks_each(dump_stack, &dump);
+    add(&line, "  %d stacks wait, %d run or are ready; %zu tasks in the root scope", dump.waiting,
+        dump.others, weft_scope_count((const weft_scope *)(void *)&rt->root));
+    put(&line, fd);
+    return dump.waiting + dump.others;
+}

@@ -1,0 +1,177 @@
+/* What weft says when nothing can ever go on: enum weft_deadlock of <weft/task.h>, and weft_dump. */
+#include "pattern.h"
+#include "capture.h"
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+#include <weft/debug.h>
+#include <weft/io.h>
+#include <weft/sync.h>
+
+static int wait_for_ever(void *sem)
+{
+    return weft_sem_acquire(sem);
+}
+
+static int two_wait(void *arg)
+{
+    (void)arg;
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    weft_task t;
+    wt_eq(weft_spawn(&t, wait_for_ever, &sem), 0);
+    (void)weft_yield(); /* so that it waits on a stack of its own */
+    int rc = weft_await(&t);
+    weft_sem_fini(&sem);
+    return rc;
+}
+
+static int run_two_wait(void)
+{
+    return weft_run(two_wait, NULL, .workers = 2, .deadlock = WEFT_DEADLOCK_ALWAYS) != -EDEADLK;
+}
+
+Test(deadlock, a_run_whose_tasks_all_wait_ends_with_edeadlk_and_says_what_for)
+{
+    struct captured said;
+    capture(&said, run_two_wait);
+    check_exited(&said, 0);
+    check_says(&said, "weft: deadlock");
+    check_says(&said, "task wait_for_ever (started at");
+    check_says(&said, "waits for weft_sem_acquire");
+    check_says(&said, "waits for a task: task wait_for_ever");
+}
+
+static weft_sem released_outside;
+static void *release_later(void *arg)
+{
+    (void)arg;
+    usleep(20000);
+    (void)weft_sem_release(&released_outside, 1);
+    return NULL;
+}
+
+Test(deadlock, with_another_thread_in_the_process_nothing_is_certain)
+{
+    weft_sem_init(&released_outside, 0, 0);
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, release_later, NULL), 0);
+    wt_eq(weft_run(wait_for_ever, &released_outside, .workers = 2), 0);
+    wt_eq(pthread_join(thread, NULL), 0);
+}
+
+static int sleep_and_sleep(void *arg)
+{
+    (void)arg;
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    wt_eq(weft_within(WEFT_MS(20), weft_sem_acquire(&sem)), -ETIME);
+    weft_sem_fini(&sem);
+    int fds[2];
+    wt_eq(pipe(fds), 0);
+    char byte;
+    wt_eq(weft_within(WEFT_MS(20), weft_read(fds[0], &byte, 1)), -ETIME);
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
+}
+
+static int nap(void *arg)
+{
+    (void)arg;
+    usleep(20000);
+    return 0;
+}
+
+static int block(void *arg)
+{
+    (void)arg;
+    return weft_blocking(nap, NULL);
+}
+
+Test(deadlock, timers_operations_and_blocking_calls_are_reasons_to_wait)
+{
+    wt_eq(weft_run(sleep_and_sleep, NULL, .deadlock = WEFT_DEADLOCK_ALWAYS), 0);
+    wt_eq(weft_run(block, NULL, .deadlock = WEFT_DEADLOCK_ALWAYS), 0);
+}
+
+static int await_the_other(void *other)
+{
+    (void)weft_yield();
+    return weft_await(*(weft_task **)other);
+}
+
+static int await_each_other(void *arg)
+{
+    (void)arg;
+    weft_task a, b;
+    weft_task *of_a = &b, *of_b = &a;
+    wt_eq(weft_spawn(&a, await_the_other, &of_a), 0);
+    wt_eq(weft_spawn(&b, await_the_other, &of_b), 0);
+    wt_eq(weft_await(&a), 0);
+    return weft_await(&b);
+}
+
+static int run_await_each_other(void)
+{
+    return weft_run(await_each_other, NULL, .workers = 1, .deadlock = WEFT_DEADLOCK_ALWAYS);
+}
+
+Test(deadlock, tasks_that_await_each_other_end_the_process)
+{
+    struct captured said;
+    capture(&said, run_await_each_other);
+    check_aborted(&said);
+    check_says(&said, "cannot be cancelled");
+}
+
+Test(deadlock, it_can_be_switched_off)
+{
+    weft_sem_init(&released_outside, 0, 0);
+    weft_rt *rt;
+    weft_rt_opts opts = {.workers = 1, .deadlock = WEFT_DEADLOCK_OFF};
+    wt_eq(weft_rt_start(&rt, &opts), 0);
+    wt_eq(weft_post(rt, wait_for_ever, &released_outside), 0);
+    usleep(2000);
+    wt_eq(weft_sem_release(&released_outside, 1), 0);
+    weft_rt_free(rt);
+    opts.deadlock = 3;
+    wt_eq(weft_rt_start(&rt, &opts), -EINVAL);
+}
+
+/* --- dump ------------------------------------------------------------------------------------- */
+
+static int dump_some(void *stacks)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    WEFT_SCOPE(s, .timeout = WEFT_SEC(60));
+    weft_task t;
+    wt_eq(weft_spawn(&t, wait_for_ever, &sem), 0);
+    (void)weft_yield();
+    *(int *)stacks = weft_dump(weft_rt_current(), STDERR_FILENO);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_await(&t), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+static int run_dump(void)
+{
+    int stacks = 0;
+    int rc = weft_run(dump_some, &stacks, .workers = 1);
+    return rc == 0 && stacks == 2 ? 0 : 1;
+}
+
+Test(deadlock, a_dump_names_every_stack_with_what_it_waits_for_and_its_scope)
+{
+    struct captured said;
+    capture(&said, run_dump);
+    check_exited(&said, 0);
+    check_says(&said, "workers, I/O by");
+    check_says(&said, "task wait_for_ever (started at");
+    check_says(&said, "waits for weft_sem_acquire; scope");
+    check_says(&said, " s left");
+    check_says(&said, "runs, or is ready to");
+}
