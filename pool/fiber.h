@@ -76,23 +76,25 @@ struct wf_fiber {
 
     /* Second line and further: seldom. */
     union {
-        struct wf_fiber *link; /* in a cache, in the free list */
+        struct wf_fiber *link; /* idle, a batch's first in the free list: the next batch */
         struct wf_home *home;  /* while taken, valid as worker.h says; owner: the strand itself */
     };
     uint32_t index;      /* of the slot; UINT32_MAX for a thread's own stack */
     uint32_t generation; /* + 1 at each give: a stale pointer can be told */
     uint8_t guard;       /* enum wf_guard */
     bool used;           /* ran since its pages were last given back */
+    uint8_t batch;       /* a batch's first in the free list: how many stacks it is */
     uint32_t valgrind_stack;
-    const void *stack_low; /* bounds, for sanitizers and dumps: lowest usable byte, and size */
-    size_t stack_bytes;
-    void *asan_stack; /* ASan's fake stack, while suspended */
-    void *tsan_fiber;
-    uint64_t canary; /* WF_FIBER_CANARY: what an overflow from the slot above hits first */
-
-    /* Third line: for dumps, which read it racily. Owner: the strand itself, when it suspends. */
+    /* For dumps, which read it racily. Owner: the strand itself, when it suspends. */
     const char *waits_for; /* a static string; NULL: it runs, or is ready */
     const void *waits_at;  /* what `waits_for` is about */
+    const void *stack_low; /* bounds, for sanitizers and dumps: lowest usable byte, and size */
+    size_t stack_bytes;
+    uint64_t canary; /* WF_FIBER_CANARY: an overflow from the slot above comes by here */
+
+    /* Third line: sanitizers only. */
+    void *asan_stack; /* ASan's fake stack, while suspended */
+    void *tsan_fiber;
 } WF_ALIGNED(WF_LINE);
 
 #define WF_FIBER_CANARY UINT64_C(0x7BADCA9A417BADCA)
@@ -102,8 +104,8 @@ _Static_assert(offsetof(struct wf_fiber, env) == 8, "fork.h");
 _Static_assert(offsetof(struct wf_fiber, worker) == 16, "fork.h");
 _Static_assert(offsetof(struct wf_fiber, sp) == 24, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, link) == WF_LINE, "the hot fields fill one line");
-_Static_assert(offsetof(struct wf_fiber, waits_for) == WF_LINE_PAIR,
-               "take and give touch two lines");
+_Static_assert(offsetof(struct wf_fiber, asan_stack) == WF_LINE_PAIR,
+               "take, suspend and give touch two lines");
 _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 
 /* ---- the region ---- */

@@ -369,6 +369,41 @@ Test(fiber, what_overflows_one_cache_serves_another)
     close_all();
 }
 
+Test(fiber, shared_stacks_come_back_once_each_however_many_there_were)
+{
+    open_with(1024);
+    enum { MOST = 70 };
+    struct wf_fiber *fibers[MOST];
+    for (uint32_t n = 1; n <= MOST; n++) {
+        for (uint32_t i = 0; i < n; i++) {
+            fibers[i] = take();
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            wf_fiber_give(&cache, fibers[i]);
+        }
+        wf_stack_cache_drain(&cache);
+        struct wf_stacks_report report;
+        wf_stacks_report(&report);
+        wt_eq(report.slots_free, report.slots_fresh);
+        wt_ge(report.slots_free, n);
+
+        struct wf_stack_cache other = {0};
+        for (uint32_t i = 0; i < n; i++) {
+            fibers[i] = wf_fiber_take(&other);
+            wt_eq(fibers[i]->env, NULL, "handed out twice");
+            fibers[i]->env = (struct wf_env *)(void *)fibers[i];
+        }
+        wt_eq(other.taken_fresh, 0u);
+        for (uint32_t i = 0; i < n; i++) {
+            wf_fiber_give(&other, fibers[i]);
+        }
+        wf_stack_cache_drain(&other);
+        wf_stacks_report(&report);
+        wt_eq(report.slots_free, report.slots_fresh);
+    }
+    close_all();
+}
+
 Test(fiber, drained_caches_leave_every_slot_free)
 {
     open_with(1024);
