@@ -124,6 +124,26 @@ WF_INLINE struct wf_outcome wf_task_outcome(const struct wf_task *task)
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place);
 
+WF_INLINE bool wf_task_is_done(struct wf_task *task)
+{
+    return wf_awaiters_closed(&task->waiters);
+}
+
+/* If the task is unstarted and in the deque of this worker, as the newest: runs it here and now, as a
+ * call, and returns true. Only for a waiter that needs this very task to end before it goes on. */
+bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task);
+/* Takes an awaiter that was added to the task out of it: see wf_awaiters_remove. The caller keeps the
+ * task and its owner scope from going away. */
+bool wf_task_unwatch(struct wf_task *task, struct wf_awaiter *awaiter);
+/* Of a task that has ended, and that `awaiter` has waited for: it need not be awaited again. Its error
+ * record, or NULL, is the caller's now: the first who asks gets it (see wf_error_of). */
+weft_error *wf_task_collect(struct wf_task *task, struct wf_task *awaiter);
+/* Would the code under `env` wait for its own task, or for one that cannot end before that has? The way
+ * up is looked at for so many steps, so that a deep tree of tasks does not cost its depth at each
+ * await. */
+#define WF_ANCESTORS_MAX 64
+bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task);
+
 /* Calls the body, under the task's env; its result. */
 int wf_task_run_body(struct wf_fiber *self, struct wf_task *task);
 

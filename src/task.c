@@ -100,7 +100,7 @@ static void stack_ended(struct wf_awaiter *awaiter, struct wf_outcome outcome)
 /* The stack that is the only awaiter, and may go on here; else NULL. */
 static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awaiter)
 {
-    if (awaiter->next != NULL || awaiter->ended != stack_ended) {
+    if (wf_plain_read(&awaiter->next) != NULL || awaiter->ended != stack_ended) {
         return NULL;
     }
     struct wf_fiber *fiber = wf_container_of(awaiter, struct stack_awaiter, awaiter)->fiber;
@@ -236,13 +236,23 @@ static void after_await(struct wf_fiber *now, struct wf_fiber *before, void *arg
     } /* else LAST TOUCH of `before`: the finisher may have resumed it */
 }
 
-static bool is_done(struct wf_task *task)
+bool wf_task_unwatch(struct wf_task *task, struct wf_awaiter *awaiter)
 {
-    return wf_awaiters_closed(&task->waiters);
+    struct wf_awaiter *untold = NULL;
+    struct wf_scope *owner = task->env.scope;
+    if (wf_task_is_done(task)) {
+        return false;
+    }
+    wf_lock(&owner->lock); /* for want of a lock in the task: removals are rare */
+    bool removed = wf_awaiters_remove(&task->waiters, awaiter, &untold);
+    wf_unlock(&owner->lock);
+    if (untold != NULL) {
+        wf_awaiters_tell(untold, wf_task_outcome(task));
+    }
+    return removed;
 }
 
-/* The task is unstarted and the newest in our deque: run it here and now, as a call. */
-static bool run_in_place(struct wf_fiber *self, struct wf_task *task)
+bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
 {
     struct wf_worker *worker = self->worker;
     if (!wf_worker_has_spare(worker) || wf_stack_left(self) < WF_INLINE_STACK_MIN ||
@@ -258,14 +268,40 @@ static bool run_in_place(struct wf_fiber *self, struct wf_task *task)
     return true;
 }
 
-static WF_COLD bool would_deadlock(struct wf_fiber *self, struct wf_task *task)
+/* The task that cannot end before this one has: it spawned it, or opened the scope that owns it. NULL:
+ * none, the owner is the root. */
+static struct wf_task *parent_of(struct wf_task *task)
 {
-    return self->env->task == task;
+    struct wf_env *spawner = wf_load_relaxed(&task->spawner); /* relaxed: see weft_spawn_ */
+    if (spawner != NULL) {
+        return spawner->task;
+    }
+    struct wf_scope *owner = task->env.scope;
+    if (owner->env.task != task) {
+        return owner->env.task;
+    }
+    return owner->outer != NULL ? owner->outer->task : NULL; /* a producer's scope is its own */
+}
+
+bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task)
+{
+    /* relaxed: only compared */
+    if (wf_load_relaxed(&task->spawner) == env || wf_task_is_done(task)) {
+        return false; /* mostly: what was spawned here is no ancestor */
+    }
+    struct wf_task *waiter = env->task;
+    for (int i = 0; i < WF_ANCESTORS_MAX && waiter != NULL; i++) {
+        if (waiter == task) {
+            return true;
+        }
+        waiter = parent_of(waiter);
+    }
+    return false;
 }
 
 static void wait_done(struct wf_fiber *self, struct wf_task *task)
 {
-    if (run_in_place(self, task) || is_done(task)) {
+    if (wf_task_run_in_place(self, task) || wf_task_is_done(task)) {
         return;
     }
     struct stack_awaiter waiting = {{.ended = stack_ended}, .fiber = self, .task = task};
@@ -274,7 +310,7 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
     wf_suspend(self, after_await, &waiting);
     self->waits_for = NULL;
     /* acquires the result, in every build: after_await may have been turned back */
-    bool done = is_done(task);
+    bool done = wf_task_is_done(task);
     wf_check_inner(done);
     (void)done;
 }
@@ -290,19 +326,24 @@ static void settle_spawner(struct wf_task *awaiter, struct wf_task *task)
     }
 }
 
+weft_error *wf_task_collect(struct wf_task *task, struct wf_task *awaiter)
+{
+    settle_spawner(awaiter, task);
+    return wf_error_take(task);
+}
+
 /* Waits for the task. Its result, and in *error its record, which is the caller's now: the first
  * awaiter gets it. */
 static int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_error **error)
 {
     *error = NULL;
-    if (!is_done(task)) {
-        if (wf_unlikely(would_deadlock(self, task))) {
+    if (!wf_task_is_done(task)) {
+        if (wf_unlikely(wf_task_would_deadlock(self->env, task))) {
             return -EDEADLK;
         }
         wait_done(self, task);
     }
-    settle_spawner(self->env->task, task);
-    *error = wf_error_take(task);
+    *error = wf_task_collect(task, self->env->task);
     if (wf_unlikely(task->rc < 0)) {
         *error = wf_error_of(task, task->rc, *error);
     }
@@ -340,36 +381,7 @@ void weft_ignore(weft_task *handle)
 int weft_status(const weft_task *handle)
 {
     struct wf_task *task = wf_task_of(handle);
-    return is_done(task) ? task->rc : -EINPROGRESS;
-}
-
-int weft_await_all_(weft_task *const *tasks, int n, const weft_place *place)
-{
-    int first_rc = 0;
-    struct wf_fiber *self = wf_enter_task(&first_rc);
-    if (self == NULL) {
-        return first_rc;
-    }
-    int64_t first_ns = INT64_MAX;
-    weft_error *first_error = NULL;
-    /* newest first: those still in our deque run here, as calls */
-    for (int i = n - 1; i >= 0; i--) {
-        struct wf_task *task = wf_task_of(tasks[i]);
-        weft_error *error;
-        int rc = wait_and_collect(self, task, &error);
-        if (rc < 0 && task->failed_ns <= first_ns) {
-            first_rc = rc;
-            first_ns = task->failed_ns;
-            weft_error *other = first_error;
-            first_error = error;
-            error = other;
-        }
-        wf_error_free(error);
-    }
-    if (first_rc < 0) {
-        wf_error_hand_on(self->env->task, first_error, place);
-    }
-    return first_rc;
+    return wf_task_is_done(task) ? task->rc : -EINPROGRESS;
 }
 
 /* --- pooled tasks ----------------------------------------------------------------------------- */

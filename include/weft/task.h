@@ -137,8 +137,10 @@ int weft_spawn_(weft_task *task, weft_fn *fn, void *arg, const weft_place *place
 
 /* Waits for the end of the task and returns its result; at once if it has ended. Any number of
  * tasks may await one task, any number of times, while its memory lasts; the error record goes to
- * the first, with the place of this call added to it. It is not a point of cancellation: a cancelled scope cancels its tasks too, and they
- * end soon. May suspend. Task context. -EDEADLK: a task awaits itself. */
+ * the first, with the place of this call added to it. It is not a point of cancellation: a cancelled
+ * scope cancels its tasks too, and they end soon. May suspend. Task context. -EDEADLK: a task awaits
+ * itself, or one that cannot end before it: one that spawned it, or that opened a scope that it is in
+ * (seen up to 64 levels up). */
 #define weft_await(task) weft_await_((task), WEFT_HERE)
 int weft_await_(weft_task *task, const weft_place *place);
 
@@ -150,11 +152,44 @@ void weft_ignore(weft_task *task);
  * suspend. */
 int weft_status(const weft_task *task);
 
-/* Waits until each of the n tasks has ended; the failure that came first in time, or 0 if none
- * failed. n == 0: 0. Results stay readable with weft_status. Not a point of cancellation. May
- * suspend. Task context. */
-#define weft_await_all(...) weft_await_all_(__VA_ARGS__, WEFT_HERE) /* (tasks, n) */
-int weft_await_all_(weft_task *const *tasks, int n, const weft_place *place);
+/* Which ends of its tasks a weft_when waits for. */
+enum weft_policy {
+    WEFT_ALL = 1,      /* all of them, whatever becomes of them */
+    WEFT_FAILFAST = 2, /* all of them; the first that fails cancels the others */
+    WEFT_FIRST = 3,    /* the first that ends, in whatever way */
+    WEFT_FIRST_OK = 4, /* the first that succeeds; if none does, all of them */
+    /* with WEFT_FIRST and WEFT_FIRST_OK: the others go on, instead of being cancelled and awaited */
+    WEFT_KEEP_LOSERS = 8,
+};
+
+/* Tasks in one weft_when, at most. For more, use a scope. */
+#define WEFT_WHEN_MAX 1024
+
+/* Waits for n tasks of the array `tasks` together, as `policy` says (enum weft_policy). On return every
+ * one of them has ended and counts as awaited, and its result stays in its place (weft_status) - but
+ * for WEFT_KEEP_LOSERS, which awaits the winner alone: the others must still be awaited. `tasks`, the
+ * tasks and the scopes that they were spawned in stay the caller's and last until the call returns.
+ * *which, if `which` is not NULL: the index of the task whose result is returned, or -1.
+ *
+ * WEFT_ALL, WEFT_FAILFAST: the failure that came first in time; if there is none, -ECANCELED if some
+ * task was cut short by a cancellation; else 0. n == 0: 0.
+ * WEFT_FIRST: the result of the task that ended first; of several that have ended already, that of the
+ * lowest index.
+ * WEFT_FIRST_OK: the result of the first that succeeded (>= 0). If none did: -ECANCELED if some task
+ * was cut short by a cancellation, else the failure that came first in time.
+ *
+ * A task that the call cancels sees the cancellation like any other; what it then returns is kept in
+ * its place, and is no failure of the call. The error record of the returned failure is weft_last(),
+ * those of the other awaited tasks are dropped. The call is not a point of cancellation: a cancelled
+ * scope cancels its tasks too, and they end soon. May suspend. Task context. Other errors, nothing
+ * waited for: -EINVAL (n < 0, n == 0 with a WEFT_FIRST, no such policy), -E2BIG (n > WEFT_WHEN_MAX),
+ * -EDEADLK (as for weft_await).
+ *
+ *     weft_spawn(&fast, ask_one, &q1);
+ *     weft_spawn(&slow, ask_other, &q2);
+ *     rc = weft_when((weft_task *const[]){&fast, &slow}, 2, WEFT_FIRST, &winner); */
+#define weft_when(...) weft_when_(__VA_ARGS__, WEFT_HERE) /* (tasks, n, policy, which) */
+int weft_when_(weft_task *const *tasks, int n, int policy, int *which, const weft_place *place);
 
 /* Names the current task for messages, dumps and error records, instead of the function that it was
  * started with. `name` is a static string, kept by pointer. Outside a task: no effect. */

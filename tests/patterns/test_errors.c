@@ -175,14 +175,14 @@ Test(errors, result_and_record_are_of_the_same_failure)
     wt_eq(weft_run(many_fail, NULL, .workers = 8), 0);
 }
 
-TaskTest(errors, await_all_hands_on_the_record_of_the_failure_that_it_returns, 2)
+TaskTest(errors, when_all_hands_on_the_record_of_the_failure_that_it_returns, 2)
 {
     weft_task t[8];
     for (int i = 0; i < 8; i++) {
         weft_spawn(&t[i], i % 2 == 0 ? fail_with_text : fail_without_text, NULL);
     }
-    int rc = weft_await_all(
-        (weft_task *const[]){&t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]}, 8);
+    int rc = weft_when((weft_task *const[]){&t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]},
+                       8, WEFT_ALL, NULL);
     wt_true(rc == -EIO || rc == -EBADMSG);
     if (rc == -EIO) {
         wt_true(weft_last() != NULL);

@@ -188,26 +188,6 @@ TaskTest(spawn, await_is_not_a_point_of_cancellation, 1)
     return 0;
 }
 
-TaskTest(spawn, await_all_of_no_tasks_is_0, 1)
-{
-    wt_eq(weft_await_all(NULL, 0), 0);
-    return 0;
-}
-
-TaskTest(spawn, await_all_waits_for_every_task_even_if_one_failed, 2)
-{
-    atomic_int ended = 0;
-    weft_task t[3];
-    weft_spawn(&t[0], count_up, &ended);
-    weft_spawn(&t[1], fails, NULL);
-    weft_spawn(&t[2], count_up, &ended);
-    wt_eq(weft_await_all((weft_task *const[]){&t[0], &t[1], &t[2]}, 3), -EIO);
-    wt_eq(atomic_load(&ended), 2);
-    wt_eq(weft_status(&t[0]), 0);
-    wt_eq(weft_status(&t[1]), -EIO);
-    return 0;
-}
-
 struct late_failure {
     weft_task *after; /* fails when this one has ended */
     int rc;
@@ -222,7 +202,7 @@ static int fail_after(void *arg)
     return late->rc;
 }
 
-TaskTest(spawn, await_all_returns_the_failure_that_came_first_in_time, 2)
+TaskTest(spawn, when_all_returns_the_failure_that_came_first_in_time, 2)
 {
     static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                      {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
@@ -234,7 +214,7 @@ TaskTest(spawn, await_all_returns_the_failure_that_came_first_in_time, 2)
             weft_spawn(&t[n], fail_after, &chain[n]);
         }
         weft_task *const tasks[3] = {&t[order[0]], &t[order[1]], &t[order[2]]};
-        wt_eq(weft_await_all(tasks, 3), -EBADMSG);
+        wt_eq(weft_when(tasks, 3, WEFT_ALL, NULL), -EBADMSG);
     }
     return 0;
 }

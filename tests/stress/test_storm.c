@@ -207,7 +207,8 @@ static int spawn_some(struct actor *me)
         rc = rc < 0 ? rc : child_rc;
     }
     if (count == 2 && below(&me->dice, 2) == 0) {
-        (void)weft_await_all((weft_task *const[]){&tasks[0], &tasks[1]}, 2); /* once more */
+        (void)weft_when((weft_task *const[]){&tasks[0], &tasks[1]}, 2, WEFT_ALL,
+                        NULL); /* once more */
     }
     return rc == -ECANCELED && weft_check() == 0 ? 0 : rc;
 }
