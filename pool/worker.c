@@ -248,8 +248,13 @@ static void lie_down(struct wf_fiber *self, struct wf_work *next, wf_after_fn *a
     wf_fiber_switch(self, stack_for(worker, next), after, arg);
 }
 
+void (*wf_on_suspend)(struct wf_fiber *self);
+
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
 {
+    if (wf_unlikely(wf_on_suspend != NULL)) {
+        wf_on_suspend(self);
+    }
     struct wf_worker *worker = self->worker;
     if (wf_deque_publish(&worker->deque)) {
         wf_wake_check(worker);
@@ -264,6 +269,9 @@ void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *aft
         wf_ready(worker, next);
         wf_suspend(self, after, arg);
         return;
+    }
+    if (wf_unlikely(wf_on_suspend != NULL)) {
+        wf_on_suspend(self);
     }
     if (wf_deque_publish(&worker->deque)) {
         wf_wake_check(worker);

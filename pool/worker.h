@@ -151,6 +151,10 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
  * WF_TURN_POLL works in a row `next` goes through the FIFO, so that others have their turn. */
 void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg);
 
+/* Called by wf_suspend on the stack that is about to be left; for tests. NULL: nobody. Set while no
+ * worker runs. */
+extern void (*wf_on_suspend)(struct wf_fiber *self);
+
 /* Only inside `after`, as its last act: there is nothing to wait for, `before` goes on: at once, or
  * soon if `now` is itself a fiber that was ready. */
 void wf_switch_back(struct wf_fiber *now, struct wf_fiber *before);

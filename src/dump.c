@@ -184,3 +184,22 @@ int weft_dump(weft_rt *rt, int fd)
     put(&line, fd);
     return dump.waiting + dump.others;
 }
+
+/* --- for tests -------------------------------------------------------------------------------- */
+
+static weft_suspend_fn *suspend_hook;
+static void *suspend_arg;
+
+static void on_suspend(struct wf_fiber *self)
+{
+    if (self->env != NULL) { /* a loop's own stack is no task's */
+        suspend_hook(suspend_arg);
+    }
+}
+
+void weft_on_suspend(weft_suspend_fn *hook, void *arg)
+{
+    suspend_hook = hook;
+    suspend_arg = arg;
+    wf_on_suspend = hook != NULL ? on_suspend : NULL;
+}

@@ -42,6 +42,15 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes);
  * number of stacks with a task. Between start and free. Blocks as write(2) does. */
 int weft_dump(weft_rt *rt, int fd);
 
+/* For tests that disturb a program at each of its waits: hook(arg) is called on a task's stack each time
+ * that it is about to be suspended, for whatever reason, and may do what cannot suspend: cancel a scope,
+ * fire a source, release, close. NULL: no hook (the default). Set it while no runtime runs. Costs a load
+ * for each suspension when there is none.
+ *
+ *     static void cancel_at_nth(void *scope) { if (--left == 0) weft_scope_cancel(scope, "sweep"); } */
+typedef void weft_suspend_fn(void *arg);
+void weft_on_suspend(weft_suspend_fn *hook, void *arg);
+
 #ifdef __cplusplus
 }
 #endif
