@@ -19,6 +19,8 @@
 /* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes
  * WEFT_GO_ARG_MAX. */
 static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
+/* Pooled completions, without and with an operation of the kernel: src/value.h. */
+static const size_t value_bytes[WF_VALUE_CLASSES] = {128, 256};
 
 bool (*wf_pool_stands_still)(struct wf_pool *pool);
 
@@ -39,6 +41,10 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
         wf_slab_init(&worker->frames[i], frame_bytes[i], WF_SLAB_CHUNKS_NOMAX);
     }
     wf_slab_init(&worker->errors, WF_ERROR_BYTES, WF_SLAB_CHUNKS_NOMAX);
+    for (int i = 0; i < WF_VALUE_CLASSES; i++) {
+        wf_slab_init(&worker->values[i], value_bytes[i], WF_SLAB_CHUNKS_NOMAX);
+        wf_slab_keep_readable(&worker->values[i]);
+    }
 }
 
 static void worker_fini(struct wf_worker *worker)
@@ -47,6 +53,9 @@ static void worker_fini(struct wf_worker *worker)
         wf_slab_fini(&worker->frames[i]);
     }
     wf_slab_fini(&worker->errors);
+    for (int i = 0; i < WF_VALUE_CLASSES; i++) {
+        wf_slab_fini(&worker->values[i]);
+    }
 }
 
 static void *worker_thread(void *arg)

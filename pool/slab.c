@@ -32,6 +32,7 @@ struct wf_slab_chunk {
     struct wf_slab *owner;
     struct wf_slab_chunk *next;
     uint32_t object_bytes, first, objects_per_chunk, reciprocal; /* the owner's */
+    bool readable;                                               /* the owner's */
     /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by
      * anybody. */
     WF_ATOMIC(uint32_t) generations[];
@@ -78,7 +79,9 @@ static void mark_given(struct wf_slab_chunk *chunk, void *object)
     uint32_t generation = wf_load_relaxed(&chunk->generations[number]);
     wf_check(generation % 2 == 1, "wf_slab_give: %p was given before", object);
     wf_store_relaxed(&chunk->generations[number], generation + 1);
-    wf_asan_poison((char *)object + OBJECT_ALIGN, chunk->object_bytes - OBJECT_ALIGN);
+    if (!chunk->readable) {
+        wf_asan_poison((char *)object + OBJECT_ALIGN, chunk->object_bytes - OBJECT_ALIGN);
+    }
 }
 
 /* Written by the owner alone, so no read-modify-write. */
@@ -128,6 +131,7 @@ WF_COLD static bool chunk_make(struct wf_slab *slab)
     chunk->first = slab->first;
     chunk->objects_per_chunk = slab->objects_per_chunk;
     chunk->reciprocal = slab->reciprocal;
+    chunk->readable = slab->readable;
     slab->chunks = chunk;
     slab->uncut = (char *)chunk + slab->first;
     slab->uncut_end = slab->uncut + (size_t)slab->objects_per_chunk * slab->object_bytes;
@@ -160,6 +164,11 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
     slab->objects_per_chunk = (uint32_t)n;
     slab->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + bytes - 1) / bytes);
     slab->chunks_max = chunks_max;
+}
+
+void wf_slab_keep_readable(struct wf_slab *slab)
+{
+    slab->readable = true;
 }
 
 void wf_slab_fini(struct wf_slab *slab)

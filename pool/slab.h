@@ -15,7 +15,8 @@
  *     remote -> drained [wf_slab_take, all at once, when local is empty] -> taken [wf_slab_take]
  *
  * Guarantees:
- *   S.1 The first 16 bytes of a free object belong to the slab, the others keep what was in them.
+ *   S.1 The first 16 bytes of a free object belong to the slab, the others keep what was in them; in a
+ *       fresh one they are zero. Only of a slab after wf_slab_keep_readable may they be read.
  *   S.2 What a thread wrote to an object before it gave it is visible to whoever takes it next.
  *   S.3 The generation is odd while the object is taken, even while it is free, and grows at each
  *       take and each give. Giving twice, or giving a pointer that is not an object, ends the
@@ -25,6 +26,7 @@
 
 #include "pool/base/atomic.h"
 #include "pool/base/compiler.h"
+#include <stdbool.h>
 
 #define WF_SLAB_CHUNK_BYTES  ((size_t)64 * 1024)
 #define WF_SLAB_OBJECT_MAX   ((size_t)4096)
@@ -50,6 +52,7 @@ struct wf_slab {
     uint32_t objects_per_chunk;
     /* 2^32 / object_bytes, rounded up: an object's number from its address without a division */
     uint32_t reciprocal;
+    bool readable; /* see wf_slab_keep_readable */
     /* any thread, on a line of its own */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_slab_node *) remote;
 };
@@ -58,6 +61,10 @@ struct wf_slab {
  * divides it (rounded up to 16), at most 64. chunks_max: WF_SLAB_CHUNKS_NOMAX for no bound.
  * Allocates nothing. */
 void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max);
+
+/* Right after wf_slab_init: whoever kept a pointer may read an object after it was freed, while the
+ * slab lives, by atomic loads; ASan does not object. */
+void wf_slab_keep_readable(struct wf_slab *slab);
 
 /* Releases all chunks. No object may be used from here on; in development builds none may be taken.
  * Accepts zeroed memory. */

@@ -36,7 +36,8 @@
 
 #define WF_FRAME_CLASSES 3 /* sizes of pooled task frames, see pool.c */
 /* An error record: with its head it fills two pairs of lines. src/error.c asserts that it fits. */
-#define WF_ERROR_BYTES 256
+#define WF_ERROR_BYTES   256
+#define WF_VALUE_CLASSES 2 /* sizes of pooled completions, see pool.c */
 
 /* Counters of one worker: it alone writes them; others read them racily for reports. */
 struct wf_counters {
@@ -110,7 +111,9 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];
     struct wf_slab errors;
-    void *runtime; /* src's: the runtime that this pool belongs to */
+    struct wf_slab values[WF_VALUE_CLASSES]; /* readable while free */
+    uint64_t serial; /* src's: numbers that are never given twice by this worker */
+    void *runtime;   /* src's: the runtime that this pool belongs to */
 
     /* --- owner, and any thread under the wheel's lock --- */
     struct wf_wheel wheel;

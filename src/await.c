@@ -5,7 +5,7 @@
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
-#include "src/core.h"
+#include "src/frame.h"
 
 struct wf_fiber *wf_enter_task(int *rc)
 {
@@ -31,10 +31,17 @@ struct wf_fiber *wf_enter_call(int *rc)
 
 void wf_wait_resume(struct wf_work *resume)
 {
-    /* A suspended fiber's worker is that of its last run: of the right pool, which is all that is
-     * asked of it. */
-    struct wf_fiber *fiber = wf_container_of(resume, struct wf_fiber, resume);
-    wf_ready_any(fiber->worker->pool, resume);
+    struct wf_pool *pool;
+    if (wf_likely(resume->run == wf_fiber_run_resume || resume->run == wf_fiber_run_homed)) {
+        /* A suspended fiber's worker is that of its last run: of the right pool, which is all that
+         * is asked of it. */
+        pool = wf_container_of(resume, struct wf_fiber, resume)->worker->pool;
+    } else if (resume->run == wf_value_run) {
+        pool = wf_value_pool(resume);
+    } else {
+        pool = wf_frame_pool(resume);
+    }
+    wf_ready_any(pool, resume);
 }
 
 void wf_wait_cancel_claim(struct wf_wait *wait)
@@ -170,6 +177,14 @@ int weft_sleep(weft_time duration)
     return (int)wf_call_end(self, &call, sleep_begin(&call, &self->resume, self->worker, duration));
 }
 
+weft_val weft_sleep_v_(weft_time duration, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place)
+               ? wf_v_end(&b, sleep_begin(b.call, b.resume, b.self->worker, duration))
+               : b.val;
+}
+
 /* --- a kernel operation ----------------------------------------------------------------------- */
 
 /* The completion claims; cancellation does not, it only asks the kernel: what counts is the op's
@@ -184,23 +199,23 @@ static struct wf_op *op_of(struct wf_call *call)
     return call->object;
 }
 
-static void op_cancel(struct wf_wait *wait)
+void wf_op_cancel(struct wf_wait *wait)
 {
     wf_io_cancel(op_of(wf_container_of(wait, struct wf_call, wait)));
 }
 
-static ssize_t op_finish(struct wf_call *call)
+ssize_t wf_op_finish(struct wf_call *call)
 {
     return op_of(call)->res;
 }
 
 static const struct wf_wait_ops op_ops = {
-    .cancel = op_cancel, .finish = op_finish, .name = "an I/O operation"};
+    .cancel = wf_op_cancel, .finish = wf_op_finish, .name = "an I/O operation"};
 
 ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
-                    struct wf_worker *worker)
+                    struct wf_worker *worker, const struct wf_wait_ops *ops)
 {
-    wf_wait_init(&call->wait, resume, &op_ops);
+    wf_wait_init(&call->wait, resume, ops);
     call->object = op;
     op->waiter = &call->wait;
     op->done = op_done;
@@ -230,8 +245,8 @@ ssize_t wf_await_op(struct wf_op *op)
     }
     struct wf_call call;
     /* In a scope whose deadline has expired the kernel tries once, when it gets the entry, and lets
-     * go: op_cancel. */
-    return wf_call_end(self, &call, wf_op_begin(op, &call, &self->resume, self->worker));
+     * go: wf_op_cancel. */
+    return wf_call_end(self, &call, wf_op_begin(op, &call, &self->resume, self->worker, &op_ops));
 }
 
 /* --- a call that blocks a thread -------------------------------------------------------------- */

@@ -13,7 +13,7 @@
  * nothing. From a sender: its item is copied out, and counted only if the claim succeeds. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include "src/core.h"
+#include "src/value.h"
 #include "src/waitq.h"
 #include <string.h>
 
@@ -266,6 +266,20 @@ int weft_chan_recv(weft_chan *chan, void *item)
     }
     struct wf_call call;
     return (int)wf_call_end(self, &call, recv_begin(chan, &call, &self->resume, item));
+}
+
+weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place) ? wf_v_end(&b, send_begin(chan, b.call, b.resume, item))
+                                            : b.val;
+}
+
+weft_val weft_chan_recv_v_(weft_chan *chan, void *item, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place) ? wf_v_end(&b, recv_begin(chan, b.call, b.resume, item))
+                                            : b.val;
 }
 
 int weft_chan_try_send(weft_chan *chan, const void *item)

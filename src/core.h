@@ -56,6 +56,7 @@ enum wf_task_kind {
     WF_TASK_POOLED,   /* frame from a slab, argument behind the struct, owned by a scope */
     WF_TASK_CALLED,   /* in the memory of a foreign thread that waits on `called` */
     WF_TASK_PRODUCER, /* in a generator: gen.c */
+    WF_TASK_FRAME,    /* a frame's identity while it is stepped: src/frame.h */
 };
 
 /* A task's life is its `waiters`, see awaiter.h. RUNNING or a list: queued or running; rc is not
@@ -107,7 +108,8 @@ _Static_assert(_Alignof(struct wf_task) <= _Alignof(weft_task), "weft_task is no
 /* Does code under `env` run directly in its task's owner scope, in no scope that it opened? */
 WF_INLINE bool wf_env_is_base(const struct wf_env *env)
 {
-    return env->scope == env->task->env.scope;
+    return env->task != NULL &&
+           env->scope == env->task->env.scope; /* the root scope's has no task */
 }
 
 WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
@@ -144,6 +146,9 @@ weft_error *wf_task_collect(struct wf_task *task, struct wf_task *awaiter);
 #define WF_ANCESTORS_MAX 64
 bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task);
 
+/* New work: into the deque of this worker; from a loop, which runs nothing but what moved to it, to
+ * the pool. */
+void wf_start_queued(struct wf_fiber *self, struct wf_work *work);
 /* Calls the body, under the task's env; its result. */
 int wf_task_run_body(struct wf_fiber *self, struct wf_task *task);
 
@@ -195,6 +200,11 @@ struct wf_scope {
 _Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "weft_scope is too small");
 _Static_assert(_Alignof(struct wf_scope) <= _Alignof(weft_scope),
                "weft_scope is not aligned enough");
+
+WF_INLINE struct weft_rt *wf_scope_runtime(const struct wf_scope *scope)
+{
+    return scope->parent != NULL ? scope->env.task->rt : scope->runtime;
+}
 
 WF_INLINE struct wf_scope *wf_scope_of(const weft_scope *scope)
 {
@@ -249,9 +259,11 @@ struct wf_fiber *wf_enter_task(int *rc);
 struct wf_fiber *wf_enter_call(int *rc);
 
 struct wf_op;
-/* Submits the op; its end claims the call. */
+/* Submits the op; its end claims the call. In `ops` the two that follow. */
 ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
-                    struct wf_worker *worker);
+                    struct wf_worker *worker, const struct wf_wait_ops *ops);
+void wf_op_cancel(struct wf_wait *wait);
+ssize_t wf_op_finish(struct wf_call *call);
 /* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno;
  * -ECANCELED as it stands if the scope was cancelled before (not submitted) or the kernel let go of
  * it. */
@@ -352,6 +364,7 @@ struct weft_rt {
     /* immutable after start */
     weft_unobserved_fn *on_unobserved;
     void *on_unobserved_arg;
+    WF_ATOMIC(uint64_t) values_dropped;
 };
 
 WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)

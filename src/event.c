@@ -7,6 +7,7 @@
  * waits for: so every end of a wait takes the lock (S.3 in sync.h), and the teller has left the
  * object when the wait returns. */
 #include "src/sync.h"
+#include "src/value.h"
 
 /* --- event ------------------------------------------------------------------------------------ */
 
@@ -84,8 +85,19 @@ static bool take_event(struct wf_event *event)
     return set;
 }
 
-static const struct wf_wait_ops event_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = wf_sync_finish, .name = "weft_event_wait"};
+/* The object begins with its lock. */
+static void event_discard(struct wf_call *call, ssize_t result)
+{
+    const struct wf_event *event = call->object;
+    if (result == 0 && event->is_auto) {
+        weft_event_set(call->object);
+    }
+}
+
+static const struct wf_wait_ops event_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = wf_sync_finish,
+                                             .discard = event_discard,
+                                             .name = "weft_event_wait"};
 
 static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume)
 {
@@ -107,6 +119,14 @@ int weft_event_wait(weft_event *handle)
     }
     struct wf_call call;
     return (int)wf_call_end(self, &call, event_begin(event_of(handle), &call, &self->resume));
+}
+
+weft_val weft_event_wait_v_(weft_event *handle, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place)
+               ? wf_v_end(&b, event_begin(event_of(handle), b.call, b.resume))
+               : b.val;
 }
 
 int weft_event_try(weft_event *handle)
@@ -223,6 +243,14 @@ int weft_latch_wait(weft_latch *handle)
     }
     struct wf_call call;
     return (int)wf_call_end(self, &call, latch_begin(latch_of(handle), &call, &self->resume));
+}
+
+weft_val weft_latch_wait_v_(weft_latch *handle, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place)
+               ? wf_v_end(&b, latch_begin(latch_of(handle), b.call, b.resume))
+               : b.val;
 }
 
 uint32_t weft_latch_count(const weft_latch *handle)

@@ -10,7 +10,7 @@
  * errno: the functions here that make system calls leave it as it was, and do not suspend between
  * reading and writing it (its address differs by thread, and compilers keep it). */
 #include "pool/base/sys.h"
-#include "src/io.h"
+#include "src/io_value.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -50,16 +50,22 @@ static ssize_t await_ready(struct wf_op *op, uint32_t events)
     }
 }
 
-static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes,
-                        uint64_t offset)
+static struct wf_op transfer_op(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes,
+                                uint64_t offset)
 {
-    struct wf_op op = {
+    return (struct wf_op){
         .kind = (uint8_t)kind,
         .fd = fd,
         .address = wf_io_address(buffer),
         .bytes = wf_io_bytes(bytes),
         .offset = offset,
     };
+}
+
+static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes,
+                        uint64_t offset)
+{
+    struct wf_op op = transfer_op(kind, fd, buffer, bytes, offset);
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
 }
 
@@ -176,18 +182,76 @@ ssize_t weft_pwrite(int fd, const void *buffer, size_t bytes, int64_t offset)
     return offset < 0 ? -EINVAL : transfer(WF_OP_WRITE, fd, buffer, bytes, (uint64_t)offset);
 }
 
+/* As read_at, without waiting: a rest that is not in the cache is left to the ring. */
+static weft_val read_at_v(int fd, void *buffer, size_t bytes, uint64_t offset,
+                          const weft_place *place)
+{
+    int rc = 0;
+    if (wf_enter_call(&rc) == NULL) {
+        return wf_val_done(rc, place);
+    }
+    bytes = wf_io_bytes(bytes);
+    ssize_t n = read_now(fd, buffer, bytes, offset);
+    bool waits = n == -EAGAIN;
+    if (!waits && (n <= 0 || (size_t)n == bytes || !may_have_more(fd, offset))) {
+        return wf_val_done(n, place);
+    }
+    size_t done = waits ? 0 : (size_t)n;
+    struct wf_op op = transfer_op(WF_OP_READ, fd, (char *)buffer + done, bytes - done,
+                                  offset != POSITION_OWN ? offset + done : POSITION_OWN);
+    return wf_io_v(&op, done, place);
+}
+
+weft_val weft_read_v_(int fd, void *buffer, size_t bytes, const weft_place *place)
+{
+    return read_at_v(fd, buffer, bytes, POSITION_OWN, place);
+}
+
+weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const weft_place *place)
+{
+    return offset < 0 ? wf_val_done(-EINVAL, place)
+                      : read_at_v(fd, buffer, bytes, (uint64_t)offset, place);
+}
+
+weft_val weft_write_v_(int fd, const void *buffer, size_t bytes, const weft_place *place)
+{
+    struct wf_op op = transfer_op(WF_OP_WRITE, fd, buffer, bytes, POSITION_OWN);
+    return wf_io_v(&op, 0, place);
+}
+
+weft_val weft_pwrite_v_(int fd, const void *buffer, size_t bytes, int64_t offset,
+                        const weft_place *place)
+{
+    if (offset < 0) {
+        return wf_val_done(-EINVAL, place);
+    }
+    struct wf_op op = transfer_op(WF_OP_WRITE, fd, buffer, bytes, (uint64_t)offset);
+    return wf_io_v(&op, 0, place);
+}
+
 /* --- files as a whole ------------------------------------------------------------------------- */
 
-int weft_open(const char *path, int flags, mode_t mode)
+static struct wf_op open_op(const char *path, int flags, mode_t mode)
 {
-    struct wf_op op = {
+    return (struct wf_op){
         .kind = WF_OP_OPENAT,
         .fd = AT_FDCWD,
         .address = wf_io_address(path),
         .bytes = mode,
         .flags = (uint32_t)flags | O_CLOEXEC,
     };
+}
+
+int weft_open(const char *path, int flags, mode_t mode)
+{
+    struct wf_op op = open_op(path, flags, mode);
     return (int)wf_io_await(&op);
+}
+
+weft_val weft_open_v_(const char *path, int flags, mode_t mode, const weft_place *place)
+{
+    struct wf_op op = open_op(path, flags, mode);
+    return wf_io_v(&op, 0, place);
 }
 
 int weft_close(int fd)
@@ -200,15 +264,27 @@ int weft_close(int fd)
     return rc == -EINTR ? 0 : rc; /* Linux has closed it when it says that */
 }
 
+static struct wf_op fsync_op(int fd)
+{
+    return (struct wf_op){.kind = WF_OP_FSYNC, .fd = fd};
+}
+
 int weft_fsync(int fd)
 {
-    struct wf_op op = {.kind = WF_OP_FSYNC, .fd = fd};
+    struct wf_op op = fsync_op(fd);
     return (int)wf_io_await(&op);
 }
 
-int weft_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+weft_val weft_fsync_v_(int fd, const weft_place *place)
 {
-    struct wf_op op = {
+    struct wf_op op = fsync_op(fd);
+    return wf_io_v(&op, 0, place);
+}
+
+static struct wf_op statx_op(int dirfd, const char *path, int flags, unsigned mask,
+                             struct statx *out)
+{
+    return (struct wf_op){
         .kind = WF_OP_STATX,
         .fd = dirfd,
         .address = wf_io_address(path),
@@ -216,11 +292,34 @@ int weft_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
         .offset = wf_io_address(out),
         .flags = (uint32_t)flags,
     };
+}
+
+int weft_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    struct wf_op op = statx_op(dirfd, path, flags, mask, out);
     return (int)wf_io_await(&op);
+}
+
+weft_val weft_statx_v_(int dirfd, const char *path, int flags, unsigned mask, struct statx *out,
+                       const weft_place *place)
+{
+    struct wf_op op = statx_op(dirfd, path, flags, mask, out);
+    return wf_io_v(&op, 0, place);
+}
+
+static struct wf_op wait_fd_op(int fd, int events)
+{
+    return (struct wf_op){.kind = WF_OP_POLL, .fd = fd, .flags = (uint32_t)events};
 }
 
 int weft_wait_fd(int fd, int events)
 {
-    struct wf_op op = {.kind = WF_OP_POLL, .fd = fd, .flags = (uint32_t)events};
+    struct wf_op op = wait_fd_op(fd, events);
     return (int)wf_io_await(&op);
+}
+
+weft_val weft_wait_fd_v_(int fd, int events, const weft_place *place)
+{
+    struct wf_op op = wait_fd_op(fd, events);
+    return wf_io_v(&op, 0, place);
 }

@@ -62,13 +62,12 @@ static struct weft_gen *gen_of_task(struct wf_task *task)
 static struct wf_work *claim_locked(struct wf_waiter **place, enum wf_wait_state cause, bool *won)
 {
     struct wf_waiter *waiter = *place;
-    struct wf_work *resume = waiter->wait->resume;
     enum wf_claim claim = wf_wait_take(waiter->wait, cause, waiter);
     *won = claim != WF_CLAIM_LOST;
     if (*won) {
         *place = NULL;
     }
-    return claim == WF_CLAIM_OWED ? resume : NULL;
+    return claim == WF_CLAIM_OWED ? waiter->wait->resume : NULL;
 }
 
 /* Can the running stack switch to the one that `work` resumes? Only if that ran on this worker last:

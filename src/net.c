@@ -1,50 +1,96 @@
 /* net.c: the calls of <weft/io.h> on sockets. All go through the ring, which tries at once and
  * waits for readiness only if it must. */
-#include "src/io.h"
+#include "src/io_value.h"
 #include <errno.h>
 #include <sys/socket.h>
 
-int weft_accept(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
+static struct wf_op accept_op(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
 {
-    struct wf_op op = {
+    return (struct wf_op){
         .kind = WF_OP_ACCEPT,
         .fd = fd,
         .address = wf_io_address(address),
         .offset = wf_io_address(bytes),
         .flags = (uint32_t)flags | SOCK_CLOEXEC,
     };
+}
+
+int weft_accept(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
+{
+    struct wf_op op = accept_op(fd, address, bytes, flags);
     return (int)wf_io_await(&op);
+}
+
+weft_val weft_accept_v_(int fd, struct sockaddr *address, socklen_t *bytes, int flags,
+                        const weft_place *place)
+{
+    struct wf_op op = accept_op(fd, address, bytes, flags);
+    return wf_io_v(&op, 0, place);
+}
+
+static struct wf_op connect_op(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    return (struct wf_op){
+        .kind = WF_OP_CONNECT, .fd = fd, .address = wf_io_address(address), .offset = bytes};
 }
 
 int weft_connect(int fd, const struct sockaddr *address, socklen_t bytes)
 {
-    struct wf_op op = {
-        .kind = WF_OP_CONNECT, .fd = fd, .address = wf_io_address(address), .offset = bytes};
+    struct wf_op op = connect_op(fd, address, bytes);
     return (int)wf_io_await(&op);
 }
 
-ssize_t weft_recv(int fd, void *buffer, size_t bytes, int flags)
+weft_val weft_connect_v_(int fd, const struct sockaddr *address, socklen_t bytes,
+                         const weft_place *place)
 {
-    struct wf_op op = {
+    struct wf_op op = connect_op(fd, address, bytes);
+    return wf_io_v(&op, 0, place);
+}
+
+static struct wf_op recv_op(int fd, void *buffer, size_t bytes, int flags)
+{
+    return (struct wf_op){
         .kind = WF_OP_RECV,
         .fd = fd,
         .address = wf_io_address(buffer),
         .bytes = wf_io_bytes(bytes),
         .flags = (uint32_t)flags,
     };
+}
+
+ssize_t weft_recv(int fd, void *buffer, size_t bytes, int flags)
+{
+    struct wf_op op = recv_op(fd, buffer, bytes, flags);
     return wf_io_await(&op);
 }
 
-ssize_t weft_send(int fd, const void *buffer, size_t bytes, int flags)
+weft_val weft_recv_v_(int fd, void *buffer, size_t bytes, int flags, const weft_place *place)
 {
-    struct wf_op op = {
+    struct wf_op op = recv_op(fd, buffer, bytes, flags);
+    return wf_io_v(&op, 0, place);
+}
+
+static struct wf_op send_op(int fd, const void *buffer, size_t bytes, int flags)
+{
+    return (struct wf_op){
         .kind = WF_OP_SEND,
         .fd = fd,
         .address = wf_io_address(buffer),
         .bytes = wf_io_bytes(bytes),
         .flags = (uint32_t)flags | MSG_NOSIGNAL,
     };
+}
+
+ssize_t weft_send(int fd, const void *buffer, size_t bytes, int flags)
+{
+    struct wf_op op = send_op(fd, buffer, bytes, flags);
     return wf_io_await(&op);
+}
+
+weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const weft_place *place)
+{
+    struct wf_op op = send_op(fd, buffer, bytes, flags);
+    return wf_io_v(&op, 0, place);
 }
 
 ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)

@@ -4,7 +4,7 @@
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
-#include "src/core.h"
+#include "src/value.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +200,7 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
             return -ETIME;
         }
     }
+    wf_values_collect_root(rt);
     wf_pool_stop(rt->pool);
     wf_store_relaxed(&rt->stopped, 1); /* relaxed: who must know was told by the return */
     return 0;
@@ -335,7 +336,11 @@ void weft_stats_get(weft_rt *rt, weft_stats *out)
             out->slab_chunks += wf_load_relaxed(&worker->frames[j].chunk_count);
         }
         out->slab_chunks += wf_load_relaxed(&worker->errors.chunk_count);
+        for (int j = 0; j < WF_VALUE_CLASSES; j++) {
+            out->slab_chunks += wf_load_relaxed(&worker->values[j].chunk_count);
+        }
     }
+    out->values_dropped = wf_load_relaxed(&rt->values_dropped); /* relaxed: a counter */
     out->slab_chunks += wf_load_relaxed(&rt->foreign_frames.chunk_count);
     struct wf_stacks_report stacks;
     wf_stacks_report(&stacks);

@@ -11,7 +11,7 @@
  * walk; there is no third case, because both hold the scope's lock. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include "src/core.h"
+#include "src/value.h"
 
 /* --- firing ----------------------------------------------------------------------------------- */
 
@@ -328,7 +328,11 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
      * call of this very scope may still be inside: wait for it. */
     wf_lock(&scope->lock);
     scope->open = 0;
+    bool left_over = !wf_list_is_empty(&scope->waits);
     wf_unlock(&scope->lock);
+    if (wf_unlikely(left_over)) {
+        wf_values_collect(self, scope);
+    }
     /* relaxed: whoever enters late is not ordered with us anyway */
     wf_store_relaxed(&scope->live, WF_SCOPE_ENDED);
     self->env = scope->outer;

@@ -7,6 +7,7 @@
  * and its permits stay for the next. A waiter that leaves serves the line too: it may have been the
  * one that held up the others. */
 #include "src/sync.h"
+#include "src/value.h"
 
 struct wf_sem {
     struct wf_lock lock;
@@ -121,8 +122,17 @@ static ssize_t acquire_finish(struct wf_call *call)
     }
 }
 
-static const struct wf_wait_ops acquire_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = acquire_finish, .name = "weft_sem_acquire"};
+static void acquire_discard(struct wf_call *call, ssize_t result)
+{
+    if (result == 0) {
+        (void)weft_sem_release(call->object, (uint32_t)(uintptr_t)call->place.item);
+    }
+}
+
+static const struct wf_wait_ops acquire_ops = {.cancel = wf_wait_cancel_claim,
+                                               .finish = acquire_finish,
+                                               .discard = acquire_discard,
+                                               .name = "weft_sem_acquire"};
 
 static ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
                              uint32_t n)
@@ -162,6 +172,17 @@ int weft_sem_acquire_n(weft_sem *handle, uint32_t n)
 int weft_sem_acquire(weft_sem *handle)
 {
     return weft_sem_acquire_n(handle, 1);
+}
+
+weft_val weft_sem_acquire_n_v_(weft_sem *handle, uint32_t n, const weft_place *place)
+{
+    struct wf_sem *sem = sem_of(handle);
+    if (is_out_of_range(sem, n)) {
+        return wf_val_done(-EINVAL, place);
+    }
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place) ? wf_v_end(&b, acquire_begin(sem, b.call, b.resume, n))
+                                            : b.val;
 }
 
 int weft_sem_try_n(weft_sem *handle, uint32_t n)

@@ -187,14 +187,13 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     wf_store_relaxed(&task->has_bound, 0);
 }
 
-/* In the deque of this worker; from a loop, which runs nothing but what moved to it, to the pool. */
-static void start_queued(struct wf_fiber *self, struct wf_task *task)
+void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_pool *pool = wf_runtime_of(self)->pool;
     if (wf_likely(self->worker->pool == pool)) {
-        wf_ready_new(self->worker, &task->work);
+        wf_ready_new(self->worker, work);
     } else {
-        wf_ready_foreign(pool, &task->work);
+        wf_ready_foreign(pool, work);
     }
 }
 
@@ -223,7 +222,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
     wf_store_relaxed(&task->spawner, env);
     (void)wf_add_relaxed(&env->unawaited, 1);
-    start_queued(self, task);
+    wf_start_queued(self, &task->work);
     return 0;
 }
 
@@ -425,6 +424,6 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     void *copy = memcpy(task + 1, arg, bytes);
     wf_task_init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
     task->frame = (uint8_t)frame;
-    start_queued(self, task);
+    wf_start_queued(self, &task->work);
     return 0;
 }

@@ -16,7 +16,8 @@
  *          GRANTED, CANCELLED or EXPIRED: final
  *
  * SETUP: the stack runs, and enlists the wait wherever claimers look. Its context is not saved:
- * nobody may resume it. ARMED: saved; the claimer owns the duty to resume. Final: the waiter runs
+ * nobody may resume it. (A weft_val may stay here for long: its wait is armed only when somebody
+ * awaits it.) ARMED: saved; the claimer owns the duty to resume. Final: the waiter runs
  * or is about to, and takes the wait out of every place where it is enlisted, under the lock of
  * each, before its frame goes away; so a claimer that holds such a lock may touch any wait it finds
  * there, claimed or not.
@@ -66,12 +67,17 @@ struct wf_wait_ops {
      * says what the call returns. */
     ssize_t (*finish)(struct wf_call *call);
     const char *name; /* of the public call, for dumps */
+    /* For weft_val only (src/value.h), holding no lock; either may be NULL. `again`, after finish:
+     * the result is none yet, and the call has been begun anew on the current worker. `discard`:
+     * nobody will take the result, so what came with it goes back. */
+    bool (*again)(struct wf_call *call, ssize_t result);
+    void (*discard)(struct wf_call *call, ssize_t result);
 };
 
 struct wf_wait {
     /* waiter: SETUP -> ARMED; any thread: -> final, with the place that was granted, if any */
     WF_ATOMIC(uintptr_t) state;
-    struct wf_work *resume;        /* makes the waiter go on; immutable after init */
+    struct wf_work *resume; /* makes the waiter go on; the waiter's until it arms, then immutable */
     const struct wf_wait_ops *ops; /* immutable after init */
     struct wf_list in_scope;       /* the scope's waits; under the scope's lock */
     struct wf_env *env; /* under whose scope in_scope is enlisted; NULL: nowhere; waiter only */

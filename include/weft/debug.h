@@ -22,6 +22,7 @@ typedef struct weft_stats {
     uint64_t ops_cancelled;
     uint64_t driver_enters; /* system calls of the I/O driver */
     uint64_t timers_fired;
+    uint64_t values_dropped; /* pending values (stackless.h) that nobody consumed */
     /* 64 KiB chunks of pooled task frames and error records that were allocated */
     uint64_t slab_chunks;
     /* stacks that exist: in use or cached, over all runtimes of the process */

@@ -45,6 +45,21 @@ void wf_yield(struct wf_fiber *self)
     (void)self;
 }
 
+bool wf_v_begin(struct wf_begun *b, enum wf_v_kind kind, const weft_place *place)
+{
+    (void)b;
+    (void)kind;
+    (void)place;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+weft_val wf_v_end(struct wf_begun *b, ssize_t rc)
+{
+    (void)b;
+    (void)rc;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
 void wf_misuse(const char *format, ...)
 {
     wloom_fail(__FILE__, __LINE__, "misuse: %s", format);

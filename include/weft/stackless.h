@@ -1,0 +1,344 @@
+/* stackless.h: once-only values, and frames: tasks without a stack of their own.
+ *
+ * A *value* (weft_val) is the result of an operation that was begun and may still be under way: what
+ * a ValueTask is elsewhere. It is 24 bytes, made by a call whose name ends in _v, and consumed once.
+ * What is known at once lies in the value itself: no allocation, a few nanoseconds. What is not
+ * stands in a pooled completion of 128 bytes (256 for an operation of the kernel).
+ *
+ * A *frame* is a task that keeps what it needs over a wait in a struct instead of on a stack: 128
+ * bytes of weft and the program's own fields, where a stack takes some KiB. For a million
+ * connections that mostly wait; else write a task, which is simpler and as fast.
+ *
+ *     struct echo {
+ *         weft_frame sm; // first, and called so
+ *         int fd;
+ *         ssize_t n;
+ *         char buffer[512];
+ *     };
+ *
+ *     WEFT_STEP(echo_step, struct echo) // `f` is the struct echo *
+ *     {
+ *         WEFT_BEGIN(&f->sm);
+ *         for (;;) {
+ *             WEFT_AWAIT(&f->sm, f->n, weft_recv_v(f->fd, f->buffer, sizeof f->buffer, 0));
+ *             if (f->n <= 0) {
+ *                 return (int)f->n;
+ *             }
+ *             WEFT_AWAIT(&f->sm, f->n, weft_send_v(f->fd, f->buffer, (size_t)f->n, 0));
+ *         }
+ *     }
+ *
+ * Which operations have a form with _v: their arguments are the same, and so are their results,
+ * which the value carries.
+ *
+ *     weft_sem_acquire_v, weft_sem_acquire_n_v, weft_event_wait_v, weft_latch_wait_v     sync.h
+ *     weft_chan_send_v, weft_chan_recv_v     chan.h
+ *     weft_sleep_v                           task.h
+ *     weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
+ *     weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v   io.h
+ *
+ * An operation that was begun belongs to the scope in which it was begun: cancelling the scope
+ * cancels it, and the scope's end waits for it. Memory that it names (a buffer, an item) must stay
+ * until its value was consumed or dropped and that scope has ended. */
+#ifndef WEFT_STACKLESS_H
+#define WEFT_STACKLESS_H
+
+#include <weft/chan.h>
+#include <weft/io.h>
+#include <weft/sync.h>
+#include <weft/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+/* The result of something that may not have ended yet; to be consumed once. Opaque. Copies are the
+ * same value: if it is pending, one of them may be consumed. (A copy of a completed one is a result
+ * of its own: nobody could tell.) All zero: consumed. */
+typedef struct weft_val {
+    uintptr_t source_;        /* 0: consumed; WEFT_VAL_*_; else its completion */
+    int64_t word_;            /* the result, or which life of the completion is meant */
+    const weft_place *place_; /* where it was made */
+} weft_val;
+
+#define WEFT_VAL_DONE_     ((uintptr_t)1)
+#define WEFT_VAL_EMBEDDED_ ((uintptr_t)2) /* in the frame that is about to await it */
+
+/* A value that is there already: `result` is >= 0, or -errno. What a function returns that found its
+ * answer in a cache. Any thread. Cannot fail, allocates nothing.
+ *
+ *     weft_val find_v(int id)
+ *     {
+ *         const struct row *row = cache_look(id);
+ *         return row != NULL ? weft_val_done(row->size) : db_find_v(id);
+ *     } */
+#define weft_val_done(result) weft_val_done_((result), WEFT_HERE)
+static inline weft_val weft_val_done_(int64_t result, const weft_place *place)
+{
+    weft_val val = {WEFT_VAL_DONE_, result, place};
+    return val;
+}
+
+/* The same for a failure, with a text for the current task's error record as in weft_fail. */
+#define weft_val_fail(code, ...) weft_val_done(weft_fail((code), __VA_ARGS__))
+
+int64_t weft_val_await_slow_(weft_val *val);
+int weft_val_ready_slow_(const weft_val *val);
+int weft_val_drop_slow_(weft_val *val);
+
+/* Consumes the value in the variable `val` (an lvalue; weft_val_await_new takes any expression):
+ * waits until it is there, and returns it. Once it has been consumed, here or through a copy of a
+ * pending one: misuse, and -ESTALE if the hook returns, always, however often its memory was used
+ * again. While another task is waiting for it: -EBUSY. The consumer may be another task than the
+ * one that began the operation; while it waits, the operation belongs to its scope. In a cancelled
+ * scope: the result, if it is there, else the operation is cancelled, and the result is mostly
+ * -ECANCELED. A value that is there may be consumed on any thread; to wait, task context: -EPERM
+ * elsewhere, and the value is as it was. May suspend. */
+#define weft_val_await(val) weft_val_await_(&(val))
+static inline int64_t weft_val_await_(weft_val *val)
+{
+    if (__builtin_expect(val->source_ == WEFT_VAL_DONE_, 1)) {
+        val->source_ = 0;
+        return val->word_;
+    }
+    return weft_val_await_slow_(val);
+}
+
+/* The same for a value that an expression has just made: weft_val_await_new(find_v(7)). */
+#define weft_val_await_new(expression)     \
+    __extension__({                        \
+        weft_val weft_val_ = (expression); \
+        weft_val_await_(&weft_val_);       \
+    })
+
+/* Would weft_val_await return at once? 1, or 0; -ESTALE if it was consumed, -EBUSY if somebody is
+ * waiting for it. (For an operation of the kernel that has to be begun again 1 may be wrong.) Any
+ * thread. Cannot suspend. */
+#define weft_val_ready(val) weft_val_ready_(&(val))
+static inline int weft_val_ready_(const weft_val *val)
+{
+    return val->source_ == WEFT_VAL_DONE_ ? 1 : weft_val_ready_slow_(val);
+}
+
+/* Gives the value up: a pending operation is cancelled, and completes into the pool; what it brought
+ * all the same (a permit, a descriptor) goes back. Does not wait for that: the end of the scope in
+ * which it was begun does. A value that is neither consumed nor dropped when that scope ends is
+ * misuse, reported once with its place, and dropped then. 0; -ESTALE, -EBUSY: nothing was done. Any
+ * thread. Cannot suspend. */
+#define weft_val_drop(val) weft_val_drop_(&(val))
+static inline int weft_val_drop_(weft_val *val)
+{
+    if (val->source_ == WEFT_VAL_DONE_) {
+        val->source_ = 0;
+        return 0;
+    }
+    return weft_val_drop_slow_(val);
+}
+
+/* --- values of one's own ---------------------------------------------------------------------- */
+
+/* The other end of a value: whoever has it completes the value, once. May be copied. */
+typedef struct weft_source {
+    uintptr_t source_;
+    int64_t word_;
+} weft_source;
+
+/* Makes a pending value and its other end, from the pool. For what another library calls back, or
+ * for a task that others wait for. Task context; the value belongs to the caller's scope. 0;
+ * -ECANCELED: the scope is cancelled; -ENOMEM.
+ *
+ *     weft_source source;
+ *     weft_val val;
+ *     weft_source_new(&source, &val);
+ *     start_lookup(name, on_answer, &source); // calls weft_source_set(&source, length)
+ *     rc = weft_val_await(val); */
+#define weft_source_new(source, val) weft_source_new_((source), (val), WEFT_HERE)
+int weft_source_new_(weft_source *source, weft_val *val, const weft_place *place);
+
+/* Completes the value with `result` (>= 0, or -errno). 0; -EALREADY: it was completed before;
+ * -ECANCELED: its wait was cancelled meanwhile, the result reaches nobody; -ESTALE: it is gone,
+ * consumed or dropped. Any thread, foreign ones too, while the runtime lives. Cannot suspend. */
+int weft_source_set(const weft_source *source, int64_t result);
+
+/* --- operations ------------------------------------------------------------------------------- */
+
+/* Each begins what the call of the same name without _v does. When no memory can be had the value
+ * is -ENOMEM; in a cancelled scope -ECANCELED, nothing was begun. Task context, frames included. May
+ * not suspend. */
+#define weft_sem_acquire_v(sem)      weft_sem_acquire_n_v_((sem), 1, WEFT_HERE)
+#define weft_sem_acquire_n_v(sem, n) weft_sem_acquire_n_v_((sem), (n), WEFT_HERE)
+#define weft_event_wait_v(event)     weft_event_wait_v_((event), WEFT_HERE)
+#define weft_latch_wait_v(latch)     weft_latch_wait_v_((latch), WEFT_HERE)
+#define weft_chan_send_v(chan, item) weft_chan_send_v_((chan), (item), WEFT_HERE)
+#define weft_chan_recv_v(chan, item) weft_chan_recv_v_((chan), (item), WEFT_HERE)
+#define weft_sleep_v(duration)       weft_sleep_v_((duration), WEFT_HERE)
+weft_val weft_sem_acquire_n_v_(weft_sem *sem, uint32_t n, const weft_place *place);
+weft_val weft_event_wait_v_(weft_event *event, const weft_place *place);
+weft_val weft_latch_wait_v_(weft_latch *latch, const weft_place *place);
+weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place);
+weft_val weft_chan_recv_v_(weft_chan *chan, void *item, const weft_place *place);
+weft_val weft_sleep_v_(weft_time duration, const weft_place *place);
+
+/* The same of the kernel's operations; what io.h says about memory holds until the value was
+ * consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v or weft_open_v
+ * brings to a value that was dropped is closed. */
+#define weft_read_v(fd, buffer, bytes)  weft_read_v_((fd), (buffer), (bytes), WEFT_HERE)
+#define weft_write_v(fd, buffer, bytes) weft_write_v_((fd), (buffer), (bytes), WEFT_HERE)
+#define weft_pread_v(fd, buffer, bytes, offset) \
+    weft_pread_v_((fd), (buffer), (bytes), (offset), WEFT_HERE)
+#define weft_pwrite_v(fd, buffer, bytes, offset) \
+    weft_pwrite_v_((fd), (buffer), (bytes), (offset), WEFT_HERE)
+#define weft_open_v(path, flags, mode) weft_open_v_((path), (flags), (mode), WEFT_HERE)
+#define weft_fsync_v(fd)               weft_fsync_v_((fd), WEFT_HERE)
+#define weft_statx_v(dirfd, path, flags, mask, out) \
+    weft_statx_v_((dirfd), (path), (flags), (mask), (out), WEFT_HERE)
+#define weft_accept_v(fd, address, bytes, flags) \
+    weft_accept_v_((fd), (address), (bytes), (flags), WEFT_HERE)
+#define weft_connect_v(fd, address, bytes) weft_connect_v_((fd), (address), (bytes), WEFT_HERE)
+#define weft_recv_v(fd, buffer, bytes, flags) \
+    weft_recv_v_((fd), (buffer), (bytes), (flags), WEFT_HERE)
+#define weft_send_v(fd, buffer, bytes, flags) \
+    weft_send_v_((fd), (buffer), (bytes), (flags), WEFT_HERE)
+#define weft_wait_fd_v(fd, events) weft_wait_fd_v_((fd), (events), WEFT_HERE)
+weft_val weft_read_v_(int fd, void *buffer, size_t bytes, const weft_place *place);
+weft_val weft_write_v_(int fd, const void *buffer, size_t bytes, const weft_place *place);
+weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const weft_place *place);
+weft_val weft_pwrite_v_(int fd, const void *buffer, size_t bytes, int64_t offset,
+                        const weft_place *place);
+weft_val weft_open_v_(const char *path, int flags, mode_t mode, const weft_place *place);
+weft_val weft_fsync_v_(int fd, const weft_place *place);
+weft_val weft_statx_v_(int dirfd, const char *path, int flags, unsigned mask, struct statx *out,
+                       const weft_place *place);
+weft_val weft_accept_v_(int fd, struct sockaddr *address, socklen_t *bytes, int flags,
+                        const weft_place *place);
+weft_val weft_connect_v_(int fd, const struct sockaddr *address, socklen_t bytes,
+                         const weft_place *place);
+weft_val weft_recv_v_(int fd, void *buffer, size_t bytes, int flags, const weft_place *place);
+weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const weft_place *place);
+weft_val weft_wait_fd_v_(int fd, int events, const weft_place *place);
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+/* The head of a frame: the first member of the program's struct, called `sm`. Need not be set. */
+typedef struct weft_frame {
+    WEFT_ALIGNAS(16) void *opaque_[3];
+    int32_t at_; /* the label to go on at, in bytes from that of WEFT_BEGIN */
+    uint8_t kind_;
+    uint8_t open_; /* the operation that is begun next may use this frame's memory to wait in */
+    uint8_t hits_; /* awaits in a row that did not wait */
+    uint8_t flags_;
+    WEFT_ALIGNAS(8) unsigned char call_[96];
+} weft_frame;
+
+struct wf_fiber;
+struct wf_work;
+typedef int weft_step_fn_(weft_frame *frame);
+typedef void weft_frame_run_fn_(struct wf_fiber *fiber, struct wf_work *work);
+
+/* Not API: what the macros call. */
+void weft_frame_run_(struct wf_fiber *fiber, struct wf_work *work, weft_step_fn_ *step,
+                     const weft_place *place);
+int weft_frame_wait_(weft_frame *frame, weft_val *val);
+int weft_frame_end_(weft_frame *frame, int64_t *result);
+void weft_frame_yield_(weft_frame *frame);
+
+#ifndef __cplusplus /* labels as values, and tasks of statement expressions: C only */
+
+/* What a step returns while its frame waits; WEFT_AWAIT does it. */
+#define WEFT_PENDING INT32_MIN
+
+/* As many awaits in a row may find their result at once; then others get their turn. */
+#define WEFT_FRAME_HITS_ 128
+
+/* Defines the body of frames of type T, whose first member is `weft_frame sm`:
+ * WEFT_STEP(fn, T) { WEFT_BEGIN(&f->sm); ... `f` is a `T *` ... return rc; }
+ * It is called again after each wait, from the start, and goes on behind the WEFT_AWAIT: so locals
+ * do not survive one, and belong into T, as does all that C# lifts into its state machine. There
+ * must be no array of variable length over a WEFT_AWAIT. The step returns >= 0, or -errno, which
+ * goes to the scope as a task's result does; it may free its own frame just before. Within a step
+ * everything works that works in a task; a call that waits in the ordinary way suspends a whole
+ * stack, and a scope that is opened must be ended before the next WEFT_AWAIT. An error record
+ * (weft_fail, weft_last) lasts until the next WEFT_AWAIT that waits. */
+#define WEFT_STEP(fn, T)                                                                     \
+    typedef T fn##_weft_frame;                                                               \
+    _Static_assert(offsetof(T, sm) == 0, "WEFT_STEP: `sm` must be the first member of " #T); \
+    static int fn(T *f);                                                                     \
+    static int fn##_weft_step(weft_frame *weft_sm_)                                          \
+    {                                                                                        \
+        return fn((T *)(void *)weft_sm_);                                                    \
+    }                                                                                        \
+    static void fn##_weft_run(struct wf_fiber *weft_fiber_, struct wf_work *weft_work_)      \
+    {                                                                                        \
+        static const weft_place weft_here_ = {__FILE__, #fn, __LINE__, #fn};                 \
+        weft_frame_run_(weft_fiber_, weft_work_, fn##_weft_step, &weft_here_);               \
+    }                                                                                        \
+    static int fn(T *f)
+
+/* The first statement of a step: goes on where the frame waited. Once per function. */
+#define WEFT_BEGIN(frame)                                                \
+    goto *(void *)((char *)__extension__ && weft_begin_ + (frame)->at_); \
+    weft_begin_:                                                         \
+    (void)0
+
+#define WEFT_AT_(label) \
+    (int32_t)((char *)__extension__ && label - (char *)__extension__ && weft_begin_)
+
+/* Awaits the value of the last argument, an expression, and assigns its result to `result`, which
+ * must lie in the frame or not be needed beyond. Anywhere in the step: in loops, in a switch, several on one
+ * line; not inside a statement expression. When the expression is one call with _v, a wait takes no
+ * memory but the frame's own (an operation of the kernel: 256 bytes from the pool). A value that was
+ * consumed before: as in weft_val_await. */
+#define WEFT_AWAIT(frame, result, ...)                                   \
+    do {                                                                 \
+        __label__ weft_again_, weft_resume_;                             \
+        if (__builtin_expect(++(frame)->hits_ >= WEFT_FRAME_HITS_, 0)) { \
+            weft_frame_yield_(frame);                                    \
+            (frame)->at_ = WEFT_AT_(weft_again_);                        \
+            return WEFT_PENDING;                                         \
+        }                                                                \
+    weft_again_:                                                         \
+        (frame)->open_ = 1;                                              \
+        {                                                                \
+            weft_val weft_val_ = (__VA_ARGS__);                          \
+            (frame)->open_ = 0;                                          \
+            if (weft_val_.source_ == WEFT_VAL_DONE_) {                   \
+                (result) = (__typeof__(result))weft_val_.word_;          \
+                break;                                                   \
+            }                                                            \
+            (frame)->at_ = WEFT_AT_(weft_resume_);                       \
+            if (weft_frame_wait_((frame), &weft_val_)) {                 \
+                return WEFT_PENDING;                                     \
+            }                                                            \
+        }                                                                \
+    weft_resume_ : {                                                     \
+        int64_t weft_result_;                                            \
+        if (!weft_frame_end_((frame), &weft_result_)) {                  \
+            return WEFT_PENDING;                                         \
+        }                                                                \
+        (result) = (__typeof__(result))weft_result_;                     \
+    }                                                                    \
+    } while (0)
+
+/* Starts the frame *ptr, of the type that `fn` was defined with by WEFT_STEP, as a task of `scope`.
+ * The memory is the caller's, and must stay until the frame has ended: the scope's end waits for
+ * that, and its step may free it as its last act. From the scope's owner or any task inside it. When many
+ * are queued already the caller yields first. May suspend. Task context. 0; -ECANCELED: the scope is
+ * cancelled or ended, nothing was started. */
+#define weft_go_frame(scope, fn, ptr)                                                     \
+    __extension__({                                                                       \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_frame), \
+                       "weft_go_frame: not of the type that " #fn " was defined with");   \
+        weft_go_frame_((scope), fn##_weft_run, &(ptr)->sm);                               \
+    })
+
+#endif
+
+int weft_go_frame_(weft_scope *scope, weft_frame_run_fn_ *run, weft_frame *frame);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,234 @@
+/* frame.c: frames: stepped, waiting, ended. Their life is drawn in frame.h; the macros that call
+ * what is here are in weft/stackless.h. */
+#include "src/frame.h"
+#include "pool/base/check.h"
+
+static struct wf_frame *frame_of(weft_frame *frame)
+{
+    return (struct wf_frame *)frame;
+}
+
+struct wf_pool *wf_frame_pool(struct wf_work *work)
+{
+    return wf_scope_runtime(wf_container_of(work, struct wf_frame, work)->owner)->pool;
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+int weft_go_frame_(weft_scope *handle, weft_frame_run_fn_ *run, weft_frame *memory)
+{
+    struct wf_scope *scope = wf_scope_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
+        wf_yield(self); /* as in weft_go_ */
+    }
+    rc = wf_scope_enter(scope);
+    if (rc < 0) {
+        return rc;
+    }
+    struct wf_frame *frame = frame_of(memory);
+    frame->work = (struct wf_work){.run = run};
+    frame->owner = scope;
+    frame->at = 0;
+    frame->kind = WF_FRAME_IDLE;
+    frame->open = 0;
+    frame->hits = 0;
+    frame->flags = 0;
+    wf_start_queued(self, &frame->work);
+    return 0;
+}
+
+/* --- stepping --------------------------------------------------------------------------------- */
+
+static struct wf_wait *wait_of(struct wf_frame *frame)
+{
+    struct wf_value *value = frame->call.object;
+    return frame->kind == WF_FRAME_RECORD ? &value->call.wait : &frame->call.wait;
+}
+
+/* The step has returned WEFT_PENDING. True: others have the frame now, LAST TOUCH; false: what it
+ * waits for is there, step it again. */
+static bool lie_down(struct wf_fiber *self, struct wf_frame *frame, int *turns)
+{
+    if (frame->kind == WF_FRAME_YIELD) {
+        frame->kind = WF_FRAME_IDLE;
+        wf_ready(self->worker, &frame->work);
+        return true;
+    }
+    if (wf_wait_arm(wait_of(frame))) {
+        return true;
+    }
+    if (++*turns < WF_BUDGET) {
+        return false;
+    }
+    wf_ready(self->worker, &frame->work);
+    return true;
+}
+
+static void check_step(struct wf_fiber *self, struct wf_stepping *stepping)
+{
+    const weft_place *place = stepping->task.place;
+    if (wf_unlikely(self->env != &stepping->task.env)) {
+        wf_misuse("a step of %s (%s:%d) returned with a scope or binding still open",
+                  place->function, place->file, place->line);
+    }
+    /* relaxed: only its own strands write */
+    if (wf_unlikely(wf_load_relaxed(&stepping->task.env.unawaited) != 0)) {
+        wf_misuse("a step of %s (%s:%d) returned with a task that it spawned unawaited",
+                  place->function, place->file, place->line);
+    }
+}
+
+/* The frame itself may be gone already. */
+static void settle(struct wf_scope *owner, struct wf_task *identity, int rc)
+{
+    weft_error *error = wf_error_take(identity);
+    if (rc >= 0) {
+        wf_error_free(error);
+    } else {
+        wf_scope_task_failed(owner, rc, wf_error_of(identity, rc, error));
+    }
+    wf_scope_leave(owner);
+}
+
+void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ *step,
+                     const weft_place *place)
+{
+    struct wf_frame *frame = wf_container_of(work, struct wf_frame, work);
+    struct wf_scope *owner = frame->owner;
+    struct wf_stepping stepping;
+    wf_task_init(&stepping.task, wf_runtime_of(self), NULL, NULL, owner, WF_TASK_FRAME, place);
+    stepping.fiber = self;
+    stepping.frame = frame;
+    stepping.token = 0;
+    struct wf_env *outer = self->env;
+    struct wf_home *home = wf_fiber_home(self);
+    int turns = 0;
+    int rc;
+    do { /* ends: WF_BUDGET turns */
+        self->env = &stepping.task.env;
+        rc = step((weft_frame *)frame);
+        check_step(self, &stepping);
+        if (wf_unlikely(wf_fiber_home(self) != home)) {
+            wf_exec_return(self, home);
+        }
+        self->env = outer;
+        if (wf_unlikely(rc == WEFT_PENDING && frame->kind == WF_FRAME_IDLE)) {
+            wf_misuse("a step of %s (%s:%d) returned WEFT_PENDING by itself", place->function,
+                      place->file, place->line);
+            rc = -EINVAL;
+        }
+    } while (rc == WEFT_PENDING && !lie_down(self, frame, &turns));
+    if (rc == WEFT_PENDING) {
+        wf_error_free(wf_error_take(&stepping.task));
+    } else {
+        settle(owner, &stepping.task, rc);
+    }
+}
+
+/* --- what WEFT_AWAIT calls, in a step --------------------------------------------------------- */
+
+void weft_frame_yield_(weft_frame *handle)
+{
+    struct wf_frame *frame = frame_of(handle);
+    frame->hits = 0;
+    frame->kind = WF_FRAME_YIELD;
+}
+
+/* The awaited expression began an operation in the frame's own call, and gave another value. */
+static WF_COLD void abandon(struct wf_fiber *self, struct wf_stepping *stepping)
+{
+    struct wf_call *call = &stepping->frame->call;
+    wf_misuse("a step of %s (%s:%d) began an operation in WEFT_AWAIT and awaits another one",
+              stepping->task.place->function, stepping->task.place->file,
+              stepping->task.place->line);
+    stepping->token = 0;
+    struct wf_scope *owner = stepping->frame->owner;
+    wf_lock(&owner->lock);
+    call->wait.ops->cancel(&call->wait);
+    wf_unlock(&owner->lock);
+    call->wait.resume = &self->resume;
+    (void)wf_wait_block(self, &call->wait);
+    wf_wait_delist(&call->wait);
+    ssize_t result = call->wait.ops->finish(call);
+    if (call->wait.ops->discard != NULL) {
+        call->wait.ops->discard(call, result);
+    }
+}
+
+/* Out of the scope in which it was begun, into the frame's. */
+static void adopt(struct wf_frame *frame, struct wf_value *value, struct wf_env *env)
+{
+    struct wf_wait *wait = &value->call.wait;
+    wf_wait_delist(wait);
+    wait->resume = &frame->work;
+    wf_value_enlist(wait, frame->owner, env);
+}
+
+static void await_result(struct wf_frame *frame, ssize_t result)
+{
+    frame->kind = WF_FRAME_RESULT;
+    frame->call.detail = (uint64_t)result;
+}
+
+/* 1: the step has to return, to wait; 0: weft_frame_end_ has the result. */
+int weft_frame_wait_(weft_frame *handle, weft_val *val)
+{
+    struct wf_frame *frame = frame_of(handle);
+    struct wf_fiber *self = wf_self();
+    struct wf_stepping *stepping = self != NULL && self->env != NULL ? wf_stepping_of(self) : NULL;
+    if (wf_unlikely(stepping == NULL || stepping->frame != frame)) {
+        wf_misuse("WEFT_AWAIT in no step of its frame, or inside a scope that the step opened");
+        await_result(frame, -EINVAL);
+        return 0;
+    }
+    if (stepping->token != 0 && val->source_ == WEFT_VAL_EMBEDDED_ &&
+        (uint64_t)val->word_ == stepping->token) {
+        stepping->token = 0;
+        frame->kind = WF_FRAME_OWN;
+    } else {
+        if (wf_unlikely(stepping->token != 0)) {
+            abandon(self, stepping);
+        }
+        struct wf_value *value;
+        int rc = wf_value_take(val, &value);
+        if (rc < 0) {
+            await_result(frame, rc);
+            return 0;
+        }
+        adopt(frame, value, self->env);
+        frame->call.object = value;
+        frame->kind = WF_FRAME_RECORD;
+    }
+    val->source_ = 0;
+    if (wf_wait_outcome(wait_of(frame)) != WF_WAIT_SETUP) {
+        return 0;
+    }
+    frame->hits = 0;
+    return 1;
+}
+
+/* 1: *result; 0: what it waits for was begun anew, the step has to return again. */
+int weft_frame_end_(weft_frame *handle, int64_t *result)
+{
+    struct wf_frame *frame = frame_of(handle);
+    ssize_t rc = (ssize_t)frame->call.detail;
+    if (frame->kind == WF_FRAME_OWN) {
+        wf_check_inner(wf_wait_outcome(&frame->call.wait) > WF_WAIT_ARMED);
+        wf_wait_delist(&frame->call.wait);
+        rc = frame->call.wait.ops->finish(&frame->call);
+    } else if (frame->kind == WF_FRAME_RECORD) {
+        struct wf_value *value = frame->call.object;
+        if (!wf_value_end(value, &rc)) {
+            adopt(frame, value, wf_self()->env);
+            return 0;
+        }
+    }
+    frame->kind = WF_FRAME_IDLE;
+    *result = rc;
+    return 1;
+}

@@ -1,0 +1,111 @@
+/* io_value.c: operations of the kernel as values. The op lies behind its completion, in a record of
+ * 256 bytes; io/op.h says to whom it belongs meanwhile. What a call on a stack does in a loop (an
+ * interrupted operation, a descriptor with O_NONBLOCK) is done here when the consumer asks for the
+ * result: `again`. */
+#include "src/io_value.h"
+#include "pool/base/sys.h"
+#include <poll.h>
+
+struct io_value {
+    struct wf_value value;
+    struct wf_op op;
+    uint32_t done;  /* bytes that were transferred before the op was begun */
+    uint32_t flags; /* of the op, while it polls */
+    uint8_t kind;   /* likewise; else WF_OP_NOP */
+};
+
+_Static_assert(sizeof(struct io_value) <= 256, "pool.c, value_bytes");
+
+static struct io_value *io_value_of(struct wf_call *call)
+{
+    return wf_container_of(call, struct io_value, value.call);
+}
+
+static ssize_t io_finish(struct wf_call *call)
+{
+    struct io_value *io = io_value_of(call);
+    ssize_t result = wf_op_finish(call);
+    if (io->done != 0) {
+        return result < 0 ? (ssize_t)io->done : (ssize_t)io->done + result;
+    }
+    return result;
+}
+
+static void io_discard(struct wf_call *call, ssize_t result)
+{
+    uint8_t kind = io_value_of(call)->op.kind;
+    if (result >= 0 && (kind == WF_OP_ACCEPT || kind == WF_OP_OPENAT)) {
+        (void)wf_sys.close((int)result);
+    }
+}
+
+static bool io_again(struct wf_call *call, ssize_t result);
+
+static const struct wf_wait_ops io_ops = {.cancel = wf_op_cancel,
+                                          .finish = io_finish,
+                                          .again = io_again,
+                                          .discard = io_discard,
+                                          .name = "an I/O operation"};
+
+static ssize_t io_begin(struct io_value *io, struct wf_worker *worker)
+{
+    return wf_op_begin(&io->op, &io->value.call, NULL, worker, &io_ops);
+}
+
+/* -EINTR: a signal to a thread of the kernel. -EAGAIN of a read or write: the file is open with
+ * O_NONBLOCK, which our caller has not asked for; then the op polls, and transfers after that. */
+static bool io_again(struct wf_call *call, ssize_t result)
+{
+    struct io_value *io = io_value_of(call);
+    bool transfers = io->op.kind == WF_OP_READ || io->op.kind == WF_OP_WRITE;
+    if (io->kind != WF_OP_NOP && result >= 0) { /* it has polled */
+        io->op.kind = io->kind;
+        io->op.flags = io->flags;
+        io->kind = WF_OP_NOP;
+    } else if (result == -EAGAIN && transfers) {
+        io->kind = io->op.kind;
+        io->flags = io->op.flags;
+        io->op.flags = io->kind == WF_OP_READ ? POLLIN : POLLOUT;
+        io->op.kind = WF_OP_POLL;
+    } else if (result != -EINTR) {
+        return false;
+    }
+    struct wf_fiber *self = wf_self();
+    struct wf_home *home = wf_fiber_home(self);
+    if (wf_unlikely(wf_exec_is_loop(home))) {
+        wf_exec_return(self, NULL);
+    }
+    (void)io_begin(io, self->worker);
+    if (wf_unlikely(wf_fiber_home(self) != home)) {
+        wf_exec_return(self, home);
+    }
+    return true;
+}
+
+/* From a loop, which has no ring: to the pool and back. */
+static WF_COLD weft_val begin_elsewhere(struct wf_fiber *self, const struct wf_op *op, size_t done,
+                                        const weft_place *place)
+{
+    struct wf_home *home = wf_fiber_home(self);
+    wf_exec_return(self, NULL);
+    weft_val val = wf_io_v(op, done, place);
+    wf_exec_return(self, home);
+    return val;
+}
+
+weft_val wf_io_v(const struct wf_op *op, size_t done, const weft_place *place)
+{
+    struct wf_fiber *self = wf_self();
+    if (wf_unlikely(self != NULL && wf_exec_is_loop(wf_fiber_home(self)))) {
+        return begin_elsewhere(self, op, done, place);
+    }
+    struct wf_begun b;
+    if (!wf_v_begin(&b, WF_V_OP, place)) {
+        return b.val;
+    }
+    struct io_value *io = wf_container_of(b.value, struct io_value, value);
+    io->op = *op;
+    io->done = (uint32_t)done;
+    io->kind = WF_OP_NOP;
+    return wf_v_end(&b, io_begin(io, b.self->worker));
+}

@@ -1,0 +1,378 @@
+/* Frames: tasks without a stack. */
+#include "pattern.h"
+#include <stdlib.h>
+#include <weft/debug.h>
+#include <weft/stackless.h>
+
+struct counter {
+    weft_frame sm;
+    weft_sem *sem;
+    atomic_int *steps;
+    int i, j, rc;
+};
+
+WEFT_STEP(count_to_three, struct counter)
+{
+    WEFT_BEGIN(&f->sm);
+    for (f->i = 0; f->i < 3; f->i++) {
+        WEFT_AWAIT(&f->sm, f->rc, weft_sem_acquire_v(f->sem));
+        if (f->rc < 0) {
+            return f->rc;
+        }
+        atomic_fetch_add(f->steps, 1);
+    }
+    return 0;
+}
+
+TaskTest(frame, goes_on_behind_each_await_in_a_loop, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int steps = 0;
+    struct counter counter = {.sem = &sem, .steps = &steps};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, count_to_three, &counter), 0);
+    for (int i = 1; i <= 3; i++) {
+        weft_sem_release(&sem, 1);
+        yield_until(&steps, i);
+        wt_eq(atomic_load(&steps), i);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+WEFT_STEP(two_on_a_line, struct counter)
+{
+    WEFT_BEGIN(&f->sm);
+    switch (f->j) {
+    case 1:
+        /* clang-format off */
+        WEFT_AWAIT(&f->sm, f->rc, weft_sem_acquire_v(f->sem)); f->i += 1; WEFT_AWAIT(&f->sm, f->rc, weft_sem_acquire_v(f->sem)); f->i += 10;
+        /* clang-format on */
+        break;
+    default:
+        do {
+            WEFT_AWAIT(&f->sm, f->rc, weft_sleep_v(WEFT_US(10)));
+            f->i += 100;
+        } while (f->i < 300);
+    }
+    atomic_fetch_add(f->steps, 1);
+    return f->rc;
+}
+
+TaskTest(frame, awaits_in_a_switch_and_twice_on_one_line, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int steps = 0;
+    struct counter one = {.sem = &sem, .steps = &steps, .j = 1};
+    struct counter two = {.sem = &sem, .steps = &steps, .j = 2};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, two_on_a_line, &one), 0);
+    wt_eq(weft_go_frame(&s, two_on_a_line, &two), 0);
+    weft_yield();
+    weft_sem_release(&sem, 2);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(one.i, 11);
+    wt_eq(two.i, 300);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(frame, ends_cancelled_with_its_scope, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int steps = 0;
+    struct counter counters[10];
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 10; i++) {
+        counters[i] = (struct counter){.sem = &sem, .steps = &steps};
+        wt_eq(weft_go_frame(&s, count_to_three, &counters[i]), 0);
+    }
+    weft_yield();
+    weft_scope_cancel(&s, "test");
+    wt_eq(weft_go_frame(&s, count_to_three, &counters[0]), -ECANCELED); /* E37 */
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    for (int i = 0; i < 10; i++) {
+        wt_eq(counters[i].rc, -ECANCELED);
+    }
+    weft_sem_release(&sem, 1);
+    wt_eq(weft_sem_count(&sem), 1);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(frame, ends_timed_out_with_its_scope, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int steps = 0;
+    struct counter counter = {.sem = &sem, .steps = &steps};
+    WEFT_SCOPE(s, .timeout = WEFT_MS(1));
+    wt_eq(weft_go_frame(&s, count_to_three, &counter), 0);
+    wt_eq(weft_scope_end(&s), -ETIME);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+struct failing {
+    weft_frame sm;
+    int rc;
+};
+
+WEFT_STEP(fail_after_a_sleep, struct failing)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->rc, weft_sleep_v(WEFT_US(10)));
+    return weft_fail(-EIO, "after %d", f->rc);
+}
+
+TaskTest(frame, a_failure_and_its_record_go_to_the_scope, 1)
+{
+    struct failing failing = {0};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, fail_after_a_sleep, &failing), 0);
+    wt_eq(weft_scope_end(&s), -EIO);
+    wt_true(weft_last() != NULL);
+    wt_str_eq(weft_last()->text, "after 0");
+    return 0;
+}
+
+WEFT_STEP(free_itself, struct failing)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->rc, weft_sleep_v(WEFT_US(1)));
+    int rc = f->rc;
+    free(f);
+    return rc;
+}
+
+TaskTest(frame, may_free_its_own_memory_as_its_last_act, 2)
+{
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 100; i++) {
+        wt_eq(weft_go_frame(&s, free_itself, (struct failing *)malloc(sizeof(struct failing))), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    return 0;
+}
+
+/* --- what a frame awaits ---------------------------------------------------------------------- */
+
+struct consumer {
+    weft_frame sm;
+    weft_val val;
+    int64_t first, second;
+};
+
+WEFT_STEP(consume_twice, struct consumer)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->first, f->val);
+    WEFT_AWAIT(&f->sm, f->second, f->val);
+    return 0;
+}
+
+static atomic_int misuses;
+
+static void count_misuse(const char *what)
+{
+    (void)what;
+    atomic_fetch_add(&misuses, 1);
+}
+
+static void tolerate(void)
+{
+    weft_on_misuse(count_misuse);
+}
+
+/* E18, E20 */
+TaskTest(frame, awaits_a_value_that_a_task_began_once, 1, .init = tolerate)
+{
+    weft_source source;
+    struct consumer consumer = {0};
+    wt_eq(weft_source_new(&source, &consumer.val), 0);
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, consume_twice, &consumer), 0);
+    weft_yield();
+    wt_eq(weft_source_set(&source, 42), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(consumer.first, 42);
+    wt_eq(consumer.second, -ESTALE);
+    wt_eq(atomic_load(&misuses), 1);
+    return 0;
+}
+
+/* E19 */
+TaskTest(frame, a_second_waiter_beside_a_frame_is_refused, 1, .init = tolerate)
+{
+    weft_source source;
+    weft_val val;
+    wt_eq(weft_source_new(&source, &val), 0);
+    struct consumer consumer = {.val = val};
+    WEFT_SCOPE(s, .on_error = WEFT_CONTINUE);
+    wt_eq(weft_go_frame(&s, consume_twice, &consumer), 0);
+    weft_yield();
+    wt_eq(weft_val_await(val), -EBUSY);
+    weft_scope_cancel(&s, "test");
+    weft_scope_end(&s);
+    wt_eq(consumer.first, -ECANCELED);
+    return 0;
+}
+
+static weft_val two_begun(struct consumer *f, weft_sem *sem)
+{
+    f->val = weft_sem_acquire_v(sem); /* in the frame itself, and left there */
+    return weft_sem_acquire_v(sem);
+}
+
+static weft_sem *careless_sem;
+
+WEFT_STEP(begin_two_await_one, struct consumer)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->first, two_begun(f, careless_sem));
+    f->second = weft_val_await(f->val);
+    return 0;
+}
+
+TaskTest(frame, an_operation_left_behind_in_an_await_is_misuse_and_ends, 1, .init = tolerate)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    careless_sem = &sem;
+    struct consumer consumer = {0};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, begin_two_await_one, &consumer), 0);
+    weft_yield();
+    weft_sem_release(&sem, 1);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(consumer.first, 0);
+    wt_eq(consumer.second, -ESTALE);
+    wt_ge(atomic_load(&misuses), 1);
+    wt_eq(weft_sem_count(&sem), 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+WEFT_STEP(always_ready, struct counter)
+{
+    WEFT_BEGIN(&f->sm);
+    while (atomic_load(f->steps) == 0) {
+        WEFT_AWAIT(&f->sm, f->i, weft_val_done(f->i + 1));
+    }
+    return 0;
+}
+
+TaskTest(frame, one_whose_awaits_never_wait_lets_others_run, 1)
+{
+    atomic_int steps = 0;
+    struct counter counter = {.steps = &steps};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, always_ready, &counter), 0);
+    wt_eq(weft_yield(), 0);
+    wt_eq(weft_yield(), 0);
+    atomic_store(&steps, 1);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_gt(counter.i, 0);
+    return 0;
+}
+
+/* --- a step is task context ------------------------------------------------------------------- */
+
+static int add_one(void *arg)
+{
+    ++*(int *)arg;
+    return weft_sleep(WEFT_US(10));
+}
+
+WEFT_STEP(use_the_stack, struct counter)
+{
+    WEFT_BEGIN(&f->sm);
+    weft_task t;
+    weft_spawn(&t, add_one, &f->i);
+    f->rc = weft_await(&t);
+    f->rc = f->rc < 0 ? f->rc : weft_within(WEFT_SEC(5), weft_sem_acquire(f->sem));
+    WEFT_AWAIT(&f->sm, f->rc, weft_sem_acquire_v(f->sem));
+    WEFT_SCOPE(s);
+    weft_val val = weft_sleep_v(WEFT_US(10));
+    f->rc = (int)weft_val_await(val);
+    wt_eq(weft_scope_end(&s), 0);
+    return f->rc;
+}
+
+TaskTest(frame, a_step_may_wait_on_its_stack_spawn_and_open_scopes, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    struct counter counters[5];
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 5; i++) {
+        counters[i] = (struct counter){.sem = &sem};
+        wt_eq(weft_go_frame(&s, use_the_stack, &counters[i]), 0);
+    }
+    weft_yield();
+    weft_sem_release(&sem, 10);
+    wt_eq(weft_scope_end(&s), 0);
+    for (int i = 0; i < 5; i++) {
+        wt_eq(counters[i].i, 1);
+    }
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+/* --- many ------------------------------------------------------------------------------------- */
+
+#define MANY 20000
+
+TaskTest(frame, many_are_woken_by_several_workers_exactly_once_each, 4)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int steps = 0;
+    struct counter *counters = calloc(MANY, sizeof *counters);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < MANY; i++) {
+        counters[i] = (struct counter){.sem = &sem, .steps = &steps};
+        wt_eq(weft_go_frame(&s, count_to_three, &counters[i]), 0);
+    }
+    for (int i = 0; i < 3 * MANY; i++) {
+        wt_eq(weft_sem_release(&sem, 1), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(atomic_load(&steps), 3 * MANY);
+    wt_eq(weft_sem_count(&sem), 0);
+    free(counters);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+TaskTest(frame, many_are_cancelled_while_they_are_granted_and_no_permit_is_lost, 4)
+{
+    weft_sem sem;
+    for (int round = 0; round < 20; round++) {
+        enum { N = 500 };
+        weft_sem_init(&sem, 0, 0);
+        atomic_int steps = 0;
+        struct counter *counters = calloc(N, sizeof *counters);
+        WEFT_SCOPE(s, .on_error = WEFT_CONTINUE);
+        for (int i = 0; i < N; i++) {
+            counters[i] = (struct counter){.sem = &sem, .steps = &steps};
+            wt_eq(weft_go_frame(&s, count_to_three, &counters[i]), 0);
+        }
+        for (int i = 0; i < N; i++) {
+            wt_eq(weft_sem_release(&sem, 1), 0);
+            if (i == N / 2 + round) {
+                weft_scope_cancel(&s, "test");
+            }
+        }
+        int rc = weft_scope_end(&s);
+        wt_true(rc == -ECANCELED || rc == 0);
+        wt_eq((int)weft_sem_count(&sem) + atomic_load(&steps), N);
+        free(counters);
+        weft_sem_fini(&sem);
+    }
+    return 0;
+}
