@@ -71,8 +71,7 @@ struct loop {
     WF_ATOMIC(uint32_t) stopped;   /* no further piece is to be begun */
     WF_ATOMIC(uint32_t) cut_short; /* indices were left, or pieces interrupted, by a cancellation */
     struct wf_lock lock;
-    int first_rc;            /* under lock */
-    weft_error *first_error; /* under lock; owned */
+    struct wf_failures failures; /* under lock */
 };
 
 struct span {
@@ -112,18 +111,12 @@ static WF_COLD void fail(struct wf_fiber *self, struct loop *loop, int rc)
         cut_short(loop);
         return;
     }
-    weft_error *error = wf_error_take(self->env->task);
+    /* another strand of the task may have failed between, and left its record: then this failure
+     * has one without text */
+    weft_error *error = wf_error_of(self->env->task, rc, wf_error_take(self->env->task));
     wf_lock(&loop->lock);
-    if (loop->first_rc == 0) {
-        loop->first_rc = rc;
-        /* another strand of the task may have failed between, and left its record */
-        if (error != NULL && error->code == rc) {
-            loop->first_error = error;
-            error = NULL;
-        }
-    }
+    wf_failures_add(&loop->failures, rc, error);
     wf_unlock(&loop->lock);
-    wf_error_free(error);
     stop(loop);
 }
 
@@ -323,9 +316,9 @@ static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *o
         return -ECANCELED;
     }
     run_span(self, loop, *span);
-    if (wf_unlikely(loop->first_rc < 0)) {
-        wf_error_give(self->env->task, loop->first_error);
-        return loop->first_rc;
+    if (wf_unlikely(loop->failures.first_rc < 0)) {
+        wf_error_hand_on(self->env->task, wf_failures_take(&loop->failures), NULL);
+        return loop->failures.first_rc;
     }
     return wf_load_relaxed(&loop->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the joins */
 }

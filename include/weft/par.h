@@ -51,7 +51,7 @@ typedef struct weft_for_opts {
  *     rc = weft_for(0, n, scale, v);
  *
  * The pieces belong to the calling task, as forked sections do: same scope, same cancellation, same
- * error record. They may wait (weft_read, a channel, ...), but the loop then has as many pieces
+ * error record, but perhaps on another executor. They may wait (weft_read, a channel, ...), but the loop then has as many pieces
  * under way as there are idle workers, no more; weft_foreach is for bodies that wait. A piece that
  * computes keeps its worker.
  *
@@ -88,44 +88,86 @@ int weft_reduce_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_
 
 /* --- loops whose bodies wait ------------------------------------------------------------------ */
 
-/* The body of a loop: called once per item, may wait. >= 0 or -errno. */
+/* The body of a loop: called once per item, may wait. `ctx` is the loop's, or the slot's own state
+ * (see slot_open). >= 0 or -errno. */
 typedef int weft_each_fn(void *item, void *ctx);
 
 /* A source of items: puts the next one's address into *item. 1: there is one; 0: no more; -errno:
  * the loop fails with it. Called by one slot at a time, never after it returned <= 0. May wait. */
 typedef int weft_next_fn(void *source, void **item);
 
+/* Opens the state of a slot, before its first item: *local is what the slot's bodies will get as
+ * their ctx; at first it points to `.slot_bytes` zeroed bytes in the slot's frame, or is NULL. `ctx`
+ * is the loop's. May wait. >= 0, or -errno with nothing left to close. */
+typedef int weft_slot_open_fn(void *ctx, void **local);
+
+/* Closes it, after the slot's last body has ended, also when the loop was cancelled: then calls that
+ * wait give -ECANCELED. May wait. */
+typedef void weft_slot_close_fn(void *local, void *ctx);
+
+#define WEFT_SLOT_BYTES_MAX 1024
+
+/* Item of a loop that counts: the index. */
+static inline size_t weft_index(const void *item)
+{
+    return (size_t)(uintptr_t)item;
+}
+
+/* All zero is the default. */
 typedef struct weft_foreach_opts {
-    /* Where items come from: one of these. */
-    void *items; /* array of `count` items, `stride` bytes apart (stride 0: items is an array of
-                                  pointers, and the body gets the pointers) */
-    size_t count;
-    size_t stride;
-    weft_next_fn *next; /* or a source */
-    void *source;       /* its first argument */
-    /* called exactly once, after the last body has ended; may be NULL */
+    /* Where items come from: one of these, or `count` alone. */
+    void *items;   /* array of `count` items, `stride` bytes apart; the body gets their addresses */
+    size_t count;  /* without items: the indices 0 to count - 1; the body reads weft_index(item) */
+    size_t stride; /* 0: `items` is an array of pointers, and the body gets the pointers */
+    weft_next_fn *next;     /* a function, asked by one slot at a time */
+    void *source;           /* its first argument */
+    struct weft_gen *gen;   /* a generator, until it ends; the caller closes it after the loop */
+    struct weft_chan *chan; /* a channel, until it is closed; others may receive from it too */
+    /* called exactly once with `source`, after the last body has ended; may be NULL */
     void (*next_done)(void *source);
 
     int max;        /* bodies at once; 0: the number of workers; never more than there are items */
-    size_t chunk;   /* items that a slot takes at a time from an array; 0: 1 */
+    size_t chunk;   /* items that a slot takes at a time, of those that are counted; 0: 1 */
     int on_error;   /* enum weft_on_error; 0: the first failure stops the loop */
     size_t *failed; /* if not NULL: how many bodies failed */
+    /* With WEFT_COLLECT, and only then: the records of the first failures in time are copied here;
+     * what one of them has no record of has a code only. Their cause, others and next are NULL. */
+    weft_error *errors;
+    size_t errors_max; /* room in it; 0: 4. min(errors_max, *failed) are filled, and one more if the
+                          source failed too */
+
+    /* A state for each slot, such as a connection that only one request at a time may use: bodies
+     * get it instead of ctx. */
+    size_t slot_bytes;              /* at most WEFT_SLOT_BYTES_MAX */
+    weft_slot_open_fn *slot_open;   /* NULL: *local is the zeroed bytes */
+    weft_slot_close_fn *slot_close; /* may be NULL; only with slot_open */
 } weft_foreach_opts;
 
 /* Runs body(item, ctx) for every item, at most `.max` at once; items are taken in order, one by one
  * (or `.chunk`). The caller works too. With `.max = 1` all runs on the caller, in order, and
- * nothing is spawned. On the first failure no further item is taken, running bodies are cancelled,
- * all are waited for, and that failure is returned; bodies that answer that cancellation with
- * -ECANCELED are not failures. With .on_error = WEFT_CONTINUE all items run, and the first failure
- * in time is returned. May suspend. Task context. C only (C++: weft_foreach_).
+ * nothing is spawned. What is received from a channel or generator is the body's until it returns.
  *
  *     rc = weft_foreach(fetch, ctx, .items = urls, .count = n, .stride = sizeof *urls, .max = 10);
+ *     rc = weft_foreach(serve, ctx, .chan = requests, .max = 100);
  *
- * 0 (also for no items), the first failure, or -ECANCELED: the caller's scope was cancelled, and
- * some item was cut short or not taken. -EINVAL: max < 0, or neither or both of items and next with
- * count > 0. */
+ * On the first failure no further item is taken, running bodies are cancelled, all are waited for,
+ * and that failure is returned; bodies that answer that cancellation with -ECANCELED are not
+ * failures. With .on_error = WEFT_CONTINUE all items run, and the first failure in time is returned;
+ * WEFT_COLLECT: likewise, and the first records are copied to `.errors`. A failure of the source ends
+ * the taking and is the loop's failure; of a channel that is the code that it was closed with.
+ *
+ * A *slot* runs one body after the other: the caller is one, and up to `.max` - 1 others are started
+ * as items come. `.slot_open` is called once in each, with a scope around it that ends after
+ * `.slot_close`. If the caller's slot cannot be opened, no body is called and its code is the loop's;
+ * if a later one cannot, the loop does with those that it has.
+ *
+ * 0 (also for no items), the first failure in time (its record is weft_last()), or -ECANCELED: the
+ * caller's scope was cancelled, and some item was cut short or not taken. -EINVAL, with nothing
+ * called: max < 0, more than one source, a stride and a count but no items, slot_bytes too large,
+ * slot_close without slot_open, WEFT_COLLECT without errors or the other way round. May suspend. Task
+ * context. C only (C++: weft_foreach_). */
 #define weft_foreach(body, ctx, ...) \
-    weft_foreach_((body), (ctx), &(weft_foreach_opts){__VA_ARGS__}, WEFT_HERE)
+    weft_foreach_((body), (ctx), &(weft_foreach_opts){__VA_ARGS__}, WEFT_HERE_STARTS_(#body))
 int weft_foreach_(weft_each_fn *body, void *ctx, const weft_foreach_opts *opts,
                   const weft_place *place);
 

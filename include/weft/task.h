@@ -206,6 +206,7 @@ typedef struct weft_scope {
 enum weft_on_error {
     WEFT_FAIL_FAST = 0, /* the first task that fails cancels the others */
     WEFT_CONTINUE = 1,  /* all run to their end; the first failure in time is the result */
+    WEFT_COLLECT = 2,   /* the same; weft_foreach also copies records out, see there */
 };
 
 typedef struct weft_scope_opts {

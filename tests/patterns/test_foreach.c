@@ -1,7 +1,10 @@
 /* Loops over many items, bounded: the sentences E9 to E17 of the contract, and what arrays and
  * sources have in common. */
 #include "pattern.h"
+#include <stdio.h>
+#include <weft/chan.h>
 #include <weft/debug.h>
+#include <weft/gen.h>
 #include <weft/par.h>
 #include <weft/sync.h>
 
@@ -428,6 +431,100 @@ TaskTest(foreach, with_continue_all_items_run_and_failures_are_counted, 2)
     return 0;
 }
 
+static int fail_odd_with_text(void *item, void *ctx)
+{
+    struct log *log = ctx;
+    int n = *(int *)item;
+    enter(log, n);
+    atomic_fetch_sub(&log->inside, 1);
+    return n % 2 == 0 ? 0 : weft_fail(-100 - n, "item %d", n);
+}
+
+TaskTest(foreach, with_collect_the_first_records_are_copied_out_in_order_of_time, 1)
+{
+    struct log log;
+    log_open(&log);
+    weft_error errors[6];
+    size_t failed = 0;
+    memset(errors, 0x55, sizeof errors);
+    wt_eq(weft_foreach(fail_odd_with_text, &log, .items = numbers(), .count = 100,
+                       .stride = sizeof(int), .on_error = WEFT_COLLECT, .failed = &failed,
+                       .errors = errors),
+          -101);
+    wt_eq(failed, 50);
+    wt_eq(atomic_load(&log.calls), 100);
+    for (int i = 0; i < 4; i++) {
+        char text[20];
+        snprintf(text, sizeof text, "item %d", 2 * i + 1);
+        wt_eq(errors[i].code, -101 - 2 * i);
+        wt_str_eq(errors[i].text, text);
+        wt_true(errors[i].cause == NULL && errors[i].others == NULL && errors[i].next == NULL);
+    }
+    wt_eq(errors[4].code, 0x55555555, "four by default");
+    wt_eq(weft_last()->code, -101);
+    wt_eq(weft_last()->total, 50);
+    wt_eq(weft_foreach(fail_odd_with_text, &log, .items = numbers(), .count = 12,
+                       .stride = sizeof(int), .on_error = WEFT_COLLECT, .failed = &failed,
+                       .errors = errors, .errors_max = 6),
+          -101);
+    wt_eq(failed, 6);
+    wt_eq(errors[5].code, -111);
+    weft_error fewer[6] = {{0}};
+    wt_eq(weft_foreach(fail_odd_with_text, &log, .items = numbers(), .count = 5,
+                       .stride = sizeof(int), .on_error = WEFT_COLLECT, .failed = &failed,
+                       .errors = fewer, .errors_max = 6),
+          -101);
+    wt_eq(failed, 2);
+    wt_eq(fewer[1].code, -103);
+    wt_eq(fewer[2].code, 0, "no more than there were");
+    return 0;
+}
+
+static int collect_on_many_workers(void *arg)
+{
+    (void)arg;
+    for (int round = 0; round < 20; round++) {
+        struct log log;
+        log_open(&log);
+        weft_error errors[60] = {{0}};
+        size_t failed = 0;
+        int rc = weft_foreach(fail_odd_with_text, &log, .items = numbers(), .count = 100,
+                              .stride = sizeof(int), .max = 7, .on_error = WEFT_COLLECT,
+                              .failed = &failed, .errors = errors, .errors_max = 60);
+        wt_eq(failed, 50);
+        wt_eq(rc, errors[0].code);
+        bool seen[100] = {false};
+        for (int i = 0; i < 50; i++) {
+            int item = -100 - errors[i].code;
+            wt_true(item > 0 && item < 100 && item % 2 == 1 && !seen[item]);
+            seen[item] = true;
+        }
+        wt_eq(errors[50].code, 0);
+    }
+    return 0;
+}
+
+Test(foreach, with_collect_no_failure_is_told_twice_or_dropped)
+{
+    for (int workers = 1; workers <= 8; workers *= 2) {
+        wt_eq(weft_run(collect_on_many_workers, NULL, .workers = workers), 0);
+    }
+}
+
+TaskTest(foreach, a_failure_without_a_text_is_collected_with_its_code, 1)
+{
+    struct log log;
+    log_open(&log);
+    weft_error errors[4];
+    wt_eq(weft_foreach(fail_odd, &log, .items = numbers(), .count = 4, .stride = sizeof(int),
+                       .on_error = WEFT_COLLECT, .errors = errors),
+          -101);
+    wt_eq(errors[0].code, -101);
+    wt_eq(errors[1].code, -103);
+    wt_str_eq(errors[1].text, "");
+    return 0;
+}
+
 /* --- E16 -------------------------------------------------------------------------------------- */
 
 static int from_a_source(void *arg)
@@ -482,6 +579,215 @@ TaskTest(foreach, after_a_failed_body_a_source_is_done_once, 1)
           -EIO);
     wt_eq(source.calls, 6);
     wt_eq(source.done, 1);
+    return 0;
+}
+
+/* --- E16, channels and generators ------------------------------------------------------------- */
+
+static int send_numbers(void *arg)
+{
+    weft_chan *chan = arg;
+    for (int i = 0; i < MANY; i++) {
+        int rc = weft_chan_send(chan, &i);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return weft_chan_close(chan, 0);
+}
+
+/* What was received is not overwritten while the body waits. */
+static int body_that_keeps_its_item(void *item, void *ctx)
+{
+    struct log *log = ctx;
+    int n = *(int *)item;
+    enter(log, n);
+    weft_yield();
+    weft_yield();
+    wt_eq(*(int *)item, n);
+    atomic_fetch_sub(&log->inside, 1);
+    return 0;
+}
+
+static int drain_a_channel(void *arg)
+{
+    (void)arg;
+    struct log log;
+    log_open(&log);
+    weft_chan *chan;
+    weft_task sender;
+    wt_eq(weft_chan_new(&chan, sizeof(int), 5), 0);
+    weft_spawn(&sender, send_numbers, chan);
+    wt_eq(weft_foreach(body_that_keeps_its_item, &log, .chan = chan, .max = 6), 0);
+    wt_eq(weft_await(&sender), 0);
+    for (int i = 0; i < MANY; i++) {
+        wt_eq(atomic_load(&log.seen[i]), 1);
+    }
+    wt_le(atomic_load(&log.most_inside), 6);
+    weft_chan_free(chan);
+    return 0;
+}
+
+Test(foreach, a_channel_is_a_source_until_it_is_closed)
+{
+    for (int workers = 1; workers <= 8; workers *= 2) {
+        wt_eq(weft_run(drain_a_channel, NULL, .workers = workers), 0);
+    }
+}
+
+struct closer {
+    weft_chan *chan;
+    struct log *log;
+    int items;
+};
+
+/* When all items have been run, all slots wait for the next: with one worker they are where they
+ * went after their last body. */
+WEFT_TASK(close_with_code, struct closer)
+{
+    struct closer me = *arg;
+    for (int i = 0; i < me.items; i++) {
+        wt_eq(weft_chan_send(me.chan, &i), 0);
+    }
+    yield_until(&me.log->calls, me.items);
+    while (atomic_load(&me.log->inside) != 0) { /* ends: bodies yield twice */
+        weft_yield();
+    }
+    return weft_chan_close(me.chan, -EBADMSG);
+}
+
+TaskTest(foreach, the_code_that_a_channel_was_closed_with_is_the_loops_failure_once, 1)
+{
+    struct log log;
+    log_open(&log);
+    weft_chan *chan;
+    weft_error errors[4] = {{0}};
+    size_t failed = 99;
+    wt_eq(weft_chan_new(&chan, sizeof(int), 20), 0);
+    WEFT_SCOPE(s);
+    struct closer closer = {chan, &log, 20};
+    weft_go(&s, close_with_code, &closer);
+    wt_eq(weft_foreach(yielding_body, &log, .chan = chan, .max = 5, .on_error = WEFT_COLLECT,
+                       .errors = errors, .failed = &failed),
+          -EBADMSG);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(atomic_load(&log.most_inside), 5, "there were five slots");
+    wt_eq(failed, 0, "no body");
+    wt_eq(errors[0].code, -EBADMSG);
+    wt_eq(errors[1].code, 0, "each slot got the code, the loop counts it once");
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(foreach, what_is_in_a_closed_channel_is_run_first, 2)
+{
+    struct log log;
+    log_open(&log);
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, sizeof(int), 10), 0);
+    for (int i = 0; i < 10; i++) {
+        wt_eq(weft_chan_send(chan, &i), 0);
+    }
+    weft_chan_close(chan, -EBADMSG);
+    wt_eq(weft_foreach(yielding_body, &log, .chan = chan, .max = 5, .on_error = WEFT_CONTINUE),
+          -EBADMSG);
+    wt_eq(atomic_load(&log.calls), 10);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(foreach, a_failed_body_ends_the_wait_of_the_others_for_a_channel, 1)
+{
+    struct log log;
+    log_open(&log);
+    weft_chan *chan;
+    log.fail_at = 3;
+    wt_eq(weft_chan_new(&chan, sizeof(int), 10), 0);
+    for (int i = 0; i < 4; i++) {
+        wt_eq(weft_chan_send(chan, &i), 0);
+    }
+    wt_eq(weft_foreach(body, &log, .chan = chan, .max = 3), -EIO);
+    wt_eq(atomic_load(&log.calls), 4);
+    wt_eq(weft_check(), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(foreach, a_cancellation_ends_the_wait_for_a_channel, 2)
+{
+    struct log log;
+    log_open(&log);
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, sizeof(int), 10), 0);
+    wt_eq(weft_within(WEFT_MS(2), weft_foreach(body, &log, .chan = chan, .max = 3)), -ETIME);
+    weft_chan_free(chan);
+    return 0;
+}
+
+static int emit_numbers(void *arg)
+{
+    int *end = arg; /* below 0: fails there */
+    for (int i = 0; i < (*end < 0 ? -*end : *end); i++) {
+        int rc = weft_emit(&i);
+        if (rc < 0) {
+            return rc;
+        }
+        if (i % 5 == 0) {
+            weft_yield();
+        }
+    }
+    return *end < 0 ? weft_fail(-EBADMSG, "after %d items", -*end) : 0;
+}
+
+static int drain_a_generator(void *arg)
+{
+    (void)arg;
+    struct log log;
+    log_open(&log);
+    weft_gen *gen;
+    int end = MANY;
+    wt_eq(weft_gen_new(&gen, emit_numbers, &end, sizeof(int)), 0);
+    wt_eq(weft_foreach(body_that_keeps_its_item, &log, .gen = gen, .max = 6), 0);
+    for (int i = 0; i < MANY; i++) {
+        wt_eq(atomic_load(&log.seen[i]), 1);
+    }
+    wt_le(atomic_load(&log.most_inside), 6);
+    return weft_gen_close(gen);
+}
+
+Test(foreach, a_generator_is_a_source_until_it_ends)
+{
+    for (int workers = 1; workers <= 8; workers *= 2) {
+        wt_eq(weft_run(drain_a_generator, NULL, .workers = workers), 0);
+    }
+}
+
+TaskTest(foreach, a_failure_of_the_generator_is_the_loops_failure_with_its_record, 2)
+{
+    struct log log;
+    log_open(&log);
+    weft_gen *gen;
+    int end = -20;
+    wt_eq(weft_gen_new(&gen, emit_numbers, &end, sizeof(int)), 0);
+    wt_eq(weft_foreach(yielding_body, &log, .gen = gen, .max = 4), -EBADMSG);
+    wt_eq(weft_last()->code, -EBADMSG);
+    wt_str_eq(weft_last()->text, "after 20 items");
+    wt_le(atomic_load(&log.calls), 20);
+    wt_eq(weft_gen_close(gen), -EBADMSG);
+    return 0;
+}
+
+TaskTest(foreach, after_a_failed_body_a_generator_can_be_closed, 2)
+{
+    struct log log;
+    log_open(&log);
+    log.fail_at = 10;
+    weft_gen *gen;
+    int end = MANY;
+    wt_eq(weft_gen_new(&gen, emit_numbers, &end, sizeof(int)), 0);
+    wt_eq(weft_foreach(body, &log, .gen = gen, .max = 4), -EIO);
+    wt_lt(atomic_load(&log.calls), MANY);
+    weft_gen_close(gen);
     return 0;
 }
 
@@ -548,6 +854,204 @@ TaskTest(foreach, a_loop_whose_bodies_never_wait_still_lets_others_run, 1)
     return weft_await(&t);
 }
 
+/* --- counting --------------------------------------------------------------------------------- */
+
+static int body_of_an_index(void *item, void *ctx)
+{
+    struct log *log = ctx;
+    enter(log, (int)weft_index(item));
+    weft_yield();
+    atomic_fetch_sub(&log->inside, 1);
+    return 0;
+}
+
+static int count_alone(void *arg)
+{
+    (void)arg;
+    for (size_t chunk = 0; chunk < 30; chunk += 7) {
+        struct log log;
+        log_open(&log);
+        wt_eq(weft_foreach(body_of_an_index, &log, .count = MANY, .max = 5, .chunk = chunk), 0);
+        for (int i = 0; i < MANY; i++) {
+            wt_eq(atomic_load(&log.seen[i]), 1);
+        }
+    }
+    return 0;
+}
+
+Test(foreach, a_count_alone_gives_the_indices)
+{
+    for (int workers = 1; workers <= 8; workers *= 2) {
+        wt_eq(weft_run(count_alone, NULL, .workers = workers), 0);
+    }
+}
+
+/* --- a state for each slot -------------------------------------------------------------------- */
+
+struct service {
+    atomic_int opened, closed, items;
+    atomic_int open_fails_after; /* so many */
+    int body_fails_at;           /* item; -1: none */
+    weft_sem *gate;              /* bodies wait here; may be NULL */
+};
+
+/* As a connection that only one may use at a time. */
+struct connection {
+    struct service *service;
+    atomic_int users;
+    atomic_int greeted;
+    weft_task helper;
+};
+
+static int open_connection(void *ctx, void **local)
+{
+    struct service *service = ctx;
+    struct connection *connection = *local;
+    wt_eq(atomic_load(&connection->greeted), 0, "zeroed");
+    if (atomic_fetch_sub(&service->open_fails_after, 1) <= 0) {
+        return weft_fail(-ECONNREFUSED, "too many connections");
+    }
+    weft_yield();
+    atomic_fetch_add(&service->opened, 1);
+    connection->service = service;
+    weft_spawn(&connection->helper, set_flag, &connection->greeted);
+    return 0;
+}
+
+static void close_connection(void *local, void *ctx)
+{
+    struct service *service = ctx;
+    struct connection *connection = local;
+    wt_true(connection->service == service);
+    wt_eq(atomic_load(&connection->users), 0);
+    weft_await(&connection->helper);
+    wt_eq(atomic_load(&connection->greeted), 1);
+    atomic_fetch_add(&service->closed, 1);
+}
+
+static int use_connection(void *item, void *ctx)
+{
+    struct connection *connection = ctx;
+    struct service *service = connection->service;
+    int rc = 0;
+    wt_eq(atomic_fetch_add(&connection->users, 1), 0, "two bodies share a slot's state");
+    atomic_fetch_add(&service->items, 1);
+    if ((int)weft_index(item) == service->body_fails_at) {
+        rc = -EIO;
+    } else if (service->gate != NULL) {
+        rc = weft_sem_acquire(service->gate);
+    } else {
+        weft_yield();
+    }
+    atomic_fetch_sub(&connection->users, 1);
+    return rc;
+}
+
+static void service_open(struct service *service)
+{
+    *service = (struct service){.body_fails_at = -1, .open_fails_after = 1000};
+}
+
+#define WITH_CONNECTIONS                                                   \
+    .slot_bytes = sizeof(struct connection), .slot_open = open_connection, \
+    .slot_close = close_connection
+
+static int slots_with_state(void *arg)
+{
+    (void)arg;
+    struct service service;
+    service_open(&service);
+    wt_eq(weft_foreach(use_connection, &service, .count = MANY, .max = 5, WITH_CONNECTIONS), 0);
+    wt_eq(atomic_load(&service.items), MANY);
+    wt_ge(atomic_load(&service.opened), 1);
+    wt_le(atomic_load(&service.opened), 5);
+    wt_eq(atomic_load(&service.closed), atomic_load(&service.opened));
+    return 0;
+}
+
+Test(foreach, each_slot_opens_its_own_state_and_no_two_bodies_share_one)
+{
+    for (int workers = 1; workers <= 8; workers *= 2) {
+        wt_eq(weft_run(slots_with_state, NULL, .workers = workers), 0);
+    }
+}
+
+/* E9 */
+TaskTest(foreach, without_items_no_slot_is_opened, 1)
+{
+    struct service service;
+    service_open(&service);
+    wt_eq(weft_foreach(use_connection, &service, .count = 0, WITH_CONNECTIONS), 0);
+    wt_eq(atomic_load(&service.opened), 0);
+    return 0;
+}
+
+TaskTest(foreach, if_the_first_slot_cannot_be_opened_that_is_the_loops_failure, 2)
+{
+    struct service service;
+    service_open(&service);
+    atomic_store(&service.open_fails_after, 0);
+    struct source source = {.end = 10, .fail_at = -1};
+    size_t failed = 99;
+    wt_eq(weft_foreach(use_connection, &service, .next = next_number, .source = &source,
+                       .next_done = numbers_done, .max = 5, .failed = &failed, WITH_CONNECTIONS),
+          -ECONNREFUSED);
+    wt_str_eq(weft_last()->text, "too many connections");
+    wt_eq(source.calls, 0);
+    wt_eq(source.done, 1);
+    wt_eq(failed, 0);
+    wt_eq(atomic_load(&service.items), 0);
+    wt_eq(atomic_load(&service.closed), 0);
+    return 0;
+}
+
+TaskTest(foreach, if_a_later_slot_cannot_be_opened_the_others_do_the_work, 1)
+{
+    struct service service;
+    service_open(&service);
+    atomic_store(&service.open_fails_after, 2);
+    wt_eq(weft_foreach(use_connection, &service, .count = MANY, .max = 10, WITH_CONNECTIONS), 0);
+    wt_eq(atomic_load(&service.items), MANY);
+    wt_eq(atomic_load(&service.opened), 2);
+    wt_eq(atomic_load(&service.closed), 2);
+    wt_eq(atomic_load(&service.open_fails_after), -1, "the fourth was not tried");
+    return 0;
+}
+
+TaskTest(foreach, slots_are_closed_after_a_failure_and_after_a_cancellation, 1)
+{
+    struct service service;
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    service_open(&service);
+    service.gate = &never;
+    service.body_fails_at = 3;
+    wt_eq(weft_foreach(use_connection, &service, .count = MANY, .max = 4, WITH_CONNECTIONS), -EIO);
+    wt_eq(atomic_load(&service.opened), 4);
+    wt_eq(atomic_load(&service.closed), 4);
+    service.body_fails_at = -1;
+    wt_eq(weft_within(WEFT_MS(2), weft_foreach(use_connection, &service, .count = MANY, .max = 4,
+                                               WITH_CONNECTIONS)),
+          -ETIME);
+    wt_gt(atomic_load(&service.opened), 4);
+    wt_eq(atomic_load(&service.closed), atomic_load(&service.opened));
+    weft_sem_fini(&never);
+    return 0;
+}
+
+static int add_to_own_sum(void *item, void *ctx)
+{
+    size_t *sum = ctx;
+    *sum += weft_index(item);
+    return 0;
+}
+
+TaskTest(foreach, a_slot_may_have_zeroed_bytes_without_being_opened, 1)
+{
+    wt_eq(weft_foreach(add_to_own_sum, NULL, .count = 100, .slot_bytes = sizeof(size_t)), 0);
+    return 0;
+}
+
 /* --- options ---------------------------------------------------------------------------------- */
 
 TaskTest(foreach, options_that_contradict_each_other_are_einval, 1)
@@ -558,7 +1062,17 @@ TaskTest(foreach, options_that_contradict_each_other_are_einval, 1)
     wt_eq(
         weft_foreach(body, &log, .items = numbers(), .count = 3, .stride = sizeof(int), .max = -1),
         -EINVAL);
-    wt_eq(weft_foreach(body, &log, .count = 3), -EINVAL);
+    wt_eq(weft_foreach(body, &log, .items = NULL, .count = 3, .stride = sizeof(int)), -EINVAL,
+          "an array that is not there");
+    weft_error errors[4];
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, 4, 4), 0);
+    wt_eq(weft_foreach(body, &log, .count = 3, .on_error = WEFT_COLLECT), -EINVAL);
+    wt_eq(weft_foreach(body, &log, .count = 3, .errors = errors), -EINVAL);
+    wt_eq(weft_foreach(body, &log, .count = 3, .slot_bytes = WEFT_SLOT_BYTES_MAX + 1), -EINVAL);
+    wt_eq(weft_foreach(body, &log, .count = 3, .slot_close = close_connection), -EINVAL);
+    wt_eq(weft_foreach(body, &log, .chan = chan, .items = numbers(), .count = 3), -EINVAL);
+    weft_chan_free(chan);
     wt_eq(weft_foreach(body, &log, .items = numbers(), .count = 3, .next = next_number,
                        .source = &source),
           -EINVAL);
