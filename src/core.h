@@ -72,6 +72,10 @@ struct wf_failures {
     int total;
 };
 
+/* Locks that a task may hold for reading at once and be told if it wants one again: see
+ * weft_rwlock_read. Two, because nesting deeper is rare, and 8 bytes of every task each. */
+#define WF_READS_KNOWN 2
+
 struct wf_task {
     struct wf_work work;        /* queued to start */
     struct wf_awaiters waiters; /* see above */
@@ -100,6 +104,10 @@ struct wf_task {
     const char *why;            /* valid when cancel is set */
     /* it has ever made a binding, whose env may count tasks that it spawned */
     WF_ATOMIC(uint32_t) has_bound;
+
+    /* rwlock.c: what it holds for reading, and how many besides; its own sections only */
+    WF_ATOMIC(uint32_t) reads_more;
+    WF_ATOMIC(const void *) reads[WF_READS_KNOWN];
 } WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
 
 _Static_assert(sizeof(struct wf_task) <= sizeof(weft_task), "weft_task is too small");

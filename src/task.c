@@ -185,6 +185,10 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->base_waits = 0;
     task->base_wait = NULL;
     wf_store_relaxed(&task->has_bound, 0);
+    wf_store_relaxed(&task->reads_more, 0);
+    for (int i = 0; i < WF_READS_KNOWN; i++) {
+        wf_store_relaxed(&task->reads[i], NULL);
+    }
 }
 
 void wf_start_queued(struct wf_fiber *self, struct wf_work *work)

@@ -95,6 +95,41 @@ int weft_mutex_unlock(weft_mutex *mutex);
  * Any thread. */
 const weft_place *weft_mutex_owner(const weft_mutex *mutex);
 
+/* --- readers and writers ---------------------------------------------------------------------- */
+
+/* A lock that many tasks hold for reading at once, or one for writing. Readers and writers wait in
+ * one line, so neither starves: a reader that comes after a writer waits behind it. Opaque. */
+typedef struct weft_rwlock {
+    WEFT_ALIGNAS(8) unsigned char opaque[48];
+} weft_rwlock;
+
+/* Free at first. */
+void weft_rwlock_init(weft_rwlock *lock);
+
+/* Zeroed memory is fine. Held: misuse; tasks that wait get -ESHUTDOWN. */
+void weft_rwlock_fini(weft_rwlock *lock);
+
+/* Waits in line and holds the lock, with other readers or alone. 0; -ECANCELED: not held; -EDEADLK:
+ * this task holds it already, for reading or writing. There is no upgrade, and no second read, which
+ * would wait behind a writer that waits for the first. A task is told so of the locks that it holds
+ * for reading only while these are two at most; a third is held like any other, but reading it once
+ * more waits if a writer waits. May suspend. Task context; forked sections count as their task. */
+int weft_rwlock_read(weft_rwlock *lock);
+int weft_rwlock_write(weft_rwlock *lock);
+
+/* The same without waiting: 0, -EAGAIN if it is held or somebody waits, -EDEADLK. Cannot suspend.
+ * Task context. */
+int weft_rwlock_try_read(weft_rwlock *lock);
+int weft_rwlock_try_write(weft_rwlock *lock);
+
+/* Gives it back, whichever way the task holds it. 0. A task that does not hold it: misuse, -EINVAL,
+ * nothing changed. Cannot suspend, and works in a cancelled scope. Task context. */
+int weft_rwlock_unlock(weft_rwlock *lock);
+
+/* Where the task that holds it for writing was started; NULL if none does. A snapshot. Any
+ * thread. */
+const weft_place *weft_rwlock_writer(const weft_rwlock *lock);
+
 /* --- event ------------------------------------------------------------------------------------ */
 
 /* Something that has happened or not. Opaque. Its memory may go as soon as a wait for it has
@@ -157,6 +192,83 @@ int weft_latch_wait(weft_latch *latch);
 
 /* How many are to come; 0: open. A snapshot. Any thread. */
 uint32_t weft_latch_count(const weft_latch *latch);
+
+/* --- barrier ---------------------------------------------------------------------------------- */
+
+/* Where a number of tasks wait for each other, and then go on together; any number of times.
+ * Opaque. */
+typedef struct weft_barrier {
+    WEFT_ALIGNAS(8) unsigned char opaque[40];
+} weft_barrier;
+
+/* For `parties` tasks at a time, >= 1. 0: misuse, taken as 1. */
+void weft_barrier_init(weft_barrier *barrier, uint32_t parties);
+
+/* Zeroed memory is fine. With tasks waiting: misuse; they get -ESHUTDOWN. */
+void weft_barrier_fini(weft_barrier *barrier);
+
+/* Waits until so many have come. 1 to the one that came last; 0 to the others; -ECANCELED: this task
+ * does not count as having come, the others go on waiting for another, and the barrier is as good
+ * as before. May suspend. Task context. */
+int weft_barrier_wait(weft_barrier *barrier);
+
+/* --- once ------------------------------------------------------------------------------------- */
+
+/* Something that is done once. All zero is one that has not been done: WEFT_ONCE_INIT, or static
+ * memory. Needs no end. Opaque. */
+typedef struct weft_once {
+    WEFT_ALIGNAS(8) unsigned char opaque[40];
+} weft_once;
+#define WEFT_ONCE_INIT \
+    {                  \
+        {              \
+            0          \
+        }              \
+    }
+
+/* Runs fn(arg), which may wait, unless it has been run with success before; waits while another task
+ * runs it. If that fails or is cancelled, the next that waits runs it with its own fn and arg. 0: it
+ * has been done, and what it did is visible; fn's error, if it was this call that ran it;
+ * -ECANCELED: cancelled while waiting; -EDEADLK: called by fn. May suspend. Task context.
+ *
+ *     static weft_once once = WEFT_ONCE_INIT;
+ *     int rc = weft_once_call(&once, load_tables, &tables); */
+int weft_once_call(weft_once *once, weft_fn *fn, void *arg);
+
+/* --- guard ------------------------------------------------------------------------------------ */
+
+/* Finds out that two use at once what only one may use, such as a database session: it does not make
+ * anybody wait. All zero is one that nobody is in. Opaque. */
+typedef struct weft_guard {
+    WEFT_ALIGNAS(8) unsigned char opaque[16];
+} weft_guard;
+
+/* Nobody is inside. Needs no end. */
+void weft_guard_init(weft_guard *guard);
+
+/* Before the use: 0; -EBUSY: somebody is inside, be it this task. The error record (weft_last) then
+ * names where the other entered and where both tasks were started. Any thread. Cannot suspend. */
+#define weft_guard_enter(guard) weft_guard_enter_((guard), WEFT_HERE)
+int weft_guard_enter_(weft_guard *guard, const weft_place *place);
+
+/* After the use: 0. If nobody is inside: misuse, -EINVAL. Any thread. Cannot suspend. */
+int weft_guard_leave(weft_guard *guard);
+
+/* Enters, evaluates `expr` (an int or ssize_t expression, which may wait), leaves: its value, or
+ * -EBUSY and not evaluated. Do not return or jump out of it.
+ *
+ *     rc = weft_guarded(&db->guard, query(db, text, &rows)); */
+#define weft_guarded(guard, expr)                                           \
+    __extension__({                                                         \
+        weft_guard *weft_guard_at_ = (guard);                               \
+        __typeof__(expr) weft_guard_rc_ =                                   \
+            (__typeof__(expr))weft_guard_enter_(weft_guard_at_, WEFT_HERE); \
+        if (weft_guard_rc_ >= 0) {                                          \
+            weft_guard_rc_ = (expr);                                        \
+            (void)weft_guard_leave(weft_guard_at_);                         \
+        }                                                                   \
+        weft_guard_rc_;                                                     \
+    })
 
 #ifdef __cplusplus
 }

@@ -9,8 +9,11 @@
  * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model);
  * what is counted is conserved; two owners are never inside; a call's memory is not touched once the
  * call has returned, nor the object's, where the header says that it may go. */
+#include "src/barrier.c"
 #include "src/event.c"
 #include "src/mutex.c"
+#include "src/once.c"
+#include "src/rwlock.c"
 #include "src/sem.c"
 
 #include "tests/model/wloom.h"
@@ -58,6 +61,13 @@ weft_val wf_v_end(struct wf_begun *b, ssize_t rc)
     (void)b;
     (void)rc;
     wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+int weft_fail_(const weft_place *place, int code, const char *format, ...)
+{
+    (void)place;
+    (void)format;
+    return code;
 }
 
 void wf_misuse(const char *format, ...)
@@ -362,6 +372,267 @@ static void an_event_is_its_waiters_to_free(void)
     wloom_join_all();
 }
 
+/* --- readers and writers ---------------------------------------------------------------------- */
+
+static weft_rwlock rwlock;
+static int readers_inside; /* not modelled */
+
+static void leave_room(struct actor *me)
+{
+    struct wf_rwlock *lock = rwlock_of(&rwlock);
+    wf_lock(&lock->lock);
+    wloom_assert(leave_rwlock(lock, &me->task));
+    wf_unlock(&lock->lock);
+}
+
+static void read_room(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    int rc = end_call(me, read_begin(rwlock_of(&rwlock), &me->call, &me->resume, &me->task));
+    wloom_assert(rc == 0 || (rc == -ECANCELED && me->in_scope));
+    if (rc == 0) {
+        readers_inside++;
+        (void)wf_plain_read(&inside); /* a race with a writer */
+        wloom_assert(wf_plain_read(&inside) == 0);
+        readers_inside--;
+        leave_room(me);
+    }
+}
+
+static void write_room(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    int rc = end_call(me, write_begin(rwlock_of(&rwlock), &me->call, &me->resume, &me->task));
+    wloom_assert(rc == 0 || (rc == -ECANCELED && me->in_scope));
+    if (rc == 0) {
+        wloom_assert(readers_inside == 0);
+        enter();
+        leave();
+        leave_room(me);
+    }
+}
+
+static void begin_room(void)
+{
+    begin_actors();
+    readers_inside = 0;
+    weft_rwlock_init(&rwlock);
+}
+
+static void check_room_is_empty(void)
+{
+    wloom_observe(true);
+    struct wf_rwlock *lock = rwlock_of(&rwlock);
+    wloom_assert(lock->readers == 0 && lock->writer == NULL);
+    wloom_assert(wf_list_is_empty(&lock->waiters));
+}
+
+static void a_writer_between_readers_is_cancelled(void)
+{
+    begin_room();
+    actors[0].in_scope = true;
+    wloom_spawn(write_room, (void *)0);
+    wloom_spawn(read_room, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    read_room((void *)2);
+    wloom_join_all();
+    check_room_is_empty();
+}
+
+static void a_reader_between_writers_is_cancelled(void)
+{
+    begin_room();
+    actors[0].in_scope = true;
+    wloom_spawn(read_room, (void *)0);
+    wloom_spawn(write_room, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    write_room((void *)2);
+    wloom_join_all();
+    check_room_is_empty();
+}
+
+/* Nobody leaves while the readers wait: the writer's own end has to let them in. */
+static void stay_and_read(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    wloom_assert(end_call(me, read_begin(rwlock_of(&rwlock), &me->call, &me->resume, &me->task)) ==
+                 0);
+}
+
+static void a_waiting_writer_leaves_and_frees_the_line(void)
+{
+    begin_room();
+    actors[0].in_scope = true;
+    stay_and_read((void *)2);
+    wloom_spawn(write_room, (void *)0);
+    wloom_spawn(stay_and_read, (void *)1);
+    cancel_scope(NULL);
+    wloom_join_all();
+    wloom_observe(true);
+    wloom_assert(rwlock_of(&rwlock)->readers == 2);
+}
+
+/* Two forked sections of one task. */
+static void note_one(void *arg)
+{
+    note_read(&actors[0].task, arg);
+}
+
+static void two_sections_note_what_they_read(void)
+{
+    begin_room();
+    struct wf_task *task = &actors[0].task;
+    static struct wf_rwlock locks[2]; /* only their addresses count */
+    wloom_spawn(note_one, &locks[0]);
+    note_one(&locks[1]);
+    wloom_join_all();
+    wloom_assert(reads_already(task, &locks[0]) && reads_already(task, &locks[1]));
+    wloom_assert(forget_read(task, &locks[0]) && forget_read(task, &locks[1]));
+    wloom_assert(!forget_read(task, &locks[0]));
+}
+
+/* --- barrier ---------------------------------------------------------------------------------- */
+
+static weft_barrier barrier;
+static int passed, lasts, arrivals; /* not modelled */
+
+static int arrive(struct actor *me)
+{
+    int rc = end_call(me, barrier_begin(barrier_of(&barrier), &me->call, &me->resume));
+    passed += rc >= 0;
+    lasts += rc == 1;
+    return rc;
+}
+
+static void arrive_and_pass(void *arg)
+{
+    arrivals++;
+    wloom_assert(arrive(actor_of(arg)) >= 0);
+    wloom_assert(arrivals >= 2);
+}
+
+/* If it is turned back, another comes instead. */
+static void arrive_or_be_replaced(void *arg)
+{
+    arrivals++;
+    int rc = arrive(actor_of(arg));
+    wloom_assert(rc >= 0 || rc == -ECANCELED);
+    if (rc == -ECANCELED) {
+        arrivals--;
+        arrive_and_pass((void *)2);
+    }
+}
+
+static void a_party_is_cancelled_and_replaced(void)
+{
+    begin_actors();
+    passed = lasts = arrivals = 0;
+    weft_barrier_init(&barrier, 2);
+    actors[0].in_scope = true;
+    wloom_spawn(arrive_or_be_replaced, (void *)0);
+    wloom_spawn(cancel_scope, NULL);
+    arrive_and_pass((void *)1);
+    wloom_join_all();
+    wloom_observe(true);
+    wloom_assert(passed == 2 && lasts == 1);
+    wloom_assert(barrier_of(&barrier)->arrived == 0);
+    wloom_assert(barrier_of(&barrier)->generation == 1);
+}
+
+/* --- once ------------------------------------------------------------------------------------- */
+
+static weft_once once;
+static WF_PLAIN(int) made;
+
+/* As weft_once_call; actor 0 fails when it runs. */
+static void make_once(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    struct wf_once *o = once_of(&once);
+    if (is_over(o)) {
+        wloom_assert(wf_plain_read(&made) == 1);
+        return;
+    }
+    int rc = end_call(me, once_begin(o, &me->call, &me->resume, &me->task));
+    if (rc == ONCE_IS_MINE) {
+        enter();
+        if (arg != NULL) {
+            wloom_assert(wf_plain_read(&made) == 0);
+            wf_plain_write(&made, 1);
+        }
+        leave();
+        settle_once(o, arg != NULL);
+    } else if (rc == ONCE_IS_OVER) {
+        wloom_assert(wf_plain_read(&made) == 1);
+    } else {
+        wloom_assert(rc == -ECANCELED && me->in_scope);
+    }
+}
+
+static void begin_once(void)
+{
+    begin_actors();
+    memset(&once, 0, sizeof once);
+    memset(&made, 0, sizeof made);
+}
+
+static void check_once(void)
+{
+    wloom_observe(true);
+    wloom_assert(wf_plain_read(&made) == 1);
+    wloom_assert(wf_load_relaxed(&once_of(&once)->state) == ONCE_DONE);
+}
+
+static void a_failed_runner_hands_over(void)
+{
+    begin_once();
+    wloom_spawn(make_once, (void *)0);
+    wloom_spawn(make_once, (void *)1);
+    make_once((void *)2);
+    wloom_join_all();
+    check_once();
+}
+
+static void a_next_runner_is_cancelled(void)
+{
+    begin_once();
+    actors[1].in_scope = true;
+    wloom_spawn(make_once, (void *)0);
+    wloom_spawn(make_once, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    make_once((void *)2);
+    wloom_join_all();
+    check_once();
+}
+
+/* --- guard ------------------------------------------------------------------------------------ */
+
+static weft_guard guard;
+static int times_inside; /* not modelled */
+
+static void use_guarded(void *arg)
+{
+    (void)arg;
+    if (weft_guard_enter_(&guard, &somewhere) == 0) {
+        times_inside++;
+        enter();
+        leave();
+        (void)weft_guard_leave(&guard);
+    }
+}
+
+static void a_guard_lets_one_in(void)
+{
+    begin_actors();
+    times_inside = 0;
+    weft_guard_init(&guard);
+    wloom_spawn(use_guarded, NULL);
+    wloom_spawn(use_guarded, NULL);
+    use_guarded(NULL);
+    wloom_join_all();
+    wloom_assert(times_inside >= 1);
+}
+
 static const struct wloom_scenario scenarios[] = {
     {"sem_cancelled_taker", a_permit_goes_on_if_its_taker_was_cancelled, NULL, NULL, false},
     {"sem_large_request_leaves", a_large_request_leaves_and_frees_the_line, NULL, NULL, false},
@@ -370,11 +641,26 @@ static const struct wloom_scenario scenarios[] = {
     {"event_cancelled_waiter", an_auto_event_is_not_used_up_by_a_cancelled_waiter, NULL, NULL,
      false},
     {"event_freed_by_waiter", an_event_is_its_waiters_to_free, NULL, NULL, false},
+    {"rwlock_cancelled_writer", a_writer_between_readers_is_cancelled, NULL, NULL, false},
+    {"rwlock_cancelled_reader", a_reader_between_writers_is_cancelled, NULL, NULL, false},
+    {"rwlock_writer_leaves", a_waiting_writer_leaves_and_frees_the_line, NULL, NULL, false},
+    {"rwlock_two_sections", two_sections_note_what_they_read, NULL, NULL, false},
+    {"barrier_cancelled_party", a_party_is_cancelled_and_replaced, NULL, NULL, false},
+    {"once_failed_runner", a_failed_runner_hands_over, NULL, NULL, false},
+    {"once_cancelled_next", a_next_runner_is_cancelled, NULL, NULL, false},
+    {"guard", a_guard_lets_one_in, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static const char *const under_test[] = {"src/wait.h",  "src/waitq.h", "src/sem.c",
-                                         "src/mutex.c", "src/event.c", NULL};
+static const struct wloom_survivor survivors[] = {
+    {"guard.leave", "split", "only who is inside leaves; the old value is read to notice misuse"},
+    {NULL, NULL, NULL},
+};
+
+static const char *const under_test[] = {
+    "src/wait.h",   "src/waitq.h",   "src/sem.c",  "src/mutex.c", "src/event.c",
+    "src/rwlock.c", "src/barrier.c", "src/once.c", NULL,
+};
 
 int main(int argc, char **argv)
 {
@@ -382,7 +668,8 @@ int main(int argc, char **argv)
         .name = "sync",
         .scenarios = scenarios,
         .under_test = under_test,
-        .share = 0.2,
+        .survivors = survivors,
+        .share = 0.15,
     };
     return wloom_main(&harness, argc, argv);
 }

@@ -1,0 +1,297 @@
+/* rwlock.c: many readers or one writer, in the order in which they came.
+ *
+ * Facts under the lock: writer != NULL implies readers == 0. The longest-waiting live waiter is one
+ * that has to wait: a writer while anybody is inside, or a reader while a writer is. So a reader
+ * waits behind a writer that waits, and neither kind starves the other. Whoever leaves, the inside or
+ * the line, serves the line: one writer, or all the readers up to the next writer.
+ *
+ * A reader that reads again would wait behind a writer that waits for it: for ever. Each task
+ * therefore knows which locks it holds for reading (struct wf_task, `reads`), and is told -EDEADLK
+ * whether a writer waits or not, so that the fault shows in the first test and not in the first
+ * night. The alternatives: the lock knows its readers (no bound on them, so no place for all), or a
+ * reader that comes back is let in past the writer (then one task that always comes back starves
+ * it). What a task knows is bounded: further locks are only counted, and not protected so. */
+#include "src/sync.h"
+
+struct wf_rwlock {
+    struct wf_lock lock;
+    /* under lock */
+    uint32_t readers;       /* inside */
+    struct wf_task *writer; /* inside; only compared, as the owner in mutex.c; NULL: none */
+    const weft_place *writer_place;
+    struct wf_list waiters; /* its item is the task that wants to write, or NULL: to read */
+};
+
+WF_FITS(rwlock);
+
+static struct wf_rwlock *rwlock_of(const weft_rwlock *lock)
+{
+    return (struct wf_rwlock *)(uintptr_t)lock;
+}
+
+void weft_rwlock_init(weft_rwlock *handle)
+{
+    struct wf_rwlock *lock = rwlock_of(handle);
+    *lock = (struct wf_rwlock){.readers = 0};
+    wf_list_init(&lock->waiters);
+}
+
+void weft_rwlock_fini(weft_rwlock *handle)
+{
+    struct wf_rwlock *lock = rwlock_of(handle);
+    if (wf_sync_is_zeroed(&lock->waiters)) {
+        return;
+    }
+    wf_lock(&lock->lock);
+    uint32_t inside = lock->readers + (lock->writer != NULL);
+    (void)wf_waitq_claim_all(&lock->waiters, WF_WAIT_SHUT);
+    wf_unlock(&lock->lock);
+    if (inside != 0) { /* nobody waits for a free one */
+        wf_misuse("weft_rwlock_fini: %u tasks hold it", inside);
+    }
+}
+
+/* --- what a task holds for reading ------------------------------------------------------------ */
+
+/* Relaxed, all: only the sections of the task itself look, and each looks for what it or those before
+ * its fork have noted. Two sections may note at the same time: hence the compare-and-swap. */
+
+static bool reads_already(struct wf_task *task, const struct wf_rwlock *lock)
+{
+    for (int i = 0; i < WF_READS_KNOWN; i++) {
+        if (wf_load_relaxed(&task->reads[i]) == lock) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_read(struct wf_task *task, const struct wf_rwlock *lock)
+{
+    for (int i = 0; i < WF_READS_KNOWN; i++) {
+        const void *none = NULL;
+        if (wf_cas_relaxed(&task->reads[i], &none, lock)) {
+            return;
+        }
+    }
+    (void)wf_add_relaxed(&task->reads_more, 1);
+}
+
+/* Whether the task holds it for reading, as far as it knows; and it does not any more. */
+static bool forget_read(struct wf_task *task, const struct wf_rwlock *lock)
+{
+    for (int i = 0; i < WF_READS_KNOWN; i++) {
+        if (wf_load_relaxed(&task->reads[i]) == lock) {
+            wf_store_relaxed(&task->reads[i],
+                             NULL); /* that lock's lock is ours: nobody else does */
+            return true;
+        }
+    }
+    if (wf_load_relaxed(&task->reads_more) == 0) {
+        return false;
+    }
+    (void)wf_sub_relaxed(&task->reads_more, 1);
+    return true;
+}
+
+/* --- under the lock --------------------------------------------------------------------------- */
+
+static int enter_read(struct wf_rwlock *lock, struct wf_task *task)
+{
+    if (lock->writer == task || reads_already(task, lock)) {
+        return -EDEADLK;
+    }
+    if (lock->writer != NULL || wf_waitq_first(&lock->waiters) != NULL) {
+        return -EAGAIN;
+    }
+    lock->readers++;
+    note_read(task, lock);
+    return 0;
+}
+
+static void write_as(struct wf_rwlock *lock, struct wf_task *task)
+{
+    lock->writer = task;
+    lock->writer_place = task->place;
+}
+
+static int enter_write(struct wf_rwlock *lock, struct wf_task *task)
+{
+    if (lock->writer == task || reads_already(task, lock)) {
+        return -EDEADLK;
+    }
+    if (lock->writer != NULL || lock->readers != 0 || wf_waitq_first(&lock->waiters) != NULL) {
+        return -EAGAIN;
+    }
+    write_as(lock, task);
+    return 0;
+}
+
+static void serve_rwlock(struct wf_rwlock *lock)
+{
+    struct wf_waiter *first;
+    /* ends: each turn takes one out; or somebody is inside whom the next may not join */
+    while (lock->writer == NULL && (first = wf_waitq_first(&lock->waiters)) != NULL) {
+        struct wf_task *writer = first->item;
+        if (writer == NULL) {
+            lock->readers += wf_waitq_grant(first);
+        } else if (lock->readers == 0) {
+            write_as(lock, writer); /* before the claim: the waiter may be gone after it */
+            if (!wf_waitq_grant(first)) {
+                lock->writer = NULL;
+            }
+        } else {
+            break;
+        }
+    }
+}
+
+/* --- read, write, unlock ---------------------------------------------------------------------- */
+
+static ssize_t rwlock_finish(struct wf_call *call)
+{
+    struct wf_rwlock *lock = call->object;
+    switch (wf_wait_outcome(&call->wait)) {
+    case WF_WAIT_GRANTED:
+        return 0;
+    case WF_WAIT_SHUT:
+        return -ESHUTDOWN;
+    default:
+        wf_lock(&lock->lock);
+        wf_list_unlink(&call->place.in_queue);
+        serve_rwlock(lock); /* S.2: readers may have waited behind a writer that leaves */
+        wf_unlock(&lock->lock);
+        return -ECANCELED;
+    }
+}
+
+static ssize_t read_finish(struct wf_call *call)
+{
+    ssize_t rc = rwlock_finish(call);
+    if (rc == 0) {
+        note_read((struct wf_task *)(uintptr_t)call->detail, call->object);
+    }
+    return rc;
+}
+
+static const struct wf_wait_ops read_ops = {.cancel = wf_wait_cancel_claim, .finish = read_finish};
+static const struct wf_wait_ops write_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = rwlock_finish};
+
+static ssize_t read_begin(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
+                          struct wf_task *task)
+{
+    wf_lock(&lock->lock);
+    ssize_t rc = enter_read(lock, task);
+    if (rc == -EAGAIN) {
+        wf_call_queue(call, resume, &read_ops, lock, &lock->waiters, NULL);
+        call->detail = (uintptr_t)task;
+        rc = WF_PENDING;
+    }
+    wf_unlock(&lock->lock);
+    return rc;
+}
+
+static ssize_t write_begin(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
+                           struct wf_task *task)
+{
+    wf_lock(&lock->lock);
+    ssize_t rc = enter_write(lock, task);
+    if (rc == -EAGAIN) {
+        wf_call_queue(call, resume, &write_ops, lock, &lock->waiters, task);
+        rc = WF_PENDING;
+    }
+    wf_unlock(&lock->lock);
+    return rc;
+}
+
+int weft_rwlock_read(weft_rwlock *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call,
+                            read_begin(rwlock_of(handle), &call, &self->resume, self->env->task));
+}
+
+int weft_rwlock_write(weft_rwlock *handle)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call,
+                            write_begin(rwlock_of(handle), &call, &self->resume, self->env->task));
+}
+
+static int try_rwlock(struct wf_rwlock *lock,
+                      int (*enter)(struct wf_rwlock *lock, struct wf_task *task))
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    wf_lock(&lock->lock);
+    rc = enter(lock, self->env->task);
+    wf_unlock(&lock->lock);
+    return rc;
+}
+
+int weft_rwlock_try_read(weft_rwlock *handle)
+{
+    return try_rwlock(rwlock_of(handle), enter_read);
+}
+
+int weft_rwlock_try_write(weft_rwlock *handle)
+{
+    return try_rwlock(rwlock_of(handle), enter_write);
+}
+
+/* Under the lock: whether the task was inside. */
+static bool leave_rwlock(struct wf_rwlock *lock, struct wf_task *task)
+{
+    if (lock->writer == task) {
+        lock->writer = NULL;
+    } else if (lock->readers != 0 && forget_read(task, lock)) {
+        lock->readers--;
+    } else {
+        return false;
+    }
+    serve_rwlock(lock);
+    return true;
+}
+
+int weft_rwlock_unlock(weft_rwlock *handle)
+{
+    struct wf_rwlock *lock = rwlock_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
+        return rc;
+    }
+    struct wf_task *task = self->env->task;
+    wf_lock(&lock->lock);
+    bool was_inside = leave_rwlock(lock, task);
+    wf_unlock(&lock->lock);
+    if (wf_unlikely(!was_inside)) {
+        wf_misuse("weft_rwlock_unlock: the task started at %s:%d does not hold it",
+                  task->place->file, task->place->line);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+const weft_place *weft_rwlock_writer(const weft_rwlock *handle)
+{
+    struct wf_rwlock *lock = rwlock_of(handle);
+    wf_lock(&lock->lock);
+    const weft_place *place = lock->writer != NULL ? lock->writer_place : NULL;
+    wf_unlock(&lock->lock);
+    return place;
+}
