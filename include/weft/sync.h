@@ -235,6 +235,29 @@ typedef struct weft_once {
  *     int rc = weft_once_call(&once, load_tables, &tables); */
 int weft_once_call(weft_once *once, weft_fn *fn, void *arg);
 
+/* --- ticker ----------------------------------------------------------------------------------- */
+
+/* Instants that lie a period apart, for one task that does something at each. Opaque. */
+typedef struct weft_ticker {
+    WEFT_ALIGNAS(8) unsigned char opaque[104];
+} weft_ticker;
+
+/* The first tick is one `period` from now, > 0 (else misuse, taken as 1 ms); the others follow at
+ * that distance, however late anybody looks. Any thread. */
+void weft_ticker_init(weft_ticker *ticker, weft_time period);
+
+/* Zeroed memory is fine. With a task waiting: misuse; it gets -ESHUTDOWN. */
+void weft_ticker_fini(weft_ticker *ticker);
+
+/* Waits for the next tick; at once, and only once, if some have passed since the last call. How many
+ * ticks these were, >= 1: 1 if the task keeps up; -ECANCELED: no tick was used up; -EBUSY: another
+ * task is waiting for it. Never early. May suspend. Task context.
+ *
+ *     weft_ticker_init(&t, WEFT_SEC(1));
+ *     while ((rc = weft_ticker_wait(&t)) > 0) { report(); }     // until cancelled
+ *     weft_ticker_fini(&t); */
+int weft_ticker_wait(weft_ticker *ticker);
+
 /* --- guard ------------------------------------------------------------------------------------ */
 
 /* Finds out that two use at once what only one may use, such as a database session: it does not make

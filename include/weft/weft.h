@@ -11,6 +11,7 @@
 #include <weft/io.h>
 #include <weft/local.h>
 #include <weft/par.h>
+#include <weft/reuse.h>
 #include <weft/service.h>
 #include <weft/sync.h>
 #include <weft/task.h>

@@ -11,8 +11,10 @@
  * call has returned, nor the object's, where the header says that it may go. */
 #include "src/barrier.c"
 #include "src/event.c"
+#include "src/flight.c"
 #include "src/mutex.c"
 #include "src/once.c"
+#include "src/reuse.c"
 #include "src/rwlock.c"
 #include "src/sem.c"
 
@@ -69,6 +71,28 @@ int weft_fail_(const weft_place *place, int code, const char *format, ...)
     (void)format;
     return code;
 }
+
+uint32_t wf_env_cancelled_alone(struct wf_env *env)
+{
+    (void)env;
+    return 0;
+}
+
+static _Alignas(WF_LINE) unsigned char pool_memory[1024];
+
+static void *alloc(size_t alignment, size_t bytes)
+{
+    (void)alignment;
+    wloom_assert(bytes <= sizeof pool_memory);
+    return pool_memory;
+}
+
+static int64_t no_time(void)
+{
+    return 0;
+}
+
+struct wf_sys wf_sys = {.alloc = alloc, .now_ns = no_time};
 
 void wf_misuse(const char *format, ...)
 {
@@ -605,6 +629,132 @@ static void a_next_runner_is_cancelled(void)
     check_once();
 }
 
+/* --- single flight ---------------------------------------------------------------------------- */
+
+static weft_flight flight;
+static struct party parties[ACTORS];
+static struct {
+    int value;
+} results[ACTORS];
+static int calls; /* that had a result; not modelled */
+
+/* As weft_flight_call with one key; actor 0 is cancelled when it leads. */
+static void fly(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    intptr_t i = (intptr_t)arg;
+    struct party *party = &parties[i];
+    *party = (struct party){.key = "k", .key_bytes = 1, .task = &me->task, .result = &results[i]};
+    wf_list_init(&party->in_bucket);
+    int rc = end_call(me, flight_begin(flight_of(&flight), &me->call, &me->resume, party));
+    if (rc == FLIGHT_LEADS) {
+        enter();
+        leave();
+        if (i == 0) {
+            land(flight_of(&flight), party, -ECANCELED, true);
+        } else {
+            calls++;
+            results[i].value = 42;
+            land(flight_of(&flight), party, 0, false);
+        }
+    } else if (rc == FLIGHT_LANDED) {
+        wloom_assert(party->rc == 0 && results[i].value == 42);
+    } else {
+        wloom_assert(rc == -ECANCELED && me->in_scope);
+    }
+    wloom_retire(party, sizeof *party);
+}
+
+static void begin_flight(void)
+{
+    begin_actors();
+    memset(parties, 0, sizeof parties);
+    memset(results, 0, sizeof results);
+    calls = 0;
+    weft_flight_init(&flight, sizeof results[0]);
+}
+
+static void check_flight(void)
+{
+    wloom_observe(true);
+    wloom_assert(calls >= 1);
+    for (int i = 0; i < BUCKETS; i++) {
+        wloom_assert(wf_list_is_empty(&flight_of(&flight)->buckets[i]));
+    }
+}
+
+static void a_cancelled_leader_hands_over(void)
+{
+    begin_flight();
+    wloom_spawn(fly, (void *)0);
+    wloom_spawn(fly, (void *)1);
+    fly((void *)2);
+    wloom_join_all();
+    check_flight();
+}
+
+static void a_next_leader_is_cancelled(void)
+{
+    begin_flight();
+    actors[1].in_scope = true;
+    wloom_spawn(fly, (void *)0);
+    wloom_spawn(fly, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    fly((void *)2);
+    wloom_join_all();
+    check_flight();
+}
+
+/* --- reuse ------------------------------------------------------------------------------------ */
+
+static weft_reuse *pool;
+static struct slot *slots[ACTORS];
+
+static int open_nothing(void *ctx, void *item)
+{
+    (void)ctx;
+    (void)item;
+    return 0;
+}
+
+static void close_nothing(void *ctx, void *item)
+{
+    (void)ctx;
+    (void)item;
+}
+
+static void take_and_give(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    struct slot **slot = &slots[(intptr_t)arg];
+    int rc = end_call(me, take_begin(pool, &me->call, &me->resume, slot));
+    wloom_assert(rc == 0 || (rc == -ECANCELED && me->in_scope));
+    if (rc == 0) {
+        wloom_assert(*slot == slot_at(pool, 0));
+        enter();
+        leave();
+        give_slot(pool, *slot);
+    }
+}
+
+static void an_item_for_a_cancelled_taker_goes_on(void)
+{
+    begin_actors();
+    memset(slots, 0, sizeof slots);
+    weft_reuse_opts opts = {
+        .max = 1, .item_bytes = 1, .open = open_nothing, .close = close_nothing};
+    wloom_assert(weft_reuse_new(&pool, &opts) == 0);
+    actors[0].in_scope = true;
+    wloom_spawn(take_and_give, (void *)0);
+    wloom_spawn(take_and_give, (void *)1);
+    wloom_spawn(cancel_scope, NULL);
+    take_and_give((void *)2);
+    wloom_join_all();
+    wloom_observe(true);
+    wloom_assert(pool->stats.leased == 0);
+    wloom_assert(!wf_list_is_empty(&pool->empty) && wf_list_is_empty(&pool->takers));
+}
+
 /* --- guard ------------------------------------------------------------------------------------ */
 
 static weft_guard guard;
@@ -648,6 +798,9 @@ static const struct wloom_scenario scenarios[] = {
     {"barrier_cancelled_party", a_party_is_cancelled_and_replaced, NULL, NULL, false},
     {"once_failed_runner", a_failed_runner_hands_over, NULL, NULL, false},
     {"once_cancelled_next", a_next_runner_is_cancelled, NULL, NULL, false},
+    {"flight_cancelled_leader", a_cancelled_leader_hands_over, NULL, NULL, false},
+    {"flight_cancelled_next", a_next_leader_is_cancelled, NULL, NULL, false},
+    {"reuse_cancelled_taker", an_item_for_a_cancelled_taker_goes_on, NULL, NULL, false},
     {"guard", a_guard_lets_one_in, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };

@@ -124,7 +124,7 @@ Test(barrier, fini_of_zeroed_memory_is_harmless) /* E41 */
 /* --- many ------------------------------------------------------------------------------------- */
 
 #define PARTIES 5
-#define ROUNDS  400
+#define ROUNDS  200
 
 struct race {
     weft_barrier barrier;

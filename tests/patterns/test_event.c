@@ -319,7 +319,7 @@ WEFT_TASK(take_a_token, struct relay *)
 {
     struct relay *relay = *arg;
     uint32_t dice = (uint32_t)(uintptr_t)arg;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 300; i++) {
         int rc = weft_within(short_patience(&dice), weft_event_wait(&relay->event));
         atomic_fetch_add(rc == 0 ? &relay->let_through : &relay->given_up, 1);
     }

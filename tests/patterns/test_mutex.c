@@ -262,7 +262,7 @@ WEFT_TASK(crowd_in, struct crowd *)
 {
     struct crowd *crowd = *arg;
     uint32_t dice = (uint32_t)(uintptr_t)arg;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 500; i++) {
         int rc = roll(&dice) % 3 == 0
                      ? weft_within(short_patience(&dice), weft_mutex_lock(&crowd->mutex))
                      : weft_mutex_lock(&crowd->mutex);

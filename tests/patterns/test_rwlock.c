@@ -333,7 +333,7 @@ WEFT_TASK(crowd_in, struct crowd *)
 {
     struct crowd *crowd = *arg;
     uint32_t dice = (uint32_t)(uintptr_t)arg;
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 500; i++) {
         bool writes = roll(&dice) % 4 == 0;
         weft_time patience = roll(&dice) % 3 == 0 ? short_patience(&dice) : WEFT_FOREVER;
         int rc = weft_within(patience, writes ? weft_rwlock_write(&crowd->lock)
