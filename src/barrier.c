@@ -63,8 +63,8 @@ static ssize_t barrier_finish(struct wf_call *call)
     return passed ? 0 : -ECANCELED;
 }
 
-static const struct wf_wait_ops barrier_ops = {.cancel = wf_wait_cancel_claim,
-                                               .finish = barrier_finish};
+static const struct wf_wait_ops barrier_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = barrier_finish, .name = "weft_barrier_wait"};
 
 static ssize_t barrier_begin(struct wf_barrier *barrier, struct wf_call *call,
                              struct wf_work *resume)

@@ -175,8 +175,8 @@ static ssize_t flight_finish(struct wf_call *call)
     return leads ? FLIGHT_LEADS : FLIGHT_LANDED;
 }
 
-static const struct wf_wait_ops flight_ops = {.cancel = wf_wait_cancel_claim,
-                                              .finish = flight_finish};
+static const struct wf_wait_ops flight_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = flight_finish, .name = "weft_flight_call"};
 
 static ssize_t flight_begin(struct wf_flight *flight, struct wf_call *call, struct wf_work *resume,
                             struct party *party)

@@ -51,7 +51,8 @@ static ssize_t once_finish(struct wf_call *call)
     return rc;
 }
 
-static const struct wf_wait_ops once_ops = {.cancel = wf_wait_cancel_claim, .finish = once_finish};
+static const struct wf_wait_ops once_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = once_finish, .name = "weft_once_call"};
 
 static ssize_t once_begin(struct wf_once *once, struct wf_call *call, struct wf_work *resume,
                           struct wf_task *task)

@@ -260,7 +260,8 @@ static ssize_t take_finish(struct wf_call *call)
     return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : wf_sync_finish(call);
 }
 
-static const struct wf_wait_ops take_ops = {.cancel = wf_wait_cancel_claim, .finish = take_finish};
+static const struct wf_wait_ops take_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = take_finish, .name = "weft_reuse_take"};
 
 static ssize_t take_begin(weft_reuse *pool, struct wf_call *call, struct wf_work *resume,
                           struct slot **slot)
@@ -336,8 +337,8 @@ void weft_lease_drop(weft_lease *lease)
 
 /* --- close ------------------------------------------------------------------------------------ */
 
-static const struct wf_wait_ops drain_ops = {.cancel = wf_wait_cancel_claim,
-                                             .finish = wf_sync_finish};
+static const struct wf_wait_ops drain_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = wf_sync_finish, .name = "weft_reuse_close"};
 
 /* 0, and in *slot one to close, or NULL if all is closed and back. */
 static ssize_t drain_begin(weft_reuse *pool, struct wf_call *call, struct wf_work *resume,

@@ -174,9 +174,10 @@ static ssize_t read_finish(struct wf_call *call)
     return rc;
 }
 
-static const struct wf_wait_ops read_ops = {.cancel = wf_wait_cancel_claim, .finish = read_finish};
-static const struct wf_wait_ops write_ops = {.cancel = wf_wait_cancel_claim,
-                                             .finish = rwlock_finish};
+static const struct wf_wait_ops read_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = read_finish, .name = "weft_rwlock_read"};
+static const struct wf_wait_ops write_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = rwlock_finish, .name = "weft_rwlock_write"};
 
 static ssize_t read_begin(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
                           struct wf_task *task)

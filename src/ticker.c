@@ -98,8 +98,8 @@ static ssize_t ticker_finish(struct wf_call *call)
     return rc;
 }
 
-static const struct wf_wait_ops ticker_ops = {.cancel = wf_wait_cancel_claim,
-                                              .finish = ticker_finish};
+static const struct wf_wait_ops ticker_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = ticker_finish, .name = "weft_ticker_wait"};
 
 static ssize_t ticker_begin(struct wf_ticker *ticker, struct wf_call *call, struct wf_work *resume,
                             struct wf_worker *worker)
