@@ -78,7 +78,7 @@ TaskTest(flight, those_who_come_while_it_runs_share_one_call, 1)
 TaskTest(flight, other_keys_have_calls_of_their_own, 1)
 {
     begin();
-    char keys[40][4];
+    char keys[40][16];
     struct question q[40];
     weft_task t[40];
     for (int i = 0; i < 40; i++) { /* more than there are buckets */
