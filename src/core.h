@@ -82,8 +82,8 @@ struct wf_task {
     struct wf_env env;          /* what its body starts under; env.scope is the owner */
     weft_fn *fn;
     void *arg;
-    const weft_place *place; /* where it was started */
-    const char *name;        /* given by the program, or NULL */
+    const weft_place *place;      /* where it was started */
+    WF_ATOMIC(const char *) name; /* given by the program, or NULL; the task writes, reports read */
     /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
     WF_ATOMIC(struct wf_env *) spawner;
     WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
@@ -343,12 +343,24 @@ void wf_error_report(const char *what, const char *name, const weft_place *start
 
 /* --- failures that nobody looked at: fault.c -------------------------------------------------- */
 
-/* Calls the hook of the runtime, and does what it says. Takes the record (may be NULL). On a worker
- * of the runtime, holding no lock. */
+/* Calls the hook of the runtime, and does what it says; `verdict` (enum weft_verdict) if there is no
+ * hook, or it does not say. Takes the record (may be NULL). On a worker of the runtime, holding no
+ * lock. */
 void wf_fault_unobserved(struct weft_rt *rt, const char *name, const weft_place *started, int rc,
-                         weft_error *error);
+                         weft_error *error, int verdict);
 /* The same for each failure that a closed scope has kept. */
 void wf_fault_scope(struct weft_rt *rt, struct wf_failures *failures);
+
+/* --- services and the drain: service.c -------------------------------------------------------- */
+
+/* The drain begins, if it has not: services are asked to finish, those who wait for it go on. Any
+ * thread, holding no lock. */
+void wf_drain_begin(struct weft_rt *rt);
+/* It is over: every service that is left is cancelled. Any thread, holding no lock. */
+void wf_drain_over(struct weft_rt *rt);
+bool wf_drain_has_services(struct weft_rt *rt);
+/* On stderr: what keeps the runtime from stopping. Any thread. */
+void wf_drain_report(struct weft_rt *rt);
 
 /* --- runtime: runtime.c ----------------------------------------------------------------------- */
 
@@ -373,6 +385,16 @@ struct weft_rt {
     weft_unobserved_fn *on_unobserved;
     void *on_unobserved_arg;
     WF_ATOMIC(uint64_t) values_dropped;
+    weft_time drain, kill;
+
+    /* the drain: service.c */
+    struct wf_lock drain_lock;      /* before the lock of a scope or an object */
+    struct wf_list services;        /* that run; under drain_lock */
+    struct wf_list drain_waiters;   /* wf_waiter.in_queue; under drain_lock */
+    WF_ATOMIC(uint32_t) draining;   /* written under drain_lock */
+    struct wf_timer fault_timer;    /* armed by the failure that stopped it: ends its drain */
+    struct wf_work fault_message;   /* which that timer sends, since it may not cancel by itself */
+    struct wf_worker *fault_worker; /* written before the timer is armed */
 };
 
 WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)

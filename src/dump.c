@@ -74,7 +74,7 @@ static void add_task(struct line *line, const struct wf_task *task)
 {
     char text[NAME_BYTES];
     weft_place place;
-    const char *name = task->name;
+    const char *name = wf_load_relaxed(&task->name); /* relaxed: a static string */
     if (name == NULL && task->place != NULL &&
         wf_sys.peek(&place, task->place, sizeof place) == 0) {
         name = place.body != NULL ? place.body : place.function;

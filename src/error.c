@@ -101,8 +101,9 @@ void wf_error_give(struct wf_task *task, weft_error *error)
 
 const char *wf_task_name(const struct wf_task *task)
 {
-    if (task->name != NULL) {
-        return task->name;
+    const char *name = wf_load_relaxed(&task->name); /* relaxed: a static string */
+    if (name != NULL) {
+        return name;
     }
     return task->place->body != NULL ? task->place->body : "(no name)";
 }
@@ -264,7 +265,7 @@ void weft_task_name(const char *name)
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (self != NULL) {
-        self->env->task->name = name;
+        wf_store_relaxed(&self->env->task->name, name); /* relaxed: a static string */
     }
 }
 
@@ -409,13 +410,13 @@ void wf_error_report(const char *what, const char *name, const weft_place *start
 {
     char bytes[REPORT_BYTES];
     struct text text = {.at = bytes, .bytes = sizeof bytes};
-    add(&text, "weft: %s: task %s, started in %s (%s:%d): ", what, name, started->function,
-        started->file, started->line);
+    add(&text, "weft: %s: ", what);
     if (error != NULL) {
         add_error(&text, error);
     } else {
         add_code(&text, rc);
-        add(&text, "\n");
+        add(&text, "\n    task %s, started in %s (%s:%d)\n", name, started->function, started->file,
+            started->line);
     }
     write_out(&text);
 }

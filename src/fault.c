@@ -19,12 +19,12 @@ static int ask_hook(const struct weft_rt *rt, const weft_fault *fault)
 }
 
 void wf_fault_unobserved(struct weft_rt *rt, const char *name, const weft_place *started, int rc,
-                         weft_error *error)
+                         weft_error *error, int verdict)
 {
-    int verdict = WEFT_LOG;
     if (rt->on_unobserved != NULL) {
         const weft_fault fault = {.code = rc, .task = name, .started = started, .error = error};
-        verdict = ask_hook(rt, &fault);
+        int answer = ask_hook(rt, &fault);
+        verdict = answer != 0 ? answer : verdict;
     }
     if (verdict != WEFT_IGNORE) {
         wf_error_report(verdict == WEFT_STOP ? "stopping for a failure" : "unobserved failure",
@@ -43,7 +43,7 @@ void wf_fault_scope(struct weft_rt *rt, struct wf_failures *failures)
     while (error != NULL) { /* ends: at most WEFT_ERRORS_KEPT */
         weft_error *next = (weft_error *)(uintptr_t)error->next;
         error->next = NULL;
-        wf_fault_unobserved(rt, error->task, error->started, error->code, error);
+        wf_fault_unobserved(rt, error->task, error->started, error->code, error, WEFT_LOG);
         error = next;
     }
 }

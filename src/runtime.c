@@ -13,6 +13,7 @@ _Static_assert(WEFT_TASKS_MAX == WF_STACKS_MAX, "a suspended task is a stack");
 _Static_assert(WEFT_WORKERS_MAX == WF_WORKERS_MAX, "as documented");
 
 #define BLOCKING_DEFAULT 64
+#define DRAIN_DEFAULT    WEFT_SEC(10)
 /* A frame for weft_post holds a task without an argument copy. */
 #define FOREIGN_FRAME_BYTES sizeof(struct wf_task)
 
@@ -63,6 +64,9 @@ static const char *backend_name(const weft_rt_opts *opts)
                                                                                     : name;
 }
 
+static void fault_drained(struct wf_timer *timer);
+static void fault_cancel(struct wf_fiber *self, struct wf_work *work);
+
 static weft_rt *allocate(const weft_place *place)
 {
     size_t bytes = (sizeof(weft_rt) + WF_LINE_PAIR - 1) / WF_LINE_PAIR * WF_LINE_PAIR;
@@ -71,6 +75,10 @@ static weft_rt *allocate(const weft_place *place)
         memset(rt, 0, bytes);
         wf_scope_init_root(&rt->root, place);
         rt->root.runtime = rt;
+        wf_list_init(&rt->services);
+        wf_list_init(&rt->drain_waiters);
+        wf_timer_init(&rt->fault_timer, fault_drained);
+        rt->fault_message.run = fault_cancel;
         wf_slab_init(&rt->foreign_frames, FOREIGN_FRAME_BYTES, WF_SLAB_CHUNKS_NOMAX);
     }
     return rt;
@@ -101,6 +109,8 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     }
     rt->on_unobserved = opts->on_unobserved;
     rt->on_unobserved_arg = opts->on_unobserved_arg;
+    rt->drain = opts->drain > 0 ? opts->drain : DRAIN_DEFAULT;
+    rt->kill = opts->kill > 0 ? opts->kill : DRAIN_DEFAULT;
     wf_fiber_describe = describe;
     wf_pool_stands_still = wf_runtime_stands_still;
     rt->deadlock = opts->deadlock;
@@ -148,21 +158,44 @@ void wf_runtime_quiet(struct wf_scope *root)
     (void)wf_sys.futex_wake(&rt->quiet, INT32_MAX);
 }
 
-void wf_runtime_fault(weft_rt *rt, int rc)
-{
-    int32_t none = 0;
-    /* relaxed: read by whoever has been told that a task has ended */
-    if (wf_cas_relaxed(&rt->fault, &none, rc)) {
-        (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "an unobserved failure");
-    }
-}
-
 static int64_t deadline_after(weft_time duration)
 {
     int64_t deadline_ns;
     int64_t now_ns = wf_sys.now_ns();
     return __builtin_add_overflow(now_ns, duration > 0 ? duration : 0, &deadline_ns) ? INT64_MAX
                                                                                      : deadline_ns;
+}
+
+void wf_runtime_fault(weft_rt *rt, int rc)
+{
+    int32_t none = 0;
+    /* relaxed: read by whoever has been told that a task has ended */
+    if (wf_cas_relaxed(&rt->fault, &none, rc)) {
+        struct wf_worker *worker = wf_self()->worker;
+        rt->fault_worker = worker;
+        wf_timer_add(&worker->wheel, &rt->fault_timer, deadline_after(rt->drain));
+        wf_drain_begin(rt);
+    }
+}
+
+/* The drain that a failure began is over. A timer may not cancel, since it fires under a lock. */
+static void fault_drained(struct wf_timer *timer)
+{
+    weft_rt *rt = wf_container_of(timer, weft_rt, fault_timer);
+    wf_post(rt->fault_worker, &rt->fault_message);
+}
+
+static void fault_cancel(struct wf_fiber *self, struct wf_work *work)
+{
+    (void)self;
+    weft_rt *rt = wf_container_of(work, weft_rt, fault_message);
+    (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "a failure stops the runtime");
+}
+
+int weft_rt_fault(const weft_rt *rt)
+{
+    /* relaxed: set by a worker before whatever told the caller to look */
+    return wf_load_relaxed(&rt->fault);
 }
 
 static bool wait_quiet(weft_rt *rt, weft_time duration)
@@ -178,6 +211,27 @@ static bool wait_quiet(weft_rt *rt, weft_time duration)
     return wf_load_acquire(&rt->quiet) != 0;
 }
 
+/* The runtime's own hold on the root scope goes, once; the drain begins. */
+static void let_go(weft_rt *rt)
+{
+    /* Relaxed: whoever still enters the root scope is waited for; the scope's count decides, not
+     * this flag. */
+    bool first = wf_xchg_relaxed(&rt->stopping, 1) == 0;
+    wf_drain_begin(rt);
+    if (first) {
+        wf_scope_leave(&rt->root);
+    }
+}
+
+/* Nothing is in the root scope any more. */
+static void finish_stop(weft_rt *rt)
+{
+    (void)wf_timer_del(&rt->fault_timer);
+    wf_values_collect_root(rt);
+    wf_pool_stop(rt->pool);
+    wf_store_relaxed(&rt->stopped, 1); /* relaxed: who must know was told by the return */
+}
+
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
 {
     if (wf_forked) {
@@ -189,21 +243,30 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
     if (wf_worker_current(rt->pool) != NULL) {
         return -EDEADLK;
     }
-    /* Relaxed: whoever still enters the root scope is waited for; the scope's count decides, not
-     * this flag. */
-    if (wf_xchg_relaxed(&rt->stopping, 1) == 0) {
-        wf_scope_leave(&rt->root);
-    }
+    let_go(rt);
     if (!wait_quiet(rt, drain)) {
         (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "runtime stops");
         if (!wait_quiet(rt, kill)) {
+            wf_drain_report(rt);
             return -ETIME;
         }
     }
-    wf_values_collect_root(rt);
-    wf_pool_stop(rt->pool);
-    wf_store_relaxed(&rt->stopped, 1); /* relaxed: who must know was told by the return */
+    finish_stop(rt);
     return 0;
+}
+
+/* The end of weft_run: tasks may take as long as they like, services may not. */
+static void stop_after_root(weft_rt *rt)
+{
+    let_go(rt);
+    if (!wait_quiet(rt, rt->drain)) {
+        wf_drain_over(rt);
+        if (!wait_quiet(rt, rt->kill) && (weft_rt_fault(rt) < 0 || wf_drain_has_services(rt))) {
+            wf_drain_report(rt);
+        }
+        (void)wait_quiet(rt, WEFT_FOREVER);
+    }
+    finish_stop(rt);
 }
 
 void weft_rt_free(weft_rt *rt)
@@ -228,7 +291,8 @@ static int enter_root(weft_rt *rt)
         return -ENOSYS;
     }
     /* Relaxed: a call that races with the stop is either refused here or waited for by it. */
-    if (wf_load_relaxed(&rt->stopping) != 0 || wf_scope_enter(&rt->root) < 0) {
+    if (wf_load_relaxed(&rt->stopping) != 0 || wf_load_relaxed(&rt->draining) != 0 ||
+        wf_scope_enter(&rt->root) < 0) {
         return -ESHUTDOWN;
     }
     return 0;
@@ -253,15 +317,14 @@ int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
     struct wf_task task;
     wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
     wf_exec_call_begin(&task);
+    (void)wf_add_relaxed(&rt->callers, 1); /* its task takes it off */
     wf_ready_foreign(rt->pool, &task.work);
-    (void)wf_add_relaxed(&rt->callers, 1);
     (void)wf_sub_relaxed(&rt->entering, 1);
     /* sync(task.call_wait): acquire, the result and all that the task did; pairs
      * sync(task.called) */
     while (wf_load_acquire(&task.called) == 0) { /* ends: the task ends */
         (void)wf_sys.futex_wait(&task.called, 0, INT64_MAX);
     }
-    (void)wf_sub_relaxed(&rt->callers, 1); /* relaxed: a count */
     wf_exec_call_end();
     /* relaxed: the task has ended after it was set, and told us */
     return task.rc == -ECANCELED && wf_load_relaxed(&rt->deadlocked) != 0 ? -EDEADLK : task.rc;
@@ -301,14 +364,15 @@ int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place
         return rc;
     }
     rc = weft_call_(rt, fn, arg, place);
-    int fault = wf_load_relaxed(&rt->fault); /* relaxed: set by a worker before it cancelled us */
-    if (fault < 0) {
-        rc = fault;
+    if (weft_rt_fault(rt) < 0) { /* it came first: it is why the root task ended */
+        rc = weft_rt_fault(rt);
     }
-    int stopped = weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER);
-    fault = wf_load_relaxed(&rt->fault); /* relaxed: the threads have ended */
+    stop_after_root(rt);
+    if (rc >= 0) {
+        rc = weft_rt_fault(rt) < 0 ? weft_rt_fault(rt) : rc;
+    }
     weft_rt_free(rt);
-    return stopped == 0 && rc >= 0 && fault < 0 ? fault : rc;
+    return rc;
 }
 
 /* --- what it says of itself ------------------------------------------------------------------- */

@@ -34,7 +34,7 @@ static void settle_failed(struct wf_task *task, int rc, weft_error *error)
     } else if (rc == -ECANCELED && wf_scope_cancelled(owner) != 0) {
         wf_error_free(error); /* cut short by the stop is no failure */
     } else {
-        wf_fault_unobserved(task->rt, wf_task_name(task), task->place, rc, error);
+        wf_fault_unobserved(task->rt, wf_task_name(task), task->place, rc, error, WEFT_LOG);
     }
 }
 
@@ -62,6 +62,9 @@ static void settle_called(struct wf_task *task, int rc)
     }
     wf_error_free(error);
     task->rc = rc;
+    /* Relaxed: a count, for this worker when it sleeps, or for one that sleeps after it. Not by the
+     * caller: until that thread runs again it would count as one that waits for a task. */
+    (void)wf_sub_relaxed(&task->rt->callers, 1);
     wf_scope_leave(owner);
     /* sync(task.called): release, the result; pairs sync(task.call_wait). LAST TOUCH but for the
      * address: the thread that waits may return and reuse the memory, where a stray futex wake is
@@ -171,7 +174,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->fn = fn;
     task->arg = arg;
     task->place = place;
-    task->name = NULL;
+    wf_store_relaxed(&task->name, NULL);
     wf_store_relaxed(&task->spawner, NULL);
     wf_store_relaxed(&task->error, NULL);
     wf_store_relaxed(&task->called, 0);

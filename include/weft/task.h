@@ -63,6 +63,10 @@ typedef struct weft_rt_opts {
     weft_unobserved_fn *on_unobserved; /* NULL: all such failures are logged */
     void *on_unobserved_arg;           /* its second argument; stays the caller's */
     int deadlock;                      /* enum weft_deadlock; 0: if it is certain */
+    /* How long a stop that nobody gave times for (WEFT_STOP, the end of weft_run) lets things end by
+     * themselves before it cancels them, and how long it then waits before it reports what is still
+     * there. 0: 10 s each. */
+    weft_time drain, kill;
 } weft_rt_opts;
 
 /* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it
@@ -85,12 +89,17 @@ int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place
  * and nothing left behind. */
 int weft_rt_start(weft_rt **out, const weft_rt_opts *opts);
 
-/* Stops a runtime: from now on it takes no new task from outside (-ESHUTDOWN). Waits up to `drain`
- * for its tasks to end, then cancels all of them and waits up to `kill`. 0: all tasks have ended
- * and the threads are gone. -ETIME: some task is still there; the runtime stays as it is, and the
- * call may be repeated. -EALREADY: stopped before. -EDEADLK: called by a task of this runtime.
- * Foreign thread. */
+/* Stops a runtime, in phases. *Drain*: it takes no new task from outside (-ESHUTDOWN), services are
+ * asked to finish, and for up to `drain` all tasks may end by themselves. *Cancel*: those that are
+ * left are cancelled, and have up to `kill`. Then what is still there is listed on stderr: name,
+ * where it was started, what it waits for. 0: all tasks have ended and the threads are gone. -ETIME:
+ * some are still there; the runtime stays as it is, and the call may be repeated. -EALREADY: stopped
+ * before. -EDEADLK: called by a task of this runtime. Foreign thread. */
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill);
+
+/* The code of the failure that stopped the runtime by itself (WEFT_STOP); 0: none did. Any thread,
+ * between start and free. */
+int weft_rt_fault(const weft_rt *rt);
 
 /* Frees a stopped runtime (stops it first, without bound, if it was not). NULL is fine. Foreign
  * thread. */

@@ -134,8 +134,8 @@ Test(detach, without_a_hook_a_failure_is_a_report_on_stderr)
     struct captured captured;
     capture(&captured, log_by_default);
     check_exited(&captured, 0);
-    check_says(&captured, "weft: unobserved failure: task fail_with, started in detach_failing (");
-    check_says(&captured, "EIO: code -5");
+    check_says(&captured, "weft: unobserved failure: EIO: code -5\n");
+    check_says(&captured, "task fail_with, started in detach_failing (");
     check_says(&captured, "failed in fail_with_weft_body (");
 }
 

@@ -181,7 +181,9 @@ static int stop_and_say_what_run_returned(void)
 {
     reset();
     answer = WEFT_STOP;
-    return run(stop_run, (void *)-EPROTO) == -EPROTO ? 7 : 1;
+    int rc = weft_run(stop_run, (void *)-EPROTO, .workers = 1, .on_unobserved = hook,
+                      .drain = WEFT_NS(1));
+    return rc == -EPROTO ? 7 : 1;
 }
 
 Test(unobserved, stop_ends_the_runtime_and_run_returns_the_failure)
@@ -189,8 +191,8 @@ Test(unobserved, stop_ends_the_runtime_and_run_returns_the_failure)
     struct captured captured;
     capture(&captured, stop_and_say_what_run_returned);
     check_exited(&captured, 7);
-    check_says(&captured, "weft: stopping for a failure: task fail_plain, started in stop_run (");
-    check_says(&captured, "EPROTO");
+    check_says(&captured, "weft: stopping for a failure: EPROTO\n");
+    check_says(&captured, "task fail_plain, started in stop_run (");
 }
 
 static int log_three(void)

@@ -1,0 +1,288 @@
+/* service.c: services, and the drain: how tasks that run as long as the program does come to an end.
+ *
+ * A service is a pooled task of the root scope whose argument begins with a struct service. While its
+ * body runs it is in the runtime's list. The drain asks each service in the list once to finish;
+ * whoever starts after the drain has begun is asked at its start, under the same lock, so none is
+ * missed.
+ *
+ * Asking may run user code (callbacks of a cancellation), so it is done outside of the lock, with the
+ * service pinned; a service does not end while it is pinned. */
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "src/core.h"
+#include "src/waitq.h"
+#include <stdio.h>
+#include <string.h>
+#include <weft/service.h>
+
+enum service_phase {
+    SERVICE_RUNS = 0,
+    SERVICE_ASKED = 1,     /* to finish */
+    SERVICE_CANCELLED = 2, /* the drain is over */
+};
+
+struct service {
+    /* under drain_lock */
+    struct wf_list link;
+    uint32_t pins;
+    uint8_t phase; /* enum service_phase */
+    /* immutable once linked */
+    uint8_t drains;
+    int on_fault;
+    struct wf_task *task;
+    weft_fn *fn;
+    const char *name;
+    weft_chan *mailbox;
+} WF_ALIGNED(16); /* the argument follows */
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static void ask(struct service *service, enum service_phase phase)
+{
+    if (phase == SERVICE_CANCELLED) {
+        wf_task_cancel(service->task, "the drain is over");
+    } else if (service->mailbox != NULL) {
+        (void)weft_chan_close(service->mailbox, 0); /* closed before: that is fine */
+    } else if (!service->drains) {
+        wf_task_cancel(service->task, "the runtime drains");
+    }
+}
+
+/* Pinned, and marked as being in `phase`; NULL: there is none that is not. */
+static struct service *pin_next(weft_rt *rt, enum service_phase phase)
+{
+    struct service *found = NULL;
+    wf_lock(&rt->drain_lock);
+    for (struct wf_list *node = rt->services.next; node != &rt->services; node = node->next) {
+        struct service *service = wf_container_of(node, struct service, link);
+        if (service->phase < phase) {
+            service->phase = (uint8_t)phase;
+            service->pins++;
+            found = service;
+            break;
+        }
+    }
+    wf_unlock(&rt->drain_lock);
+    return found;
+}
+
+static void ask_all(weft_rt *rt, enum service_phase phase)
+{
+    struct service *service;
+    while ((service = pin_next(rt, phase)) !=
+           NULL) { /* ends: those that come later ask themselves */
+        ask(service, phase);
+        wf_lock(&rt->drain_lock);
+        service->pins--; /* LAST TOUCH */
+        wf_unlock(&rt->drain_lock);
+    }
+}
+
+void wf_drain_begin(weft_rt *rt)
+{
+    wf_lock(&rt->drain_lock);
+    wf_store_relaxed(&rt->draining, 1); /* relaxed: a hint; what must be seen is under the lock */
+    while (
+        wf_waitq_claim_first(&rt->drain_waiters, WF_WAIT_GRANTED)) { /* ends: none is added now */
+    }
+    wf_unlock(&rt->drain_lock);
+    ask_all(rt, SERVICE_ASKED);
+}
+
+void wf_drain_over(weft_rt *rt)
+{
+    ask_all(rt, SERVICE_CANCELLED);
+}
+
+bool wf_drain_has_services(weft_rt *rt)
+{
+    wf_lock(&rt->drain_lock);
+    bool any = rt->services.next != &rt->services;
+    wf_unlock(&rt->drain_lock);
+    return any;
+}
+
+/* --- what is left ----------------------------------------------------------------------------- */
+
+static void say(const char *what, const char *name, const weft_place *started, const char *more)
+{
+    (void)fprintf(stderr, "weft:   %s %s, started in %s (%s:%d)%s\n", what, name, started->function,
+                  started->file, started->line, more);
+}
+
+static void report_services(weft_rt *rt)
+{
+    wf_lock(&rt->drain_lock);
+    for (struct wf_list *node = rt->services.next; node != &rt->services; node = node->next) {
+        struct service *service = wf_container_of(node, struct service, link);
+        say("service", service->name, service->task->place, "");
+    }
+    wf_unlock(&rt->drain_lock);
+}
+
+/* Of the root's tasks, which are in no list, those can be named that wait for something that a
+ * cancellation can end, or that have a scope open. */
+static void report_tasks(weft_rt *rt)
+{
+    struct wf_scope *root = &rt->root;
+    wf_lock(&root->lock);
+    for (struct wf_list *node = root->waits.next; node != &root->waits; node = node->next) {
+        const struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
+        const struct wf_task *task = wait->env->task;
+        say("task", wf_task_name(task), task->place, " waits");
+    }
+    for (struct wf_list *node = root->children.next; node != &root->children; node = node->next) {
+        const struct wf_scope *scope = wf_container_of(node, struct wf_scope, sibling);
+        char more[256];
+        (void)snprintf(more, sizeof more, " has a scope open, from %s:%d", scope->place->file,
+                       scope->place->line);
+        say("task", wf_task_name(scope->env.task), scope->env.task->place, more);
+    }
+    wf_unlock(&root->lock);
+}
+
+void wf_drain_report(weft_rt *rt)
+{
+    (void)fprintf(stderr, "weft: the runtime cannot stop: of its tasks %zu have not ended\n",
+                  weft_scope_count((weft_scope *)&rt->root) + 1);
+    report_services(rt);
+    report_tasks(rt);
+}
+
+/* --- a service -------------------------------------------------------------------------------- */
+
+/* Into the list. The drain may have begun since weft_service looked: then nobody else asks. */
+static void begin(weft_rt *rt, struct service *service)
+{
+    wf_lock(&rt->drain_lock);
+    bool late = wf_load_relaxed(&rt->draining) != 0; /* relaxed: under the lock */
+    service->phase = late ? SERVICE_ASKED : SERVICE_RUNS;
+    wf_list_push_back(&rt->services, &service->link);
+    wf_unlock(&rt->drain_lock);
+    if (late) {
+        ask(service, SERVICE_ASKED); /* it cannot end: it is us */
+    }
+}
+
+/* Out of the list, and no longer pinned. */
+static void end(weft_rt *rt, struct service *service)
+{
+    wf_lock(&rt->drain_lock);
+    wf_list_unlink(&service->link);
+    while (service->pins > 0) { /* ends: who asks is on its way out, on another thread */
+        wf_unlock(&rt->drain_lock);
+        wf_yield(wf_self());
+        wf_lock(&rt->drain_lock);
+    }
+    wf_unlock(&rt->drain_lock);
+}
+
+static int service_run(void *arg)
+{
+    struct service *service = arg;
+    struct wf_fiber *self = wf_self();
+    struct wf_task *task = self->env->task;
+    wf_store_relaxed(&task->name, service->name); /* relaxed: a static string */
+    service->task = task;
+    begin(task->rt, service);
+    int rc = service->fn(service + 1);
+    end(task->rt, service);
+    bool cut_short = rc == -ECANCELED && wf_env_cancelled(&task->env) != 0;
+    if (rc < 0 && !cut_short) {
+        weft_error *error = wf_error_of(task, rc, wf_error_take(task));
+        wf_fault_unobserved(task->rt, service->name, task->place, rc, error, service->on_fault);
+    }
+    return 0; /* all has been said */
+}
+
+static bool is_verdict(int on_fault)
+{
+    return on_fault >= 0 && on_fault <= WEFT_STOP;
+}
+
+int weft_service_(const char *name, weft_fn *fn, const void *arg, size_t bytes,
+                  const weft_service_opts *opts, const weft_place *place)
+{
+    static const weft_service_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    if (!is_verdict(opts->on_fault)) {
+        return -EINVAL;
+    }
+    if (bytes > WEFT_SERVICE_ARG_MAX) {
+        return -E2BIG;
+    }
+    if (weft_draining()) {
+        return -ESHUTDOWN;
+    }
+    struct {
+        struct service service;
+        char arg[WEFT_SERVICE_ARG_MAX];
+    } frame;
+    frame.service = (struct service){
+        .fn = fn,
+        .name = name,
+        .mailbox = opts->mailbox,
+        .drains = opts->drains != 0,
+        .on_fault = opts->on_fault != 0 ? opts->on_fault : WEFT_STOP,
+    };
+    memcpy(frame.arg, arg, bytes);
+    weft_scope *root = (weft_scope *)&wf_runtime_of(self)->root;
+    rc = weft_go_(root, service_run, &frame, sizeof(struct service) + bytes, place);
+    return rc == -ECANCELED ? -ESHUTDOWN : rc;
+}
+
+/* --- the drain, seen by tasks ----------------------------------------------------------------- */
+
+int weft_draining(void)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self == NULL) {
+        return rc == -ENOSYS ? rc : 0;
+    }
+    /* relaxed: a hint */
+    return wf_load_relaxed(&wf_runtime_of(self)->draining) != 0;
+}
+
+static ssize_t drain_wait_finish(struct wf_call *call)
+{
+    weft_rt *rt = call->object;
+    if (wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED) {
+        return 0;
+    }
+    wf_lock(&rt->drain_lock);
+    wf_list_unlink(&call->place.in_queue);
+    wf_unlock(&rt->drain_lock);
+    return -ECANCELED;
+}
+
+static const struct wf_wait_ops drain_wait_ops = {.cancel = wf_wait_cancel_claim,
+                                                  .finish = drain_wait_finish};
+
+static ssize_t drain_wait_begin(weft_rt *rt, struct wf_call *call, struct wf_work *resume)
+{
+    wf_lock(&rt->drain_lock);
+    bool draining = wf_load_relaxed(&rt->draining) != 0; /* relaxed: under the lock */
+    if (!draining) {
+        wf_call_queue(call, resume, &drain_wait_ops, rt, &rt->drain_waiters, NULL);
+    }
+    wf_unlock(&rt->drain_lock);
+    return draining ? 0 : WF_PENDING;
+}
+
+int weft_drain_wait(void)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    struct wf_call call;
+    weft_rt *rt = wf_runtime_of(self);
+    return (int)wf_call_end(self, &call, drain_wait_begin(rt, &call, &self->resume));
+}
