@@ -336,6 +336,8 @@ void wf_worker_init_pin(struct wf_worker *worker)
     worker->pin = (struct wf_home){.arrive = wf_arrive_pinned, .leave = leave_pinned};
 }
 
+/* Timers that are due, and the messages that they leave: a deadline's, on which the end of its scope
+ * waits. */
 static void run_timers(struct wf_worker *worker)
 {
     int64_t next_ns = wf_wheel_next_ns(&worker->wheel);
@@ -343,10 +345,16 @@ static void run_timers(struct wf_worker *worker)
         return;
     }
     int64_t now_ns = wf_sys.now_ns();
+    if (next_ns > now_ns) {
+        return;
+    }
     /* ends: each call fires or moves what is due */
     while (wf_wheel_next_ns(&worker->wheel) <= now_ns) {
         wf_count_add(&worker->counters.timers_fired,
                      (uint64_t)wf_wheel_advance(&worker->wheel, now_ns));
+    }
+    if (wf_load_relaxed(&worker->inbox) != NULL) { /* relaxed: run_messages acquires */
+        run_messages(wf_self(), worker);
     }
 }
 

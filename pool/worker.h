@@ -114,6 +114,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_slab values[WF_VALUE_CLASSES]; /* readable while free */
     uint64_t serial; /* src's: numbers that are never given twice by this worker */
     void *runtime;   /* src's: the runtime that this pool belongs to */
+    void *callback;  /* src's: the cancel callback that runs on this thread right now */
 
     /* --- owner, and any thread under the wheel's lock --- */
     struct wf_wheel wheel;

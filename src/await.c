@@ -7,14 +7,32 @@
 #include "pool/blocking.h"
 #include "src/frame.h"
 
+static WF_COLD int refuse(void)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (wf_in_callback()) {
+        wf_misuse("a cancel callback called something that needs a task");
+        return -EDEADLK;
+    }
+    return -EPERM;
+}
+
 struct wf_fiber *wf_enter_task(int *rc)
 {
     struct wf_fiber *self = wf_self();
     if (wf_unlikely(self == NULL || self->env == NULL)) {
-        *rc = wf_forked ? -ENOSYS : -EPERM;
+        *rc = refuse();
         return NULL;
     }
     return self;
+}
+
+struct wf_fiber *wf_peek_task(void)
+{
+    struct wf_fiber *self = wf_self();
+    return self != NULL && self->env != NULL ? self : NULL;
 }
 
 struct wf_fiber *wf_enter_call(int *rc)

@@ -5,8 +5,9 @@
  * which task and which scope the running code belongs to; every stack points at one (fiber->env),
  * NULL while it runs a loop.
  *
- * Locks, in the order in which they may be taken: timer wheel, then scopes from the root down, then
- * one lock of an object (semaphore, channel). No user code runs under any of them. */
+ * Locks, in the order in which they may be taken: timer wheel, then one scope or source of
+ * cancellation, then one lock of an object (semaphore, channel). No user code runs under any of
+ * them. */
 #ifndef WF_CORE_H
 #define WF_CORE_H
 
@@ -101,7 +102,7 @@ struct wf_task {
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_* */
     uint32_t base_waits;        /* waits enlisted under its own env right now */
     struct wf_wait *base_wait;  /* the last of them */
-    const char *why;            /* valid when cancel is set */
+    weft_reason reason;         /* valid when cancel is set, and immutable then */
     /* it has ever made a binding, whose env may count tasks that it spawned */
     WF_ATOMIC(uint32_t) has_bound;
 
@@ -160,18 +161,115 @@ void wf_start_queued(struct wf_fiber *self, struct wf_work *work);
 /* Calls the body, under the task's env; its result. */
 int wf_task_run_body(struct wf_fiber *self, struct wf_task *task);
 
-/* --- scopes and cancellation: scope.c --------------------------------------------------------- */
+/* --- cancellation: walk.c --------------------------------------------------------------------- */
 
-/* Bits of wf_scope.cancel; they are only ever set, under the scope's lock, and pushed down the
- * whole subtree. */
+/* Bits of the `cancel` word of scopes and sources; they are only ever set, under its lock, and
+ * pushed down the whole subtree. */
 #define WF_CANCEL_FIRED   1u /* cancelled by a call, or by an ancestor: refuse before trying */
 #define WF_CANCEL_EXPIRED 2u /* its deadline or an ancestor's passed: try, but do not wait */
 #define WF_CANCEL_MEMBER  4u /* some task of it was cancelled alone: look at wf_task.cancel */
 
-/* wf_scope.live counts: the owner's hold (1) until scope_end lets go, each pooled task, each
- * foreign handle. The one who brings it to 0 resumes the joiner. ENDED is set by the owner
- * afterwards. */
-#define WF_SCOPE_ENDED (1u << 31)
+/* What can have callbacks: a scope, or a source (cancel.c). */
+struct wf_node {
+    struct wf_list callbacks; /* wf_reg.link, the newest last; under the owner's lock */
+    struct wf_node *next;     /* in the walk that cancelled it, which pins it; that walk's */
+    uint8_t is_source;        /* immutable */
+};
+
+struct wf_run;
+
+/* The state of a callback's registration:
+ *
+ *      WAITING --[weft_cancel_off, reset]--> OFF
+ *         +------[walk]--> RUNNING --[it has returned, or took itself off]--> RAN
+ *
+ * WAITING: in the node's list. RUNNING: in none, `run` is who runs it. Last two: the library does
+ * not touch it any more. */
+enum wf_reg_state {
+    WF_REG_OFF = 0, /* zeroed memory too */
+    WF_REG_WAITING = 1,
+    WF_REG_RUNNING = 2,
+    WF_REG_RAN = 3,
+    WF_REG_LINK = 4, /* no callback: a link to a source, or to a scope under it */
+};
+
+struct wf_reg {
+    struct wf_list
+        link; /* in the node's callbacks, or the source's links; under the owner's lock */
+    struct wf_node *node;      /* whose; immutable while registered */
+    WF_ATOMIC(uint32_t) state; /* enum wf_reg_state; written under the owner's lock */
+    uint8_t to_scope;          /* of a link: the target is a scope */
+    const weft_place *place;   /* where it was registered */
+    union {
+        struct {
+            weft_cancel_fn *fn;
+            void *arg;
+            struct wf_env *env; /* of a scope's: under which it was registered */
+            struct wf_run *run; /* while RUNNING */
+        };
+        struct {
+            struct wf_node *target;   /* of a link: what is cancelled with the source */
+            struct wf_list in_target; /* of a link to a source: in its list; under its lock */
+        };
+    };
+};
+
+_Static_assert(sizeof(struct wf_reg) <= sizeof(weft_cancel_reg), "weft_cancel_reg is too small");
+
+/* One cancellation on its way; on the canceller's stack. What has callbacks is collected while the
+ * flags go down, pinned, and they run when all flags are set (E7). */
+struct wf_walk {
+    struct wf_node *first, **last;
+    struct wf_scope *scope; /* of callbacks of one task that is cancelled alone */
+    struct wf_list alone;
+};
+
+struct wf_source;
+
+/* Takes a scope or source that has just been marked, and is pinned for it, into the walk. */
+void wf_walk_add(struct wf_walk *walk, struct wf_node *node);
+/* Pass two: the callbacks of all that was taken in, in order, each node's newest first; unpins. */
+void wf_walk_callbacks(struct wf_walk *walk);
+void wf_walk_init(struct wf_walk *walk);
+/* For a source that the scope is under, and that has pinned it: cancels it and all below it; the
+ * caller runs the callbacks. */
+void wf_walk_scope(struct wf_walk *walk, struct wf_scope *scope, uint32_t bits,
+                   const weft_reason *reason);
+
+/* A reason with the time of now. */
+weft_reason wf_reason(enum weft_why_kind kind, const char *text, const weft_place *place);
+
+/* Cancels one task that was spawned into a scope, with all that it spawned and has open, and leaves
+ * the rest of the scope alone. Any thread that keeps the task and its scope from ending: in practice
+ * a member of the scope that holds the task's memory. A task that has ended: no effect. Only the
+ * task's waits are looked for if it is the only one of its kind that waits, else all of the
+ * scope. */
+void wf_task_cancel(struct wf_task *task, const weft_reason *reason);
+
+/* --- callbacks, sources: cancel.c ------------------------------------------------------------- */
+
+/* Is a cancel callback running on this stack (or foreign thread)? It is not in task context. */
+WF_COLD bool wf_in_callback(void);
+/* Why the callback that is running was called; wf_reason_none if there is none. */
+const weft_reason *wf_callback_reason(void);
+extern const weft_reason wf_reason_none;
+/* A link of a scope under a source, for weft_under: 0; or the bits that are set already, with the
+ * reason, and nothing linked. */
+uint32_t wf_source_link_scope(weft_cancel *handle, struct wf_scope *scope, weft_reason *reason);
+void wf_source_unlink_scope(struct wf_scope *scope);
+struct wf_lock *wf_source_lock(struct wf_node *node);
+const weft_reason *wf_source_reason(struct wf_node *node);
+void wf_source_unpin(struct wf_node *node);
+/* Runs the callbacks of a list, the newest first; `lock` guards it. The node is pinned. */
+void wf_callbacks_run(struct wf_list *callbacks, struct wf_lock *lock, const weft_reason *reason);
+
+/* --- scopes: scope.c -------------------------------------------------------------------------- */
+
+/* wf_scope.live counts in its lower half: the owner's hold (1) until scope_end lets go, each pooled
+ * task, each foreign handle; in its upper half walks that are in the scope. The one who brings the
+ * whole to 0 resumes the joiner. ENDED is set by the owner afterwards. */
+#define WF_SCOPE_PIN   (UINT64_C(1) << 32)
+#define WF_SCOPE_ENDED (UINT64_C(1) << 63)
 
 struct wf_scope {
     struct wf_env env;    /* {the opening task, this scope}; the code inside runs under it */
@@ -182,27 +280,35 @@ struct wf_scope {
     struct wf_lock lock;
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_*; read without the lock */
     struct wf_list children;    /* scopes directly below, by `sibling` */
+    struct wf_list visit;       /* those of them that a walk is yet to look at */
     struct wf_list waits;       /* wf_wait.in_scope of calls that wait right now */
-    struct wf_list sibling;     /* in the parent's children, under the parent's lock */
+    struct wf_list ended;       /* those of them that a walk has ended, until they leave */
+    struct wf_list sibling;     /* in the parent's children or visit, under the parent's lock */
+    uint8_t shielded;           /* the outer scopes' flags wait outside; under the parent's lock */
     struct wf_scope *parent;    /* immutable while open; NULL: the root of `runtime` */
-    const char *why;            /* of the first cancel */
+    struct wf_node node;        /* callbacks */
+    weft_reason reason;         /* of the first cancel; immutable once there is one */
     /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
     uint32_t own_cause;
     uint8_t cut_short;           /* some task answered the cancellation with -ECANCELED */
     uint8_t on_error;            /* enum weft_on_error; immutable */
     uint8_t open;                /* owner only: between begin and end */
+    uint8_t is_shield;           /* immutable */
     struct wf_failures failures; /* of pooled tasks */
 
     /* immutable while open */
     int64_t deadline_ns; /* the earliest of its own and all enclosing ones; INT64_MAX: none */
 
     /* any thread */
-    WF_ATOMIC(uint32_t) live;
+    WF_ATOMIC(uint64_t) live;
     union {
         struct wf_fiber *joiner; /* written by the owner before it lets go of live */
         struct weft_rt *runtime; /* of a root */
     };
-    struct wf_timer timer; /* armed if this scope's own deadline is the earliest */
+    /* armed if this scope's own deadline is the earliest, and for a shield's grace */
+    struct wf_timer timer;
+    struct wf_work late; /* queued by the timer, which pins the scope for it */
+    struct wf_reg under; /* LINK: the scope is weft_under a source */
 };
 
 _Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "weft_scope is too small");
@@ -224,15 +330,27 @@ void wf_scope_init_root(struct wf_scope *scope, const weft_place *place);
  * none). */
 void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, weft_time timeout,
                    const weft_place *place);
-/* Waits for its tasks and takes it out of the tree. Does not look at what went wrong. */
+/* The same, out of reach of what cancels the outer scopes, for `grace`. */
+void wf_scope_open_shield(struct wf_fiber *self, struct wf_scope *scope, weft_time grace,
+                          const weft_place *place);
+/* Waits for its tasks, and for walks that are in it, and takes it out of the tree. Does not look at
+ * what went wrong. */
 void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope);
 /* A task joins the scope: 0, or -ECANCELED if it is cancelled or ended. Any thread. */
 int wf_scope_enter(struct wf_scope *scope);
 void wf_scope_leave(struct wf_scope *scope);
+/* A walk that found the scope under its parent's lock, or the like, keeps it from going away. False:
+ * it is about to, nothing runs in it any more. */
+bool wf_scope_pin(struct wf_scope *scope);
+void wf_scope_unpin(struct wf_scope *scope);
 /* A pooled task of the scope has ended with rc < 0. Takes the record. Any thread, before
  * wf_scope_leave. */
 void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error);
-int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const char *why);
+/* Cancels the scope, and runs the callbacks: 0, or -EALREADY. Any thread, while the scope's memory
+ * lasts, holding no lock. */
+int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const weft_reason *reason);
+/* The grace of a shield is over: what cancelled the outer scopes reaches it now. The caller pins. */
+void wf_scope_lift(struct wf_scope *scope);
 
 WF_INLINE uint32_t wf_scope_cancelled(struct wf_scope *scope)
 {
@@ -251,18 +369,17 @@ WF_INLINE uint32_t wf_env_cancelled(struct wf_env *env)
     return bits;
 }
 
-/* Cancels one task that was spawned into a scope, with all that it spawned and has open, and leaves
- * the rest of the scope alone. Any thread that keeps the task and its scope from ending: in practice
- * a member of the scope that holds the task's memory. A task that has ended: no effect. Only the
- * task's waits are looked for if it is the only one of its kind that waits, else all of the scope. */
-void wf_task_cancel(struct wf_task *task, const char *why);
+/* Why: of the scope, or of the task that was cancelled alone; kind NONE if it is not. */
+const weft_reason *wf_env_reason(struct wf_env *env);
 
 /* --- calls that wait: await.c ----------------------------------------------------------------- */
 
 /* The start of every public call that needs task context: the fiber, or NULL with the code to
- * return in *rc (-EPERM on a foreign thread, -ENOSYS in a forked child). Does not look at
- * cancellation. */
+ * return in *rc (-EPERM on a foreign thread, -ENOSYS in a forked child, -EDEADLK with a report of
+ * misuse in a cancel callback). Does not look at cancellation. */
 struct wf_fiber *wf_enter_task(int *rc);
+/* The fiber in task context, or NULL; for calls that only look. */
+struct wf_fiber *wf_peek_task(void);
 /* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
 struct wf_fiber *wf_enter_call(int *rc);
 
@@ -328,6 +445,9 @@ weft_error *wf_error_take(struct wf_task *task);
  * a new one, if that is of another failure. NULL: rc is -ECANCELED and there is nothing to say, or
  * there was no memory. */
 weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error);
+/* Where a failure is from, for the reason of what it cancels: the weft_fail, else the task's start,
+ * else `place`. */
+const weft_place *wf_error_place(const weft_error *error, const weft_place *place);
 /* wf_error_give to the task that has waited at `place` (NULL: adds no place). */
 void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place);
 /* Takes the record (may be NULL) of one more failure. */
@@ -385,6 +505,9 @@ struct weft_rt {
     weft_unobserved_fn *on_unobserved;
     void *on_unobserved_arg;
     WF_ATOMIC(uint64_t) values_dropped;
+    /* weft_shield(WEFT_FOREVER) so far, and where the first of them was */
+    WF_ATOMIC(uint64_t) shields;
+    WF_ATOMIC(const weft_place *) first_shield;
     weft_time drain, kill;
 
     /* the drain: service.c */
@@ -404,6 +527,8 @@ WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)
 /* An unobserved failure with `rc` stops the runtime: the first one says what weft_run returns. On a
  * worker of it, holding no lock. */
 void wf_runtime_fault(struct weft_rt *rt, int rc);
+/* A shield without a bound was opened: said on stderr when the runtime stops. */
+void wf_runtime_note_shield(struct weft_rt *rt, const weft_place *place);
 /* The root scope is empty: wakes weft_rt_stop. */
 void wf_runtime_quiet(struct wf_scope *root);
 

@@ -119,6 +119,7 @@ bool wf_runtime_stands_still(struct wf_pool *pool)
     (void)ignored;
     errno = saved;
     wf_store_relaxed(&rt->deadlocked, 1); /* relaxed: read by who is woken by the cancellation */
-    (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "deadlock");
+    weft_reason reason = wf_reason(WEFT_WHY_DEADLOCK, "deadlock", rt->root.place);
+    (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, &reason);
     return true;
 }

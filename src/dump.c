@@ -117,7 +117,7 @@ static void add_wait(struct line *line, const struct wf_fiber *fiber)
         struct wf_scope scope;
         if (wf_sys.peek(&scope, fiber->waits_at, sizeof scope) == 0) {
             /* relaxed: a copy */
-            uint32_t live = wf_load_relaxed(&scope.live) & ~WF_SCOPE_ENDED;
+            uint32_t live = (uint32_t)wf_load_relaxed(&scope.live);
             add(line, " opened at ");
             add_place(line, scope.place);
             add(line, ", %u left", live);

@@ -183,6 +183,17 @@ weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error)
     return own;
 }
 
+const weft_place *wf_error_place(const weft_error *error, const weft_place *place)
+{
+    if (error == NULL) {
+        return place;
+    }
+    if (error->place != NULL) {
+        return error->place;
+    }
+    return error->started != NULL ? error->started : place;
+}
+
 /* --- handing on ------------------------------------------------------------------------------- */
 
 void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place)

@@ -112,12 +112,13 @@ static WF_COLD void fail(struct loop *loop, int rc, bool of_source)
     loop->source_failed = loop->source_failed || of_source;
     loop->failed += !of_source;
     copy_error_locked(loop, rc, error);
+    const weft_place *place = wf_error_place(error, loop->place);
     wf_failures_add(&loop->failures, rc, error);
     wf_unlock(&loop->lock);
     if (loop->opts->on_error == WEFT_FAIL_FAST) {
         stop_taking(loop);
-        (void)wf_scope_fire(wf_scope_of(&loop->scope), WF_CANCEL_FIRED,
-                            "an item of the loop failed");
+        weft_reason reason = wf_reason(WEFT_WHY_FAILURE, "an item of the loop failed", place);
+        (void)wf_scope_fire(wf_scope_of(&loop->scope), WF_CANCEL_FIRED, &reason);
     }
 }
 

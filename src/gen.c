@@ -228,6 +228,13 @@ static ssize_t end_of(struct weft_gen *gen)
     return 0;
 }
 
+/* Cancels the producer, and all that it has started. */
+static void cancel_producer(struct weft_gen *gen, enum weft_why_kind kind, const char *why)
+{
+    weft_reason reason = wf_reason(kind, why, gen->task.place);
+    (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, &reason);
+}
+
 static ssize_t next_finish(struct wf_call *call)
 {
     struct weft_gen *gen = call->object;
@@ -237,7 +244,7 @@ static ssize_t next_finish(struct wf_call *call)
     case WF_WAIT_SHUT:
         return end_of(gen);
     default:
-        (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, "the generator's consumer was cancelled");
+        cancel_producer(gen, WEFT_WHY_CALL, "the generator's consumer was cancelled");
         wf_lock(&gen->lock);
         gen->consumer = NULL; /* nobody else has emptied it, since no claim but ours was won */
         wf_unlock(&gen->lock);
@@ -424,7 +431,7 @@ int weft_gen_close(weft_gen *gen)
     if (state == GEN_UNSTARTED) {
         end_unstarted(self, gen);
     } else if (state == GEN_STARTED) {
-        (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, "the generator is closed");
+        cancel_producer(gen, WEFT_WHY_CALL, "the generator is closed");
         wait_end(self, gen);
     }
     rc = gen->rc;
@@ -446,20 +453,28 @@ int weft_gen_close(weft_gen *gen)
 
 /* --- left open -------------------------------------------------------------------------------- */
 
-/* Some generator that was made under `env` and not closed, now off its account; or NULL. */
-static struct weft_gen *take_abandoned(struct wf_env *env)
+/* Some generator that was made under `env`, in this list of its scope's; or NULL. */
+static struct weft_gen *find_abandoned_locked(struct wf_list *children, struct wf_env *env)
 {
-    struct weft_gen *found = NULL;
-    struct wf_scope *scope = env->scope;
-    wf_lock(&scope->lock);
-    for (struct wf_list *node = scope->children.next; node != &scope->children && found == NULL;
-         node = node->next) {
+    for (struct wf_list *node = children->next; node != children; node = node->next) {
         struct wf_scope *child = wf_container_of(node, struct wf_scope, sibling);
         struct weft_gen *gen = child->outer == env ? gen_of_task(child->env.task) : NULL;
         if (gen != NULL && child == &gen->scope && gen->is_accounted) {
-            gen->is_accounted = false;
-            found = gen;
+            return gen;
         }
+    }
+    return NULL;
+}
+
+/* Some generator that was made under `env` and not closed, now off its account; or NULL. */
+static struct weft_gen *take_abandoned(struct wf_env *env)
+{
+    struct wf_scope *scope = env->scope;
+    wf_lock(&scope->lock);
+    struct weft_gen *found = find_abandoned_locked(&scope->children, env);
+    found = found != NULL ? found : find_abandoned_locked(&scope->visit, env);
+    if (found != NULL) {
+        found->is_accounted = false;
     }
     wf_unlock(&scope->lock);
     return found;
@@ -477,7 +492,7 @@ void wf_gens_abandon(struct wf_fiber *self, struct wf_env *env)
         gen->state = started ? gen->state : GEN_STARTED; /* nobody starts it from here on */
         wf_unlock(&gen->lock);
         if (started) {
-            (void)wf_scope_fire(&gen->scope, WF_CANCEL_FIRED, "its generator was not closed");
+            cancel_producer(gen, WEFT_WHY_RETURN, "its generator was not closed");
         } else {
             end_unstarted(self, gen);
         }

@@ -24,8 +24,7 @@ int weft_version(void)
 
 weft_rt *weft_rt_current(void)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_task(&rc);
+    struct wf_fiber *self = wf_peek_task();
     return self != NULL ? wf_runtime_of(self) : NULL;
 }
 
@@ -189,7 +188,8 @@ static void fault_cancel(struct wf_fiber *self, struct wf_work *work)
 {
     (void)self;
     weft_rt *rt = wf_container_of(work, weft_rt, fault_message);
-    (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "a failure stops the runtime");
+    weft_reason reason = wf_reason(WEFT_WHY_FAILURE, "a failure stops the runtime", rt->root.place);
+    (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, &reason);
 }
 
 int weft_rt_fault(const weft_rt *rt)
@@ -211,6 +211,26 @@ static bool wait_quiet(weft_rt *rt, weft_time duration)
     return wf_load_acquire(&rt->quiet) != 0;
 }
 
+void wf_runtime_note_shield(weft_rt *rt, const weft_place *place)
+{
+    /* relaxed, all: read when no task is left; the first is as good as any */
+    if (wf_add_relaxed(&rt->shields, 1) == 0) {
+        wf_store_relaxed(&rt->first_shield, place);
+    }
+}
+
+static void report_shields(weft_rt *rt)
+{
+    /* relaxed, both: no task is left */
+    uint64_t shields = wf_load_relaxed(&rt->shields);
+    if (shields != 0) {
+        const weft_place *place = wf_load_relaxed(&rt->first_shield);
+        (void)fprintf(stderr,
+                      "weft: %llu times weft_shield had no time limit, the first time at %s:%d\n",
+                      (unsigned long long)shields, place->file, place->line);
+    }
+}
+
 /* The runtime's own hold on the root scope goes, once; the drain begins. */
 static void let_go(weft_rt *rt)
 {
@@ -228,6 +248,7 @@ static void finish_stop(weft_rt *rt)
 {
     (void)wf_timer_del(&rt->fault_timer);
     wf_values_collect_root(rt);
+    report_shields(rt);
     wf_pool_stop(rt->pool);
     wf_store_relaxed(&rt->stopped, 1); /* relaxed: who must know was told by the return */
 }
@@ -245,7 +266,8 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
     }
     let_go(rt);
     if (!wait_quiet(rt, drain)) {
-        (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, "runtime stops");
+        weft_reason reason = wf_reason(WEFT_WHY_STOP, "runtime stops", rt->root.place);
+        (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, &reason);
         if (!wait_quiet(rt, kill)) {
             wf_drain_report(rt);
             return -ETIME;

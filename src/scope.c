@@ -1,200 +1,60 @@
-/* scope.c: owning tasks, and the tree in which cancellation goes down.
+/* scope.c: owning tasks: opening and closing a scope, its members, its deadline. How a cancellation
+ * goes down is in walk.c.
  *
- * Each open scope is linked in its parent's `children`, so a walk from a cancelled scope reaches
- * every scope below it and every call that waits there. The flags are pushed down, so that looking
- * whether one is cancelled is one load. The walk locks a scope before it leaves its parent's lock:
- * a scope cannot be closed, and its memory not go away, while a walk is in it, because closing
- * takes the parent's lock.
+ * Each open scope is linked in its parent's list, so a walk from a cancelled scope reaches every
+ * scope below it and every call that waits there. The flags are pushed down, so that looking
+ * whether one is cancelled is one load.
  *
- * Why the flags are read without the lock: cancellation is level-triggered. A call that misses a
- * flag which is being set finds it under the lock in wf_wait_enlist, or has its wait found by the
- * walk; there is no third case, because both hold the scope's lock. */
+ * A deadline is a timer, which fires under the lock of its wheel. It only pins the scope and queues
+ * a message to the worker, which then cancels: a walk may take long and runs callbacks.
+ *
+ * A shield is a scope that takes no flags over from its parent, and that walks pass by, until its
+ * grace is over (wf_scope_lift). Inside, the outer deadlines are not before that. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/value.h"
 
-/* --- firing ----------------------------------------------------------------------------------- */
+/* --- deadline --------------------------------------------------------------------------------- */
 
-static const char *why_of(uint32_t bits, const char *why)
+static void expire(struct wf_scope *scope)
 {
-    if (why != NULL) {
-        return why;
-    }
-    return (bits & WF_CANCEL_EXPIRED) != 0 ? "deadline" : "cancelled";
+    weft_reason reason = wf_reason(WEFT_WHY_DEADLINE, "deadline", scope->place);
+    (void)wf_scope_fire(scope, WF_CANCEL_EXPIRED, &reason);
 }
 
-/* Under the scope's lock. Whether any of the bits is news. */
-static bool mark_locked(struct wf_scope *scope, uint32_t bits, const char *why)
+/* The scope's own time has come. The caller pins it. */
+static void time_is_up(struct wf_scope *scope)
 {
-    uint32_t had = wf_load_relaxed(&scope->cancel); /* relaxed: the lock orders the writers */
-    if ((had & bits) == bits) {
-        return false;
-    }
-    if (scope->why == NULL) {
-        scope->why = why;
-    }
-    wf_store_relaxed(&scope->cancel, had | bits); /* relaxed: see the head of this file */
-    struct wf_list *node = scope->waits.next;
-    while (node != &scope->waits) { /* ends: nobody enlists while we hold the lock */
-        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
-        node = node->next;
-        /* claims or asks the kernel; the waiter takes the lock before it returns */
-        wait->ops->cancel(wait);
-    }
-    return true;
-}
-
-/* Down the tree in preorder, with every scope on the path from `root` locked: no recursion, no
- * memory. */
-static void push_down_locked(struct wf_scope *root, uint32_t bits)
-{
-    struct wf_scope *scope = root;
-    struct wf_list *next = scope->children.next;
-    for (;;) { /* ends: each scope is entered once, and the tree is locked on the path */
-        if (next != &scope->children) {
-            struct wf_scope *child = wf_container_of(next, struct wf_scope, sibling);
-            wf_lock(&child->lock);
-            if (mark_locked(child, bits, root->why)) {
-                scope = child;
-                next = child->children.next;
-            } else {
-                wf_unlock(&child->lock); /* it has them already, and so has all below it */
-                next = next->next;
-            }
-        } else {
-            if (scope == root) {
-                return;
-            }
-            struct wf_scope *parent = scope->parent;
-            next = scope->sibling.next;
-            wf_unlock(&scope->lock);
-            scope = parent;
-        }
+    if (scope->is_shield) {
+        wf_scope_lift(scope);
+    } else {
+        expire(scope);
     }
 }
 
-int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const char *why)
+static void run_late(struct wf_fiber *self, struct wf_work *work)
 {
-    wf_lock(&scope->lock);
-    bool first = scope->own_cause == 0;
-    if (first) {
-        scope->own_cause = bits;
-    }
-    if (mark_locked(scope, bits, why_of(bits, why))) {
-        push_down_locked(scope, bits);
-    }
-    wf_unlock(&scope->lock);
-    return first ? 0 : -EALREADY;
-}
-
-/* --- one task alone --------------------------------------------------------------------------- */
-
-/* The task that spawned this one, if that may have been cancelled alone too: it runs under its own
- * env, not under a scope of its own, which would have the flags. It is there until it has awaited
- * this one. */
-static struct wf_task *spawner_of(struct wf_task *task)
-{
-    struct wf_env *env =
-        wf_load_relaxed(&task->spawner); /* relaxed: set before the task was queued */
-    return env != NULL && wf_env_is_base(env) ? env->task : NULL;
-}
-
-uint32_t wf_env_cancelled_alone(struct wf_env *env)
-{
-    uint32_t bits = 0;
-    if (wf_env_is_base(env)) { /* else the word of a scope that it opened says all */
-        for (struct wf_task *task = env->task; task != NULL; task = spawner_of(task)) {
-            bits |= wf_load_relaxed(&task->cancel); /* relaxed: level-triggered, as the scope's */
-        }
-    }
-    return bits;
-}
-
-static const char *why_alone(struct wf_env *env)
-{
-    for (struct wf_task *task = env->task; task != NULL; task = spawner_of(task)) {
-        if (wf_load_relaxed(&task->cancel) != 0) { /* relaxed: under the lock of its writers */
-            return task->why;
-        }
-    }
-    return NULL;
-}
-
-/* Does what waits or is open under `env` belong to the task, or to one that it spawned? */
-static bool is_of_task(struct wf_env *env, const struct wf_task *task)
-{
-    if (!wf_env_is_base(env)) {
-        return false;
-    }
-    struct wf_task *of = env->task;
-    while (of != NULL && of != task) { /* ends: spawners form a tree */
-        of = spawner_of(of);
-    }
-    return of == task;
-}
-
-static void cancel_waits_of_locked(struct wf_scope *owner, struct wf_task *task)
-{
-    /* relaxed, both: a task that it spawns meanwhile looks at the flag under this lock before it
-     * waits */
-    if (task->base_waits == 1 && wf_load_relaxed(&task->env.unawaited) == 0 &&
-        wf_load_relaxed(&task->has_bound) == 0) {
-        task->base_wait->ops->cancel(task->base_wait);
-        return;
-    }
-    struct wf_list *node = owner->waits.next;
-    while (node != &owner->waits) { /* ends: nobody enlists while we hold the lock */
-        struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
-        node = node->next;
-        if (is_of_task(wait->env, task)) {
-            wait->ops->cancel(wait);
-        }
-    }
-}
-
-/* `child` is cancelled from above, under its parent's lock. */
-static void fire_child_locked(struct wf_scope *child, const char *why)
-{
-    wf_lock(&child->lock);
-    if (mark_locked(child, WF_CANCEL_FIRED, why)) {
-        push_down_locked(child, WF_CANCEL_FIRED);
-    }
-    wf_unlock(&child->lock);
-}
-
-void wf_task_cancel(struct wf_task *task, const char *why)
-{
-    struct wf_scope *owner = task->env.scope;
-    wf_lock(&owner->lock);
-    /* relaxed, all: written under this lock only */
-    if (wf_load_relaxed(&task->cancel) == 0) {
-        wf_store_relaxed(&task->cancel, WF_CANCEL_FIRED);
-        task->why = why;
-        wf_store_relaxed(&owner->cancel, wf_load_relaxed(&owner->cancel) | WF_CANCEL_MEMBER);
-        cancel_waits_of_locked(owner, task);
-        for (struct wf_list *node = owner->children.next; node != &owner->children;
-             node = node->next) {
-            struct wf_scope *child = wf_container_of(node, struct wf_scope, sibling);
-            if (is_of_task(child->outer, task)) {
-                fire_child_locked(child, why);
-            }
-        }
-    }
-    wf_unlock(&owner->lock);
+    (void)self;
+    struct wf_scope *scope = wf_container_of(work, struct wf_scope, late);
+    time_is_up(scope);
+    wf_scope_unpin(scope); /* LAST TOUCH */
 }
 
 static void deadline_passed(struct wf_timer *timer)
 {
-    (void)wf_scope_fire(wf_container_of(timer, struct wf_scope, timer), WF_CANCEL_EXPIRED, NULL);
+    struct wf_scope *scope = wf_container_of(timer, struct wf_scope, timer);
+    if (wf_scope_pin(scope)) {
+        wf_post(wf_self()->worker, &scope->late);
+    }
 }
 
 /* --- members ---------------------------------------------------------------------------------- */
 
 int wf_scope_enter(struct wf_scope *scope)
 {
-    uint32_t live = wf_load_relaxed(&scope->live); /* a guess for the compare-and-swap */
+    uint64_t live = wf_load_relaxed(&scope->live); /* a guess for the compare-and-swap */
     do {                                           /* never from 0: that scope's end is under way */
-        if (live == 0 || (live & WF_SCOPE_ENDED) != 0 || wf_scope_cancelled(scope) != 0) {
+        if ((uint32_t)live == 0 || (live & WF_SCOPE_ENDED) != 0 || wf_scope_cancelled(scope) != 0) {
             return -ECANCELED;
         }
         /* Relaxed: the hold orders nothing; what the task needs is published with the task. */
@@ -202,11 +62,11 @@ int wf_scope_enter(struct wf_scope *scope)
     return 0;
 }
 
-void wf_scope_leave(struct wf_scope *scope)
+static void leave(struct wf_scope *scope, uint64_t hold)
 {
     /* sync(scope.leave): acq_rel, what members did is seen by whoever ends the scope; pairs
      * sync(scope.leave), sync(scope.let_go) */
-    if (wf_sub_acq_rel(&scope->live, 1) != 1) {
+    if (wf_sub_acq_rel(&scope->live, hold) != hold) {
         return; /* LAST TOUCH */
     }
     if (scope->parent == NULL) {
@@ -216,9 +76,32 @@ void wf_scope_leave(struct wf_scope *scope)
     }
 }
 
+void wf_scope_leave(struct wf_scope *scope)
+{
+    leave(scope, 1);
+}
+
+bool wf_scope_pin(struct wf_scope *scope)
+{
+    uint64_t live = wf_load_relaxed(&scope->live); /* a guess for the compare-and-swap */
+    do {                                           /* never from 0: that scope's end is under way */
+        if (live == 0 || (live & WF_SCOPE_ENDED) != 0) {
+            return false;
+        }
+        /* Relaxed: the hold orders nothing; a lock does, under which the scope was found. */
+    } while (!wf_cas_relaxed(&scope->live, &live, live + WF_SCOPE_PIN));
+    return true;
+}
+
+void wf_scope_unpin(struct wf_scope *scope)
+{
+    leave(scope, WF_SCOPE_PIN);
+}
+
 void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
 {
     bool fire = false;
+    const weft_place *place = wf_error_place(error, scope->place);
     wf_lock(&scope->lock);
     if (rc == -ECANCELED && wf_scope_cancelled(scope) != 0) {
         scope->cut_short = 1;
@@ -230,7 +113,8 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
     wf_unlock(&scope->lock);
     wf_error_free(error);
     if (fire) {
-        (void)wf_scope_fire(scope, WF_CANCEL_FIRED, "a task failed");
+        weft_reason reason = wf_reason(WEFT_WHY_FAILURE, "a task failed", place);
+        (void)wf_scope_fire(scope, WF_CANCEL_FIRED, &reason);
     }
 }
 
@@ -240,9 +124,14 @@ static void init_common(struct wf_scope *scope, const weft_place *place)
 {
     *scope = (struct wf_scope){.place = place, .deadline_ns = INT64_MAX, .open = 1};
     wf_list_init(&scope->children);
+    wf_list_init(&scope->visit);
+    wf_list_init(&scope->node.callbacks);
     wf_list_init(&scope->waits);
+    wf_list_init(&scope->ended);
     wf_list_init(&scope->sibling);
     wf_timer_init(&scope->timer, deadline_passed);
+    scope->late.run = run_late;
+    scope->reason = (weft_reason){WEFT_WHY_NONE, "not cancelled", place, 0};
     wf_store_relaxed(&scope->live, 1); /* relaxed: not shared yet */
     scope->env.scope = scope;
 }
@@ -261,24 +150,32 @@ static void link_to_parent(struct wf_scope *scope, struct wf_env *outer)
     scope->parent = parent;
     wf_lock(&parent->lock);
     wf_list_push_back(&parent->children, &scope->sibling);
-    /* Relaxed: nobody else can reach the child but under the parent's lock. */
-    wf_store_relaxed(&scope->cancel, wf_env_cancelled(outer));
-    scope->why = parent->why;
+    uint32_t cancelled = scope->shielded ? 0 : wf_env_cancelled(outer);
+    if (wf_unlikely(cancelled != 0)) {
+        /* Relaxed: nobody else can reach the child but under the parent's lock. */
+        wf_store_relaxed(&scope->cancel, cancelled);
+        scope->reason = *wf_env_reason(outer);
+    }
     wf_unlock(&parent->lock);
 }
 
-void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, weft_time timeout,
-                   const weft_place *place)
+static void open_inside(struct wf_fiber *self, struct wf_scope *scope)
 {
-    init_common(scope, place);
     struct wf_env *outer = self->env;
-    scope->on_error = (uint8_t)on_error;
     scope->outer = outer;
     scope->env.task = outer->task;
     scope->env.locals = outer->locals;
     link_to_parent(scope, outer);
     scope->deadline_ns = outer->scope->deadline_ns;
     self->env = &scope->env;
+}
+
+void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, weft_time timeout,
+                   const weft_place *place)
+{
+    init_common(scope, place);
+    scope->on_error = (uint8_t)on_error;
+    open_inside(self, scope);
     if (timeout == WEFT_FOREVER) {
         return;
     }
@@ -288,11 +185,31 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
         deadline_ns < scope->deadline_ns) {
         scope->deadline_ns = deadline_ns;
         if (timeout <= 0) {
-            (void)wf_scope_fire(scope, WF_CANCEL_EXPIRED, NULL);
+            expire(scope);
         } else {
             wf_timer_add(&self->worker->wheel, &scope->timer, deadline_ns);
         }
     }
+}
+
+void wf_scope_open_shield(struct wf_fiber *self, struct wf_scope *scope, weft_time grace,
+                          const weft_place *place)
+{
+    init_common(scope, place);
+    scope->on_error = WEFT_FAIL_FAST;
+    scope->is_shield = 1;
+    scope->shielded = grace > 0;
+    open_inside(self, scope);
+    if (grace <= 0) {
+        return;
+    }
+    int64_t lifted_ns;
+    if (grace == WEFT_FOREVER || __builtin_add_overflow(wf_sys.now_ns(), grace, &lifted_ns)) {
+        lifted_ns = INT64_MAX;
+    }
+    /* the outer deadline applies, but not before that */
+    scope->deadline_ns = lifted_ns > scope->deadline_ns ? lifted_ns : scope->deadline_ns;
+    wf_timer_add(&self->worker->wheel, &scope->timer, lifted_ns);
 }
 
 /* On the next stack: the owner lets go. If it was the last, it goes on at once. */
@@ -308,7 +225,8 @@ static void after_let_go(struct wf_fiber *now, struct wf_fiber *before, void *ar
 
 void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
 {
-    uint32_t alone = 1;
+    wf_source_unlink_scope(scope);
+    uint64_t alone = 1;
     /* sync(scope.alone): acquire, what members did before they left; pairs sync(scope.leave) */
     if (!wf_cas_acquire(&scope->live, &alone, WF_SCOPE_ENDED)) {
         scope->joiner = self;
@@ -324,14 +242,20 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     wf_lock(&scope->parent->lock);
     wf_list_unlink(&scope->sibling);
     wf_unlock(&scope->parent->lock);
-    /* A walk that came through the parent is over: it held the parent's lock all the time. A cancel
-     * call of this very scope may still be inside: wait for it. */
+    /* No walk is inside: each holds a pin. A cancel call of this very scope may be, and have come too
+     * late for one: wait for it. */
     wf_lock(&scope->lock);
     scope->open = 0;
-    bool left_over = !wf_list_is_empty(&scope->waits);
+    bool left_over = !wf_list_is_empty(&scope->waits) || !wf_list_is_empty(&scope->ended);
+    bool registered = !wf_list_is_empty(&scope->node.callbacks);
     wf_unlock(&scope->lock);
     if (wf_unlikely(left_over)) {
         wf_values_collect(self, scope);
+    }
+    if (wf_unlikely(registered)) {
+        struct wf_reg *reg = wf_container_of(scope->node.callbacks.next, struct wf_reg, link);
+        wf_misuse("the scope opened at %s:%d ends with the cancel callback of %s:%d registered",
+                  scope->place->file, scope->place->line, reg->place->file, reg->place->line);
     }
     /* relaxed: whoever enters late is not ordered with us anyway */
     wf_store_relaxed(&scope->live, WF_SCOPE_ENDED);
@@ -419,7 +343,8 @@ void weft_scope_cleanup_(weft_scope *handle)
 {
     struct wf_scope *scope = wf_scope_of(handle);
     if (scope->open && !wf_forked) {
-        (void)wf_scope_fire(scope, WF_CANCEL_FIRED, "its function returned");
+        weft_reason reason = wf_reason(WEFT_WHY_RETURN, "its function returned", scope->place);
+        (void)wf_scope_fire(scope, WF_CANCEL_FIRED, &reason);
         int rc = 0;
         struct wf_fiber *self = enter_close(scope, &rc);
         if (self != NULL) {
@@ -429,16 +354,21 @@ void weft_scope_cleanup_(weft_scope *handle)
     }
 }
 
-int weft_scope_cancel(weft_scope *handle, const char *why)
+int weft_scope_cancel_(weft_scope *handle, const char *why, const weft_place *place)
 {
-    return wf_forked ? -ENOSYS : wf_scope_fire(wf_scope_of(handle), WF_CANCEL_FIRED, why);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    weft_reason reason = wf_reason(WEFT_WHY_CALL, why != NULL ? why : "cancelled", place);
+    return wf_scope_fire(wf_scope_of(handle), WF_CANCEL_FIRED, &reason);
 }
 
 size_t weft_scope_count(const weft_scope *handle)
 {
     /* Relaxed: a snapshot. The owner's hold does not count. */
-    uint32_t live = wf_load_relaxed(&wf_scope_of(handle)->live);
-    return (live & WF_SCOPE_ENDED) != 0 || live == 0 ? 0 : live - 1;
+    uint64_t live = wf_load_relaxed(&wf_scope_of(handle)->live);
+    uint32_t members = (uint32_t)live;
+    return (live & WF_SCOPE_ENDED) != 0 || members == 0 ? 0 : members - 1;
 }
 
 void weft_within_begin_(weft_scope *handle, weft_time duration, const weft_place *place)
@@ -452,9 +382,9 @@ void weft_within_begin_(weft_scope *handle, weft_time duration, const weft_place
     wf_scope_open(self, scope, WEFT_FAIL_FAST, duration, place);
 }
 
-ssize_t weft_within_end_(weft_scope *handle, ssize_t value)
+/* The end of a macro that evaluates an expression in a scope: `value`, or the code of misuse. */
+static ssize_t close_around(struct wf_scope *scope, ssize_t value)
 {
-    struct wf_scope *scope = wf_scope_of(handle);
     if (!scope->open) {
         return value;
     }
@@ -467,52 +397,101 @@ ssize_t weft_within_end_(weft_scope *handle, ssize_t value)
     return value == -ECANCELED ? code_of_cancel(scope) : value;
 }
 
-/* The deadline has passed, but its timer has not fired yet: the worker that has it is busy, perhaps
- * with us. */
-static WF_COLD int expire_late(struct wf_scope *scope)
+ssize_t weft_within_end_(weft_scope *handle, ssize_t value)
 {
-    while (scope->parent->deadline_ns == scope->deadline_ns) { /* ends: a root has no deadline */
+    return close_around(wf_scope_of(handle), value);
+}
+
+ssize_t weft_leave(weft_scope *handle, ssize_t value)
+{
+    return close_around(wf_scope_of(handle), value);
+}
+
+ssize_t weft_shield_end_(weft_scope *handle, ssize_t value)
+{
+    return close_around(wf_scope_of(handle), value);
+}
+
+void weft_enter_(weft_scope *handle, weft_cancel *source, const weft_place *place)
+{
+    struct wf_scope *scope = wf_scope_of(handle);
+    scope->open = 0;
+    struct wf_fiber *self = enter_open(place);
+    if (self == NULL) {
+        return;
+    }
+    wf_scope_open(self, scope, WEFT_FAIL_FAST, WEFT_FOREVER, place);
+    weft_reason reason;
+    uint32_t bits = wf_source_link_scope(source, scope, &reason);
+    if (bits != 0) {
+        (void)wf_scope_fire(scope, bits, &reason);
+    }
+}
+
+void weft_shield_begin_(weft_scope *handle, weft_time grace, const weft_place *place)
+{
+    struct wf_scope *scope = wf_scope_of(handle);
+    scope->open = 0;
+    struct wf_fiber *self = enter_open(place);
+    if (self == NULL) {
+        return;
+    }
+    wf_scope_open_shield(self, scope, grace, place);
+    if (grace == WEFT_FOREVER) {
+        wf_runtime_note_shield(wf_runtime_of(self), place);
+    }
+}
+
+/* The scope's deadline has passed, but its timer has not fired yet: the worker that has it is busy,
+ * perhaps with us. Its owner is this scope or one around it. */
+static WF_COLD void expire_late(struct wf_scope *scope)
+{
+    /* ends: a root has no deadline */
+    while (!scope->is_shield && scope->parent->deadline_ns == scope->deadline_ns) {
         scope = scope->parent;
     }
-    (void)wf_scope_fire(scope, WF_CANCEL_EXPIRED, NULL);
-    return -ECANCELED;
+    time_is_up(scope);
+    if (scope->is_shield && scope->parent->deadline_ns <= scope->deadline_ns) {
+        expire_late(scope->parent); /* as deep as shields are nested */
+    }
 }
 
 int weft_check(void)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_task(&rc);
+    struct wf_fiber *self = wf_peek_task();
     if (self == NULL) {
-        return rc == -ENOSYS ? rc : 0;
+        return wf_forked ? -ENOSYS : 0;
     }
     struct wf_scope *scope = self->env->scope;
     if (wf_env_cancelled(self->env) != 0) {
         return -ECANCELED;
     }
     if (scope->deadline_ns != INT64_MAX && wf_sys.now_ns() >= scope->deadline_ns) {
-        return expire_late(scope);
+        expire_late(scope);
+        return wf_env_cancelled(self->env) != 0 ? -ECANCELED : 0;
     }
     return 0;
 }
 
-const char *weft_why(void)
+const weft_reason *weft_why(void)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_task(&rc);
-    if (self == NULL || wf_env_cancelled(self->env) == 0) {
-        return NULL;
+    struct wf_fiber *self = wf_peek_task();
+    if (self == NULL) {
+        return wf_callback_reason();
     }
     struct wf_scope *scope = self->env->scope;
-    wf_lock(&scope->lock);
-    const char *why = scope->why != NULL ? scope->why : why_alone(self->env);
+    if (wf_env_cancelled(self->env) == 0) {
+        return &wf_reason_none;
+    }
+    wf_lock(&scope->lock); /* it is immutable from here on */
+    const weft_reason *reason = wf_env_reason(self->env);
     wf_unlock(&scope->lock);
-    return why;
+    return reason;
 }
 
 weft_time weft_remaining(void)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_task(&rc);
+    struct wf_fiber *self = wf_peek_task();
     if (self == NULL || self->env->scope->deadline_ns == INT64_MAX) {
         return WEFT_FOREVER;
     }

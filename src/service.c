@@ -39,12 +39,15 @@ struct service {
 
 static void ask(struct service *service, enum service_phase phase)
 {
+    const weft_place *place = service->task->rt->root.place;
     if (phase == SERVICE_CANCELLED) {
-        wf_task_cancel(service->task, "the drain is over");
+        weft_reason reason = wf_reason(WEFT_WHY_STOP, "the drain is over", place);
+        wf_task_cancel(service->task, &reason);
     } else if (service->mailbox != NULL) {
         (void)weft_chan_close(service->mailbox, 0); /* closed before: that is fine */
     } else if (!service->drains) {
-        wf_task_cancel(service->task, "the runtime drains");
+        weft_reason reason = wf_reason(WEFT_WHY_STOP, "the runtime drains", place);
+        wf_task_cancel(service->task, &reason);
     }
 }
 
@@ -120,24 +123,38 @@ static void report_services(weft_rt *rt)
     wf_unlock(&rt->drain_lock);
 }
 
-/* Of the root's tasks, which are in no list, those can be named that wait for something that a
- * cancellation can end, or that have a scope open. */
-static void report_tasks(weft_rt *rt)
+static void report_waits_locked(const struct wf_list *waits)
 {
-    struct wf_scope *root = &rt->root;
-    wf_lock(&root->lock);
-    for (struct wf_list *node = root->waits.next; node != &root->waits; node = node->next) {
+    for (struct wf_list *node = waits->next; node != waits; node = node->next) {
         const struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
-        const struct wf_task *task = wait->env->task;
-        say("task", wf_task_name(task), task->place, " waits");
+        const struct wf_task *task = wait->env != NULL ? wait->env->task : NULL;
+        if (task != NULL) { /* else a value that nobody has taken */
+            say("task", wf_task_name(task), task->place, " waits");
+        }
     }
-    for (struct wf_list *node = root->children.next; node != &root->children; node = node->next) {
+}
+
+static void report_scopes_locked(const struct wf_list *scopes)
+{
+    for (struct wf_list *node = scopes->next; node != scopes; node = node->next) {
         const struct wf_scope *scope = wf_container_of(node, struct wf_scope, sibling);
         char more[256];
         (void)snprintf(more, sizeof more, " has a scope open, from %s:%d", scope->place->file,
                        scope->place->line);
         say("task", wf_task_name(scope->env.task), scope->env.task->place, more);
     }
+}
+
+/* Of the root's tasks, which are in no list, those can be named that wait for something that a
+ * cancellation can end, or that have a scope open. */
+static void report_tasks(weft_rt *rt)
+{
+    struct wf_scope *root = &rt->root;
+    wf_lock(&root->lock);
+    report_waits_locked(&root->waits);
+    report_waits_locked(&root->ended);
+    report_scopes_locked(&root->children);
+    report_scopes_locked(&root->visit);
     wf_unlock(&root->lock);
 }
 

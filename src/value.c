@@ -330,7 +330,7 @@ struct wf_pool *wf_value_pool(struct wf_work *work)
 /* Keeps the scope from ending. False: it is about to end, and its owner collects what it finds. */
 static bool hold_locked(struct wf_scope *scope)
 {
-    uint32_t live = wf_load_relaxed(&scope->live);           /* a guess for the compare-and-swap */
+    uint64_t live = wf_load_relaxed(&scope->live);           /* a guess for the compare-and-swap */
     while (live != 0 && (live & WF_SCOPE_ENDED) == 0) {      /* ends: others' changes are bounded */
         if (wf_cas_relaxed(&scope->live, &live, live + 1)) { /* relaxed: as in wf_scope_enter */
             return true;
@@ -368,15 +368,11 @@ int weft_val_drop_slow_(weft_val *val)
 
 /* --- the end of a scope ----------------------------------------------------------------------- */
 
-/* The first record of the scope that nobody has taken is taken, out of the scope, and cancelled;
- * NULL with *more: others are still at theirs. */
-static struct wf_value *collect_one(struct wf_scope *scope, bool *more)
+/* The first record in the list that nobody has taken is taken, out of the scope, and cancelled. */
+static struct wf_value *collect_one_locked(struct wf_list *waits)
 {
-    struct wf_value *taken = NULL;
-    wf_lock(&scope->lock);
-    *more = !wf_list_is_empty(&scope->waits);
-    struct wf_list *node = scope->waits.next;
-    while (taken == NULL && node != &scope->waits) { /* ends: the list is under our lock */
+    struct wf_list *node = waits->next;
+    while (node != waits) { /* ends: the list is under our lock */
         struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
         struct wf_value *value = value_of_wait(wait);
         node = node->next;
@@ -385,9 +381,19 @@ static struct wf_value *collect_one(struct wf_scope *scope, bool *more)
             wf_list_unlink(&wait->in_scope);
             wait->env = NULL;
             wait->ops->cancel(wait);
-            taken = value;
+            return value;
         }
     }
+    return NULL;
+}
+
+/* The same, of the whole scope; NULL with *more: others are still at theirs. */
+static struct wf_value *collect_one(struct wf_scope *scope, bool *more)
+{
+    wf_lock(&scope->lock);
+    *more = !wf_list_is_empty(&scope->waits) || !wf_list_is_empty(&scope->ended);
+    struct wf_value *taken = collect_one_locked(&scope->waits);
+    taken = taken != NULL ? taken : collect_one_locked(&scope->ended);
     wf_unlock(&scope->lock);
     return taken;
 }
@@ -433,7 +439,7 @@ static void collect_root(struct wf_fiber *self, struct wf_work *work)
 void wf_values_collect_root(struct weft_rt *rt)
 {
     wf_lock(&rt->root.lock);
-    bool any = !wf_list_is_empty(&rt->root.waits);
+    bool any = !wf_list_is_empty(&rt->root.waits) || !wf_list_is_empty(&rt->root.ended);
     wf_unlock(&rt->root.lock);
     if (!any) {
         return;

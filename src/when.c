@@ -44,10 +44,11 @@ static void cancel_losers(struct when_call *call, int winner)
 {
     const char *why =
         call->when.policy == WEFT_FAILFAST ? "another task failed" : "another task was first";
+    weft_reason reason = wf_reason(WEFT_WHY_LOSER, why, call->place);
     for (int i = 0; i < call->n; i++) {
         struct wf_task *task = task_at(call, i);
         if (i != winner && !wf_task_is_done(task)) {
-            wf_task_cancel(task, why);
+            wf_task_cancel(task, &reason);
         }
     }
 }

@@ -126,7 +126,7 @@ weft_rt *weft_rt_current(void);
 /* A task in the caller's memory. Opaque; the size is checked against the real struct when the
  * library is built. */
 typedef struct weft_task {
-    WEFT_ALIGNAS(16) unsigned char opaque[192];
+    WEFT_ALIGNAS(16) unsigned char opaque[224];
 } weft_task;
 
 /* Starts fn(arg) as a task of its own, in *task, owned by the innermost scope of the caller.
@@ -209,7 +209,7 @@ void weft_task_name(const char *name);
 /* Owner of tasks and of their cancellation, in the caller's memory. Opaque; size checked as for
  * weft_task. */
 typedef struct weft_scope {
-    WEFT_ALIGNAS(16) unsigned char opaque[256];
+    WEFT_ALIGNAS(16) unsigned char opaque[448];
 } weft_scope;
 
 enum weft_on_error {
@@ -290,10 +290,12 @@ int weft_scope_end_(weft_scope *scope, const weft_place *place);
 int weft_errors(const weft_scope *scope, const weft_error **out, int n);
 
 /* Cancels everything in the scope, now and later: each task of it, and what it waits for in the
- * kernel. `why` is a static string, kept by pointer, or NULL. Any thread, while the scope's memory
- * lasts. Idempotent: -EALREADY, the first reason stays. Does not wait: weft_scope_end does. Cannot
- * suspend. */
-int weft_scope_cancel(weft_scope *scope, const char *why);
+ * kernel. `why` is a static string, kept by pointer, or NULL. Cancel callbacks run in this call, and
+ * only after everything in the scope sees the cancellation. Any thread, while the scope's memory
+ * lasts. Idempotent: -EALREADY, the first reason stays (and the first call may still be at it). Does
+ * not wait: weft_scope_end does. Cannot suspend. */
+#define weft_scope_cancel(scope, why) weft_scope_cancel_((scope), (why), WEFT_HERE)
+int weft_scope_cancel_(weft_scope *scope, const char *why, const weft_place *place);
 
 /* Tasks that the scope owns and that have not ended. A snapshot. Any thread, while the scope's
  * memory lasts. */

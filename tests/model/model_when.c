@@ -76,9 +76,14 @@ bool wf_task_unwatch(struct wf_task *task, struct wf_awaiter *awaiter)
     return removed;
 }
 
-void wf_task_cancel(struct wf_task *task, const char *why)
+weft_reason wf_reason(enum weft_why_kind kind, const char *text, const weft_place *place)
 {
-    (void)why;
+    return (weft_reason){kind, text, place, 0};
+}
+
+void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
+{
+    (void)reason;
     int i = (int)(task - tasks);
     wloom_assert(++of_task[i].cancels == 1);
     wloom_handoff_set(&of_task[i].cancelled);

@@ -223,9 +223,9 @@ TaskTest(cancel, a_second_time_is_ealready_and_the_first_reason_stays, 1)
     WEFT_SCOPE(s);
     wt_eq(weft_scope_cancel(&s, "first"), 0);
     wt_eq(weft_scope_cancel(&s, "second"), -EALREADY);
-    wt_str_eq(weft_why(), "first");
+    wt_str_eq(weft_why()->text, "first");
     weft_scope_end(&s);
-    wt_true(weft_why() == NULL);
+    wt_eq(weft_why()->kind, WEFT_WHY_NONE);
     return 0;
 }
 
@@ -236,7 +236,7 @@ TaskTest(cancel, of_an_inner_scope_after_the_outer_keeps_the_outer_reason, 1)
         WEFT_SCOPE(inner);
         weft_scope_cancel(&outer, "outer");
         weft_scope_cancel(&inner, "inner");
-        wt_str_eq(weft_why(), "outer");
+        wt_str_eq(weft_why()->text, "outer");
         weft_scope_end(&inner);
     }
     weft_scope_end(&outer);
@@ -250,30 +250,30 @@ WEFT_TASK(fail_with, int)
 
 TaskTest(cancel, why_says_what_happened, 1)
 {
-    wt_true(weft_why() == NULL);
+    wt_eq(weft_why()->kind, WEFT_WHY_NONE);
     {
         WEFT_SCOPE(s);
         weft_scope_cancel(&s, "no longer wanted");
-        wt_str_eq(weft_why(), "no longer wanted");
+        wt_str_eq(weft_why()->text, "no longer wanted");
         weft_scope_end(&s);
     }
     {
         WEFT_SCOPE(s);
         weft_scope_cancel(&s, NULL);
-        wt_true(weft_why() != NULL);
+        wt_ne(weft_why()->kind, WEFT_WHY_NONE);
         weft_scope_end(&s);
     }
     {
         WEFT_SCOPE(s, .timeout = WEFT_MS(1));
         wt_eq(weft_sleep(WEFT_SEC(3600)), -ECANCELED);
-        wt_str_eq(weft_why(), "deadline");
+        wt_str_eq(weft_why()->text, "deadline");
         weft_scope_end(&s);
     }
     {
         WEFT_SCOPE(s);
         weft_go(&s, fail_with, &(int){-EIO});
         wt_eq(weft_sleep(WEFT_SEC(3600)), -ECANCELED);
-        wt_str_eq(weft_why(), "a task failed");
+        wt_str_eq(weft_why()->text, "a task failed");
         wt_eq(weft_scope_end(&s), -EIO);
     }
     return 0;
@@ -310,7 +310,7 @@ TaskTest(cancel, is_inherited_by_scopes_opened_later, 1)
     {
         WEFT_SCOPE(inner);
         wt_eq(weft_check(), -ECANCELED);
-        wt_str_eq(weft_why(), "outer");
+        wt_str_eq(weft_why()->text, "outer");
         {
             WEFT_SCOPE(innermost, .timeout = WEFT_SEC(10));
             wt_eq(weft_sleep(1), -ECANCELED);
@@ -549,7 +549,7 @@ TaskTest(cancel, sleep_is_never_early, 2)
 Test(cancel, outside_a_task_nothing_is_cancelled)
 {
     wt_eq(weft_check(), 0);
-    wt_true(weft_why() == NULL);
+    wt_eq(weft_why()->kind, WEFT_WHY_NONE);
     wt_eq(weft_remaining(), WEFT_FOREVER);
     wt_eq(weft_yield(), -EPERM);
     wt_eq(weft_sleep(WEFT_SEC(3600)), -EPERM);

@@ -407,7 +407,7 @@ TaskTest(fork, an_idle_worker_takes_a_forked_section, 2)
 static int is_cancelled(void *why)
 {
     wt_eq(weft_check(), -ECANCELED);
-    wt_str_eq(weft_why(), why);
+    wt_str_eq(weft_why()->text, why);
     wt_eq(weft_yield(), -ECANCELED);
     return 0;
 }

@@ -290,7 +290,7 @@ static int sleep_long(void *arg)
     (void)arg;
     int rc = weft_sleep(WEFT_SEC(3600));
     if (rc == -ECANCELED) {
-        wt_str_eq(weft_why(), "runtime stops");
+        wt_str_eq(weft_why()->text, "runtime stops");
         atomic_fetch_add(&cut_short, 1);
     }
     return rc;

@@ -257,7 +257,7 @@ static int open_a_scope(struct actor *me)
         int rc = weft_scope_cancel(&s, "the dice said so");
         wt_true(rc == 0 || rc == -EALREADY, "%d", rc);
         wt_eq(weft_check(), -ECANCELED);
-        wt_true(weft_why() != NULL);
+        wt_ne(weft_why()->kind, WEFT_WHY_NONE);
     }
     retract(me->world, place);
     int rc = weft_scope_end(&s);
