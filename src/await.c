@@ -106,7 +106,9 @@ static void after_block(struct wf_fiber *now, struct wf_fiber *before, void *arg
     }
 }
 
-enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
+/* Inline where it is hot: each level of calls above a switch is a return that the processor
+ * mispredicts, some 2 ns. */
+WF_INLINE enum wf_wait_state wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     enum wf_wait_state outcome = wf_wait_outcome(wait);
     if (outcome == WF_WAIT_SETUP) {
@@ -120,12 +122,17 @@ enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
     return outcome;
 }
 
+enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
+{
+    return wait_block(self, wait);
+}
+
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
     if (wf_wait_enlist(&call->wait, self->env) < 0) {
         call->wait.ops->cancel(&call->wait); /* unless what it waits for came meanwhile */
     }
-    (void)wf_wait_block(self, &call->wait);
+    (void)wait_block(self, &call->wait);
     wf_wait_delist(&call->wait);
     return call->wait.ops->finish(call);
 }
