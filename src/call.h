@@ -24,8 +24,13 @@
 
 #include "pool/timer.h"
 #include "pool/worker.h"
+#include "src/awaiter.h"
 #include "src/wait.h"
 #include "src/waitq.h"
+#include <weft/base.h>
+
+struct wf_task;
+struct wf_scope;
 
 /* What a beginning returns when the call waits: no result of a public call. */
 #define WF_PENDING ((ssize_t)INT32_MIN)
@@ -39,6 +44,15 @@ struct wf_call {
             uint64_t detail; /* what the kind needs besides */
         };
         struct wf_timer timer;
+        struct {
+            struct wf_awaiter awaiter;
+            struct wf_task *awaited;
+        };
+        struct {
+            weft_error *error; /* owned: of a source that was completed, or NULL */
+            int64_t result;
+            struct wf_scope *scope; /* of a frame whose end completes it */
+        };
     };
 };
 

@@ -10,36 +10,72 @@ static struct wf_frame *frame_of(weft_frame *frame)
 
 struct wf_pool *wf_frame_pool(struct wf_work *work)
 {
-    return wf_scope_runtime(wf_container_of(work, struct wf_frame, work)->owner)->pool;
+    return wf_scope_runtime(wf_frame_owner(wf_container_of(work, struct wf_frame, work)))->pool;
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
+
+/* Into `scope`, and queued. Its owner, scope or value, is set by the caller. */
+static void start(struct wf_fiber *self, struct wf_frame *frame, weft_frame_run_fn_ *run)
+{
+    frame->work = (struct wf_work){.run = run};
+    frame->at = 0;
+    frame->kind = WF_FRAME_IDLE;
+    frame->open = 0;
+    frame->hits = 0;
+    wf_start_queued(self, &frame->work);
+}
+
+/* The running task, which may enter `scope` now, and has; or NULL, and *rc says why not. */
+static struct wf_fiber *enter(struct wf_scope *scope, int *rc)
+{
+    struct wf_fiber *self = wf_enter_task(rc);
+    if (self == NULL) {
+        return NULL;
+    }
+    if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
+        wf_yield(self); /* as in weft_go_ */
+    }
+    *rc = wf_scope_enter(scope);
+    return *rc < 0 ? NULL : self;
+}
 
 int weft_go_frame_(weft_scope *handle, weft_frame_run_fn_ *run, weft_frame *memory)
 {
     struct wf_scope *scope = wf_scope_of(handle);
     int rc = 0;
+    struct wf_fiber *self = enter(scope, &rc);
+    if (wf_likely(self != NULL)) {
+        struct wf_frame *frame = frame_of(memory);
+        frame->scope = scope;
+        frame->flags = 0;
+        start(self, frame, run);
+    }
+    return rc;
+}
+
+weft_val weft_frame_v_(weft_frame_run_fn_ *run, weft_frame *memory, const weft_place *place)
+{
+    int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (self == NULL) {
-        return rc;
+        return wf_val_done(rc, place);
     }
-    if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
-        wf_yield(self); /* as in weft_go_ */
-    }
-    rc = wf_scope_enter(scope);
-    if (rc < 0) {
-        return rc;
+    struct wf_scope *scope = self->env->scope;
+    self = enter(scope, &rc);
+    if (self == NULL) {
+        return wf_val_done(rc, place);
     }
     struct wf_frame *frame = frame_of(memory);
-    frame->work = (struct wf_work){.run = run};
-    frame->owner = scope;
-    frame->at = 0;
-    frame->kind = WF_FRAME_IDLE;
-    frame->open = 0;
-    frame->hits = 0;
-    frame->flags = 0;
-    wf_start_queued(self, &frame->work);
-    return 0;
+    weft_val val;
+    frame->value = wf_value_new_pinned(scope, &val, place);
+    if (frame->value == NULL) {
+        wf_scope_leave(scope);
+        return val;
+    }
+    frame->flags = WF_FRAME_VALUED;
+    start(self, frame, run);
+    return val;
 }
 
 /* --- stepping --------------------------------------------------------------------------------- */
@@ -83,14 +119,20 @@ static void check_step(struct wf_fiber *self, struct wf_stepping *stepping)
     }
 }
 
-/* The frame itself may be gone already. */
-static void settle(struct wf_scope *owner, struct wf_task *identity, int rc)
+/* The frame itself may be gone already. `value`: what its end completes, or NULL. */
+static void settle(struct wf_scope *owner, struct wf_value *value, struct wf_task *identity, int rc)
 {
     weft_error *error = wf_error_take(identity);
-    if (rc >= 0) {
-        wf_error_free(error);
+    if (wf_unlikely(rc < 0)) {
+        error = wf_error_of(identity, rc, error);
     } else {
-        wf_scope_task_failed(owner, rc, wf_error_of(identity, rc, error));
+        wf_error_free(error);
+        error = NULL;
+    }
+    if (value != NULL) {
+        wf_value_complete(value, rc, error);
+    } else if (rc < 0) {
+        wf_scope_task_failed(owner, rc, error);
     }
     wf_scope_leave(owner);
 }
@@ -99,7 +141,8 @@ void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ 
                      const weft_place *place)
 {
     struct wf_frame *frame = wf_container_of(work, struct wf_frame, work);
-    struct wf_scope *owner = frame->owner;
+    struct wf_scope *owner = wf_frame_owner(frame);
+    struct wf_value *value = (frame->flags & WF_FRAME_VALUED) != 0 ? frame->value : NULL;
     struct wf_stepping stepping;
     wf_task_init(&stepping.task, wf_runtime_of(self), NULL, NULL, owner, WF_TASK_FRAME, place);
     stepping.fiber = self;
@@ -112,6 +155,9 @@ void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ 
     do { /* ends: WF_BUDGET turns */
         self->env = &stepping.task.env;
         rc = step((weft_frame *)frame);
+        if (wf_unlikely(wf_on_suspend != NULL && rc == WEFT_PENDING)) {
+            wf_on_suspend(self);
+        }
         check_step(self, &stepping);
         if (wf_unlikely(wf_fiber_home(self) != home)) {
             wf_exec_return(self, home);
@@ -126,7 +172,7 @@ void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ 
     if (rc == WEFT_PENDING) {
         wf_error_free(wf_error_take(&stepping.task));
     } else {
-        settle(owner, &stepping.task, rc);
+        settle(owner, value, &stepping.task, rc);
     }
 }
 
@@ -147,7 +193,7 @@ static WF_COLD void abandon(struct wf_fiber *self, struct wf_stepping *stepping)
               stepping->task.place->function, stepping->task.place->file,
               stepping->task.place->line);
     stepping->token = 0;
-    struct wf_scope *owner = stepping->frame->owner;
+    struct wf_scope *owner = wf_frame_owner(stepping->frame);
     wf_lock(&owner->lock);
     call->wait.ops->cancel(&call->wait);
     wf_unlock(&owner->lock);
@@ -166,7 +212,7 @@ static void adopt(struct wf_frame *frame, struct wf_value *value, struct wf_env 
     struct wf_wait *wait = &value->call.wait;
     wf_wait_delist(wait);
     wait->resume = &frame->work;
-    wf_value_enlist(wait, frame->owner, env);
+    wf_value_enlist(wait, wf_frame_owner(frame), env);
 }
 
 static void await_result(struct wf_frame *frame, ssize_t result)

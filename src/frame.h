@@ -26,9 +26,15 @@ enum wf_frame_kind {
     WF_FRAME_YIELD,  /* for its turn */
 };
 
+/* wf_frame.flags */
+#define WF_FRAME_VALUED 1
+
 struct wf_frame {
     struct wf_work work; /* run: made by WEFT_STEP */
-    struct wf_scope *owner;
+    union {
+        struct wf_scope *scope;
+        struct wf_value *value; /* WF_FRAME_VALUED: completed by its end; names the scope */
+    };
     int32_t at;
     uint8_t kind; /* enum wf_frame_kind */
     uint8_t open; /* see weft_frame */
@@ -45,6 +51,12 @@ _Static_assert(offsetof(struct wf_frame, kind) == offsetof(weft_frame, kind_), "
 _Static_assert(offsetof(struct wf_frame, open) == offsetof(weft_frame, open_), "weft_frame");
 _Static_assert(offsetof(struct wf_frame, hits) == offsetof(weft_frame, hits_), "weft_frame");
 _Static_assert(offsetof(struct wf_frame, call) == offsetof(weft_frame, call_), "weft_frame");
+
+/* Whose member it is. */
+WF_INLINE struct wf_scope *wf_frame_owner(const struct wf_frame *frame)
+{
+    return (frame->flags & WF_FRAME_VALUED) != 0 ? frame->value->call.scope : frame->scope;
+}
 
 /* The identity of a frame while it is stepped. */
 struct wf_stepping {

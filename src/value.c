@@ -18,7 +18,16 @@ static enum wf_v_kind kind_of(const struct wf_value *value)
 
 static ssize_t source_finish(struct wf_call *call)
 {
-    return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? (ssize_t)call->detail : -ECANCELED;
+    if (wf_wait_outcome(&call->wait) != WF_WAIT_GRANTED) {
+        return -ECANCELED;
+    }
+    struct wf_fiber *self = wf_self();
+    if (call->error != NULL && self != NULL && self->env != NULL) {
+        wf_error_hand_on(self->env->task, call->error, NULL);
+    } else {
+        wf_error_free(call->error);
+    }
+    return (ssize_t)call->result;
 }
 
 /* A value that is completed by hand. */
@@ -494,22 +503,51 @@ static void unpin(struct wf_value *value)
     }
 }
 
-int weft_source_set(const weft_source *source, int64_t result)
+/* The record is pinned. */
+static int complete(struct wf_value *value, int64_t result, weft_error *error)
 {
-    if (wf_forked) {
-        return -ENOSYS;
-    }
-    if (source->source_ == 0) {
-        return -ESTALE;
-    }
-    struct wf_value *value =
-        (struct wf_value *)source->source_; // NOLINT(performance-no-int-to-ptr)
-    int rc = pin(value, (uint64_t)source->word_);
-    if (rc < 0) {
-        return rc;
-    }
-    value->call.detail = (uint64_t)result;
+    value->call.result = result;
+    value->call.error = error;
     bool won = wf_wait_claim(&value->call.wait, WF_WAIT_GRANTED);
     unpin(value); /* LAST TOUCH */
+    if (!won) {
+        wf_error_free(error);
+    }
     return won ? 0 : -ECANCELED;
+}
+
+int wf_source_set(const weft_source *source, int64_t result, weft_error *error)
+{
+    struct wf_value *value =
+        (struct wf_value *)source->source_; // NOLINT(performance-no-int-to-ptr)
+    int rc = value != NULL ? pin(value, (uint64_t)source->word_) : -ESTALE;
+    if (rc < 0) {
+        wf_error_free(error);
+        return rc;
+    }
+    return complete(value, result, error);
+}
+
+int weft_source_set(const weft_source *source, int64_t result)
+{
+    return wf_forked ? -ENOSYS : wf_source_set(source, result, NULL);
+}
+
+/* --- the value of a frame's end --------------------------------------------------------------- */
+
+struct wf_value *wf_value_new_pinned(struct wf_scope *scope, weft_val *val, const weft_place *place)
+{
+    weft_source source;
+    if (weft_source_new_(&source, val, place) < 0) {
+        return NULL;
+    }
+    struct wf_value *value = record_of(val);
+    (void)pin(value, (uint64_t)val->word_); /* nobody else has it yet */
+    value->call.scope = scope;
+    return value;
+}
+
+void wf_value_complete(struct wf_value *value, int64_t result, weft_error *error)
+{
+    (void)complete(value, result, error);
 }

@@ -101,6 +101,14 @@ void wf_value_enlist(struct wf_wait *wait, struct wf_scope *scope, struct wf_env
  * again. */
 bool wf_value_end(struct wf_value *value, ssize_t *result);
 
+/* As weft_source_set, with a record that goes to the consumer; owned. */
+int wf_source_set(const weft_source *source, int64_t result, weft_error *error);
+/* A pending value that the caller alone completes, once; until then the record stays, with `scope` in
+ * it, whatever becomes of the value. NULL: *val says why. */
+struct wf_value *wf_value_new_pinned(struct wf_scope *scope, weft_val *val,
+                                     const weft_place *place);
+void wf_value_complete(struct wf_value *value, int64_t result, weft_error *error);
+
 /* work.run of a dropped record. */
 void wf_value_run(struct wf_fiber *self, struct wf_work *work);
 struct wf_pool *wf_value_pool(struct wf_work *work);

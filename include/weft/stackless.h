@@ -33,6 +33,7 @@
  *
  *     weft_sem_acquire_v, weft_sem_acquire_n_v, weft_event_wait_v, weft_latch_wait_v     sync.h
  *     weft_chan_send_v, weft_chan_recv_v     chan.h
+ *     weft_await_v                           task.h
  *     weft_sleep_v                           task.h
  *     weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
  *     weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v   io.h
@@ -180,6 +181,11 @@ weft_val weft_latch_wait_v_(weft_latch *latch, const weft_place *place);
 weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place);
 weft_val weft_chan_recv_v_(weft_chan *chan, void *item, const weft_place *place);
 weft_val weft_sleep_v_(weft_time duration, const weft_place *place);
+
+/* The end of a task that was spawned, as weft_await: not a point of cancellation, and whoever
+ * consumes it has awaited the task. The task's memory must stay until then. */
+#define weft_await_v(task) weft_await_v_((task), WEFT_HERE)
+weft_val weft_await_v_(weft_task *task, const weft_place *place);
 
 /* The same of the kernel's operations; what io.h says about memory holds until the value was
  * consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v or weft_open_v
@@ -333,8 +339,38 @@ void weft_frame_yield_(weft_frame *frame);
         weft_go_frame_((scope), fn##_weft_run, &(ptr)->sm);                               \
     })
 
+/* The same in the innermost scope of the caller, with the frame's end as a value: its result goes
+ * there, a failure with its record too, and not to the scope. So a frame awaits another, or a task
+ * does:
+ *
+ *     WEFT_AWAIT(&f->sm, f->rc, weft_frame_v(handshake, &f->handshake)); */
+#define weft_frame_v(fn, ptr)                                                             \
+    __extension__({                                                                       \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_frame), \
+                       "weft_frame_v: not of the type that " #fn " was defined with");    \
+        weft_frame_v_(fn##_weft_run, &(ptr)->sm, WEFT_HERE);                              \
+    })
+
+/* Any function that was defined by WEFT_TASK(fn, T), started as a task of the innermost scope with a
+ * copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what takes several
+ * waits, or needs a stack. */
+#define weft_task_v(fn, ptr)                                                            \
+    __extension__({                                                                     \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg), \
+                       "weft_task_v: the argument is not of the type that " #fn         \
+                       " was defined with");                                            \
+        _Static_assert(sizeof *(ptr) <= WEFT_TASK_V_ARG_MAX,                            \
+                       "weft_task_v: the argument is too large");                       \
+        weft_task_v_((fn), (ptr), sizeof *(ptr), WEFT_HERE);                            \
+    })
+
 #endif
 
+/* Largest argument of weft_task_v, in bytes. */
+#define WEFT_TASK_V_ARG_MAX 960
+
+weft_val weft_frame_v_(weft_frame_run_fn_ *run, weft_frame *frame, const weft_place *place);
+weft_val weft_task_v_(weft_fn *fn, const void *arg, size_t bytes, const weft_place *place);
 int weft_go_frame_(weft_scope *scope, weft_frame_run_fn_ *run, weft_frame *frame);
 
 #ifdef __cplusplus

@@ -280,6 +280,113 @@ TaskTest(frame, one_whose_awaits_never_wait_lets_others_run, 1)
     return 0;
 }
 
+struct child {
+    weft_frame sm;
+    int rc, of;
+};
+
+WEFT_STEP(child_step, struct child)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->rc, weft_sleep_v(WEFT_US(10)));
+    if (f->of < 0) {
+        return weft_fail(f->of, "child %d", f->of);
+    }
+    return f->of * 2;
+}
+
+WEFT_TASK(double_on_a_stack, int)
+{
+    int rc = weft_sleep(WEFT_US(10));
+    if (rc < 0 || *arg < 0) {
+        return weft_fail(-EIO, "on a stack: %d", *arg);
+    }
+    return *arg * 2;
+}
+
+static int forty(void *arg)
+{
+    (void)arg;
+    weft_sleep(WEFT_US(10));
+    return 40;
+}
+
+struct parent {
+    weft_frame sm;
+    struct child child;
+    weft_task *task;
+    int a, b, c, d, e;
+};
+
+WEFT_STEP(parent_step, struct parent)
+{
+    WEFT_BEGIN(&f->sm);
+    f->child.of = 4;
+    WEFT_AWAIT(&f->sm, f->a, weft_frame_v(child_step, &f->child));
+    f->child.of = -EIO;
+    WEFT_AWAIT(&f->sm, f->b, weft_frame_v(child_step, &f->child));
+    wt_true(weft_last() != NULL);
+    wt_str_eq(weft_last()->text, "child -5");
+    WEFT_AWAIT(&f->sm, f->c, weft_task_v(double_on_a_stack, &(int){21}));
+    WEFT_AWAIT(&f->sm, f->d, weft_task_v(double_on_a_stack, &(int){-1}));
+    wt_str_eq(weft_last()->text, "on a stack: -1");
+    WEFT_AWAIT(&f->sm, f->e, weft_await_v(f->task));
+    return 0;
+}
+
+TaskTest(frame, awaits_other_frames_functions_and_tasks_and_gets_their_records, 1)
+{
+    weft_task task;
+    struct parent parent = {.task = &task};
+    weft_spawn(&task, forty, NULL);
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, parent_step, &parent), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(parent.a, 8);
+    wt_eq(parent.b, -EIO);
+    wt_eq(parent.c, 42);
+    wt_eq(parent.d, -EIO);
+    wt_eq(parent.e, 40);
+    wt_eq(weft_await(&task), 40); /* again: the same */
+    return 0;
+}
+
+TaskTest(frame, a_task_awaits_frames_and_functions_as_values, 2)
+{
+    for (int i = 0; i < 200; i++) {
+        struct child children[3] = {{.of = 1}, {.of = 2}, {.of = -EIO}};
+        weft_val first = weft_frame_v(child_step, &children[0]);
+        weft_val second = weft_frame_v(child_step, &children[1]);
+        weft_val third = weft_frame_v(child_step, &children[2]);
+        weft_task task;
+        weft_spawn(&task, forty, NULL);
+        weft_val fourth = weft_await_v(&task);
+        wt_eq(weft_val_await(first), 2);
+        wt_eq(weft_val_await(fourth), 40);
+        wt_eq(weft_val_await(second), 4);
+        wt_eq(weft_val_await(third), -EIO);
+        wt_str_eq(weft_last()->text, "child -5");
+        wt_eq(weft_val_await_new(weft_task_v(double_on_a_stack, &i)), 2 * i);
+        wt_eq(weft_val_await_new(weft_await_v(&task)), 40);
+    }
+    return 0;
+}
+
+TaskTest(frame, a_frame_whose_value_is_dropped_goes_on_and_its_scope_waits_for_it, 2)
+{
+    for (int i = 0; i < 200; i++) {
+        struct child child = {.of = 1};
+        WEFT_SCOPE(s);
+        weft_val val = weft_frame_v(child_step, &child);
+        wt_eq(weft_val_drop(val), 0);
+        weft_val other = weft_task_v(double_on_a_stack, &i);
+        wt_eq(weft_val_drop(other), 0);
+        wt_eq(weft_scope_end(&s), 0);
+        wt_eq(child.rc, 0);
+    }
+    return 0;
+}
+
 /* --- a step is task context ------------------------------------------------------------------- */
 
 static int add_one(void *arg)
