@@ -135,6 +135,7 @@ static void free_slot(weft_reuse *pool, struct slot *slot)
     while ((first = wf_waitq_first(&pool->takers)) != NULL) { /* ends: each turn takes one out */
         *(struct slot **)first->item = slot; /* harmless if the claim fails: it does not look */
         if (wf_waitq_grant(first)) {
+            pool->stats.reused += slot->is_open;
             return; /* leased as before, by another */
         }
     }
@@ -154,6 +155,7 @@ static void free_slot(weft_reuse *pool, struct slot *slot)
 static struct slot *lease_slot(weft_reuse *pool)
 {
     struct slot *slot = pop_open(pool);
+    pool->stats.reused += slot != NULL;
     if (slot == NULL) {
         struct wf_list *node = wf_list_pop_front(&pool->empty);
         slot = node != NULL ? wf_container_of(node, struct slot, link) : NULL;
@@ -193,35 +195,36 @@ static int open_item(weft_reuse *pool, struct slot *slot)
     return 0;
 }
 
+/* When nobody asks how long something was unused, the clock is not read: half of what a lease
+ * costs. */
+static int64_t clock_of(const weft_reuse *pool)
+{
+    return pool->opts.idle_max != 0 || pool->opts.check != NULL ? wf_sys.now_ns() : 0;
+}
+
 static bool is_too_old(const weft_reuse *pool, const struct slot *slot, int64_t now_ns)
 {
     return pool->opts.idle_max != 0 && now_ns - slot->since_ns > pool->opts.idle_max;
 }
 
-/* 0: it can be used; else what the check said: it is not to be used any more, be it that the check
- * was only cut short, for nobody knows what it had done until then. */
+/* 0: it can be used; else it is not to be used any more, be it that the check was only cut short, for
+ * nobody knows what it had done until then. */
 static int check_item(weft_reuse *pool, struct slot *slot)
 {
-    int64_t now_ns = wf_sys.now_ns();
+    int64_t now_ns = clock_of(pool);
     if (is_too_old(pool, slot, now_ns)) {
         return -ETIME;
     }
-    if (pool->opts.check == NULL) {
-        return 0;
-    }
-    int rc = pool->opts.check(pool->opts.ctx, slot->item, now_ns - slot->since_ns);
-    return rc < 0 ? rc : 0;
+    return pool->opts.check == NULL
+               ? 0
+               : pool->opts.check(pool->opts.ctx, slot->item, now_ns - slot->since_ns);
 }
 
 /* Makes a leased slot one with an item that can be used. */
 static int make_usable(weft_reuse *pool, struct slot *slot)
 {
     if (slot->is_open) {
-        int rc = check_item(pool, slot);
-        if (rc == 0) {
-            wf_lock(&pool->lock);
-            pool->stats.reused++;
-            wf_unlock(&pool->lock);
+        if (check_item(pool, slot) >= 0) {
             return 0;
         }
         close_item(pool, slot);
@@ -321,7 +324,7 @@ void weft_lease_give(weft_lease *lease)
 {
     struct slot *slot = end_lease(lease);
     if (slot != NULL) {
-        slot->since_ns = wf_sys.now_ns();
+        slot->since_ns = clock_of(lease->pool_);
         give_slot(lease->pool_, slot);
     }
 }

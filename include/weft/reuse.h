@@ -117,7 +117,7 @@ int weft_reuse_close(weft_reuse *pool);
 typedef struct weft_reuse_stats {
     uint32_t leased;                 /* now */
     uint32_t idle;                   /* now: open and not leased */
-    uint64_t opened, closed, reused; /* ever: times that one was opened, closed, leased again */
+    uint64_t opened, closed, reused; /* ever: times that one was opened, closed, leased open */
 } weft_reuse_stats;
 
 /* A snapshot. Any thread. Cannot suspend. */

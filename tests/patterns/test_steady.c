@@ -7,6 +7,7 @@
 #include <weft/debug.h>
 #include <weft/fork.h>
 #include <weft/io.h>
+#include <weft/reuse.h>
 #include <weft/sync.h>
 
 /* Sanitizers bring an allocator of their own, which cannot be counted this way; what is counted by
@@ -143,6 +144,55 @@ static void ping_pong(int n)
     weft_await(&t);
 }
 
+static int fly(void *arg, void *result)
+{
+    (void)arg;
+    *(int *)result = 1;
+    return weft_yield();
+}
+
+struct locks {
+    weft_mutex mutex;
+    weft_rwlock rwlock;
+    weft_event event;
+    weft_flight flight;
+    int rounds;
+};
+
+static int take_locks(void *arg)
+{
+    struct locks *locks = arg;
+    int result;
+    for (int i = 0; i < locks->rounds; i++) {
+        weft_mutex_lock(&locks->mutex);
+        weft_yield();
+        weft_mutex_unlock(&locks->mutex);
+        weft_rwlock_read(&locks->rwlock);
+        weft_yield();
+        weft_rwlock_unlock(&locks->rwlock);
+        weft_rwlock_write(&locks->rwlock);
+        weft_rwlock_unlock(&locks->rwlock);
+        weft_event_wait(&locks->event);
+        weft_event_set(&locks->event);
+        weft_flight_call(&locks->flight, "k", 1, fly, NULL, &result);
+    }
+    return 0;
+}
+
+static void two_take_locks(int n)
+{
+    struct locks locks = {.rounds = n / 2};
+    weft_mutex_init(&locks.mutex);
+    weft_rwlock_init(&locks.rwlock);
+    weft_event_init(&locks.event, WEFT_EVENT_AUTO);
+    weft_event_set(&locks.event);
+    weft_flight_init(&locks.flight, sizeof(int));
+    weft_task t;
+    weft_spawn(&t, take_locks, &locks);
+    take_locks(&locks);
+    weft_await(&t);
+}
+
 static void deadlines(int n)
 {
     for (int i = 0; i < n; i++) {
@@ -169,6 +219,7 @@ static void all(int n)
     go(n / 10);
     fail(n / 10);
     ping_pong(n / 10);
+    two_take_locks(n / 20);
     deadlines(n / 100);
     fork_and_join(n);
 }

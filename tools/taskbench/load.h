@@ -114,6 +114,7 @@ extern const struct tb_load tb_loads_start[];
 extern const struct tb_load tb_loads_outside[];
 extern const struct tb_load tb_loads_switch[];
 extern const struct tb_load tb_loads_sync[];
+extern const struct tb_load tb_loads_lock[];
 extern const struct tb_load tb_loads_bounded[];
 extern const struct tb_load tb_loads_timer[];
 extern const struct tb_load tb_loads_memory[];
