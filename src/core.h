@@ -53,11 +53,12 @@ _Static_assert(sizeof(struct wf_binding) <= sizeof(weft_binding), "weft_binding 
 /* --- tasks: task.c ---------------------------------------------------------------------------- */
 
 enum wf_task_kind {
-    WF_TASK_SPAWNED,  /* in its spawner's memory, awaited there */
-    WF_TASK_POOLED,   /* frame from a slab, argument behind the struct, owned by a scope */
-    WF_TASK_CALLED,   /* in the memory of a foreign thread that waits on `called` */
-    WF_TASK_PRODUCER, /* in a generator: gen.c */
-    WF_TASK_FRAME,    /* a frame's identity while it is stepped: src/frame.h */
+    WF_TASK_SPAWNED,   /* in its spawner's memory, awaited there */
+    WF_TASK_POOLED,    /* frame from a slab, argument behind the struct, owned by a scope */
+    WF_TASK_CALLED,    /* in the memory of a foreign thread that waits on `called` */
+    WF_TASK_PRODUCER,  /* in a generator: gen.c */
+    WF_TASK_FRAME,     /* a frame's identity while it is stepped: src/frame.h */
+    WF_TASK_FOLLOWING, /* a continuation, in its maker's memory, owned by a scope: cont.c */
 };
 
 /* A task's life is its `waiters`, see awaiter.h. RUNNING or a list: queued or running; rc is not
@@ -134,6 +135,13 @@ WF_INLINE struct wf_outcome wf_task_outcome(const struct wf_task *task)
 
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place);
+
+/* Instead of init: it has ended before it began, with rc < 0. */
+void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc);
+/* One of kind FOLLOWING ends without having run. On a loop's frame, or by who made it. */
+void wf_task_end_unrun(struct wf_task *task);
+/* Of kind POOLED. */
+void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task);
 
 WF_INLINE bool wf_task_is_done(struct wf_task *task)
 {
@@ -271,6 +279,15 @@ void wf_callbacks_run(struct wf_list *callbacks, struct wf_lock *lock, const wef
 #define WF_SCOPE_PIN   (UINT64_C(1) << 32)
 #define WF_SCOPE_ENDED (UINT64_C(1) << 63)
 
+/* What a scope with `.each` keeps of tasks that have ended: see each.c. Under the scope's lock. */
+struct wf_each {
+    uint32_t max; /* immutable; 0: it keeps nothing, and the rest is not used */
+    uint32_t untaken, running;
+    struct wf_task *first, *last; /* kept, by work.next, in the order of their ends */
+    struct wf_list calls;         /* the weft_scope_next that waits: one at most */
+    struct wf_task *taken;        /* what the owner looks at; owner only */
+};
+
 struct wf_scope {
     struct wf_env env;    /* {the opening task, this scope}; the code inside runs under it */
     struct wf_env *outer; /* env to return to; NULL for a root */
@@ -309,6 +326,7 @@ struct wf_scope {
     struct wf_timer timer;
     struct wf_work late; /* queued by the timer, which pins the scope for it */
     struct wf_reg under; /* LINK: the scope is weft_under a source */
+    struct wf_each each;
 };
 
 _Static_assert(sizeof(struct wf_scope) <= sizeof(weft_scope), "weft_scope is too small");
@@ -371,6 +389,16 @@ WF_INLINE uint32_t wf_env_cancelled(struct wf_env *env)
 
 /* Why: of the scope, or of the task that was cancelled alone; kind NONE if it is not. */
 const weft_reason *wf_env_reason(struct wf_env *env);
+
+/* --- results one by one: each.c --------------------------------------------------------------- */
+
+void wf_each_init(struct wf_scope *scope, int max);
+/* A task is about to be started in the scope: 0, or -EAGAIN if it has enough. */
+int wf_each_enter(struct wf_scope *scope);
+/* It has ended; its result is final. Any thread, before wf_scope_leave. LAST TOUCH of the task. */
+void wf_each_ended(struct wf_scope *scope, struct wf_task *task);
+/* All tasks have left: what was not taken is dropped, failures become the scope's. */
+void wf_each_close(struct wf_fiber *self, struct wf_scope *scope);
 
 /* --- calls that wait: await.c ----------------------------------------------------------------- */
 

@@ -259,6 +259,9 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     }
     /* relaxed: whoever enters late is not ordered with us anyway */
     wf_store_relaxed(&scope->live, WF_SCOPE_ENDED);
+    if (wf_unlikely(scope->each.max != 0)) {
+        wf_each_close(self, scope);
+    }
     self->env = scope->outer;
 }
 
@@ -288,6 +291,17 @@ void weft_scope_begin_(weft_scope *handle, const weft_scope_opts *opts, const we
     opts = opts != NULL ? opts : &defaults;
     wf_scope_open(self, scope, opts->on_error, opts->timeout == 0 ? WEFT_FOREVER : opts->timeout,
                   place);
+    if (opts->each > 0) {
+        wf_each_init(scope, opts->each);
+    }
+}
+
+static bool is_around(const struct wf_scope *scope, const struct wf_scope *inner)
+{
+    while (inner != NULL && inner != scope) { /* ends: at the root */
+        inner = inner->parent;
+    }
+    return inner != NULL;
 }
 
 /* The fiber, if `scope` is the one that must be closed next by this code; else NULL and the code to
@@ -296,6 +310,10 @@ static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
 {
     struct wf_fiber *self = wf_enter_task(rc);
     if (self == NULL && *rc == -ENOSYS) {
+        return NULL;
+    }
+    if (self != NULL && self->env->task != scope->env.task && is_around(scope, self->env->scope)) {
+        *rc = -EDEADLK; /* the scope waits for the task that asks */
         return NULL;
     }
     if (self == NULL || self->env != &scope->env) {

@@ -38,16 +38,56 @@ static void settle_failed(struct wf_task *task, int rc, weft_error *error)
     }
 }
 
+void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
+{
+    wf_slab_give(task->frame == WF_FRAME_FOREIGN ? NULL : &self->worker->frames[task->frame], task);
+}
+
+/* The result is final, the task not yet published. */
+static WF_COLD void note_failure(struct wf_task *task, int rc)
+{
+    task->failed_ns = wf_sys.now_ns();
+    task->cut_short = rc == -ECANCELED && wf_env_cancelled(&task->env) != 0;
+}
+
+/* Its scope keeps it until it is asked for. */
+static void settle_each(struct wf_task *task, int rc)
+{
+    struct wf_scope *owner = task->env.scope;
+    bool fire = false;
+    weft_reason reason;
+    task->rc = rc;
+    if (rc < 0) {
+        note_failure(task, rc);
+        weft_error *error = wf_error_of(task, rc, wf_error_take(task));
+        fire = owner->on_error == WEFT_FAIL_FAST && !task->cut_short;
+        if (fire) {
+            reason = wf_reason(WEFT_WHY_FAILURE, "a task failed",
+                               wf_error_place(error, task->place));
+        }
+        wf_error_give(task, error);
+    }
+    wf_each_ended(owner, task);
+    if (fire) {
+        (void)wf_scope_fire(owner, WF_CANCEL_FIRED, &reason);
+    }
+    wf_scope_leave(owner);
+}
+
 static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
 {
     struct wf_scope *owner = task->env.scope;
+    if (wf_unlikely(owner->each.max != 0)) {
+        settle_each(task, rc);
+        return;
+    }
     weft_error *error = wf_error_take(task);
     if (wf_likely(rc >= 0)) {
         wf_error_free(error);
     } else {
         settle_failed(task, rc, error);
     }
-    wf_slab_give(task->frame == WF_FRAME_FOREIGN ? NULL : &self->worker->frames[task->frame], task);
+    wf_task_free_frame(self, task);
     wf_scope_leave(owner);
 }
 
@@ -73,13 +113,6 @@ static void settle_called(struct wf_task *task, int rc)
     (void)wf_sys.futex_wake(&task->called, 1);
 }
 
-/* The result is final, the task not yet published. */
-static WF_COLD void note_failure(struct wf_task *task, int rc)
-{
-    task->failed_ns = wf_sys.now_ns();
-    task->cut_short = rc == -ECANCELED && wf_env_cancelled(&task->env) != 0;
-}
-
 /* Publishes the result. Returns the awaiters, to be told. LAST TOUCH of the task. */
 static struct wf_awaiter *publish_done(struct wf_task *task, int rc, struct wf_outcome *outcome)
 {
@@ -89,6 +122,32 @@ static struct wf_awaiter *publish_done(struct wf_task *task, int rc, struct wf_o
     }
     *outcome = wf_task_outcome(task);
     return wf_awaiters_close(&task->waiters);
+}
+
+/* Of a continuation. Its scope lasts until it is left, the task's memory until it is published. */
+static void settle_following(struct wf_task *task, int rc)
+{
+    struct wf_scope *owner = task->env.scope;
+    weft_error *error = wf_error_take(task);
+    if (rc < 0) {
+        settle_failed(task, rc, error);
+    } else {
+        wf_error_free(error);
+    }
+    struct wf_outcome outcome;
+    wf_awaiters_tell(publish_done(task, rc, &outcome), outcome);
+    wf_scope_leave(owner);
+}
+
+void wf_task_end_unrun(struct wf_task *task)
+{
+    struct wf_scope *owner = task->env.scope;
+    task->rc = -ECANCELED;
+    task->failed_ns = wf_sys.now_ns();
+    task->cut_short = 1;
+    struct wf_outcome outcome = wf_task_outcome(task);
+    wf_awaiters_tell(wf_awaiters_close(&task->waiters), outcome);
+    wf_scope_leave(owner);
 }
 
 /* wf_awaiter.ended of a stack. */
@@ -156,6 +215,10 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
         settle_called(task, rc);
         return;
     }
+    if (kind == WF_TASK_FOLLOWING) {
+        settle_following(task, rc);
+        return;
+    }
     struct wf_outcome outcome;
     struct wf_awaiter *awaiters = publish_done(task, rc, &outcome);
     if (awaiters == NULL) {
@@ -201,6 +264,14 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     }
 }
 
+void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc)
+{
+    wf_task_init(task, NULL, fn, arg, NULL, WF_TASK_SPAWNED, place);
+    task->rc = rc;
+    task->cut_short = rc == -ECANCELED;
+    wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
+}
+
 void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_pool *pool = wf_runtime_of(self)->pool;
@@ -219,20 +290,16 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (wf_unlikely(self == NULL)) {
-        wf_task_init(task, NULL, fn, arg, NULL, WF_TASK_SPAWNED, place);
-        task->rc = rc;
-        wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
+        wf_task_refuse(task, fn, arg, place, rc);
         return rc;
     }
     struct wf_env *env = self->env;
-    wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
-    task->env.locals = env->locals; /* the spawner awaits it before it unbinds */
     if (wf_unlikely((wf_env_cancelled(env) & WF_CANCEL_FIRED) != 0)) {
-        task->rc = -ECANCELED;
-        task->cut_short = 1;
-        wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
+        wf_task_refuse(task, fn, arg, place, -ECANCELED);
         return -ECANCELED;
     }
+    wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
+    task->env.locals = env->locals; /* the spawner awaits it before it unbinds */
     /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
     wf_store_relaxed(&task->spawner, env);
     (void)wf_add_relaxed(&env->unawaited, 1);
@@ -273,6 +340,10 @@ bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
         return false;
     }
     int rc = run_body(self, task);
+    if (wf_unlikely(task->kind == WF_TASK_FOLLOWING)) {
+        settle_following(task, rc);
+        return true;
+    }
     struct wf_outcome outcome;
     struct wf_awaiter *awaiters = publish_done(task, rc, &outcome);
     if (wf_unlikely(awaiters != NULL)) {
@@ -436,6 +507,11 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
         return -ENOMEM;
     }
     void *copy = memcpy(task + 1, arg, bytes);
+    if (wf_unlikely(scope->each.max != 0) && (rc = wf_each_enter(scope)) < 0) {
+        wf_slab_give(&self->worker->frames[frame], task);
+        wf_scope_leave(scope);
+        return rc;
+    }
     wf_task_init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
     task->frame = (uint8_t)frame;
     wf_start_queued(self, &task->work);

@@ -144,7 +144,8 @@ static void when_cancel(struct wf_wait *wait)
     (void)wait;
 }
 
-static const struct wf_wait_ops when_ops = {.cancel = when_cancel, .finish = when_finish};
+static const struct wf_wait_ops when_ops = {
+    .cancel = when_cancel, .finish = when_finish, .name = "weft_when"};
 
 /* --- the beginning ---------------------------------------------------------------------------- */
 

@@ -200,6 +200,42 @@ enum weft_policy {
 #define weft_when(...) weft_when_(__VA_ARGS__, WEFT_HERE) /* (tasks, n, policy, which) */
 int weft_when_(weft_task *const *tasks, int n, int policy, int *which, const weft_place *place);
 
+/* Ends of a task that a continuation is for. */
+enum weft_ends {
+    WEFT_ON_OK = 1,     /* its result is >= 0 */
+    WEFT_ON_FAULT = 2,  /* it is a failure */
+    WEFT_ON_CANCEL = 4, /* it is -ECANCELED, as the answer to a cancellation */
+    WEFT_ON_DONE = 7,   /* any of these */
+};
+
+/* A continuation in the caller's memory. `task` may be used like any task: awaited, continued. The
+ * rest is opaque; size checked as for weft_task. */
+typedef struct weft_cont {
+    weft_task task;
+    WEFT_ALIGNAS(16) unsigned char opaque[48];
+} weft_cont;
+
+/* Runs fn(arg) as a task of its own when `task` ends in one of the ways `ends` (WEFT_ON_*, or-ed): soon
+ * after that, never inside the call that ends it; at once if it has ended already. If it ends in another
+ * way fn is not called, and the result of the continuation is -ECANCELED. Several continuations of one
+ * task are started in the order in which they were made, and may overlap.
+ *
+ * The continuation is a task of the caller's current scope, as those of weft_go are: the end of the scope
+ * waits for it, its failure is the scope's, and it still runs if the scope is cancelled meanwhile. It need
+ * not be awaited; weft_await(&c->task) gives its result. *c, `arg` and, until it has ended, `task` stay
+ * the caller's: *c and `arg` until the continuation was awaited or its scope has ended (outside of any
+ * scope of your own: await it). Cannot suspend. Task context. 0; -EINVAL: `ends` is 0 or no such bits;
+ * -ECANCELED: the scope is cancelled or ended; -EDEADLK: the scope would wait for a task that waits for
+ * it. After an error fn is not called, and that code is the result of the continuation.
+ *
+ *     weft_cont c;
+ *     weft_spawn(&t, load_profile, &query);
+ *     weft_continue(&c, &t, drop_from_cache, &query, WEFT_ON_FAULT | WEFT_ON_CANCEL); */
+#define weft_continue(c, task, fn, arg, ends) \
+    weft_continue_((c), (task), (fn), (arg), (ends), WEFT_HERE_STARTS_(#fn))
+int weft_continue_(weft_cont *c, weft_task *task, weft_fn *fn, void *arg, int ends,
+                   const weft_place *place);
+
 /* Names the current task for messages, dumps and error records, instead of the function that it was
  * started with. `name` is a static string, kept by pointer. Outside a task: no effect. */
 void weft_task_name(const char *name);
@@ -209,7 +245,7 @@ void weft_task_name(const char *name);
 /* Owner of tasks and of their cancellation, in the caller's memory. Opaque; size checked as for
  * weft_task. */
 typedef struct weft_scope {
-    WEFT_ALIGNAS(16) unsigned char opaque[448];
+    WEFT_ALIGNAS(16) unsigned char opaque[512];
 } weft_scope;
 
 enum weft_on_error {
@@ -221,6 +257,9 @@ enum weft_on_error {
 typedef struct weft_scope_opts {
     int on_error;      /* enum weft_on_error; 0: WEFT_FAIL_FAST */
     weft_time timeout; /* after this the scope is cancelled, and ends with -ETIME; 0: none */
+    /* results are kept for weft_scope_next, of at most so many tasks that were started and not yet
+     * taken; 0: none are kept */
+    int each;
 } weft_scope_opts;
 
 /* Declares a scope in the current block and opens it inside the current one. It must be closed by
@@ -247,7 +286,8 @@ void weft_scope_cleanup_(weft_scope *scope);
  * type does not compile. From the scope's owner or any task inside it. When many tasks are queued
  * already the caller yields first, so a loop of any length runs in bounded memory. May suspend.
  * Task context. 0; -ECANCELED: the scope is cancelled or ended, fn not called; -ENOMEM: fn not
- * called. */
+ * called; -EAGAIN: in a scope with `.each`, as many tasks as it
+ * says have not been taken; fn not called. */
 #define weft_go(scope, fn, ...) /* (scope, fn, ptr); a compound literal has commas of its own */  \
     __extension__({                                                                               \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg),   \
@@ -288,6 +328,32 @@ int weft_scope_end_(weft_scope *scope, const weft_place *place);
  * long valid; later, and before the end, there are none and only the number is told. Tasks that
  * answer the scope's cancellation with -ECANCELED do not count. */
 int weft_errors(const weft_scope *scope, const weft_error **out, int n);
+
+/* The end of one task of weft_go, as weft_scope_next gives it. */
+typedef struct weft_done {
+    int rc; /* what its function returned */
+    /* its argument: the task's own copy, with what it wrote there; the library's, valid until the next
+     * weft_scope_next in this scope or the scope's end */
+    void *arg;
+    const weft_error *error; /* the record of a failure, or NULL; valid as long */
+} weft_done;
+
+/* Takes the next task of the scope that has ended, in the order of their ends, and waits for one if
+ * need be. For a scope with `.each`, by the task that opened it, one call at a time. A failure that
+ * was taken is not the scope's failure any more; the first one still cancels the other tasks, unless
+ * `.on_error = WEFT_CONTINUE`. What is not taken is dropped at the end of the scope, with failures
+ * that count as usual. In the scope itself it is no point of cancellation, so that results can be
+ * taken while a cancelled scope's tasks come to their ends; in a scope or weft_within opened inside
+ * it, it is. May suspend. Task context. 1: *done is filled. 0: every task that was started has been
+ * taken. -ECANCELED: nothing was taken. -EINVAL: a scope without `.each`; -EPERM: another task's
+ * scope; -EBUSY: another call waits.
+ *
+ *     WEFT_SCOPE(s, .each = 100, .on_error = WEFT_CONTINUE);
+ *     for (int i = 0; i < 100; i++) weft_go(&s, fetch, &jobs[i]);
+ *     weft_done done;
+ *     while (weft_scope_next(&s, &done) > 0) use(((struct job *)done.arg)->page, done.rc);
+ *     rc = weft_scope_end(&s); */
+int weft_scope_next(weft_scope *scope, weft_done *done);
 
 /* Cancels everything in the scope, now and later: each task of it, and what it waits for in the
  * kernel. `why` is a static string, kept by pointer, or NULL. Cancel callbacks run in this call, and
