@@ -1,10 +1,12 @@
-/* model_when.c: the end of a task against those who wait for it: src/when.c itself, with when.h and
- * awaiter.h, over finishers that do what src/task.c does at the end of a task.
+/* model_when.c: the end of a task against those who wait for it: src/when.c and src/cont.c themselves,
+ * with when.h and awaiter.h, over finishers that do what src/task.c does at the end of a task.
  *
  * Checked in every execution: the waiter is resumed exactly once, and sees the results of the tasks
  * that it waited for; the call says what its policy promises; losers are settled once, when all watches
  * can be found; nobody touches the call's memory, which is its stack, after it has returned; an awaiter
- * beside the call is told exactly once; nobody waits for ever. */
+ * beside the call is told exactly once; a continuation runs once, or is skipped, and is not touched after
+ * its scope has ended; nobody waits for ever. */
+#include "src/cont.c"
 #include "src/when.c"
 
 #include <string.h>
@@ -238,6 +240,110 @@ static void await_beside(void *arg)
     }
 }
 
+/* --- continuations ---------------------------------------------------------------------------- */
+
+/* The scope and the pool, as far as a continuation knows them. */
+static struct {
+    WF_ATOMIC(uint32_t) live;   /* the owner's hold, and the continuation's */
+    WF_ATOMIC(uint32_t) ended;  /* event: live has come to 0 */
+    WF_ATOMIC(uint32_t) queued; /* event: `work` is to be run */
+    WF_PLAIN(struct wf_work *) work;
+    int runs; /* of the body */
+} pool;
+static struct wf_cont cont;
+
+int wf_scope_enter(struct wf_scope *scope)
+{
+    (void)scope;
+    (void)wf_add_relaxed(&pool.live, 1);
+    return 0;
+}
+
+static void leave_scope(void)
+{
+    if (wf_sub_acq_rel(&pool.live, 1) == 1) {
+        wloom_handoff_set(&pool.ended);
+    }
+}
+
+void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                  struct wf_scope *scope, enum wf_task_kind kind, const weft_place *place)
+{
+    static struct weft_rt runtime;
+    (void)rt;
+    *task = (struct wf_task){.fn = fn, .arg = arg, .place = place, .kind = (uint8_t)kind};
+    task->env.scope = scope;
+    task->rt = &runtime;
+}
+
+void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc)
+{
+    (void)task;
+    (void)fn;
+    (void)arg;
+    (void)place;
+    (void)rc;
+    wloom_assert(false);
+}
+
+static void queue(struct wf_work *work)
+{
+    wf_plain_write(&pool.work, work);
+    wloom_handoff_set(&pool.queued);
+}
+
+void wf_ready_any(struct wf_pool *of, struct wf_work *work)
+{
+    (void)of;
+    queue(work);
+}
+
+void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
+{
+    (void)self;
+    queue(work);
+}
+
+void wf_task_end_unrun(struct wf_task *task)
+{
+    wf_awaiters_tell(wf_awaiters_close(&task->waiters), (struct wf_outcome){-ECANCELED, true});
+    leave_scope();
+}
+
+static void run_queued(void *arg)
+{
+    (void)arg;
+    wloom_handoff_wait(&pool.queued);
+    struct wf_work *work = wf_plain_read(&pool.work);
+    struct wf_task *task = wf_container_of(work, struct wf_task, work);
+    if (work->run == run_skipped) {
+        work->run(NULL, work);
+        return;
+    }
+    int rc = task->fn(task->arg);
+    wf_awaiters_tell(wf_awaiters_close(&task->waiters), (struct wf_outcome){rc, false});
+    leave_scope();
+}
+
+static int body(void *arg)
+{
+    (void)arg;
+    wloom_assert(wf_plain_read(&results[0]) == 40);
+    return ++pool.runs;
+}
+
+/* As a function that opens a scope, continues a task in it, and returns. */
+static void continue_it(int ends)
+{
+    wf_store_relaxed(&pool.live, 1);
+    entering = &waiters[0];
+    wloom_assert(weft_continue((weft_cont *)(void *)&cont, (weft_task *)(void *)&tasks[0], body,
+                               NULL, ends) == 0);
+    leave_scope();
+    wloom_handoff_wait(&pool.ended);
+    wloom_retire(&cont, sizeof cont);
+}
+
 /* --- scenarios -------------------------------------------------------------------------------- */
 
 static void begin(void)
@@ -248,6 +354,8 @@ static void begin(void)
     memset(&owner, 0, sizeof owner);
     memset(waiters, 0, sizeof waiters);
     memset(&beside, 0, sizeof beside);
+    memset(&pool, 0, sizeof pool);
+    memset(&cont, 0, sizeof cont);
     for (int i = 0; i < TASKS; i++) {
         tasks[i].env.scope = &owner;
     }
@@ -336,6 +444,40 @@ static void two_calls_leave_one_task(void)
     wloom_assert(waiters[1].rc == 41 + waiters[1].which);
 }
 
+static void a_task_ends_while_it_is_continued(void)
+{
+    begin();
+    wloom_spawn(succeed, (void *)0);
+    wloom_spawn(run_queued, NULL);
+    continue_it(WEFT_ON_OK);
+    wloom_join_all();
+    wloom_assert(pool.runs == 1);
+}
+
+/* One that is skipped in the call that makes it is not queued. */
+static void skip_queued(void *arg)
+{
+    wloom_handoff_wait(&pool.queued);
+    struct wf_work *work = wf_plain_read(&pool.work);
+    if (work != NULL) {
+        wloom_assert(work->run == run_skipped);
+        work->run(arg, work);
+    }
+}
+
+static void a_task_ends_in_another_way_than_asked_for(void)
+{
+    begin();
+    wloom_spawn(succeed, (void *)0);
+    wloom_spawn(skip_queued, NULL);
+    continue_it(WEFT_ON_FAULT);
+    if (pool.work.plain_ == NULL) {
+        wloom_handoff_set(&pool.queued);
+    }
+    wloom_join_all();
+    wloom_assert(pool.runs == 0);
+}
+
 static const struct wloom_scenario scenarios[] = {
     {"all: two end at once", two_end_at_once_under_all, NULL, NULL, false},
     {"failfast: one cancels one", one_fails_and_cancels_the_other, NULL, NULL, false},
@@ -346,6 +488,8 @@ static const struct wloom_scenario scenarios[] = {
     {"keep: a loser ends", a_loser_ends_while_the_call_returns, NULL, NULL, false},
     {"keep: another awaiter", a_kept_loser_has_another_awaiter, NULL, NULL, false},
     {"keep: two calls", two_calls_leave_one_task, NULL, NULL, false},
+    {"continue: the task ends", a_task_ends_while_it_is_continued, NULL, NULL, false},
+    {"continue: not as asked for", a_task_ends_in_another_way_than_asked_for, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -360,7 +504,8 @@ static const struct wloom_survivor survivors[] = {
     {NULL, NULL, NULL},
 };
 
-static const char *const under_test[] = {"src/awaiter.h", "src/when.h", "src/when.c", NULL};
+static const char *const under_test[] = {"src/awaiter.h", "src/when.h", "src/when.c", "src/cont.c",
+                                         NULL};
 
 int main(int argc, char **argv)
 {
