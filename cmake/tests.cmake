@@ -123,6 +123,11 @@ if(NOT WEFT_MODEL)
     find_program(CXX_FOR_HEADERS NAMES g++ c++ clang++)
     add_test(NAME api/headers COMMAND ${PROJECT_SOURCE_DIR}/tests/api/headers.sh
       ${PROJECT_SOURCE_DIR}/include ${CMAKE_C_COMPILER} $<$<BOOL:${CXX_FOR_HEADERS}>:${CXX_FOR_HEADERS}>)
+    if(CXX_FOR_HEADERS)
+      add_test(NAME api/throws COMMAND ${PROJECT_SOURCE_DIR}/tests/api/throws.sh
+        ${PROJECT_SOURCE_DIR}/tests/api/throws.cpp ${PROJECT_SOURCE_DIR}/include $<TARGET_FILE:weft> ${CXX_FOR_HEADERS})
+      set_tests_properties(api/throws PROPERTIES LABELS api TIMEOUT 120)
+    endif()
     add_test(NAME api/symbols COMMAND ${PROJECT_SOURCE_DIR}/tests/api/symbols.sh
       $<TARGET_FILE:weft> ${PROJECT_SOURCE_DIR}/include ${CMAKE_NM} ${CMAKE_C_COMPILER})
     add_test(NAME install/consumer COMMAND ${PROJECT_SOURCE_DIR}/tests/install/run.sh

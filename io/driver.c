@@ -73,7 +73,7 @@ static int probe_elsewhere(char *why, size_t why_bytes)
         return explain((struct wf_uring_refusal){.call = "pthread_create", .rc = rc}, why,
                        why_bytes);
     }
-    pthread_join(thread, NULL);
+    (void)wf_sys.thread_join(thread);
     return refusal.call != NULL ? explain(refusal, why, why_bytes) : 0;
 }
 

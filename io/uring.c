@@ -399,9 +399,8 @@ static void uring_sleep(struct wf_driver *driver, struct wf_worker *worker, int6
 /* Any thread. */
 static void uring_wake(struct wf_driver *driver, int worker_index)
 {
-    const uint64_t one = 1;
-    ssize_t written = write(driver_of(driver)->rings[worker_index].wake_fd, &one, sizeof one);
-    wf_check(written == (ssize_t)sizeof one,
+    int rc = wf_sys.eventfd_add(driver_of(driver)->rings[worker_index].wake_fd, 1);
+    wf_check(rc == 0,
              "worker %d cannot be woken: was a descriptor closed that is not the program's?",
              worker_index);
 }

@@ -1,23 +1,32 @@
 /* blocking.c: see blocking.h. One lock; idle threads sleep on one futex word that counts the
- * requests ever made. */
+ * requests ever made.
+ *
+ * Creating a thread takes tens of microseconds, in which nobody may be kept from submitting: under the
+ * lock only a place is taken, and the thread counts as `starting` until it has the lock itself, or
+ * was refused. A request may count on a thread that somebody else starts; so whoever is refused, and
+ * sees that there is no other thread and none on its way, ends what is queued. */
 #include "pool/blocking.h"
 #include "pool/base/check.h"
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 struct blocking_thread {
-    struct wf_blocking *blocking; /* NULL: this place is free */
-    pthread_t id;
+    struct wf_blocking *blocking; /* NULL: this place is free; under lock */
+    pthread_t id;                 /* of the thread, written by itself; under lock */
+    bool begun;                   /* id is valid; under lock */
 };
 
 struct wf_blocking {
     struct wf_lock lock;
     /* under lock */
     struct wf_blocking_request *oldest, *newest;
-    int waiting; /* requests in the queue */
-    int idle;    /* threads that sleep; those woken for a request in the queue are still counted */
+    int waiting;  /* requests in the queue */
+    int idle;     /* threads that sleep; those woken for a request in the queue are still counted */
+    int starting; /* places taken whose threads have not come to the lock */
+    int alive;    /* threads that have, and have not ended */
     bool ending;
     WF_ATOMIC(uint32_t) requests; /* futex: idle threads sleep while it does not change */
     int threads_max;              /* immutable */
@@ -67,6 +76,7 @@ static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
         request = pop_locked(blocking);
         if (request == NULL && rc == -ETIMEDOUT && !blocking->ending) {
             thread->blocking = NULL;
+            blocking->alive--;
             pthread_detach(thread->id);
             break;
         }
@@ -78,7 +88,13 @@ static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
 static void *blocking_thread(void *arg)
 {
     struct blocking_thread *thread = arg;
-    struct wf_blocking *blocking = thread->blocking;
+    struct wf_blocking *blocking = thread->blocking; /* its place was taken before it was started */
+    wf_lock(&blocking->lock);
+    thread->id = pthread_self();
+    thread->begun = true;
+    blocking->starting--;
+    blocking->alive++;
+    wf_unlock(&blocking->lock);
     struct wf_blocking_request *request;
     while ((request = next_request(blocking, thread)) != NULL) {
         request->result = request->call(request->arg);
@@ -87,41 +103,27 @@ static void *blocking_thread(void *arg)
     return NULL;
 }
 
-/* Under the lock: a thread for one more request, unless an idle one can have it. Whether any thread
- * exists. */
-static bool provide_thread_locked(struct wf_blocking *blocking)
+/* A place for a thread that the caller has to start, if one more request needs it; else NULL. */
+static struct blocking_thread *take_place_locked(struct wf_blocking *blocking)
 {
-    if (blocking->idle > blocking->waiting) {
-        return true;
+    if (blocking->idle + blocking->starting > blocking->waiting) {
+        return NULL;
     }
-    bool any = false;
     for (int i = 0; i < blocking->threads_max; i++) {
         struct blocking_thread *thread = &blocking->threads[i];
-        if (thread->blocking != NULL) {
-            any = true;
-            continue;
+        if (thread->blocking == NULL) {
+            thread->blocking = blocking;
+            thread->begun = false;
+            blocking->starting++;
+            return thread;
         }
-        thread->blocking = blocking;
-        if (wf_sys.thread_start(&thread->id, blocking_thread, thread) == 0) {
-            return true;
-        }
-        thread->blocking = NULL; /* refused: a busy thread will come to it, if there is one */
-        for (i++; i < blocking->threads_max && !any; i++) {
-            any = blocking->threads[i].blocking != NULL;
-        }
-        return any;
     }
-    return any;
+    return NULL;
 }
 
-int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request)
+static void push_locked(struct wf_blocking *blocking, struct wf_blocking_request *request)
 {
     request->next = NULL;
-    wf_lock(&blocking->lock);
-    if (!provide_thread_locked(blocking)) {
-        wf_unlock(&blocking->lock);
-        return -EAGAIN;
-    }
     if (blocking->newest != NULL) {
         blocking->newest->next = request;
     } else {
@@ -129,14 +131,78 @@ int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request 
     }
     blocking->newest = request;
     blocking->waiting++;
-    bool wake = blocking->idle > 0;
     /* relaxed: under the lock */
     wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1);
+}
+
+/* The thread was refused. If nobody else will come, all that is queued ends with -EAGAIN: `request`
+ * by the return, the others by their `done`. */
+static WF_COLD int start_refused(struct wf_blocking *blocking, struct blocking_thread *thread,
+                                 struct wf_blocking_request *request)
+{
+    struct wf_blocking_request *orphans = NULL;
+    wf_lock(&blocking->lock);
+    thread->blocking = NULL;
+    blocking->starting--;
+    if (blocking->alive + blocking->starting == 0) {
+        orphans = blocking->oldest;
+        blocking->oldest = NULL;
+        blocking->newest = NULL;
+        blocking->waiting = 0;
+    }
+    wf_unlock(&blocking->lock);
+    int rc = 0;
+    while (orphans != NULL) { /* ends: the list does */
+        struct wf_blocking_request *orphan = orphans;
+        orphans = orphan->next;
+        if (orphan == request) {
+            rc = -EAGAIN;
+        } else {
+            orphan->result = -EAGAIN;
+            orphan->done(orphan); /* LAST TOUCH */
+        }
+    }
+    return rc;
+}
+
+int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request)
+{
+    wf_lock(&blocking->lock);
+    struct blocking_thread *thread = take_place_locked(blocking);
+    push_locked(blocking, request);
+    bool wake = blocking->idle > 0;
     wf_unlock(&blocking->lock);
     if (wake) {
         (void)wf_sys.futex_wake(&blocking->requests, 1);
     }
+    pthread_t id; /* the thread keeps its own */
+    if (thread != NULL && wf_sys.thread_start(&id, blocking_thread, thread) < 0) {
+        return start_refused(blocking, thread, request);
+    }
     return 0;
+}
+
+void wf_blocking_report(struct wf_blocking *blocking, struct wf_blocking_report *report)
+{
+    wf_lock(&blocking->lock);
+    report->running = blocking->alive - blocking->idle;
+    report->waiting = blocking->waiting;
+    wf_unlock(&blocking->lock);
+}
+
+/* Whether there is a thread at this place, to be joined. Nobody takes or frees a place any more:
+ * submits have ended, and ending threads leave theirs. But one may not have come to the lock yet. */
+static bool wait_begun(struct wf_blocking *blocking, struct blocking_thread *thread)
+{
+    wf_lock(&blocking->lock);
+    while (thread->blocking != NULL && !thread->begun) { /* ends: the thread was started */
+        wf_unlock(&blocking->lock);
+        sched_yield();
+        wf_lock(&blocking->lock);
+    }
+    bool there = thread->blocking != NULL;
+    wf_unlock(&blocking->lock);
+    return there;
 }
 
 void wf_blocking_free(struct wf_blocking *blocking)
@@ -151,10 +217,9 @@ void wf_blocking_free(struct wf_blocking *blocking)
     wf_unlock(&blocking->lock);
     (void)wf_sys.futex_wake(&blocking->requests, blocking->threads_max);
     for (int i = 0; i < blocking->threads_max; i++) {
-        /* Nobody frees or takes a place any more: submits have ended, and ending threads leave
-         * theirs. */
-        if (blocking->threads[i].blocking != NULL) {
-            pthread_join(blocking->threads[i].id, NULL);
+        struct blocking_thread *thread = &blocking->threads[i];
+        if (wait_begun(blocking, thread)) {
+            (void)wf_sys.thread_join(thread->id);
         }
     }
     wf_sys.release(blocking);
@@ -163,10 +228,7 @@ void wf_blocking_free(struct wf_blocking *blocking)
 int wf_blocking_idle_threads(struct wf_blocking *blocking)
 {
     wf_lock(&blocking->lock);
-    int threads = 0;
-    for (int i = 0; i < blocking->threads_max; i++) {
-        threads += blocking->threads[i].blocking != NULL;
-    }
+    int threads = blocking->alive + blocking->starting;
     bool idle = threads == blocking->idle && blocking->waiting == 0;
     wf_unlock(&blocking->lock);
     return idle ? threads : -1;

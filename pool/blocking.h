@@ -2,8 +2,8 @@
  *
  * A request lives in its submitter's memory until `done` is called, on the blocking thread, after
  * the function has returned; `done` makes somebody ready and touches the request last. Threads are
- * created when a request finds none idle, up to the cap, and end after WF_BLOCKING_IDLE_NS without
- * work. A request beyond the cap waits in the queue, which needs no bound of its own: each entry is
+ * created when a request finds none idle, up to the cap, by the submitter and outside of the lock,
+ * and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue, which needs no bound of its own: each entry is
  * the frame of a suspended task. */
 #ifndef WF_BLOCKING_H
 #define WF_BLOCKING_H
@@ -30,8 +30,16 @@ struct wf_blocking *wf_blocking_new(int threads_max);
 void wf_blocking_free(struct wf_blocking *blocking);
 
 /* Any thread. 0; -EAGAIN: there is no thread at all and none can be created, the request was not
- * taken. */
+ * taken. Others that counted on the same thread end with the result -EAGAIN, uncalled. */
 int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request);
+
+struct wf_blocking_report {
+    int running; /* requests on a thread: nothing can interrupt them */
+    int waiting; /* requests beyond the cap */
+};
+
+/* Any thread. The numbers are of one moment. */
+void wf_blocking_report(struct wf_blocking *blocking, struct wf_blocking_report *report);
 
 /* Threads that exist, if all of them are idle and nothing is queued; else -1. Any thread. */
 int wf_blocking_idle_threads(struct wf_blocking *blocking);

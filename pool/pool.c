@@ -104,7 +104,7 @@ static void end_threads(struct wf_pool *pool)
         pool->driver->ops->wake(pool->driver, i);
     }
     for (int i = 0; i < pool->workers_begun; i++) {
-        pthread_join(pool->threads[i], NULL);
+        (void)wf_sys.thread_join(pool->threads[i]);
     }
 }
 

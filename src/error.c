@@ -9,6 +9,7 @@
  * somebody looks: a million tasks that fail cost a record for each that is awaited, not more. */
 #include "pool/base/check.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include "pool/base/sys.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -430,4 +431,40 @@ void wf_error_report(const char *what, const char *name, const weft_place *start
             started->line);
     }
     write_out(&text);
+}
+
+void weft_panic_(const weft_place *place, const char *format, ...)
+{
+    char bytes[REPORT_BYTES], task[REPORT_BYTES / 8], what[REPORT_BYTES / 8];
+    struct text text = {.at = bytes, .bytes = sizeof bytes};
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    (void)weft_describe(task, sizeof task);
+    add(&text, "weft: panic: %s\n    at %s (%s:%d), in %s\n", what, place->function, place->file,
+        place->line, task);
+    add_error(&text, weft_last());
+    write_out(&text);
+    abort();
+}
+
+int weft_describe(char *out, size_t bytes)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (self == NULL) {
+        return snprintf(out, bytes, "no task");
+    }
+    const struct wf_task *task = self->env->task;
+    return snprintf(out, bytes, "task %s (started in %s, %s:%d)", wf_task_name(task),
+                    task->place->function, task->place->file, task->place->line);
+}
+
+void wf_guard_left(const struct wf_task *task)
+{
+    const char *name = task != NULL ? wf_task_name(task) : "none";
+    wf_panic(task != NULL ? task->place->file : "hook", task != NULL ? task->place->line : 0,
+             "an exception left %s (task %s); it cannot go further",
+             task != NULL ? "the body of a task" : "a hook", name);
 }

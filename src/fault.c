@@ -5,6 +5,7 @@
  * of each one once, on the worker that ended it, and says what to do. An answer to a cancellation is
  * no failure and never comes here. */
 #include "src/core.h"
+#include "src/guard.h"
 #include <weft/service.h>
 
 /* The hook may not take this stack for a task that it could suspend. */
@@ -13,7 +14,9 @@ static int ask_hook(const struct weft_rt *rt, const weft_fault *fault)
     struct wf_fiber *self = wf_self();
     struct wf_env *env = self->env;
     self->env = NULL;
+    WF_GUARD(guard, NULL);
     int verdict = rt->on_unobserved(fault, rt->on_unobserved_arg);
+    guard.armed = false;
     self->env = env;
     return verdict;
 }

@@ -105,13 +105,13 @@ static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t
     int saved = errno;
     ssize_t n = -EAGAIN;
     if (!may_be_direct(fd, buffer, bytes, offset)) {
-        struct iovec part = {.iov_base = buffer, .iov_len = wf_io_bytes(bytes)};
-        n = preadv2(fd, &part, 1, (off_t)offset, RWF_NOWAIT);
-        if (n < 0 && errno == EOPNOTSUPP && is_in_memory(fd)) {
-            n = preadv2(fd, &part, 1, (off_t)offset, 0);
+        bytes = wf_io_bytes(bytes);
+        n = wf_sys.pread_flags(fd, buffer, bytes, (int64_t)offset, RWF_NOWAIT);
+        if (n == -EOPNOTSUPP && is_in_memory(fd)) {
+            n = wf_sys.pread_flags(fd, buffer, bytes, (int64_t)offset, 0);
         }
-        if (n < 0) {
-            n = errno == ESPIPE ? -ESPIPE : -EAGAIN;
+        if (n < 0 && n != -ESPIPE) {
+            n = -EAGAIN;
         }
     }
     errno = saved;

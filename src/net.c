@@ -108,16 +108,8 @@ ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)
     return (ssize_t)sent;
 }
 
-static WF_NOINLINE int shut_down(int fd, int how)
-{
-    int saved = errno;
-    int rc = shutdown(fd, how) == 0 ? 0 : -errno;
-    errno = saved;
-    return rc;
-}
-
 int weft_shutdown(int fd, int how)
 {
     int rc = 0;
-    return wf_enter_task(&rc) != NULL ? shut_down(fd, how) : rc;
+    return wf_enter_task(&rc) != NULL ? wf_sys.shutdown(fd, how) : rc;
 }

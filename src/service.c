@@ -9,10 +9,12 @@
  * service pinned; a service does not end while it is pinned. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
+#include "pool/blocking.h"
 #include "src/core.h"
 #include "src/waitq.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <weft/service.h>
 
 enum service_phase {
@@ -107,55 +109,16 @@ bool wf_drain_has_services(weft_rt *rt)
 
 /* --- what is left ----------------------------------------------------------------------------- */
 
-static void say(const char *what, const char *name, const weft_place *started, const char *more)
-{
-    (void)fprintf(stderr, "weft:   %s %s, started in %s (%s:%d)%s\n", what, name, started->function,
-                  started->file, started->line, more);
-}
-
 static void report_services(weft_rt *rt)
 {
     wf_lock(&rt->drain_lock);
     for (struct wf_list *node = rt->services.next; node != &rt->services; node = node->next) {
         struct service *service = wf_container_of(node, struct service, link);
-        say("service", service->name, service->task->place, "");
+        const weft_place *started = service->task->place;
+        (void)fprintf(stderr, "weft:   service %s, started in %s (%s:%d)\n", service->name,
+                      started->function, started->file, started->line);
     }
     wf_unlock(&rt->drain_lock);
-}
-
-static void report_waits_locked(const struct wf_list *waits)
-{
-    for (struct wf_list *node = waits->next; node != waits; node = node->next) {
-        const struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
-        const struct wf_task *task = wait->env != NULL ? wait->env->task : NULL;
-        if (task != NULL) { /* else a value that nobody has taken */
-            say("task", wf_task_name(task), task->place, " waits");
-        }
-    }
-}
-
-static void report_scopes_locked(const struct wf_list *scopes)
-{
-    for (struct wf_list *node = scopes->next; node != scopes; node = node->next) {
-        const struct wf_scope *scope = wf_container_of(node, struct wf_scope, sibling);
-        char more[256];
-        (void)snprintf(more, sizeof more, " has a scope open, from %s:%d", scope->place->file,
-                       scope->place->line);
-        say("task", wf_task_name(scope->env.task), scope->env.task->place, more);
-    }
-}
-
-/* Of the root's tasks, which are in no list, those can be named that wait for something that a
- * cancellation can end, or that have a scope open. */
-static void report_tasks(weft_rt *rt)
-{
-    struct wf_scope *root = &rt->root;
-    wf_lock(&root->lock);
-    report_waits_locked(&root->waits);
-    report_waits_locked(&root->ended);
-    report_scopes_locked(&root->children);
-    report_scopes_locked(&root->visit);
-    wf_unlock(&root->lock);
 }
 
 void wf_drain_report(weft_rt *rt)
@@ -163,7 +126,13 @@ void wf_drain_report(weft_rt *rt)
     (void)fprintf(stderr, "weft: the runtime cannot stop: of its tasks %zu have not ended\n",
                   weft_scope_count((weft_scope *)&rt->root) + 1);
     report_services(rt);
-    report_tasks(rt);
+    (void)weft_dump(rt, STDERR_FILENO);
+    struct wf_blocking_report calls;
+    wf_blocking_report(rt->blocking, &calls);
+    if (calls.running > 0) {
+        (void)fprintf(stderr, "weft:   %d calls of weft_blocking, which nothing can interrupt\n",
+                      calls.running);
+    }
 }
 
 /* --- a service -------------------------------------------------------------------------------- */

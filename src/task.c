@@ -8,6 +8,7 @@
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include <string.h>
 
 /* A stack that waits for a task; on that stack. */
@@ -171,6 +172,16 @@ static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awa
 
 /* --- running ---------------------------------------------------------------------------------- */
 
+/* The body of a task that ran on top of this one was never returned from. */
+static WF_COLD void left_by_longjmp(const struct wf_task *task, const struct wf_task *above)
+{
+    wf_misuse(
+        "the body of task %s, started at %s:%d, was left by a longjmp into task %s, started at "
+        "%s:%d",
+        wf_task_name(above), above->place->file, above->place->line, wf_task_name(task),
+        task->place->file, task->place->line);
+}
+
 /* Inline, as wait_and_collect: each level of calls above a switch is a return that the processor
  * mispredicts, some 2 ns. */
 WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task)
@@ -178,8 +189,12 @@ WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task)
     struct wf_env *outer = self->env;
     struct wf_home *home = wf_fiber_home(self);
     self->env = &task->env;
+    WF_GUARD(guard, task);
     int rc = task->fn(task->arg);
-    if (wf_unlikely(self->env != &task->env)) {
+    guard.armed = false;
+    if (wf_unlikely(self->env->task != task)) {
+        left_by_longjmp(task, self->env->task);
+    } else if (wf_unlikely(self->env != &task->env)) {
         wf_misuse("the task started at %s:%d ended with the %s at %s:%d still open",
                   task->place->file, task->place->line,
                   wf_env_is_base(self->env) ? "binding under the scope opened" : "scope opened",

@@ -121,6 +121,13 @@ int weft_error_format(const weft_error *error, char *out, size_t bytes);
 /* The same to stderr, in one write, cut to 4 KiB. */
 void weft_error_print(const weft_error *error);
 
+/* Writes a message (printf-like) to stderr with the place of the call, what the current task is and
+ * what its error record says, and aborts. For what must not happen; never turned into an error. Any
+ * thread. */
+#define weft_panic(...) weft_panic_(WEFT_HERE, __VA_ARGS__)
+void weft_panic_(const weft_place *place, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
 /* --- misuse ----------------------------------------------------------------------------------- */
 
 /* Called when the program breaks a rule of this API that has no run-time error: `what` says which

@@ -43,6 +43,10 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes);
  * number of stacks with a task. Between start and free. Blocks as write(2) does. */
 int weft_dump(weft_rt *rt, int fd);
 
+/* What messages call the current task, NUL-terminated, cut to `bytes`: "task NAME (started in FUNCTION,
+ * FILE:LINE)"; outside of tasks "no task". Returns the length that it would have. Cannot suspend. */
+int weft_describe(char *out, size_t bytes);
+
 /* For tests that disturb a program at each of its waits: hook(arg) is called on a task's stack each time
  * that it is about to be suspended, for whatever reason, and may do what cannot suspend: cancel a scope,
  * fire a source, release, close. NULL: no hook (the default). Set it while no runtime runs. Costs a load

@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -118,6 +119,11 @@ static int sys_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
     return -error;
 }
 
+static int sys_thread_join(pthread_t thread)
+{
+    return -pthread_join(thread, NULL);
+}
+
 static int64_t sys_now_ns(void)
 {
     struct timespec now;
@@ -165,6 +171,24 @@ static int sys_eventfd(void)
     return or_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
+static int sys_eventfd_add(int fd, uint64_t n)
+{
+    long written = raw_syscall(SYS_write, fd, (long)&n, sizeof n, 0, 0, 0);
+    return written < 0 ? (int)written : 0;
+}
+
+static int sys_shutdown(int fd, int how)
+{
+    return (int)raw_syscall(SYS_shutdown, fd, how, 0, 0, 0, 0);
+}
+
+static ssize_t sys_pread_flags(int fd, void *buffer, size_t bytes, int64_t offset, int flags)
+{
+    struct iovec part = {.iov_base = buffer, .iov_len = bytes};
+    /* the offset's upper half has a register of its own, which 64-bit kernels ignore */
+    return raw_syscall(SYS_preadv2, fd, (long)&part, 1, offset, 0, flags);
+}
+
 static int sys_close(int fd)
 {
     return or_errno(close(fd));
@@ -195,12 +219,16 @@ struct wf_sys wf_sys = {
     .alloc = sys_alloc,
     .release = sys_release,
     .thread_start = sys_thread_start,
+    .thread_join = sys_thread_join,
     .now_ns = sys_now_ns,
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,
     .peek = sys_peek,
     .eventfd = sys_eventfd,
+    .eventfd_add = sys_eventfd_add,
     .close = sys_close,
+    .shutdown = sys_shutdown,
+    .pread_flags = sys_pread_flags,
     .uring_setup = sys_uring_setup,
     .uring_enter = sys_uring_enter,
     .uring_register = sys_uring_register,

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct wf_sys {
     /* Memory. map: anonymous, private, NORESERVE; prot as mmap(2). NULL when refused. */
@@ -27,8 +28,9 @@ struct wf_sys {
     void *(*alloc)(size_t alignment, size_t bytes);
     void (*release)(void *memory);
 
-    /* Threads. thread_start: 0 or -errno. */
+    /* Threads. Each 0 or -errno. */
     int (*thread_start)(pthread_t *thread, void *(*body)(void *), void *arg);
+    int (*thread_join)(pthread_t thread);
 
     /* Time, CLOCK_MONOTONIC, ns. Cannot fail. */
     int64_t (*now_ns)(void);
@@ -45,7 +47,11 @@ struct wf_sys {
 
     /* Descriptors. */
     int (*eventfd)(void);
+    int (*eventfd_add)(int fd, uint64_t n); /* 0 or -errno */
     int (*close)(int fd);
+    int (*shutdown)(int fd, int how);
+    /* preadv2 of one part; `flags` are its RWF_* */
+    ssize_t (*pread_flags)(int fd, void *buffer, size_t bytes, int64_t offset, int flags);
 
     /* io_uring, raw: liburing's wrappers go through libc's errno or enter by themselves. */
     int (*uring_setup)(unsigned entries, void *params);

@@ -103,7 +103,7 @@ Test(stop, laggards_are_named_with_etime_and_the_stop_may_be_repeated)
     capture(&captured, laggards);
     check_exited(&captured, 7);
     check_says(&captured, "weft: the runtime cannot stop: of its tasks 1 have not ended\n");
-    check_says(&captured, "task the stubborn one, started in laggards (");
+    check_says(&captured, "task the stubborn one (started at ");
     check_says(&captured, "test_stop.c");
 }
 

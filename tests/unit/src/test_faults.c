@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <weft/fork.h>
@@ -500,4 +501,99 @@ Test(faults, with_no_further_stack_to_be_had_tasks_wait_to_be_started)
         wt_eq(weft_run(crowd_root, NULL, .workers = workers), 0);
     }
     alarm(0);
+}
+
+/* --- blocking threads ------------------------------------------------------------------------- */
+
+static int return_arg(void *arg)
+{
+    return (int)(intptr_t)arg;
+}
+
+static atomic_int blocked, served;
+
+static int block_once(void *arg)
+{
+    int rc = weft_blocking(return_arg, arg);
+    wt_true(rc == 7 || rc == -EAGAIN, "%d", rc);
+    atomic_fetch_add(rc == 7 ? &served : &blocked, 1);
+    return 0;
+}
+
+static int many_block(void *arg)
+{
+    (void)arg;
+    static weft_task tasks[100];
+    for (int i = 0; i < 100; i++) {
+        weft_spawn(&tasks[i], block_once, (void *)7);
+    }
+    for (int i = 0; i < 100; i++) {
+        weft_await(&tasks[i]);
+    }
+    return 0;
+}
+
+static int block_without_threads(void *arg)
+{
+    refuse(THREAD_START, 1, INT32_MAX, -EAGAIN);
+    many_block(arg);
+    wt_eq(atomic_load(&served), 0);
+    wt_eq(atomic_load(&blocked), 100, "those that counted on another's thread end too");
+    refuse_none();
+    many_block(arg);
+    wt_eq(atomic_load(&served), 100, "and with threads they are served");
+    return 0;
+}
+
+/* A cap of 1: all but one count on a thread that somebody else starts. */
+Test(faults, blocking_calls_end_when_no_thread_is_to_be_had_and_work_when_one_is)
+{
+    install();
+    for (int workers = 1; workers <= 4; workers++) {
+        for (int most = 1; most <= 4; most += 3) {
+            atomic_store(&served, 0);
+            atomic_store(&blocked, 0);
+            refuse_none();
+            wt_eq(weft_run(block_without_threads, NULL, .workers = workers, .blocking_max = most),
+                  0);
+        }
+    }
+}
+
+/* --- calls that go past the ring -------------------------------------------------------------- */
+
+static atomic_int refused_reads;
+
+static ssize_t pread_refused(int fd, void *buffer, size_t bytes, int64_t offset, int flags)
+{
+    (void)fd, (void)buffer, (void)bytes, (void)offset, (void)flags;
+    atomic_fetch_add(&refused_reads, 1);
+    return -EIO;
+}
+
+static int shutdown_refused(int fd, int how)
+{
+    (void)fd, (void)how;
+    return -ENOBUFS;
+}
+
+static int read_and_shut_down(void *arg)
+{
+    (void)arg;
+    char text[8] = "";
+    int fd = weft_open("/proc/self/comm", O_RDONLY | O_CLOEXEC, 0);
+    wt_ge(fd, 0);
+    wt_gt(weft_pread(fd, text, sizeof text - 1, 0), 0, "the ring reads what was refused here");
+    wt_eq(weft_close(fd), 0);
+    wt_eq(weft_shutdown(0, SHUT_RD), -ENOBUFS);
+    return 0;
+}
+
+Test(faults, a_refused_read_of_the_cache_goes_to_the_ring_and_a_refused_shutdown_is_returned)
+{
+    install();
+    wf_sys.pread_flags = pread_refused;
+    wf_sys.shutdown = shutdown_refused;
+    wt_eq(weft_run(read_and_shut_down, NULL, .workers = 1), 0);
+    wt_gt(atomic_load(&refused_reads), 0);
 }
