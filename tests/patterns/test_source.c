@@ -397,9 +397,9 @@ static atomic_int handled;
 static void on_signal(int number)
 {
     (void)number;
-    errno = 4711;
+    int before = errno;
     int rc = weft_cancel_fire_sig(&of_signal);
-    if (rc == 0 && errno == 4711) {
+    if (rc == 0 && errno == before) {
         atomic_fetch_add(&handled, 1);
     }
 }
