@@ -117,6 +117,7 @@ extern const struct tb_load tb_loads_sync[];
 extern const struct tb_load tb_loads_lock[];
 extern const struct tb_load tb_loads_bounded[];
 extern const struct tb_load tb_loads_timer[];
+extern const struct tb_load tb_loads_cancel[];
 extern const struct tb_load tb_loads_memory[];
 extern const struct tb_load tb_loads_frames[];
 extern const struct tb_load tb_loads_net[];
