@@ -192,7 +192,7 @@ WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task)
     WF_GUARD(guard, task);
     int rc = task->fn(task->arg);
     guard.armed = false;
-    if (wf_unlikely(self->env->task != task)) {
+    if (wf_unlikely(self->env != &task->env) && self->env->task != task) {
         left_by_longjmp(task, self->env->task);
     } else if (wf_unlikely(self->env != &task->env)) {
         wf_misuse("the task started at %s:%d ended with the %s at %s:%d still open",
