@@ -2,12 +2,39 @@
  * that are fired, linked, ended, and their callbacks taken off, from tasks and foreign threads at once.
  *
  * The seed is printed; WT_SEED repeats it (not the interleaving). */
-#include "tests/patterns/pattern.h"
+#include "tests/support/wt.h"
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <weft/cancel.h>
 #include <weft/sync.h>
+
+/* StormTest(name, workers) { body of the root task, which must return 0 } */
+#define StormTest(name, workers_)                                   \
+    static int name##_root(void *arg);                              \
+    Test(cancel_storm, name, .timeout = 120)                        \
+    {                                                               \
+        wt_eq(weft_run(name##_root, NULL, .workers = workers_), 0); \
+    }                                                               \
+    static int name##_root(void *arg __attribute__((unused)))
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void yield_until(atomic_int *counter, int value)
+{
+    while (atomic_load(counter) < value) { /* ends: the test's time-out */
+        wt_eq(weft_yield(), 0);
+    }
+}
 
 static uint64_t seed;
 
@@ -86,7 +113,7 @@ WEFT_TASK(branch, int)
 #endif
 
 /* The ticker takes the second worker: it must come on while the first one walks. */
-TaskTest(cancel_storm, a_wide_tree_of_waits_is_cancelled_while_others_tick, 2, .timeout = 120)
+StormTest(a_wide_tree_of_waits_is_cancelled_while_others_tick, 2)
 {
     weft_sem_init(&never, 0, 0);
     weft_task ticking;
@@ -153,7 +180,7 @@ WEFT_TASK(nest, uint64_t)
     return -ECANCELED;
 }
 
-TaskTest(cancel_storm, scopes_open_and_close_while_walks_come_through, 3, .timeout = 120)
+StormTest(scopes_open_and_close_while_walks_come_through, 3)
 {
     choose_seed();
     for (int round = 0; round < 40; round++) {
@@ -288,7 +315,7 @@ static void one_generation(uint64_t generation)
     }
 }
 
-TaskTest(cancel_storm, sources_are_fired_linked_and_ended_by_all_at_once, 3, .timeout = 120)
+StormTest(sources_are_fired_linked_and_ended_by_all_at_once, 3)
 {
     choose_seed();
     for (uint64_t generation = 0; generation < 30; generation++) {
