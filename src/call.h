@@ -50,7 +50,7 @@ struct wf_call {
         };
         struct {
             weft_error *error; /* owned: of a source that was completed, or NULL */
-            int64_t result;
+            WF_PLAIN(int64_t) result;
             struct wf_scope *scope; /* of a frame whose end completes it */
         };
     };

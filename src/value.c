@@ -27,7 +27,7 @@ static ssize_t source_finish(struct wf_call *call)
     } else {
         wf_error_free(call->error);
     }
-    return (ssize_t)call->result;
+    return (ssize_t)wf_plain_read(&call->result);
 }
 
 /* A value that is completed by hand. */
@@ -273,7 +273,7 @@ int64_t weft_val_await_slow_(weft_val *val)
             return await_embedded(self, stepping);
         }
     }
-    struct wf_value *value;
+    struct wf_value *value = NULL;
     rc = wf_value_take(val, &value);
     return rc < 0 ? rc : await_record(self, value);
 }
@@ -367,7 +367,7 @@ static void drop(struct wf_value *value)
 
 int weft_val_drop_slow_(weft_val *val)
 {
-    struct wf_value *value;
+    struct wf_value *value = NULL;
     int rc = wf_value_take(val, &value);
     if (rc == 0) {
         drop(value);
@@ -407,23 +407,27 @@ static struct wf_value *collect_one(struct wf_scope *scope, bool *more)
     return taken;
 }
 
+static void report_left_over(const struct wf_value *value, struct wf_scope *scope)
+{
+    (void)wf_add_relaxed(&wf_scope_runtime(scope)->values_dropped, 1); /* relaxed: a counter */
+    wf_misuse("the value made at %s:%d was not consumed in the scope opened at %s:%d",
+              value->place->file, value->place->line, scope->place->file, scope->place->line);
+}
+
 void wf_values_collect(struct wf_fiber *self, struct wf_scope *scope)
 {
     bool more = true;
     while (more) { /* ends: nobody begins anything in this scope any more */
         struct wf_value *value = collect_one(scope, &more);
-        if (value == NULL) {
-            wf_yield(
-                self); /* a dropped one that completes, or a consumer about to take its own out */
-            continue;
+        if (value != NULL) {
+            report_left_over(value, scope);
+            value->call.wait.resume = &self->resume;
+            (void)wf_wait_block(self, &value->call.wait);
+            discard(value);
+        } else if (more) {
+            /* one that was dropped, and completes; or whose consumer is about to take it out */
+            wf_yield(self);
         }
-        wf_misuse("the value made at %s:%d was not consumed in the scope opened at %s:%d",
-                  value->place->file, value->place->line, scope->place->file, scope->place->line);
-        value->call.wait.resume = &self->resume;
-        (void)wf_wait_block(self, &value->call.wait);
-        /* relaxed: a counter */
-        (void)wf_add_relaxed(&wf_scope_runtime(scope)->values_dropped, 1);
-        discard(value);
     }
 }
 
@@ -506,7 +510,7 @@ static void unpin(struct wf_value *value)
 /* The record is pinned. */
 static int complete(struct wf_value *value, int64_t result, weft_error *error)
 {
-    value->call.result = result;
+    wf_plain_write(&value->call.result, result);
     value->call.error = error;
     bool won = wf_wait_claim(&value->call.wait, WF_WAIT_GRANTED);
     unpin(value); /* LAST TOUCH */
