@@ -7,6 +7,7 @@
  * is broken for everybody, as Java has it, makes each party's cancellation a failure of all others,
  * who did nothing; who wants that shares a scope.) */
 #include "src/sync.h"
+#include "src/value.h"
 
 struct wf_barrier {
     struct wf_lock lock;
@@ -92,4 +93,12 @@ int weft_barrier_wait(weft_barrier *handle)
     }
     struct wf_call call;
     return (int)wf_call_end(self, &call, barrier_begin(barrier_of(handle), &call, &self->resume));
+}
+
+weft_val weft_barrier_wait_v_(weft_barrier *handle, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place)
+               ? wf_v_end(&b, barrier_begin(barrier_of(handle), b.call, b.resume))
+               : b.val;
 }

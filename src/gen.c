@@ -27,6 +27,7 @@
 #include "pool/base/sys.h"
 #include "src/core.h"
 #include "src/item.h"
+#include "src/value.h"
 
 enum gen_state {
     GEN_UNSTARTED,
@@ -319,6 +320,25 @@ int weft_gen_next(weft_gen *gen, void *item)
         owed = NULL;
     }
     return (int)give_turn(self, &call, owed);
+}
+
+weft_val weft_gen_next_v_(weft_gen *gen, void *item, const weft_place *place)
+{
+    struct wf_begun b;
+    if (!wf_v_begin(&b, WF_V_CALL, place)) {
+        return b.val;
+    }
+    if (wf_unlikely(b.self->env->task == &gen->task)) {
+        return wf_v_end(&b, -EDEADLK);
+    }
+    struct wf_work *owed;
+    ssize_t begun = next_begin(gen, b.call, b.resume, item, &owed);
+    if (owed == &gen->task.work) {
+        wf_start_queued(b.self, owed);
+    } else {
+        run_owed(owed);
+    }
+    return wf_v_end(&b, begun);
 }
 
 /* --- new, close ------------------------------------------------------------------------------- */

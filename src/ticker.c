@@ -11,6 +11,7 @@
  * before ours; fire() takes ours in that order. */
 #include "pool/base/sys.h"
 #include "src/sync.h"
+#include "src/value.h"
 
 struct wf_ticker {
     struct wf_lock lock;
@@ -130,4 +131,12 @@ int weft_ticker_wait(weft_ticker *handle)
     struct wf_call call;
     return (int)wf_call_end(self, &call,
                             ticker_begin(ticker_of(handle), &call, &self->resume, self->worker));
+}
+
+weft_val weft_ticker_wait_v_(weft_ticker *handle, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place)
+               ? wf_v_end(&b, ticker_begin(ticker_of(handle), b.call, b.resume, b.self->worker))
+               : b.val;
 }

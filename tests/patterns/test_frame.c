@@ -387,6 +387,98 @@ TaskTest(frame, a_frame_whose_value_is_dropped_goes_on_and_its_scope_waits_for_i
     return 0;
 }
 
+/* --- every primitive --------------------------------------------------------------------------- */
+
+static int three(void *arg)
+{
+    (void)arg;
+    for (int i = 1; i <= 3; i++) {
+        int rc = weft_emit(&i);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+struct listener {
+    weft_frame sm;
+    weft_event *event;
+    weft_latch *latch;
+    weft_barrier *barrier;
+    weft_ticker *ticker;
+    weft_gen *gen;
+    int event_rc, latch_rc, barrier_rc, ticker_rc, gen_rc, item, sum;
+};
+
+WEFT_STEP(listen_to_all, struct listener)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->event_rc, weft_event_wait_v(f->event));
+    WEFT_AWAIT(&f->sm, f->latch_rc, weft_latch_wait_v(f->latch));
+    WEFT_AWAIT(&f->sm, f->barrier_rc, weft_barrier_wait_v(f->barrier));
+    WEFT_AWAIT(&f->sm, f->ticker_rc, weft_ticker_wait_v(f->ticker));
+    do {
+        WEFT_AWAIT(&f->sm, f->gen_rc, weft_gen_next_v(f->gen, &f->item));
+        f->sum += f->gen_rc == 1 ? f->item : 0;
+    } while (f->gen_rc == 1);
+    return f->gen_rc;
+}
+
+TaskTest(frame, waits_for_events_latches_barriers_tickers_and_generators, 1)
+{
+    weft_event event;
+    weft_latch latch;
+    weft_barrier barrier;
+    weft_ticker ticker;
+    weft_event_init(&event, WEFT_EVENT_AUTO);
+    weft_latch_init(&latch, 1);
+    weft_barrier_init(&barrier, 2);
+    weft_ticker_init(&ticker, WEFT_MS(1));
+    struct listener listener = {
+        .event = &event, .latch = &latch, .barrier = &barrier, .ticker = &ticker};
+    wt_eq(weft_gen_new(&listener.gen, three, NULL, sizeof(int)), 0);
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, listen_to_all, &listener), 0);
+    weft_yield();
+    weft_event_set(&event);
+    weft_yield();
+    weft_latch_down(&latch, 1);
+    weft_yield();
+    wt_ge(weft_barrier_wait(&barrier), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(listener.event_rc, 0);
+    wt_eq(listener.latch_rc, 0);
+    wt_ge(listener.barrier_rc, 0);
+    wt_ge(listener.ticker_rc, 1);
+    wt_eq(listener.sum, 6);
+    wt_eq(weft_gen_close(listener.gen), 0);
+    weft_event_fini(&event);
+    weft_latch_fini(&latch);
+    weft_barrier_fini(&barrier);
+    weft_ticker_fini(&ticker);
+    return 0;
+}
+
+TaskTest(val, what_a_dropped_value_brought_is_there_for_the_next, 1)
+{
+    weft_event event;
+    weft_event_init(&event, WEFT_EVENT_AUTO);
+    weft_val val = weft_event_wait_v(&event);
+    weft_event_set(&event);
+    wt_eq(weft_val_drop(val), 0);
+    wt_eq(weft_event_try(&event), 0);
+    weft_event_fini(&event);
+    weft_gen *gen;
+    wt_eq(weft_gen_new(&gen, three, NULL, sizeof(int)), 0);
+    int item = 0;
+    weft_val next = weft_gen_next_v(gen, &item);
+    wt_eq(weft_val_await(next), 1);
+    wt_eq(item, 1);
+    wt_eq(weft_gen_close(gen), 0);
+    return 0;
+}
+
 /* --- a step is task context ------------------------------------------------------------------- */
 
 static int add_one(void *arg)

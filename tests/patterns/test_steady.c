@@ -8,6 +8,7 @@
 #include <weft/fork.h>
 #include <weft/io.h>
 #include <weft/reuse.h>
+#include <weft/stackless.h>
 #include <weft/sync.h>
 
 /* Sanitizers bring an allocator of their own, which cannot be counted this way; what is counted by
@@ -212,8 +213,42 @@ static void fork_and_join(int n)
     }
 }
 
+struct visitor {
+    weft_frame sm;
+    weft_sem *gate;
+    int rc;
+};
+
+WEFT_STEP(visit, struct visitor)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->rc, weft_sem_acquire_v(f->gate));
+    WEFT_AWAIT(&f->sm, f->rc, weft_sleep_v(1));
+    return f->rc;
+}
+
+static void values_and_frames(int n)
+{
+    weft_sem gate;
+    weft_sem_init(&gate, 0, 0);
+    for (int i = 0; i < n; i++) {
+        weft_val val = weft_sem_acquire_v(&gate);
+        weft_sem_release(&gate, 1);
+        wt_eq(weft_val_await(val), 0);
+        wt_eq(weft_val_await_new(weft_val_done(i)), i);
+    }
+    for (int i = 0; i < n / 10; i++) {
+        struct visitor visitor = {.gate = &gate};
+        weft_val end = weft_frame_v(visit, &visitor);
+        weft_sem_release(&gate, 1);
+        wt_eq(weft_val_await(end), 0);
+    }
+    weft_sem_fini(&gate);
+}
+
 static void all(int n)
 {
+    values_and_frames(n / 100);
     spawn_and_await(n);
     yield(n);
     go(n / 10);
