@@ -111,6 +111,7 @@ void tb_metric(struct tb_trial *trial, const char *name, const char *unit, doubl
 extern const struct tb_load tb_loads_forkjoin[];
 extern const struct tb_load tb_loads_loops[];
 extern const struct tb_load tb_loads_start[];
+extern const struct tb_load tb_loads_join[];
 extern const struct tb_load tb_loads_outside[];
 extern const struct tb_load tb_loads_switch[];
 extern const struct tb_load tb_loads_sync[];
