@@ -524,8 +524,8 @@ struct weft_rt {
     struct wf_blocking *blocking;
     WF_ATOMIC(uint32_t) stopped;  /* 1: the pool is gone */
     int deadlock;                 /* enum weft_deadlock; immutable */
-    WF_ATOMIC(uint32_t) entering; /* foreign threads in weft_call whose task is not yet queued */
-    WF_ATOMIC(uint32_t) callers;  /* and those whose task is */
+    WF_ATOMIC(uint32_t) entering; /* foreign threads in weft_call whose task has not begun */
+    WF_ATOMIC(uint32_t) callers;  /* and those whose task has not ended */
     WF_ATOMIC(uint32_t) loops_open;
     WF_ATOMIC(uint32_t) deadlocked; /* see deadlock.c */
     WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */

@@ -86,6 +86,9 @@ static bool are_all_threads_known(weft_rt *rt, int callers)
  * ready afterwards, and wakes us. */
 static bool is_stuck(weft_rt *rt)
 {
+    /* sync(deadlock.quiet): seq_cst, what the others did before they announced their sleep, which we
+     * have seen; pairs sync(park.announce) */
+    wf_fence_seq_cst();
     int callers = (int)wf_load_relaxed(&rt->callers);
     bool live = weft_scope_count((const weft_scope *)(void *)&rt->root) > 0;
     /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued its

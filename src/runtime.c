@@ -339,17 +339,16 @@ int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
     struct wf_task task;
     wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
     wf_exec_call_begin(&task);
-    (void)wf_add_relaxed(&rt->callers, 1); /* its task takes it off */
+    (void)wf_add_relaxed(&rt->callers, 1); /* the task takes both off: its end, and its start */
     wf_ready_foreign(rt->pool, &task.work);
-    (void)wf_sub_relaxed(&rt->entering, 1);
     /* sync(task.call_wait): acquire, the result and all that the task did; pairs
      * sync(task.called) */
     while (wf_load_acquire(&task.called) == 0) { /* ends: the task ends */
         (void)wf_sys.futex_wait(&task.called, 0, INT64_MAX);
     }
+    /* From here on another thread may have stopped and freed the runtime. */
     wf_exec_call_end();
-    /* relaxed: the task has ended after it was set, and told us */
-    return task.rc == -ECANCELED && wf_load_relaxed(&rt->deadlocked) != 0 ? -EDEADLK : task.rc;
+    return task.rc;
 }
 
 int weft_post_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)

@@ -102,7 +102,8 @@ static void settle_called(struct wf_task *task, int rc)
         wf_error_report("failed", wf_task_name(task), task->place, rc, error);
     }
     wf_error_free(error);
-    task->rc = rc;
+    /* relaxed: set before the cancellation that we answer */
+    task->rc = rc == -ECANCELED && wf_load_relaxed(&task->rt->deadlocked) != 0 ? -EDEADLK : rc;
     /* Relaxed: a count, for this worker when it sleeps, or for one that sleeps after it. Not by the
      * caller: until that thread runs again it would count as one that waits for a task. */
     (void)wf_sub_relaxed(&task->rt->callers, 1);
@@ -221,6 +222,11 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
     enum wf_task_kind kind = (enum wf_task_kind)task->kind;
+    if (wf_unlikely(kind == WF_TASK_CALLED)) {
+        /* Relaxed: a count, for this worker when it sleeps, or for one that sleeps after it. Not by the
+         * caller: nobody would look again for a deadlock that it had held back. */
+        (void)wf_sub_relaxed(&task->rt->entering, 1);
+    }
     int rc = run_body(self, task);
     if (kind == WF_TASK_POOLED) {
         settle_pooled(self, task, rc);
