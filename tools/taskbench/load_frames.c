@@ -264,7 +264,7 @@ const struct tb_load tb_loads_frames[] = {
         .close = memory_close,
     },
     {
-        .name = "mem-frames/sleep",
+        .name = "frames/sleep",
         .group = "frames",
         .about = "a million frames that sleep; bytes and creation of each",
         .op = "frame created",
