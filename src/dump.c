@@ -103,6 +103,24 @@ static void add_scopes(struct line *line, const struct wf_scope *at)
     }
 }
 
+/* Of a wf_call: who holds what it waits for. The ops are of the program text only if their name is
+ * the one that the fiber has: else the call is gone already. */
+static void add_holder(struct line *line, const struct wf_fiber *fiber)
+{
+    struct wf_call call;
+    struct wf_wait_ops ops;
+    if (wf_sys.peek(&call, fiber->waits_at, sizeof call) < 0 ||
+        wf_sys.peek(&ops, call.wait.ops, sizeof ops) < 0 || ops.name != fiber->waits_for ||
+        ops.holder == NULL) {
+        return;
+    }
+    const weft_place *place = ops.holder(call.object);
+    if (place != NULL) {
+        add(line, ", held by the task started at ");
+        add_place(line, place);
+    }
+}
+
 static void add_wait(struct line *line, const struct wf_fiber *fiber)
 {
     char text[NAME_BYTES];
@@ -122,6 +140,8 @@ static void add_wait(struct line *line, const struct wf_fiber *fiber)
             add_place(line, scope.place);
             add(line, ", %u left", live);
         }
+    } else if (fiber->waits_for != WF_WAITS_SECTION) {
+        add_holder(line, fiber);
     }
 }
 

@@ -10,6 +10,7 @@
  * Why hand-off, although it makes convoys (each turn is a switch while anybody waits): a task that
  * unlocks and locks again in a loop would starve those that wait, which on a pool of few workers is
  * not rare but certain. */
+#include "pool/base/sys.h"
 #include "src/sync.h"
 
 struct wf_mutex {
@@ -87,8 +88,17 @@ static ssize_t lock_finish(struct wf_call *call)
     return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : wf_sync_finish(call);
 }
 
-static const struct wf_wait_ops lock_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = lock_finish, .name = "weft_mutex_lock"};
+static const weft_place *mutex_holder(const void *object)
+{
+    struct wf_mutex mutex;
+    return wf_sys.peek(&mutex, object, sizeof mutex) == 0 && mutex.owner != NULL ? mutex.owner_place
+                                                                                 : NULL;
+}
+
+static const struct wf_wait_ops lock_ops = {.cancel = wf_wait_cancel_claim,
+                                            .finish = lock_finish,
+                                            .name = "weft_mutex_lock",
+                                            .holder = mutex_holder};
 
 static ssize_t lock_begin(struct wf_mutex *mutex, struct wf_call *call, struct wf_work *resume,
                           struct wf_task *task)

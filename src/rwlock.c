@@ -11,6 +11,7 @@
  * night. The alternatives: the lock knows its readers (no bound on them, so no place for all), or a
  * reader that comes back is let in past the writer (then one task that always comes back starves
  * it). What a task knows is bounded: further locks are only counted, and not protected so. */
+#include "pool/base/sys.h"
 #include "src/sync.h"
 
 struct wf_rwlock {
@@ -174,10 +175,21 @@ static ssize_t read_finish(struct wf_call *call)
     return rc;
 }
 
-static const struct wf_wait_ops read_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = read_finish, .name = "weft_rwlock_read"};
-static const struct wf_wait_ops write_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = rwlock_finish, .name = "weft_rwlock_write"};
+static const weft_place *rwlock_holder(const void *object)
+{
+    struct wf_rwlock lock;
+    return wf_sys.peek(&lock, object, sizeof lock) == 0 && lock.writer != NULL ? lock.writer_place
+                                                                               : NULL;
+}
+
+static const struct wf_wait_ops read_ops = {.cancel = wf_wait_cancel_claim,
+                                            .finish = read_finish,
+                                            .name = "weft_rwlock_read",
+                                            .holder = rwlock_holder};
+static const struct wf_wait_ops write_ops = {.cancel = wf_wait_cancel_claim,
+                                             .finish = rwlock_finish,
+                                             .name = "weft_rwlock_write",
+                                             .holder = rwlock_holder};
 
 static ssize_t read_begin(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
                           struct wf_task *task)

@@ -34,6 +34,7 @@
 #include "pool/base/list.h"
 #include "pool/work.h"
 #include <sys/types.h>
+#include <weft/base.h>
 
 struct wf_env;
 struct wf_wait;
@@ -67,6 +68,9 @@ struct wf_wait_ops {
      * says what the call returns. */
     ssize_t (*finish)(struct wf_call *call);
     const char *name; /* of the public call, for dumps */
+    /* For dumps: where the task was started that holds the call's object; NULL: nobody does. Any
+     * thread, without locks: reads through wf_sys.peek. May be NULL. */
+    const weft_place *(*holder)(const void *object);
     /* For weft_val only (src/value.h), holding no lock; either may be NULL. `again`, after finish:
      * the result is none yet, and the call has been begun anew on the current worker. `discard`:
      * nobody will take the result, so what came with it goes back. */

@@ -3,6 +3,7 @@
 #include "capture.h"
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <weft/debug.h>
 #include <weft/io.h>
@@ -174,4 +175,80 @@ Test(deadlock, a_dump_names_every_stack_with_what_it_waits_for_and_its_scope)
     check_says(&said, "waits for weft_sem_acquire; scope");
     check_says(&said, " s left");
     check_says(&said, "runs, or is ready to");
+}
+
+/* --- locks taken in different orders ---------------------------------------------------------- */
+
+struct two_locks {
+    weft_mutex first;
+    weft_rwlock second;
+};
+
+static int first_then_second(void *arg)
+{
+    struct two_locks *locks = arg;
+    wt_eq(weft_mutex_lock(&locks->first), 0);
+    (void)weft_yield();
+    int rc = weft_rwlock_read(&locks->second);
+    wt_eq(weft_mutex_unlock(&locks->first), 0);
+    return rc;
+}
+
+static int second_then_first(void *arg)
+{
+    struct two_locks *locks = arg;
+    wt_eq(weft_rwlock_write(&locks->second), 0);
+    (void)weft_yield();
+    int rc = weft_mutex_lock(&locks->first);
+    wt_eq(weft_rwlock_unlock(&locks->second), 0);
+    return rc;
+}
+
+static int spawned_line;
+
+static int take_in_both_orders(void *arg)
+{
+    (void)arg;
+    struct two_locks locks;
+    weft_mutex_init(&locks.first);
+    weft_rwlock_init(&locks.second);
+    weft_task a;
+    weft_task b;
+    spawned_line = __LINE__ + 1;
+    weft_spawn(&a, first_then_second, &locks);
+    weft_spawn(&b, second_then_first, &locks);
+    for (int i = 0; i < 10; i++) {
+        (void)weft_yield();
+    }
+    int rc_a = weft_await(&a);
+    int rc_b = weft_await(&b);
+    wt_eq(rc_a, -ECANCELED);
+    wt_eq(rc_b, -ECANCELED);
+    weft_mutex_fini(&locks.first);
+    weft_rwlock_fini(&locks.second);
+    return rc_a;
+}
+
+static int run_take_in_both_orders(void)
+{
+    int rc = weft_run(take_in_both_orders, NULL, .workers = 1, .deadlock = WEFT_DEADLOCK_ALWAYS);
+    fprintf(stderr, "spawned at %d\n", spawned_line);
+    return rc != -EDEADLK;
+}
+
+Test(deadlock, locks_taken_in_both_orders_end_with_edeadlk_and_the_dump_names_the_holders)
+{
+    struct captured said;
+    capture(&said, run_take_in_both_orders);
+    check_exited(&said, 0);
+    const char *line = strstr(said.text, "spawned at ");
+    wt_true(line != NULL);
+    int number = atoi(line + strlen("spawned at "));
+    char part[128];
+    snprintf(part, sizeof part, "test_deadlock.c:%d", number);
+    check_says(&said, "waits for weft_rwlock_read, held by the task started at ");
+    check_says(&said, "waits for weft_mutex_lock, held by the task started at ");
+    check_says(&said, part);
+    snprintf(part, sizeof part, "test_deadlock.c:%d", number + 1);
+    check_says(&said, part);
 }
