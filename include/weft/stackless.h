@@ -365,7 +365,8 @@ void weft_frame_yield_(weft_frame *frame);
 
 /* Any function that was defined by WEFT_TASK(fn, T), started as a task of the innermost scope with a
  * copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what takes several
- * waits, or needs a stack. */
+ * waits, or needs a stack. (In a scope with `.each` it is one of the tasks that weft_scope_next gives,
+ * with the result 0.) */
 #define weft_task_v(fn, ptr)                                                            \
     __extension__({                                                                     \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg), \
