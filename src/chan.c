@@ -1,46 +1,96 @@
-/* chan.c: bounded channels: a ring of items, a queue of senders and one of receivers, under one
- * lock.
+/* chan.c: channels: a ring of items, a queue of senders and one of receivers, under one lock.
  *
- * Facts under the lock: live receivers wait only while the ring is empty; live senders wait only
- * while it is full. Waiters hand items over directly: a sender copies into a waiting receiver's
- * memory, and a receiver that makes room moves the longest-waiting sender's item into the ring, so
- * that order is first in, first out for all.
+ * Facts under the lock. Live receivers wait only while no item is there and no live sender waits; live
+ * senders wait only while the channel is full. So with a capacity an empty channel has no live
+ * sender, and without one (rendezvous, always empty and always full) a live sender and a live
+ * receiver never wait at the same time, unless both belong to one weft_select. Waiters hand items
+ * over directly: a sender copies into a waiting receiver's memory; a receiver that makes room moves
+ * the longest-waiting sender's item into the ring, or takes it if there is no ring. So the order is
+ * first in, first out for all.
  *
- * Handing over to a waiter that may be cancelled at the same moment. The item must be copied before
- * the claim, for the waiter may return after it; and the copy must not be lost if the claim fails.
- * To a receiver: its memory is its own until it returns, which takes our lock, so a copy before a
- * failed claim is harmless: the item goes to the next one, and the loser reports that it took
- * nothing. From a sender: its item is copied out, and counted only if the claim succeeds. */
+ * Handing over to a waiter that may be cancelled at the same moment, or served by another channel of
+ * its select. Its wait is claimed under our lock; the copy must be whole when it looks, and must do no
+ * harm if the claim fails.
+ *   From a sender: its item is copied out before the claim, and counted only if the claim succeeds.
+ *   Its memory is there: it takes our lock before it returns from a wait that we have not claimed.
+ *   To a receiver that waits here alone: copied before the claim. Its memory is its own until it
+ *   returns, so a copy before a failed claim is harmless: the item goes to the next one, and the loser
+ *   reports that it took nothing.
+ *   To a receiver in a select (wait->ops == &wf_select_ops): its cases may share the memory, and the
+ *   copy of a loser could spoil the winner's. So it is copied after the claim; a select takes the lock
+ *   of the object that was granted before it looks at the item.
+ * What is won of a stack that lies is owed a run; it is resumed after the lock is dropped.
+ *
+ * An unbounded channel's items are in a list of chunks instead of the ring. A chunk is allocated
+ * under no lock (grow), kept as the spare, and linked when it is needed; the one that has become
+ * empty is the next spare. It is full only with a spare at hand: so whoever makes room in it can put
+ * the next item in, since a chunk becomes empty for each that is needed. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
+#include "src/item.h"
+#include "src/select.h"
 #include "src/value.h"
-#include "src/waitq.h"
 #include <string.h>
+
+/* Of an unbounded channel: bytes of items in a chunk, about a page; and items, at least. */
+#define CHUNK_BYTES     ((size_t)4000)
+#define CHUNK_ITEMS_MIN ((size_t)8)
+
+/* Found full, or without a chunk: what send_locked says beside results. */
+#define FULL       (-EAGAIN)
+#define NEEDS_ROOM WF_CASE_UNLOCK
+
+struct chunk {
+    struct chunk *next;
+    unsigned char items[];
+};
 
 struct weft_chan {
     struct wf_lock lock;
     /* under lock */
-    WF_ATOMIC(uint64_t) count; /* items in the ring; atomic for weft_chan_len alone */
-    uint64_t oldest;           /* index of the oldest item, 0 to capacity - 1 */
     bool closed;
-    int code;                          /* of the close */
-    struct wf_list senders, receivers; /* wf_waiter.in_queue; its item is the caller's */
+    uint8_t full; /* enum weft_full; immutable */
     /* immutable */
-    size_t item_bytes;
-    uint64_t capacity;
-    unsigned char items[];
+    bool grows;
+    uint32_t item_bytes;
+    int code;                  /* of the close; under lock */
+    WF_ATOMIC(uint64_t) count; /* items in it; under lock; atomic for weft_chan_len alone */
+    uint64_t oldest;           /* of a ring: index of the oldest item; under lock */
+    uint64_t capacity;         /* immutable */
+    unsigned char *items;      /* of a ring; immutable */
+    /* under lock */
+    struct wf_list senders WF_ALIGNED(WF_LINE);
+    struct wf_list receivers; /* wf_waiter.in_queue; its item is the caller's */
+    /* of an unbounded channel, under lock: the oldest item is first->items[taken], the next goes to
+     * last->items[filled]; first == NULL: no item */
+    struct chunk *first, *last, *spare;
+    uint64_t taken, filled;
+    /* immutable */
+    uint64_t chunk_items;
+    void (*on_drop)(const void *item, void *ctx);
+    void *ctx;
+    unsigned char ring[] WF_ALIGNED(WF_LINE);
 };
 
-/* --- new, free -------------------------------------------------------------------------------- */
+/* --- new -------------------------------------------------------------------------------------- */
 
-int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
+static bool are_valid(size_t item_bytes, const weft_chan_opts *opts)
 {
+    return item_bytes != 0 && item_bytes <= WEFT_CHAN_ITEM_MAX && opts->full >= WEFT_FULL_WAIT &&
+           opts->full <= WEFT_FULL_DROP_WRITE;
+}
+
+int weft_chan_new_(weft_chan **out, size_t item_bytes, size_t capacity, const weft_chan_opts *opts)
+{
+    static const weft_chan_opts defaults;
     *out = NULL;
-    if (item_bytes == 0 || item_bytes > WEFT_CHAN_ITEM_MAX || capacity == 0) {
+    opts = opts != NULL ? opts : &defaults;
+    if (!are_valid(item_bytes, opts)) {
         return -EINVAL;
     }
+    bool grows = capacity == WEFT_CHAN_UNBOUNDED;
     size_t bytes;
-    if (__builtin_mul_overflow(item_bytes, capacity, &bytes) ||
+    if (__builtin_mul_overflow(item_bytes, grows ? 0 : capacity, &bytes) ||
         __builtin_add_overflow(bytes, sizeof(weft_chan) + WF_LINE, &bytes)) {
         return -ENOMEM;
     }
@@ -49,87 +99,177 @@ int weft_chan_new(weft_chan **out, size_t item_bytes, size_t capacity)
         return -ENOMEM;
     }
     memset(chan, 0, sizeof *chan);
-    chan->item_bytes = item_bytes;
+    chan->full = (uint8_t)opts->full;
+    chan->grows = grows;
+    chan->item_bytes = (uint32_t)item_bytes;
     chan->capacity = capacity;
+    chan->items = chan->ring;
+    chan->on_drop = opts->on_drop;
+    chan->ctx = opts->ctx;
+    if (grows) {
+        chan->capacity = opts->grow_max != 0 ? opts->grow_max : WEFT_CHAN_UNBOUNDED_MAX;
+        chan->chunk_items = CHUNK_BYTES / item_bytes;
+        if (chan->chunk_items < CHUNK_ITEMS_MIN) {
+            chan->chunk_items = CHUNK_ITEMS_MIN;
+        }
+    }
     wf_list_init(&chan->senders);
     wf_list_init(&chan->receivers);
     *out = chan;
     return 0;
 }
 
-/* Ends all waits of a queue. Each finds `code` in its own place, and does not touch the channel
- * again: it may be freed. Whether there was any. */
-static bool shut_locked(struct wf_list *queue, int code)
+weft_chan *weft_chan_check_(weft_chan *chan, size_t item_bytes, const char *name,
+                            const weft_place *place)
 {
-    bool any = false;
-    struct wf_list *node = queue->next;
-    while (node != queue) { /* ends: the queue is under our lock */
-        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
-        node = node->next;
-        wf_list_unlink(&place->in_queue);
-        place->item = (void *)(intptr_t)
-            code; // NOLINT(performance-no-int-to-ptr); harmless if the claim fails
-        any |= wf_wait_claim_at(place->wait, WF_WAIT_SHUT, place);
+    if (chan != NULL && chan->item_bytes != item_bytes) {
+        wf_misuse("%s:%d: a channel with items of %u bytes is made a %s, whose items have %zu",
+                  place->file, place->line, chan->item_bytes, name, item_bytes);
     }
-    return any;
+    return chan;
 }
 
-static int code_of_shut(const struct wf_waiter *place)
-{
-    return (int)(intptr_t)place->item;
-}
-
-void weft_chan_free(weft_chan *chan)
-{
-    if (chan == NULL) {
-        return;
-    }
-    wf_lock(&chan->lock);
-    bool sent = shut_locked(&chan->senders, -ESHUTDOWN);
-    bool received = shut_locked(&chan->receivers, -ESHUTDOWN);
-    wf_unlock(&chan->lock);
-    if (sent || received) {
-        wf_misuse("weft_chan_free: tasks were waiting at it");
-    }
-    wf_sys.release(chan);
-}
-
-/* --- the ring, under the lock; relaxed accesses to count: written under the lock only --------- */
+/* --- the items, under the lock; relaxed accesses to count: written under the lock only --------- */
 
 static uint64_t count_locked(weft_chan *chan)
 {
     return wf_load_relaxed(&chan->count);
 }
 
-static void put_locked(weft_chan *chan, const void *item)
+static void set_count_locked(weft_chan *chan, uint64_t count)
 {
-    uint64_t count = count_locked(chan);
-    uint64_t index = chan->oldest + count;
+    wf_store_relaxed(&chan->count, count);
+}
+
+static unsigned char *slot_of(weft_chan *chan, uint64_t offset)
+{
+    uint64_t index = chan->oldest + offset;
     if (index >= chan->capacity) {
         index -= chan->capacity;
     }
-    memcpy(chan->items + index * chan->item_bytes, item, chan->item_bytes);
-    wf_store_relaxed(&chan->count, count + 1);
+    return chan->items + index * chan->item_bytes;
 }
 
-static void get_locked(weft_chan *chan, void *item)
+/* Where the next item of an unbounded channel goes; NULL: a chunk is needed and there is no spare. */
+static WF_NOINLINE unsigned char *chunk_slot(weft_chan *chan)
 {
-    memcpy(item, chan->items + chan->oldest * chan->item_bytes, chan->item_bytes);
-    chan->oldest = chan->oldest + 1 == chan->capacity ? 0 : chan->oldest + 1;
-    wf_store_relaxed(&chan->count, count_locked(chan) - 1);
+    if (chan->first == NULL || chan->filled == chan->chunk_items) {
+        struct chunk *fresh = chan->spare;
+        if (fresh == NULL) {
+            return NULL;
+        }
+        chan->spare = NULL;
+        fresh->next = NULL;
+        if (chan->first == NULL) {
+            chan->first = fresh;
+            chan->taken = 0;
+        } else {
+            chan->last->next = fresh;
+        }
+        chan->last = fresh;
+        chan->filled = 0;
+    }
+    return chan->last->items + chan->filled * chan->item_bytes;
+}
+
+/* The oldest item of an unbounded channel goes. Returns a chunk to be freed under no lock, or NULL. */
+static WF_NOINLINE struct chunk *chunk_advance(weft_chan *chan)
+{
+    struct chunk *first = chan->first;
+    bool is_last = first == chan->last;
+    if (++chan->taken < (is_last ? chan->filled : chan->chunk_items)) {
+        return NULL;
+    }
+    chan->first = first->next;
+    chan->taken = 0;
+    struct chunk *surplus = chan->spare;
+    chan->spare = first;
+    return surplus;
+}
+
+/* Room for one more, not counted yet; or NULL: see chunk_slot. The channel is not full. */
+static unsigned char *slot_for_next(weft_chan *chan)
+{
+    return wf_unlikely(chan->grows) ? chunk_slot(chan) : slot_of(chan, count_locked(chan));
+}
+
+static void count_one_in(weft_chan *chan)
+{
+    chan->filled += chan->grows;
+    set_count_locked(chan, count_locked(chan) + 1);
+}
+
+static unsigned char *oldest_slot(weft_chan *chan)
+{
+    return wf_unlikely(chan->grows) ? chan->first->items + chan->taken * chan->item_bytes
+                                    : slot_of(chan, 0);
+}
+
+static unsigned char *newest_slot(weft_chan *chan)
+{
+    return wf_unlikely(chan->grows) ? chan->last->items + (chan->filled - 1) * chan->item_bytes
+                                    : slot_of(chan, count_locked(chan) - 1);
+}
+
+static void count_one_out(weft_chan *chan, struct wf_owed *owed)
+{
+    if (wf_unlikely(chan->grows)) {
+        void *surplus = chunk_advance(chan);
+        owed->garbage = surplus != NULL ? surplus : owed->garbage;
+    } else {
+        chan->oldest = chan->oldest + 1 == chan->capacity ? 0 : chan->oldest + 1;
+    }
+    set_count_locked(chan, count_locked(chan) - 1);
+}
+
+/* Under no lock: a spare chunk for an unbounded channel. 0 or -ENOMEM. */
+static WF_COLD int grow(weft_chan *chan)
+{
+    struct chunk *fresh =
+        wf_sys.alloc(WF_LINE, (sizeof *fresh + chan->chunk_items * chan->item_bytes + WF_LINE - 1) /
+                                  WF_LINE * WF_LINE);
+    if (fresh == NULL) {
+        return -ENOMEM;
+    }
+    wf_lock(&chan->lock);
+    struct chunk *surplus = chan->spare;
+    chan->spare = fresh;
+    wf_unlock(&chan->lock);
+    if (surplus != NULL) {
+        wf_sys.release(surplus); /* another sender grew it meanwhile */
+    }
+    return 0;
 }
 
 /* --- handing over, under the lock ------------------------------------------------------------- */
 
-static bool give_to_receiver(weft_chan *chan, const void *item)
+static bool give_to_receiver(weft_chan *chan, const void *item, struct wf_owed *owed)
 {
-    struct wf_list *node = chan->receivers.next;
-    while (node != &chan->receivers) { /* ends: the queue is under our lock */
-        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
-        node = node->next;
-        wf_list_unlink(&place->in_queue);
-        memcpy(place->item, item, chan->item_bytes);
-        if (wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place)) {
+    struct wf_waiter *place;
+    while ((place = wf_waitq_pop(&chan->receivers)) !=
+           NULL) {                                      /* ends: the queue is under our lock */
+        bool late = place->wait->ops == &wf_select_ops; /* see the head of this file */
+        void *to = place->item;
+        if (!late) {
+            wf_item_copy(to, item, chan->item_bytes);
+        }
+        if (wf_claim_owing(place, WF_WAIT_GRANTED, owed)) {
+            if (late) {
+                wf_item_copy(to, item, chan->item_bytes);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Into *to, which is ours: a slot, or a receiver's memory. */
+static bool take_from_sender(weft_chan *chan, void *to, struct wf_owed *owed)
+{
+    struct wf_waiter *place;
+    while ((place = wf_waitq_pop(&chan->senders)) != NULL) { /* ends: the queue is under our lock */
+        wf_item_copy(to, place->item, chan->item_bytes);
+        if (wf_claim_owing(place, WF_WAIT_GRANTED, owed)) {
             return true;
         }
     }
@@ -137,82 +277,190 @@ static bool give_to_receiver(weft_chan *chan, const void *item)
 }
 
 /* There is room for one: the longest-waiting sender's item takes it. */
-static void admit_sender(weft_chan *chan)
+static void admit_sender(weft_chan *chan, struct wf_owed *owed)
 {
-    struct wf_list *node = chan->senders.next;
-    while (node != &chan->senders) { /* ends: the queue is under our lock */
-        struct wf_waiter *place = wf_container_of(node, struct wf_waiter, in_queue);
-        node = node->next;
-        wf_list_unlink(&place->in_queue);
-        put_locked(chan, place->item);
-        if (wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place)) {
-            return;
-        }
-        /* it was cancelled: its item is not in the channel */
-        wf_store_relaxed(&chan->count, count_locked(chan) - 1);
+    if (wf_likely(wf_list_is_empty(&chan->senders))) {
+        return;
+    }
+    if (take_from_sender(chan, slot_for_next(chan), owed)) {
+        count_one_in(chan);
     }
 }
 
-static int send_locked(weft_chan *chan, const void *item)
+/* 0; -EPIPE; FULL; NEEDS_ROOM. */
+static ssize_t send_locked(weft_chan *chan, const void *item, struct wf_owed *owed)
 {
-    if (chan->closed) {
+    if (wf_unlikely(chan->closed)) {
         return -EPIPE;
     }
-    if (count_locked(chan) == 0 && give_to_receiver(chan, item)) {
+    uint64_t count = count_locked(chan);
+    if (count == 0 && !wf_list_is_empty(&chan->receivers) && give_to_receiver(chan, item, owed)) {
         return 0;
     }
-    if (count_locked(chan) == chan->capacity) {
-        return -EAGAIN;
+    if (count >= chan->capacity) {
+        return wf_unlikely(chan->grows) && chan->spare == NULL ? NEEDS_ROOM : FULL;
     }
-    put_locked(chan, item);
+    unsigned char *slot = slot_for_next(chan);
+    if (wf_unlikely(slot == NULL)) {
+        return NEEDS_ROOM;
+    }
+    wf_item_copy(slot, item, chan->item_bytes);
+    count_one_in(chan);
     return 0;
 }
 
-static int recv_locked(weft_chan *chan, void *item)
+/* 1; -EAGAIN, also of a closed channel whose code is that; the code of a closed one. */
+static ssize_t recv_locked(weft_chan *chan, void *item, struct wf_owed *owed)
 {
     if (count_locked(chan) == 0) {
+        if (wf_unlikely(chan->capacity == 0) && take_from_sender(chan, item, owed)) {
+            return 1;
+        }
         return chan->closed ? chan->code : -EAGAIN;
     }
-    get_locked(chan, item);
-    admit_sender(chan);
+    wf_item_copy(item, oldest_slot(chan), chan->item_bytes);
+    count_one_out(chan, owed);
+    admit_sender(chan, owed);
     return 1;
+}
+
+/* --- full, and not to wait -------------------------------------------------------------------- */
+
+/* Puts *item into a full channel by the rule it has for that; *victim is what is dropped. */
+static void replace_locked(weft_chan *chan, const void *item, void *victim, struct wf_owed *owed)
+{
+    if (chan->full == WEFT_FULL_DROP_WRITE || chan->capacity == 0) {
+        wf_item_copy(victim, item, chan->item_bytes);
+        return;
+    }
+    if (chan->full == WEFT_FULL_DROP_NEWEST) {
+        unsigned char *slot = newest_slot(chan);
+        wf_item_copy(victim, slot, chan->item_bytes);
+        wf_item_copy(slot, item, chan->item_bytes);
+        return;
+    }
+    wf_item_copy(victim, oldest_slot(chan), chan->item_bytes);
+    count_one_out(chan, owed);
+    wf_item_copy(slot_for_next(chan), item, chan->item_bytes);
+    count_one_in(chan);
+}
+
+/* A send that found the channel full, and does not wait; or that needs a chunk. The lock is not held.
+ * 0, 1, -EPIPE, -ENOMEM; FULL: it is to wait, after all. */
+static WF_COLD ssize_t send_slowly(weft_chan *chan, const void *item)
+{
+    unsigned char victim[WEFT_CHAN_ITEM_MAX];
+    for (;;) { /* ends: a round that goes on has brought a chunk, unless others used it */
+        struct wf_owed owed = {0};
+        wf_lock(&chan->lock);
+        ssize_t rc = send_locked(chan, item, &owed);
+        if (rc == FULL && chan->full != WEFT_FULL_WAIT) {
+            replace_locked(chan, item, victim, &owed);
+            rc = 1;
+        }
+        wf_unlock(&chan->lock);
+        wf_run_owed(&owed);
+        if (rc == 1 && chan->on_drop != NULL) {
+            chan->on_drop(victim, chan->ctx);
+        }
+        if (rc != NEEDS_ROOM) {
+            return rc;
+        }
+        int grown = grow(chan);
+        if (grown < 0) {
+            return grown;
+        }
+    }
+}
+
+/* --- closing, freeing ------------------------------------------------------------------------- */
+
+static void drop_all(weft_chan *chan)
+{
+    struct wf_owed owed = {0};
+    while (count_locked(chan) > 0) { /* ends: each turn takes one out */
+        if (chan->on_drop != NULL) {
+            chan->on_drop(oldest_slot(chan), chan->ctx);
+        }
+        count_one_out(chan, &owed);
+        wf_run_owed(&owed);
+        owed.garbage = NULL;
+    }
+    if (chan->spare != NULL) {
+        wf_sys.release(chan->spare);
+    }
+}
+
+void weft_chan_free(weft_chan *chan)
+{
+    if (chan == NULL) {
+        return;
+    }
+    struct wf_owed owed = {0};
+    wf_lock(&chan->lock);
+    bool sent = wf_shut_owing(&chan->senders, -ESHUTDOWN, &owed);
+    bool received = wf_shut_owing(&chan->receivers, -ESHUTDOWN, &owed);
+    wf_unlock(&chan->lock);
+    wf_run_owed(&owed);
+    if (sent || received) {
+        wf_misuse("weft_chan_free: tasks were waiting at it");
+    }
+    drop_all(chan);
+    wf_sys.release(chan);
+}
+
+int weft_chan_close(weft_chan *chan, int code)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (code > 0) {
+        return -EINVAL;
+    }
+    struct wf_owed owed = {0};
+    wf_lock(&chan->lock);
+    bool first = !chan->closed;
+    if (first) {
+        chan->closed = true;
+        chan->code = code;
+        (void)wf_shut_owing(&chan->senders, -EPIPE, &owed);
+        /* only an empty channel has any: there is nothing left for them */
+        (void)wf_shut_owing(&chan->receivers, code, &owed);
+    }
+    wf_unlock(&chan->lock);
+    wf_run_owed(&owed);
+    return first ? 0 : -EALREADY;
 }
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-/* Out of the queue, under the lock: whoever is about to hand over to us looks at our memory until
- * then. */
-static ssize_t withdraw(struct wf_call *call)
+/* Of a wait that has ended: what wf_shut_owing left, or the claimer's `granted`. Out of the queue
+ * otherwise, under the lock: whoever is about to hand over to us looks at our memory until then. */
+static ssize_t end_wait(struct wf_call *call, int granted)
 {
-    weft_chan *chan = call->object;
-    wf_lock(&chan->lock);
-    wf_list_unlink(&call->place.in_queue);
-    wf_unlock(&chan->lock);
-    return -ECANCELED;
+    switch (wf_wait_outcome(&call->wait)) {
+    case WF_WAIT_GRANTED:
+        return granted;
+    case WF_WAIT_SHUT:
+        return wf_code_of_shut(&call->place);
+    default: {
+        weft_chan *chan = call->object;
+        wf_lock(&chan->lock);
+        wf_list_unlink(&call->place.in_queue);
+        wf_unlock(&chan->lock);
+        return -ECANCELED;
+    }
+    }
 }
 
 static ssize_t send_finish(struct wf_call *call)
 {
-    switch (wf_wait_outcome(&call->wait)) {
-    case WF_WAIT_GRANTED:
-        return 0;
-    case WF_WAIT_SHUT:
-        return code_of_shut(&call->place);
-    default:
-        return withdraw(call);
-    }
+    return end_wait(call, 0);
 }
 
 static ssize_t recv_finish(struct wf_call *call)
 {
-    switch (wf_wait_outcome(&call->wait)) {
-    case WF_WAIT_GRANTED:
-        return 1;
-    case WF_WAIT_SHUT:
-        return code_of_shut(&call->place);
-    default:
-        return withdraw(call);
-    }
+    return end_wait(call, 1);
 }
 
 static const struct wf_wait_ops send_ops = {
@@ -220,29 +468,51 @@ static const struct wf_wait_ops send_ops = {
 static const struct wf_wait_ops recv_ops = {
     .cancel = wf_wait_cancel_claim, .finish = recv_finish, .name = "weft_chan_recv"};
 
-static ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
-                          const void *item)
+static bool sends_slowly(weft_chan *chan, ssize_t rc)
 {
+    return rc == NEEDS_ROOM || (rc == FULL && chan->full != WEFT_FULL_WAIT);
+}
+
+static ssize_t send_or_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                             const void *item)
+{
+    struct wf_owed owed = {0};
     wf_lock(&chan->lock);
-    ssize_t rc = send_locked(chan, item);
-    if (rc == -EAGAIN) {
+    ssize_t rc = send_locked(chan, item, &owed);
+    if (rc == FULL && chan->full == WEFT_FULL_WAIT) {
         /* the item is only read from */
         wf_call_queue(call, resume, &send_ops, chan, &chan->senders, (void *)(uintptr_t)item);
         rc = WF_PENDING;
     }
     wf_unlock(&chan->lock);
+    wf_run_owed(&owed);
+    return rc;
+}
+
+static ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                          const void *item)
+{
+    ssize_t rc = send_or_queue(chan, call, resume, item);
+    while (wf_unlikely(sends_slowly(chan, rc))) { /* ends: it is full, or it has room */
+        rc = send_slowly(chan, item);
+        if (rc == FULL) {
+            rc = send_or_queue(chan, call, resume, item);
+        }
+    }
     return rc;
 }
 
 static ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume, void *item)
 {
+    struct wf_owed owed = {0};
     wf_lock(&chan->lock);
-    ssize_t rc = recv_locked(chan, item);
+    ssize_t rc = recv_locked(chan, item, &owed);
     if (rc == -EAGAIN && !chan->closed) {
         wf_call_queue(call, resume, &recv_ops, chan, &chan->receivers, item);
         rc = WF_PENDING;
     }
     wf_unlock(&chan->lock);
+    wf_run_owed(&owed);
     return rc;
 }
 
@@ -287,10 +557,12 @@ int weft_chan_try_send(weft_chan *chan, const void *item)
     if (wf_forked) {
         return -ENOSYS;
     }
+    struct wf_owed owed = {0};
     wf_lock(&chan->lock);
-    int rc = send_locked(chan, item);
+    ssize_t rc = send_locked(chan, item, &owed);
     wf_unlock(&chan->lock);
-    return rc;
+    wf_run_owed(&owed);
+    return (int)(sends_slowly(chan, rc) ? send_slowly(chan, item) : rc);
 }
 
 int weft_chan_try_recv(weft_chan *chan, void *item)
@@ -298,34 +570,92 @@ int weft_chan_try_recv(weft_chan *chan, void *item)
     if (wf_forked) {
         return -ENOSYS;
     }
+    struct wf_owed owed = {0};
     wf_lock(&chan->lock);
-    int rc = recv_locked(chan, item);
+    ssize_t rc = recv_locked(chan, item, &owed);
     wf_unlock(&chan->lock);
-    return rc;
-}
-
-int weft_chan_close(weft_chan *chan, int code)
-{
-    if (wf_forked) {
-        return -ENOSYS;
-    }
-    if (code > 0) {
-        return -EINVAL;
-    }
-    wf_lock(&chan->lock);
-    bool first = !chan->closed;
-    if (first) {
-        chan->closed = true;
-        chan->code = code;
-        (void)shut_locked(&chan->senders, -EPIPE);
-        /* only an empty channel has any: there is nothing left for them */
-        (void)shut_locked(&chan->receivers, code);
-    }
-    wf_unlock(&chan->lock);
-    return first ? 0 : -EALREADY;
+    wf_run_owed(&owed);
+    return (int)rc;
 }
 
 size_t weft_chan_len(const weft_chan *chan)
 {
     return wf_load_relaxed(&chan->count); /* relaxed: a snapshot */
 }
+
+size_t weft_chan_item_bytes(const weft_chan *chan)
+{
+    return chan->item_bytes;
+}
+
+/* --- for weft_select -------------------------------------------------------------------------- */
+
+static struct wf_lock *case_lock(weft_case *of)
+{
+    weft_chan *chan = of->object;
+    return &chan->lock;
+}
+
+static ssize_t case_try_send(weft_case *of, struct wf_owed *owed)
+{
+    weft_chan *chan = of->object;
+    ssize_t rc = send_locked(chan, of->item, owed);
+    if (sends_slowly(chan, rc)) {
+        return WF_CASE_UNLOCK;
+    }
+    return rc == FULL ? WF_PENDING : rc;
+}
+
+static ssize_t case_send_unlocked(weft_case *of)
+{
+    ssize_t rc = send_slowly(of->object, of->item);
+    return rc == FULL ? WF_PENDING : rc;
+}
+
+static void case_enlist_send(weft_case *of, struct wf_waiter *place)
+{
+    weft_chan *chan = of->object;
+    place->item = of->item;
+    wf_list_push_back(&chan->senders, &place->in_queue);
+}
+
+static ssize_t case_sent(weft_case *of)
+{
+    (void)of;
+    return 0;
+}
+
+static ssize_t case_try_recv(weft_case *of, struct wf_owed *owed)
+{
+    weft_chan *chan = of->object;
+    ssize_t rc = recv_locked(chan, of->item, owed);
+    return rc == -EAGAIN && !chan->closed ? WF_PENDING : rc;
+}
+
+static void case_enlist_recv(weft_case *of, struct wf_waiter *place)
+{
+    weft_chan *chan = of->object;
+    place->item = of->item;
+    wf_list_push_back(&chan->receivers, &place->in_queue);
+}
+
+static ssize_t case_received(weft_case *of)
+{
+    (void)of;
+    return 1;
+}
+
+const struct wf_case_kind wf_case_send = {
+    .lock = case_lock,
+    .try_locked = case_try_send,
+    .enlist_locked = case_enlist_send,
+    .granted_locked = case_sent,
+    .unlocked = case_send_unlocked,
+};
+
+const struct wf_case_kind wf_case_recv = {
+    .lock = case_lock,
+    .try_locked = case_try_recv,
+    .enlist_locked = case_enlist_recv,
+    .granted_locked = case_received,
+};

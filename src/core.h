@@ -6,8 +6,8 @@
  * NULL while it runs a loop.
  *
  * Locks, in the order in which they may be taken: timer wheel, then one scope or source of
- * cancellation, then one lock of an object (semaphore, channel). No user code runs under any of
- * them. */
+ * cancellation, then one lock of an object (semaphore, channel), or those of a select in the order of
+ * their addresses. No user code runs under any of them. */
 #ifndef WF_CORE_H
 #define WF_CORE_H
 

@@ -46,6 +46,7 @@ struct weft_gen {
     uint8_t state;     /* enum gen_state */
     bool closing;      /* weft_gen_close has begun: no item is taken any more */
     bool is_accounted; /* in the `unawaited` of the env that made it */
+    bool is_told;      /* a consumer has got the record of the failure */
     int rc;
     struct wf_waiter *consumer, *producer;
 };
@@ -216,17 +217,18 @@ int weft_emit(const void *item)
 
 /* --- the consumer ----------------------------------------------------------------------------- */
 
-/* Of an ended generator. The record goes to whoever asks first. */
+/* Of an ended generator, by its consumer. Who asks first gets the record. */
 static ssize_t end_of(struct weft_gen *gen)
 {
-    if (wf_unlikely(gen->rc < 0)) {
-        weft_error *error = wf_error_take(&gen->task);
-        if (error != NULL) {
-            wf_error_give(wf_self()->env->task, error);
-        }
-        return gen->rc;
+    if (wf_likely(gen->rc >= 0)) {
+        return 0;
     }
-    return 0;
+    if (!gen->is_told) {
+        gen->is_told = true;
+        weft_error *error = wf_error_of(&gen->task, gen->rc, wf_error_take(&gen->task));
+        wf_error_hand_on(wf_self()->env->task, error, NULL);
+    }
+    return gen->rc;
 }
 
 /* Cancels the producer, and all that it has started. */
@@ -316,7 +318,7 @@ int weft_gen_next(weft_gen *gen, void *item)
         return (int)begun;
     }
     if (owed == &gen->task.work) {
-        wf_ready_new(self->worker, owed);
+        wf_start_queued(self, owed);
         owed = NULL;
     }
     return (int)give_turn(self, &call, owed);
@@ -454,16 +456,12 @@ int weft_gen_close(weft_gen *gen)
         cancel_producer(gen, WEFT_WHY_CALL, "the generator is closed");
         wait_end(self, gen);
     }
-    rc = gen->rc;
-    if (state == GEN_STARTED && rc == -ECANCELED && !cancelled_before) {
-        rc = 0;
+    bool is_answer = gen->rc == -ECANCELED && state == GEN_STARTED && !cancelled_before;
+    rc = is_answer ? 0 : gen->rc;
+    if (rc < 0) {
+        (void)end_of(gen);
     }
-    weft_error *error = wf_error_take(&gen->task);
-    if (rc < 0 && error != NULL) {
-        wf_error_give(self->env->task, error);
-    } else {
-        wf_error_free(error);
-    }
+    wf_error_free(wf_error_take(&gen->task)); /* of a failure that the producer itself dealt with */
     if (gen->is_accounted) {
         (void)wf_sub_relaxed(&gen->scope.outer->unawaited, 1); /* relaxed: see weft_spawn_ */
     }

@@ -13,7 +13,9 @@
 #include <weft/par.h>
 #include <weft/reuse.h>
 #include <weft/service.h>
+#include <weft/select.h>
 #include <weft/sync.h>
 #include <weft/task.h>
+#include <weft/watch.h>
 
 #endif

@@ -1,4 +1,5 @@
-/* Bounded channels: first in, first out; closing; cancellation; every item arrives exactly once. */
+/* Channels: first in, first out; what happens when they are full; closing; cancellation; every item
+ * arrives exactly once. */
 #include "pattern.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -133,7 +134,8 @@ Test(chan, new_refuses_what_makes_no_sense)
     wt_eq(weft_chan_new(&chan, 0, 1), -EINVAL);
     wt_true(chan == NULL);
     wt_eq(weft_chan_new(&chan, WEFT_CHAN_ITEM_MAX + 1, 1), -EINVAL);
-    wt_eq(weft_chan_new(&chan, 4, 0), -EINVAL);
+    wt_eq(weft_chan_new(&chan, 4, 1, .full = WEFT_FULL_DROP_WRITE + 1), -EINVAL);
+    wt_eq(weft_chan_new(&chan, 4, 1, .full = -1), -EINVAL);
     wt_eq(weft_chan_new(&chan, 1, SIZE_MAX - 10), -ENOMEM);
     wt_true(chan == NULL);
     wt_eq(weft_chan_new(&chan, 4096, SIZE_MAX / 2), -ENOMEM);
@@ -156,6 +158,317 @@ Test(chan, try_calls_work_on_any_thread_and_never_wait)
     wt_eq(weft_chan_try_send(chan, &item), -EPIPE);
     wt_eq(weft_chan_try_recv(chan, &item), 0);
     weft_chan_free(chan);
+}
+
+/* --- full ------------------------------------------------------------------------------------- */
+
+struct drops {
+    int n;
+    int items[100];
+};
+
+static void note_drop(const void *item, void *ctx)
+{
+    struct drops *drops = ctx;
+    drops->items[drops->n++] = *(const int *)item;
+}
+
+static void check_left(weft_chan *chan, const int *items, int n)
+{
+    int item;
+    wt_eq(weft_chan_len(chan), (size_t)n);
+    for (int i = 0; i < n; i++) {
+        wt_eq(weft_chan_try_recv(chan, &item), 1);
+        wt_eq(item, items[i]);
+    }
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+}
+
+/* Sends 1 to 5 into a channel of 3 items; what is dropped and what is left. E29 */
+static void check_full(size_t capacity, int full, const int *dropped, const int *left)
+{
+    struct drops drops = {0};
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, sizeof(int), capacity, .full = full, .on_drop = note_drop,
+                        .ctx = &drops, .grow_max = 3),
+          0);
+    for (int i = 1; i <= 5; i++) {
+        wt_eq(weft_chan_send(chan, &i), i > 3);
+    }
+    wt_eq(drops.n, 2);
+    wt_mem_eq(drops.items, dropped, 2 * sizeof(int));
+    check_left(chan, left, 3);
+    weft_chan_free(chan);
+    wt_eq(drops.n, 2);
+}
+
+TaskTest(chan, a_full_one_that_drops_says_so_and_never_waits, 1) /* E29 */
+{
+    for (int i = 0; i < 2; i++) {
+        size_t capacity = i == 0 ? 3 : WEFT_CHAN_UNBOUNDED;
+        check_full(capacity, WEFT_FULL_DROP_NEWEST, (int[]){3, 4}, (int[]){1, 2, 5});
+        check_full(capacity, WEFT_FULL_DROP_OLDEST, (int[]){1, 2}, (int[]){3, 4, 5});
+        check_full(capacity, WEFT_FULL_DROP_WRITE, (int[]){4, 5}, (int[]){1, 2, 3});
+    }
+    return 0;
+}
+
+TaskTest(chan, free_tells_on_drop_of_the_items_that_were_left, 1)
+{
+    struct drops drops = {0};
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, sizeof(int), 3, .on_drop = note_drop, .ctx = &drops), 0);
+    for (int i = 1; i <= 2; i++) {
+        wt_eq(weft_chan_send(chan, &i), 0);
+    }
+    weft_chan_free(chan);
+    wt_eq(drops.n, 2);
+    wt_eq(drops.items[0], 1);
+    wt_eq(drops.items[1], 2);
+    return 0;
+}
+
+static weft_chan *asked; /* by its own on_drop */
+
+static void ask_the_channel(const void *item, void *ctx)
+{
+    wt_eq(*(const int *)item, 2);
+    *(size_t *)ctx = weft_chan_len(asked);
+    int taken;
+    wt_eq(weft_chan_try_recv(asked, &taken), 1);
+    wt_eq(weft_chan_try_send(asked, &taken), 0);
+}
+
+TaskTest(chan, on_drop_is_called_under_no_lock, 1)
+{
+    size_t len = 0;
+    wt_eq(weft_chan_new(&asked, sizeof(int), 1, .full = WEFT_FULL_DROP_WRITE,
+                        .on_drop = ask_the_channel, .ctx = &len),
+          0);
+    int item;
+    wt_eq(weft_chan_send(asked, &(int){1}), 0);
+    wt_eq(weft_chan_send(asked, &(int){2}), 1);
+    wt_eq(len, 1);
+    wt_eq(weft_chan_recv(asked, &item), 1);
+    weft_chan_free(asked);
+    return 0;
+}
+
+TaskTest(chan, one_that_drops_still_hands_to_a_waiting_receiver, 1)
+{
+    for (int full = WEFT_FULL_DROP_NEWEST; full <= WEFT_FULL_DROP_WRITE; full++) {
+        for (size_t capacity = 0; capacity < 2; capacity++) {
+            weft_chan *chan;
+            wt_eq(weft_chan_new(&chan, sizeof(int), capacity, .full = full), 0);
+            atomic_int waiting = 0;
+            int got = -1;
+            WEFT_SCOPE(s);
+            weft_go(&s, recv_one, (&(struct side){chan, &waiting, 0, &got, NULL}));
+            yield_until(&waiting, 1);
+            wt_eq(weft_chan_send(chan, &(int){7}), 0);
+            wt_eq(weft_chan_send(chan, &(int){8}), capacity == 0, "nobody is there to take it");
+            wt_eq(weft_scope_end(&s), 0);
+            wt_eq(got, 7);
+            weft_chan_free(chan);
+        }
+    }
+    return 0;
+}
+
+/* --- rendezvous ------------------------------------------------------------------------------- */
+
+TaskTest(chan, without_capacity_a_send_lasts_until_the_item_is_taken, 1)
+{
+    weft_chan *chan = new_chan(0);
+    atomic_int waiting = 0;
+    int rc = 99;
+    wt_eq(weft_chan_try_send(chan, &(int){1}), -EAGAIN, "nobody waits for it");
+    WEFT_SCOPE(s);
+    weft_go(&s, send_one, (&(struct side){chan, &waiting, 5, NULL, &rc}));
+    yield_until(&waiting, 1);
+    weft_yield();
+    wt_eq(rc, 99);
+    wt_eq(weft_chan_len(chan), 0);
+    int item;
+    wt_eq(weft_chan_try_recv(chan, &item), 1, "somebody waits with one");
+    wt_eq(item, 5);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(rc, 0);
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, without_capacity_waiting_senders_and_receivers_are_served_in_their_order, 1)
+{
+    weft_chan *chan = new_chan(0);
+    atomic_int waiting = 0;
+    int got[5];
+    int item;
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 5; i++) {
+        weft_go(&s, send_one, (&(struct side){chan, &waiting, i, NULL, NULL}));
+        yield_until(&waiting, i + 1);
+    }
+    for (int i = 0; i < 5; i++) {
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, i);
+    }
+    for (int i = 0; i < 5; i++) {
+        weft_go(&s, recv_one, (&(struct side){chan, &waiting, 0, &got[i], NULL}));
+        yield_until(&waiting, 5 + i + 1);
+    }
+    for (int i = 0; i < 5; i++) {
+        wt_eq(weft_chan_send(chan, &i), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    for (int i = 0; i < 5; i++) {
+        wt_eq(got[i], i);
+    }
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, without_capacity_a_cancelled_sender_is_passed_over, 1) /* E28 */
+{
+    weft_chan *chan = new_chan(0);
+    atomic_int waiting = 0;
+    int item;
+    WEFT_SCOPE(s);
+    weft_go(&s, send_one, (&(struct side){chan, &waiting, 1, NULL, NULL}));
+    yield_until(&waiting, 1);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, without_capacity_close_wakes_both_sides, 1) /* E27 */
+{
+    weft_chan *chan = new_chan(0);
+    atomic_int waiting = 0;
+    int rc[2] = {99, 99};
+    WEFT_SCOPE(s);
+    weft_go(&s, send_one, (&(struct side){chan, &waiting, 1, NULL, &rc[0]}));
+    yield_until(&waiting, 1);
+    wt_eq(weft_chan_close(chan, 0), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(rc[0], -EPIPE);
+    int item;
+    wt_eq(weft_chan_recv(chan, &item), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+/* --- unbounded -------------------------------------------------------------------------------- */
+
+TaskTest(chan, an_unbounded_one_keeps_the_order_of_any_number_of_items, 1)
+{
+    weft_chan *chan = new_chan(WEFT_CHAN_UNBOUNDED);
+    int next = 0;
+    int expected = 0;
+    int item;
+    for (int round = 0; round < 50; round++) {
+        for (int i = 0; i < 997; i++) {
+            wt_eq(weft_chan_send(chan, &next), 0);
+            next++;
+        }
+        for (int i = 0; i < 500 + round * 13; i++) {
+            if (expected < next) {
+                wt_eq(weft_chan_recv(chan, &item), 1);
+                wt_eq(item, expected++);
+            }
+        }
+        wt_eq(weft_chan_len(chan), (size_t)(next - expected));
+    }
+    while (expected < next) {
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, expected++);
+    }
+    wt_eq(weft_chan_try_recv(chan, &item), -EAGAIN);
+    wt_eq(weft_chan_send(chan, &next), 0);
+    wt_eq(weft_chan_close(chan, 0), 0);
+    wt_eq(weft_chan_recv(chan, &item), 1);
+    wt_eq(item, next);
+    wt_eq(weft_chan_recv(chan, &item), 0);
+    weft_chan_free(chan);
+    return 0;
+}
+
+TaskTest(chan, an_unbounded_one_is_full_at_its_named_bound, 1)
+{
+    enum { MAX = 1500 }; /* more than a chunk, and no multiple of one */
+    weft_chan *chan;
+    wt_eq(weft_chan_new(&chan, sizeof(int), WEFT_CHAN_UNBOUNDED, .grow_max = MAX), 0);
+    for (int i = 0; i < MAX; i++) {
+        wt_eq(weft_chan_try_send(chan, &i), 0);
+    }
+    wt_eq(weft_chan_try_send(chan, &(int){0}), -EAGAIN);
+    atomic_int waiting = 0;
+    int item;
+    WEFT_SCOPE(s);
+    for (int i = 0; i < MAX; i++) { /* each in turn waits, and is let in as one is taken */
+        weft_go(&s, send_one, (&(struct side){chan, &waiting, MAX + i, NULL, NULL}));
+        yield_until(&waiting, i + 1);
+        wt_eq(weft_chan_len(chan), MAX);
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, i);
+        wt_eq(weft_chan_len(chan), MAX);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    for (int i = 0; i < MAX; i++) {
+        wt_eq(weft_chan_recv(chan, &item), 1);
+        wt_eq(item, MAX + i);
+    }
+    weft_chan_free(chan);
+    return 0;
+}
+
+/* --- typed ------------------------------------------------------------------------------------ */
+
+struct email {
+    int to;
+    char text[60];
+};
+
+WEFT_CHAN(mailbox, struct email);
+
+TaskTest(chan, a_typed_one_is_a_channel_with_a_type_of_its_own, 1)
+{
+    mailbox box;
+    struct email email;
+    wt_eq(mailbox_new(&box, 2, NULL), 0);
+    wt_eq(weft_chan_item_bytes(box.chan), sizeof(struct email));
+    wt_eq(mailbox_send(box, &(struct email){7, "hello"}), 0);
+    wt_eq(mailbox_try_send(box, &(struct email){8, "again"}), 0);
+    wt_eq(mailbox_len(box), 2);
+    wt_eq(mailbox_recv(box, &email), 1);
+    wt_eq(email.to, 7);
+    wt_str_eq(email.text, "hello");
+    wt_eq(mailbox_try_recv(mailbox_of(box.chan), &email), 1);
+    wt_eq(mailbox_close(box, 0), 0);
+    wt_eq(mailbox_recv(box, &email), 0);
+    mailbox_free(box);
+    return 0;
+}
+
+static atomic_int complaints;
+
+static void count_misuse(const char *what)
+{
+    wt_true(strstr(what, "mailbox") != NULL, "%s", what);
+    atomic_fetch_add(&complaints, 1);
+}
+
+Test(chan, a_channel_of_another_item_size_made_typed_is_misuse) /* E32 */
+{
+    weft_misuse_fn *former = weft_on_misuse(count_misuse);
+    weft_chan *chan = new_chan(1);
+    (void)mailbox_of(chan);
+    wt_eq(atomic_load(&complaints), 1);
+    weft_chan_free(chan);
+    weft_on_misuse(former);
 }
 
 /* --- closing ---------------------------------------------------------------------------------- */
@@ -441,6 +754,8 @@ Test(chan, every_item_sent_is_received_once_when_deadlines_race_with_hand_overs)
     for (int workers = 1; workers <= 8; workers = workers == 1 ? 2 : workers * 4) {
         wt_eq(weft_run(move_items, &(struct load){1}, .workers = workers), 0);
         wt_eq(weft_run(move_items, &(struct load){16}, .workers = workers), 0);
+        wt_eq(weft_run(move_items, &(struct load){0}, .workers = workers), 0);
+        wt_eq(weft_run(move_items, &(struct load){WEFT_CHAN_UNBOUNDED}, .workers = workers), 0);
     }
 }
 
