@@ -1,4 +1,4 @@
-/* load_sync.c: channels with several ends, and semaphores. */
+/* load_sync.c: channels with several ends, select, generators, and semaphores. */
 #include "load.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -116,6 +116,112 @@ static int chan_sample(struct tb_trial *trial, uint64_t rounds)
     return rc;
 }
 
+/* --- select: two producers, each with a channel, and a consumer that takes from either --------- */
+
+#define SELECT_CHANS 2
+
+struct junction {
+    weft_chan *chans[SELECT_CHANS];
+    struct end producers[SELECT_CHANS];
+};
+
+static void select_close(struct tb_trial *trial)
+{
+    struct junction *j = trial->state;
+    for (int i = 0; i < SELECT_CHANS; i++) {
+        weft_chan_free(j->chans[i]);
+    }
+    free(j);
+}
+
+static int select_open(struct tb_trial *trial)
+{
+    struct junction *j = trial->state = calloc(1, sizeof *j);
+    if (!j) {
+        return tb_skip(trial, "no memory for the channels");
+    }
+    trial->ops_per_round = ITEMS_ROUND;
+    int rc = 0;
+    for (int i = 0; i < SELECT_CHANS && rc == 0; i++) {
+        rc = weft_chan_new(&j->chans[i], sizeof(uint64_t), trial->params[0]);
+    }
+    if (rc < 0) {
+        select_close(trial);
+    }
+    return rc;
+}
+
+static int take_from_either(struct junction *j, uint64_t items, uint64_t *sum)
+{
+    uint64_t item;
+    weft_case cases[SELECT_CHANS];
+    for (int i = 0; i < SELECT_CHANS; i++) {
+        cases[i] = WEFT_ON_RECV(j->chans[i], &item);
+    }
+    for (uint64_t i = 0; i < items; i++) {
+        int rc = weft_select(cases, SELECT_CHANS, 0);
+        if (rc < 0) {
+            return rc;
+        }
+        *sum += item;
+    }
+    return 0;
+}
+
+static int select_sample(struct tb_trial *trial, uint64_t rounds)
+{
+    struct junction *j = trial->state;
+    uint64_t items = rounds * ITEMS_ROUND, sent = 0, received = 0, first = 0;
+    for (uint64_t i = 0; i < SELECT_CHANS; i++) {
+        uint64_t count = part(items, i, SELECT_CHANS);
+        j->producers[i] = (struct end){.chan = j->chans[i], .first = first, .count = count};
+        first += count;
+        weft_spawn(&j->producers[i].task, produce, &j->producers[i]);
+    }
+    int rc_consumer = take_from_either(j, items, &received);
+    int rc = await_ends(j->producers, SELECT_CHANS, &sent);
+    rc = rc < 0 ? rc : rc_consumer;
+    if (rc == 0 && sent != received) {
+        return tb_wrong(trial, "the sum of the items sent is %llu, received %llu",
+                        (unsigned long long)sent, (unsigned long long)received);
+    }
+    return rc;
+}
+
+/* --- gen: items of a generator ---------------------------------------------------------------- */
+
+static int count_up(void *arg)
+{
+    uint64_t count = *(uint64_t *)arg;
+    int rc = 0;
+    for (uint64_t i = 0; i < count && rc == 0; i++) {
+        rc = weft_emit(&i);
+    }
+    return rc;
+}
+
+static int gen_open(struct tb_trial *trial)
+{
+    trial->ops_per_round = ITEMS_ROUND;
+    return 0;
+}
+
+static int gen_sample(struct tb_trial *trial, uint64_t rounds)
+{
+    uint64_t items = rounds * ITEMS_ROUND, sum = 0, item;
+    weft_gen *gen;
+    int rc = weft_gen_new(&gen, count_up, &items, sizeof item);
+    while (rc >= 0 && (rc = weft_gen_next(gen, &item)) > 0) {
+        sum += item;
+    }
+    int rc_close = weft_gen_close(gen);
+    rc = rc < 0 ? rc : rc_close;
+    if (rc == 0 && sum != items * (items - 1) / 2) {
+        return tb_wrong(trial, "the sum of the items is %llu", (unsigned long long)sum);
+    }
+    return rc;
+}
+
 /* --- sem -------------------------------------------------------------------------------------- */
 
 /* Tasks that take a permit, hold it over a yield (with more than one task) and give it back. */
@@ -227,6 +333,37 @@ const struct tb_load tb_loads_sync[] = {
         .open = chan_open,
         .sample = chan_sample,
         .close = chan_close,
+    },
+    {
+        .name = "chan/rendezvous",
+        .group = "sync",
+        .about = "the same without capacity, one sender, one receiver",
+        .op = "item",
+        .params = {{"pairs", 1, 1, ENDS_MAX, "senders, and as many receivers"},
+                   {"capacity", 0, 0, 1 << 20, "items that the channel holds"}},
+        .open = chan_open,
+        .sample = chan_sample,
+        .close = chan_close,
+    },
+    {
+        .name = "select",
+        .group = "sync",
+        .about = "items taken by weft_select from two channels, one sender each",
+        .op = "item",
+        .flags = TB_LOAD_QUICK,
+        .params = {{"capacity", 64, 0, 1 << 20, "items that each channel holds"}},
+        .open = select_open,
+        .sample = select_sample,
+        .close = select_close,
+    },
+    {
+        .name = "gen",
+        .group = "sync",
+        .about = "items of a generator",
+        .op = "item",
+        .flags = TB_LOAD_QUICK,
+        .open = gen_open,
+        .sample = gen_sample,
     },
     {
         .name = "sem",
