@@ -131,6 +131,12 @@ static int64_t sys_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static void sys_nap(int64_t ns)
+{
+    struct timespec duration = {ns / 1000000000, ns % 1000000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, NULL); /* a signal ends it early */
+}
+
 static int sys_futex_wait(void *word, uint32_t expected, int64_t deadline_ns)
 {
     struct timespec deadline = {.tv_sec = deadline_ns / 1000000000,
@@ -221,6 +227,7 @@ struct wf_sys wf_sys = {
     .thread_start = sys_thread_start,
     .thread_join = sys_thread_join,
     .now_ns = sys_now_ns,
+    .nap = sys_nap,
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,
     .peek = sys_peek,

@@ -34,6 +34,8 @@ struct wf_sys {
 
     /* Time, CLOCK_MONOTONIC, ns. Cannot fail. */
     int64_t (*now_ns)(void);
+    /* This thread does nothing for about `ns`. */
+    void (*nap)(int64_t ns);
 
     /* Futex on a 32-bit word, private to the process. wait: 0 when woken (or spuriously), -EAGAIN
      * when the word was not `expected`, -ETIMEDOUT at deadline_ns (absolute, CLOCK_MONOTONIC;

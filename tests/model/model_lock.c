@@ -1,4 +1,4 @@
-/* model_lock.c: pool/base/lock.h and lock.c, the lock of three states over a futex. Everywhere else
+/* model_lock.c: pool/base/lock.h and lock.c, the lock that spins and then sleeps. Everywhere else
  * in the models a simpler lock stands for it (wloom_lock.h).
  *
  * Checked in every execution: mutual exclusion, and that each holder sees what the one before it
@@ -6,7 +6,6 @@
 #include "pool/base/atomic.h"
 #include "pool/base/sys.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* From here on the production lock, on the model's atomics; its spin ends after one look, so that
@@ -17,24 +16,13 @@
 #define wf_spin_hint() break
 #include "pool/base/lock.c"
 
-static int interruptions; /* by signals, still allowed in this execution */
-
-static int futex_wait(void *word, uint32_t expected, int64_t deadline_ns)
+static void nap(int64_t ns)
 {
-    (void)deadline_ns;
-    if (interruptions > 0 && wloom_choose(2) == 1) {
-        interruptions--;
-        return -EINTR;
-    }
-    return wloom_futex_wait(word, expected) == 0 ? 0 : -EAGAIN;
+    (void)ns;
+    wloom_yield();
 }
 
-static int futex_wake(void *word, int count)
-{
-    return wloom_futex_wake(word, count);
-}
-
-struct wf_sys wf_sys = {.futex_wait = futex_wait, .futex_wake = futex_wake};
+struct wf_sys wf_sys = {.nap = nap};
 
 static struct wf_lock lock;
 static WF_PLAIN(int) inside; /* under the lock */
@@ -68,26 +56,17 @@ static void add_together(int threads, int times)
 
 static void two_threads_twice(void)
 {
-    interruptions = 0;
     add_together(2, 2);
 }
 
 static void three_threads(void)
 {
-    interruptions = 0;
-    add_together(3, 1);
-}
-
-static void three_threads_interrupted(void)
-{
-    interruptions = 2;
     add_together(3, 1);
 }
 
 static const struct wloom_scenario scenarios[] = {
     {"two_threads_twice", two_threads_twice, NULL, NULL, false},
     {"three_threads", three_threads, NULL, NULL, false},
-    {"three_threads_interrupted", three_threads_interrupted, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
