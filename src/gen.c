@@ -277,7 +277,7 @@ static struct wf_work *ask_locked(struct weft_gen *gen, struct wf_call *call,
 }
 
 static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
-                          void *item, struct wf_work **owed)
+                          struct wf_env *env, void *item, struct wf_work **owed)
 {
     ssize_t rc = WF_PENDING;
     *owed = NULL;
@@ -291,7 +291,7 @@ static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_
         wf_item_copy(item, gen->producer->item, gen->item_bytes);
         gen->producer->item = NULL;
         rc = 1;
-    } else if (wf_unlikely(wf_env_cancelled(wf_self()->env) != 0)) {
+    } else if (wf_unlikely(wf_env_cancelled(env) != 0)) {
         rc = -ECANCELED; /* a passed deadline: it cannot be tried without waiting */
     } else {
         *owed = ask_locked(gen, call, resume, item);
@@ -312,7 +312,7 @@ int weft_gen_next(weft_gen *gen, void *item)
     }
     struct wf_call call;
     struct wf_work *owed;
-    ssize_t begun = next_begin(gen, &call, &self->resume, item, &owed);
+    ssize_t begun = next_begin(gen, &call, &self->resume, self->env, item, &owed);
     if (begun != WF_PENDING) {
         wf_spend_budget(self);
         return (int)begun;
@@ -334,7 +334,7 @@ weft_val weft_gen_next_v_(weft_gen *gen, void *item, const weft_place *place)
         return wf_v_end(&b, -EDEADLK);
     }
     struct wf_work *owed;
-    ssize_t begun = next_begin(gen, b.call, b.resume, item, &owed);
+    ssize_t begun = next_begin(gen, b.call, b.resume, b.self->env, item, &owed);
     if (owed == &gen->task.work) {
         wf_start_queued(b.self, owed);
     } else {

@@ -192,7 +192,7 @@ static ssize_t select_finish(struct wf_call *call)
 const struct wf_wait_ops wf_select_ops = {
     .cancel = wf_wait_cancel_claim, .finish = select_finish, .name = "weft_select"};
 
-static bool are_valid(const weft_case *cases, int n, int flags)
+static bool are_cases_valid(const weft_case *cases, int n, int flags)
 {
     bool valid = n > 0 && n <= WEFT_SELECT_MAX && (flags & ~(WEFT_ORDERED | WEFT_NOWAIT)) == 0;
     for (int i = 0; i < n && valid; i++) {
@@ -208,7 +208,7 @@ int weft_select(weft_case *cases, int n, int flags)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    if (wf_unlikely(!are_valid(cases, n, flags))) {
+    if (wf_unlikely(!are_cases_valid(cases, n, flags))) {
         return -EINVAL;
     }
     int start =
