@@ -759,6 +759,81 @@ Test(chan, every_item_sent_is_received_once_when_deadlines_race_with_hand_overs)
     }
 }
 
+/* --- every item is received or dropped -------------------------------------------------------- */
+
+struct lossy {
+    weft_chan *chan;
+    atomic_long sent, received, dropped, said; /* sums of items; items said to be dropped */
+    atomic_long drops;
+    atomic_int producers_left;
+};
+
+static void count_drop(const void *item, void *ctx)
+{
+    struct lossy *lossy = ctx;
+    atomic_fetch_add(&lossy->dropped, *(const int *)item);
+    atomic_fetch_add(&lossy->drops, 1);
+}
+
+static int send_lossily(void *arg)
+{
+    struct lossy *lossy = arg;
+    for (int i = 1; i <= ITEMS; i++) {
+        int rc = weft_chan_send(lossy->chan, &i);
+        wt_true(rc == 0 || rc == 1);
+        atomic_fetch_add(&lossy->sent, i);
+        atomic_fetch_add(&lossy->said, rc);
+    }
+    if (atomic_fetch_sub(&lossy->producers_left, 1) == 1) {
+        wt_eq(weft_chan_close(lossy->chan, 0), 0);
+    }
+    return 0;
+}
+
+static int recv_lossily(void *arg)
+{
+    struct lossy *lossy = arg;
+    unsigned state = 5;
+    int item, rc;
+    do {
+        rc = weft_within(patience(&state), weft_chan_recv(lossy->chan, &item));
+        if (rc == 1) {
+            atomic_fetch_add(&lossy->received, item);
+        }
+    } while (rc == 1 || rc == -ETIME);
+    return rc;
+}
+
+static int move_lossily(void *arg)
+{
+    weft_task tasks[8];
+    for (int i = 0; i < 8; i++) {
+        weft_spawn(&tasks[i], i % 2 == 0 ? send_lossily : recv_lossily, arg);
+    }
+    for (int i = 0; i < 8; i++) {
+        wt_eq(weft_await(&tasks[i]), 0);
+    }
+    return 0;
+}
+
+Test(chan, every_item_is_received_or_dropped_once) /* E29 */
+{
+    for (int full = WEFT_FULL_DROP_NEWEST; full <= WEFT_FULL_DROP_WRITE; full++) {
+        for (int i = 0; i < 6; i++) {
+            struct lossy lossy = {.producers_left = 4};
+            static const size_t capacities[] = {0, 1, WEFT_CHAN_UNBOUNDED};
+            wt_eq(weft_chan_new(&lossy.chan, sizeof(int), capacities[i % 3], .full = full,
+                                .on_drop = count_drop, .ctx = &lossy, .grow_max = 9),
+                  0);
+            wt_eq(weft_run(move_lossily, &lossy, .workers = i < 3 ? 2 : 8), 0);
+            wt_eq(atomic_load(&lossy.sent),
+                  atomic_load(&lossy.received) + atomic_load(&lossy.dropped));
+            wt_eq(atomic_load(&lossy.said), atomic_load(&lossy.drops));
+            weft_chan_free(lossy.chan);
+        }
+    }
+}
+
 #define FOREIGN_ITEMS 20000
 
 static void *send_from_outside(void *chan)
