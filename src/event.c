@@ -6,6 +6,7 @@
  * Both are often waited for by the task on whose stack they lie, and told by a thread that nobody
  * waits for: so every end of a wait takes the lock (S.3 in sync.h), and the teller has left the
  * object when the wait returns. */
+#include "src/select.h"
 #include "src/sync.h"
 #include "src/value.h"
 
@@ -140,6 +141,37 @@ int weft_event_try(weft_event *handle)
     wf_unlock(&event->lock);
     return taken ? 0 : -EAGAIN;
 }
+
+/* For weft_select. */
+static struct wf_lock *case_lock(weft_case *of)
+{
+    return &event_of(of->object)->lock;
+}
+
+static ssize_t case_try(weft_case *of, struct wf_owed *owed)
+{
+    (void)owed;
+    return take_event(event_of(of->object)) ? 0 : WF_PENDING;
+}
+
+static void case_enlist(weft_case *of, struct wf_waiter *place)
+{
+    wf_set_code_of_shut(place, -ESHUTDOWN); /* for fini, which only claims */
+    wf_list_push_back(&event_of(of->object)->waiters, &place->in_queue);
+}
+
+static ssize_t case_granted(weft_case *of)
+{
+    (void)of;
+    return 0;
+}
+
+const struct wf_case_kind wf_case_event = {
+    .lock = case_lock,
+    .try_locked = case_try,
+    .enlist_locked = case_enlist,
+    .granted_locked = case_granted,
+};
 
 /* --- latch ------------------------------------------------------------------------------------ */
 

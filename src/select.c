@@ -37,10 +37,9 @@ static struct wf_waiter *place_of(weft_case *of)
 static const struct wf_case_kind *kind_of(const weft_case *of)
 {
     static const struct wf_case_kind *const kinds[] = {
-        [WEFT_CASE_SEND] = &wf_case_send,
-        [WEFT_CASE_RECV] = &wf_case_recv,
-        [WEFT_CASE_WATCH] = &wf_case_watch,
-        [WEFT_CASE_BCAST] = &wf_case_bcast,
+        [WEFT_CASE_SEND] = &wf_case_send,   [WEFT_CASE_RECV] = &wf_case_recv,
+        [WEFT_CASE_WATCH] = &wf_case_watch, [WEFT_CASE_BCAST] = &wf_case_bcast,
+        [WEFT_CASE_EVENT] = &wf_case_event,
     };
     return kinds[of->kind];
 }
@@ -196,7 +195,7 @@ static bool are_cases_valid(const weft_case *cases, int n, int flags)
 {
     bool valid = n > 0 && n <= WEFT_SELECT_MAX && (flags & ~(WEFT_ORDERED | WEFT_NOWAIT)) == 0;
     for (int i = 0; i < n && valid; i++) {
-        valid = cases[i].kind >= WEFT_CASE_SEND && cases[i].kind <= WEFT_CASE_BCAST;
+        valid = cases[i].kind >= WEFT_CASE_SEND && cases[i].kind <= WEFT_CASE_EVENT;
     }
     return valid;
 }

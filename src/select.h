@@ -36,6 +36,7 @@ struct wf_case_kind {
 
 extern const struct wf_case_kind wf_case_send, wf_case_recv;   /* chan.c */
 extern const struct wf_case_kind wf_case_watch, wf_case_bcast; /* watch.c */
+extern const struct wf_case_kind wf_case_event;                /* event.c */
 
 /* Of a wait at several objects. Its places share memory that items go to, so an item is copied after
  * the claim; that is in time, because the waiter takes the lock before it looks. */

@@ -10,6 +10,7 @@ extern "C" {
 
 struct weft_bcast_reader;
 struct weft_chan;
+struct weft_event;
 struct weft_watch;
 
 /* Cases in one weft_select, at most. */
@@ -20,6 +21,7 @@ enum weft_case_kind {
     WEFT_CASE_RECV,
     WEFT_CASE_WATCH,
     WEFT_CASE_BCAST,
+    WEFT_CASE_EVENT,
 };
 
 /* One thing to wait for. Made by the macros below; in the caller's memory until weft_select
@@ -58,6 +60,9 @@ typedef struct weft_case {
 #define WEFT_ON_BCAST(reader, item_, missed) \
     WEFT_CASE_(WEFT_CASE_BCAST, weft_case_bcast_(reader), (item_), (missed))
 
+/* As weft_event_wait(event). */
+#define WEFT_ON_EVENT(event) WEFT_CASE_(WEFT_CASE_EVENT, weft_case_event_(event), NULL, NULL)
+
 /* These check types, and do nothing. */
 static inline void *weft_case_chan_(struct weft_chan *chan)
 {
@@ -70,6 +75,10 @@ static inline void *weft_case_watch_(struct weft_watch *watch)
 static inline void *weft_case_bcast_(struct weft_bcast_reader *reader)
 {
     return reader;
+}
+static inline void *weft_case_event_(struct weft_event *event)
+{
+    return event;
 }
 static inline void *weft_case_item_(const void *item) /* only read from */
 {

@@ -280,6 +280,50 @@ TaskTest(select, a_change_of_a_watch_and_an_item_of_a_broadcast_are_cases_too, 1
     return 0;
 }
 
+struct alarm {
+    weft_event *event;
+    weft_chan *chan;
+    atomic_int *waiting;
+    int which, rc;
+};
+
+static int wait_for_alarm(void *arg)
+{
+    struct alarm *me = arg;
+    int item;
+    weft_case cases[] = {WEFT_ON_RECV(me->chan, &item), WEFT_ON_EVENT(me->event)};
+    atomic_fetch_add(me->waiting, 1);
+    me->which = weft_select(cases, 2, 0);
+    me->rc = me->which >= 0 ? cases[me->which].rc : 99;
+    return 0;
+}
+
+TaskTest(select, an_event_is_a_case_and_an_auto_one_is_used_up_only_if_chosen, 1)
+{
+    for (int set = 0; set < 2; set++) {
+        atomic_int waiting = 0;
+        weft_event event;
+        weft_event_init(&event, WEFT_EVENT_AUTO);
+        struct alarm me = {&event, new_chan(1), &waiting, -1, -1};
+        weft_task task;
+        weft_spawn(&task, wait_for_alarm, &me);
+        yield_until(&waiting, 1);
+        if (set) {
+            wt_eq(weft_event_set(&event), 0);
+        } else {
+            wt_eq(weft_chan_send(me.chan, &(int){1}), 0);
+            wt_eq(weft_event_set(&event), 0);
+        }
+        wt_eq(weft_await(&task), 0);
+        wt_eq(me.which, set);
+        wt_eq(me.rc, !set);
+        wt_eq(weft_event_try(&event), set ? -EAGAIN : 0);
+        weft_event_fini(&event);
+        weft_chan_free(me.chan);
+    }
+    return 0;
+}
+
 /* --- selects against each other --------------------------------------------------------------- */
 
 #define ACTORS 8
