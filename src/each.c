@@ -15,7 +15,7 @@
 
 void wf_each_init(struct wf_scope *scope, int max)
 {
-    scope->each.max = (uint32_t)max;
+    scope->each = (struct wf_each){.max = (uint32_t)max};
     wf_list_init(&scope->each.calls);
 }
 

@@ -120,20 +120,41 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
 
 /* --- open, close ------------------------------------------------------------------------------ */
 
+/* Field by field: most of a scope is for what few scopes do, and need not be cleared (30 ns of 180 for
+ * a weft_within). Left as they are: `under` but for its state, and `each` but for its max. */
 static void init_common(struct wf_scope *scope, const weft_place *place)
 {
-    *scope = (struct wf_scope){.place = place, .deadline_ns = INT64_MAX, .open = 1};
+    scope->env.task = NULL;
+    scope->env.scope = scope;
+    scope->env.locals = NULL;
+    wf_store_relaxed(&scope->env.unawaited, 0); /* relaxed, here and below: not shared yet */
+    scope->outer = NULL;
+    scope->place = place;
+    scope->lock = (struct wf_lock){0};
+    wf_store_relaxed(&scope->cancel, 0);
     wf_list_init(&scope->children);
     wf_list_init(&scope->visit);
-    wf_list_init(&scope->node.callbacks);
     wf_list_init(&scope->waits);
     wf_list_init(&scope->ended);
     wf_list_init(&scope->sibling);
-    wf_timer_init(&scope->timer, deadline_passed);
-    scope->late.run = run_late;
+    scope->shielded = 0;
+    scope->parent = NULL;
+    scope->node = (struct wf_node){.next = NULL};
+    wf_list_init(&scope->node.callbacks);
     scope->reason = (weft_reason){WEFT_WHY_NONE, "not cancelled", place, 0};
-    wf_store_relaxed(&scope->live, 1); /* relaxed: not shared yet */
-    scope->env.scope = scope;
+    scope->own_cause = 0;
+    scope->cut_short = 0;
+    scope->on_error = 0;
+    scope->open = 1;
+    scope->is_shield = 0;
+    scope->failures = (struct wf_failures){0};
+    scope->deadline_ns = INT64_MAX;
+    wf_store_relaxed(&scope->live, 1);
+    scope->joiner = NULL;
+    wf_timer_init(&scope->timer, deadline_passed);
+    scope->late = (struct wf_work){.run = run_late};
+    wf_store_relaxed(&scope->under.state, WF_REG_OFF);
+    scope->each.max = 0;
 }
 
 void wf_scope_init_root(struct wf_scope *scope, const weft_place *place)
