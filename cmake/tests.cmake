@@ -136,6 +136,11 @@ if(NOT WEFT_MODEL)
     endif()
     add_test(NAME api/symbols COMMAND ${PROJECT_SOURCE_DIR}/tests/api/symbols.sh
       $<TARGET_FILE:weft> ${PROJECT_SOURCE_DIR}/include ${CMAKE_NM} ${CMAKE_C_COMPILER})
+    if(URING_FOUND)
+      add_test(NAME api/forked COMMAND ${PROJECT_SOURCE_DIR}/tests/api/forked.sh
+        $<TARGET_FILE:weft> ${PROJECT_SOURCE_DIR}/include ${CMAKE_C_COMPILER})
+      set_tests_properties(api/forked PROPERTIES LABELS api TIMEOUT 120)
+    endif()
     add_test(NAME install/consumer COMMAND ${PROJECT_SOURCE_DIR}/tests/install/run.sh
       ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER})
     add_test(NAME scripts/check_sync COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_sync --self-test)

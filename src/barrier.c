@@ -27,6 +27,7 @@ static struct wf_barrier *barrier_of(const weft_barrier *barrier)
 
 void weft_barrier_init(weft_barrier *handle, uint32_t parties)
 {
+    wf_live_begin(handle, "weft_barrier");
     struct wf_barrier *barrier = barrier_of(handle);
     if (parties == 0) {
         wf_misuse("weft_barrier_init: a barrier of 0 parties");
@@ -38,6 +39,7 @@ void weft_barrier_init(weft_barrier *handle, uint32_t parties)
 
 void weft_barrier_fini(weft_barrier *handle)
 {
+    wf_live_end(handle);
     struct wf_barrier *barrier = barrier_of(handle);
     if (wf_sync_is_zeroed(&barrier->waiters)) {
         return;

@@ -26,6 +26,7 @@
 #include "pool/base/check.h"
 #include "pool/pool.h"
 #include "src/core.h"
+#include "src/live.h"
 #include <errno.h>
 
 struct wf_waiting;
@@ -700,6 +701,7 @@ int weft_cancel_after_(weft_cancel *handle, weft_time duration, const weft_place
 void weft_cancel_init_(weft_cancel *handle, weft_cancel *parent, const weft_place *place)
 {
     struct wf_source *source = source_of(handle);
+    wf_live_begin(handle, "weft_cancel");
     *source = (struct wf_source){.place = place, .reason = wf_reason_none};
     source->node.is_source = 1;
     wf_list_init(&source->node.callbacks);
@@ -804,6 +806,7 @@ void weft_cancel_fini(weft_cancel *handle)
     unlink_all_above(source);
     wait_unpinned(source);
     source->node.callbacks.next = NULL;
+    wf_live_end(handle);
 }
 
 int weft_cancel_reset(weft_cancel *handle)

@@ -84,6 +84,9 @@ int weft_chan_new_(weft_chan **out, size_t item_bytes, size_t capacity, const we
 {
     static const weft_chan_opts defaults;
     *out = NULL;
+    if (wf_forked) {
+        return -ENOSYS;
+    }
     opts = opts != NULL ? opts : &defaults;
     if (!are_valid(item_bytes, opts)) {
         return -EINVAL;
@@ -393,7 +396,7 @@ static void drop_all(weft_chan *chan)
 
 void weft_chan_free(weft_chan *chan)
 {
-    if (chan == NULL) {
+    if (chan == NULL || wf_forked) {
         return;
     }
     struct wf_owed owed = {0};

@@ -28,6 +28,7 @@ static struct wf_event *event_of(const weft_event *event)
 
 void weft_event_init(weft_event *handle, int mode)
 {
+    wf_live_begin(handle, "weft_event");
     struct wf_event *event = event_of(handle);
     *event = (struct wf_event){.is_auto = mode == WEFT_EVENT_AUTO};
     wf_list_init(&event->waiters);
@@ -35,6 +36,7 @@ void weft_event_init(weft_event *handle, int mode)
 
 void weft_event_fini(weft_event *handle)
 {
+    wf_live_end(handle);
     struct wf_event *event = event_of(handle);
     if (wf_sync_is_zeroed(&event->waiters)) {
         return;
@@ -190,6 +192,7 @@ static struct wf_latch *latch_of(const weft_latch *latch)
 
 void weft_latch_init(weft_latch *handle, uint32_t count)
 {
+    wf_live_begin(handle, "weft_latch");
     struct wf_latch *latch = latch_of(handle);
     *latch = (struct wf_latch){0};
     wf_store_relaxed(&latch->left, count); /* relaxed: not shared yet */
@@ -198,6 +201,7 @@ void weft_latch_init(weft_latch *handle, uint32_t count)
 
 void weft_latch_fini(weft_latch *handle)
 {
+    wf_live_end(handle);
     struct wf_latch *latch = latch_of(handle);
     if (wf_sync_is_zeroed(&latch->waiters)) {
         return;

@@ -331,12 +331,15 @@ int weft_exec_run(weft_exec *exec)
 
 int weft_exec_fd(const weft_exec *exec)
 {
+    if (wf_forked) {
+        return -ENOSYS;
+    }
     return exec == NULL || exec->loop == NULL ? -EINVAL : exec->loop->wake_fd;
 }
 
 weft_time weft_exec_timeout(const weft_exec *exec)
 {
-    if (exec == NULL || exec->loop == NULL) {
+    if (wf_forked || exec == NULL || exec->loop == NULL) {
         return WEFT_FOREVER;
     }
     int64_t next_ns = wf_wheel_next_ns(&exec->loop->pool->workers[0].wheel);
@@ -356,7 +359,10 @@ static WF_NOINLINE void forget_loop(struct weft_exec *exec)
 
 int weft_exec_free(weft_exec *exec)
 {
-    if (exec == NULL || wf_forked) {
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    if (exec == NULL) {
         return 0;
     }
     if (wf_load_relaxed(&exec->residents) != 0) { /* relaxed: who frees it knows that they left */

@@ -49,6 +49,7 @@ static struct wf_flight *flight_of(const weft_flight *flight)
 
 void weft_flight_init(weft_flight *handle, size_t result_bytes)
 {
+    wf_live_begin(handle, "weft_flight");
     struct wf_flight *flight = flight_of(handle);
     if (result_bytes > WEFT_FLIGHT_RESULT_MAX) {
         wf_misuse("weft_flight_init: results of %zu bytes, at most %d are shared", result_bytes,
@@ -63,6 +64,7 @@ void weft_flight_init(weft_flight *handle, size_t result_bytes)
 
 void weft_flight_fini(weft_flight *handle)
 {
+    wf_live_end(handle);
     struct wf_flight *flight = flight_of(handle);
     if (wf_sync_is_zeroed(&flight->buckets[0])) {
         return;

@@ -405,6 +405,7 @@ static int run_loop(struct wf_fiber *self, struct loop *loop)
     wf_scope_open(self, wf_scope_of(&loop->scope), WEFT_CONTINUE, WEFT_FOREVER, loop->place);
     run(loop, true);
     wf_scope_close(self, wf_scope_of(&loop->scope));
+    weft_sem_fini(&loop->turn);
     if (loop->failures.first_rc < 0) {
         wf_error_hand_on(self->env->task, wf_failures_take(&loop->failures), loop->place);
         return loop->failures.first_rc;

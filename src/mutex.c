@@ -30,6 +30,7 @@ static struct wf_mutex *mutex_of(const weft_mutex *mutex)
 
 void weft_mutex_init(weft_mutex *handle)
 {
+    wf_live_begin(handle, "weft_mutex");
     struct wf_mutex *mutex = mutex_of(handle);
     *mutex = (struct wf_mutex){.owner = NULL};
     wf_list_init(&mutex->waiters);
@@ -37,6 +38,7 @@ void weft_mutex_init(weft_mutex *handle)
 
 void weft_mutex_fini(weft_mutex *handle)
 {
+    wf_live_end(handle);
     struct wf_mutex *mutex = mutex_of(handle);
     if (wf_sync_is_zeroed(&mutex->waiters)) {
         return;

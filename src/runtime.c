@@ -195,7 +195,7 @@ static void fault_cancel(struct wf_fiber *self, struct wf_work *work)
 int weft_rt_fault(const weft_rt *rt)
 {
     /* relaxed: set by a worker before whatever told the caller to look */
-    return wf_load_relaxed(&rt->fault);
+    return wf_forked ? -ENOSYS : wf_load_relaxed(&rt->fault);
 }
 
 static bool wait_quiet(weft_rt *rt, weft_time duration)
@@ -401,6 +401,9 @@ int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place
 void weft_stats_get(weft_rt *rt, weft_stats *out)
 {
     *out = (weft_stats){0};
+    if (wf_forked) {
+        return;
+    }
     int workers = wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count;
     for (int i = 0; i < workers; i++) {
         struct wf_worker *worker = &rt->pool->workers[i];
@@ -435,6 +438,9 @@ void weft_stats_get(weft_rt *rt, weft_stats *out)
 int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
 {
     static const char *const guards[] = {"kernel markers", "guard pages", "canaries"};
+    if (wf_forked) {
+        return -ENOSYS;
+    }
     struct wf_stacks_report stacks;
     wf_stacks_report(&stacks);
     return snprintf(

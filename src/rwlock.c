@@ -32,6 +32,7 @@ static struct wf_rwlock *rwlock_of(const weft_rwlock *lock)
 
 void weft_rwlock_init(weft_rwlock *handle)
 {
+    wf_live_begin(handle, "weft_rwlock");
     struct wf_rwlock *lock = rwlock_of(handle);
     *lock = (struct wf_rwlock){.readers = 0};
     wf_list_init(&lock->waiters);
@@ -39,6 +40,7 @@ void weft_rwlock_init(weft_rwlock *handle)
 
 void weft_rwlock_fini(weft_rwlock *handle)
 {
+    wf_live_end(handle);
     struct wf_rwlock *lock = rwlock_of(handle);
     if (wf_sync_is_zeroed(&lock->waiters)) {
         return;

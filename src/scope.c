@@ -362,6 +362,9 @@ static int code_of_cancel(const struct wf_scope *scope)
 int weft_scope_end_(weft_scope *handle, const weft_place *place)
 {
     struct wf_scope *scope = wf_scope_of(handle);
+    if (wf_forked) {
+        return -ENOSYS;
+    }
     if (!scope->open) {
         return 0;
     }

@@ -29,6 +29,7 @@ static struct wf_sem *sem_of(const weft_sem *sem)
 
 void weft_sem_init(weft_sem *handle, uint32_t permits, uint32_t max)
 {
+    wf_live_begin(handle, "weft_sem");
     struct wf_sem *sem = sem_of(handle);
     max = max != 0 ? max : PERMITS_MAX;
     if (max > PERMITS_MAX || permits > max) {
@@ -54,6 +55,7 @@ static bool shut_sem(struct wf_sem *sem, bool *first)
 
 void weft_sem_fini(weft_sem *handle)
 {
+    wf_live_end(handle);
     struct wf_sem *sem = sem_of(handle);
     bool first;
     if (!wf_sync_is_zeroed(&sem->waiters) && shut_sem(sem, &first)) {
@@ -178,7 +180,7 @@ weft_val weft_sem_acquire_n_v_(weft_sem *handle, uint32_t n, const weft_place *p
 {
     struct wf_sem *sem = sem_of(handle);
     if (is_out_of_range(sem, n)) {
-        return wf_val_done(-EINVAL, place);
+        return wf_val_done(wf_forked ? -ENOSYS : -EINVAL, place);
     }
     struct wf_begun b;
     return wf_v_begin(&b, WF_V_CALL, place) ? wf_v_end(&b, acquire_begin(sem, b.call, b.resume, n))

@@ -21,6 +21,7 @@
 
 #include "pool/base/check.h"
 #include "src/core.h"
+#include "src/live.h"
 #include "src/waitq.h"
 
 /* Beside a struct wf_NAME that is behind an opaque weft_NAME. */

@@ -486,6 +486,9 @@ void weft_ignore(weft_task *handle)
 int weft_status(const weft_task *handle)
 {
     struct wf_task *task = wf_task_of(handle);
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
     return wf_task_is_done(task) ? task->rc : -EINPROGRESS;
 }
 

@@ -47,6 +47,7 @@ static int64_t later(int64_t from_ns, int64_t by_ns)
 
 void weft_ticker_init(weft_ticker *handle, weft_time period)
 {
+    wf_live_begin(handle, "weft_ticker");
     struct wf_ticker *ticker = ticker_of(handle);
     if (period <= 0) {
         wf_misuse("weft_ticker_init: the period must be positive");
@@ -59,6 +60,7 @@ void weft_ticker_init(weft_ticker *handle, weft_time period)
 
 void weft_ticker_fini(weft_ticker *handle)
 {
+    wf_live_end(handle);
     struct wf_ticker *ticker = ticker_of(handle);
     if (wf_sync_is_zeroed(&ticker->waiters)) {
         return;

@@ -258,6 +258,9 @@ static ssize_t await_embedded(struct wf_fiber *self, struct wf_stepping *steppin
 
 int64_t weft_val_await_slow_(weft_val *val)
 {
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
     if (val->source_ == 0) {
         return stale(val);
     }
@@ -280,6 +283,9 @@ int64_t weft_val_await_slow_(weft_val *val)
 
 int weft_val_ready_slow_(const weft_val *val)
 {
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
     if (!is_record(val)) {
         return -ESTALE;
     }
@@ -367,6 +373,9 @@ static void drop(struct wf_value *value)
 
 int weft_val_drop_slow_(weft_val *val)
 {
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
     struct wf_value *value = NULL;
     int rc = wf_value_take(val, &value);
     if (rc == 0) {

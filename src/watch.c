@@ -55,7 +55,7 @@ static struct feed *feed_new(size_t item_bytes, uint64_t capacity)
 
 static void feed_free(struct feed *feed, const char *call)
 {
-    if (feed == NULL) {
+    if (feed == NULL || wf_forked) {
         return;
     }
     struct wf_owed owed = {0};
@@ -208,6 +208,9 @@ static int read_and_wait(const struct reading *reading)
 int weft_watch_new(weft_watch **out, size_t bytes, const void *value)
 {
     *out = NULL;
+    if (wf_forked) {
+        return -ENOSYS;
+    }
     if (bytes == 0 || bytes > WEFT_WATCH_BYTES_MAX) {
         return -EINVAL;
     }
@@ -234,6 +237,9 @@ int weft_watch_set(weft_watch *watch, const void *value)
 uint64_t weft_watch_get(weft_watch *watch, void *value)
 {
     struct feed *feed = feed_of_watch(watch);
+    if (wf_forked) { /* the lock may be held by a thread that is not here */
+        return 0;
+    }
     wf_lock(&feed->lock);
     wf_item_copy(value, feed->items, feed->item_bytes);
     uint64_t number = feed->sent;
@@ -274,6 +280,9 @@ static uint64_t power_of_two(uint64_t at_least)
 int weft_bcast_new(weft_bcast **out, size_t item_bytes, size_t capacity)
 {
     *out = NULL;
+    if (wf_forked) {
+        return -ENOSYS;
+    }
     if (item_bytes == 0 || item_bytes > WEFT_BCAST_ITEM_MAX || capacity == 0 ||
         capacity > WEFT_BCAST_CAPACITY_MAX) {
         return -EINVAL;
@@ -295,6 +304,10 @@ int weft_bcast_send(weft_bcast *bcast, const void *item)
 void weft_bcast_join(weft_bcast *bcast, weft_bcast_reader *reader)
 {
     struct feed *feed = feed_of_bcast(bcast);
+    if (wf_forked) {
+        *reader = (weft_bcast_reader){.bcast = bcast};
+        return;
+    }
     wf_lock(&feed->lock);
     *reader = (weft_bcast_reader){.bcast = bcast, .next = feed->sent};
     wf_unlock(&feed->lock);

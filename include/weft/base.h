@@ -5,7 +5,8 @@
  * errno. Nothing takes ownership of a caller's memory unless it says so. NULL for an options
  * pointer means defaults, and all zero is the default of every options struct. "Task context"
  * means: called by code that runs inside a task; such a call made elsewhere returns -EPERM. In the
- * child of fork(2) every call returns -ENOSYS. */
+ * child of a fork(2) that was made while there was a runtime, a call that can fail returns -ENOSYS,
+ * and any other does nothing. */
 #ifndef WEFT_BASE_H
 #define WEFT_BASE_H
 

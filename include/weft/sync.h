@@ -8,7 +8,9 @@
  *
  * Objects lie in the caller's memory, which must last until every call on them has returned. Each
  * has an init, and a fini that accepts zeroed memory; a fini with tasks waiting is misuse, and they
- * get -ESHUTDOWN. Nothing here allocates. */
+ * get -ESHUTDOWN. An init of one that is alive is misuse, which a library that was built with
+ * WEFT_CHECKS finds: there memory must not go, or be used for another object, before its fini.
+ * Nothing here allocates. */
 #ifndef WEFT_SYNC_H
 #define WEFT_SYNC_H
 
@@ -132,8 +134,8 @@ const weft_place *weft_rwlock_writer(const weft_rwlock *lock);
 
 /* --- event ------------------------------------------------------------------------------------ */
 
-/* Something that has happened or not. Opaque. Its memory may go as soon as a wait for it has
- * returned 0, even if the thread that set it is still in weft_event_set. */
+/* Something that has happened or not. Opaque. Its memory may go, after
+ * weft_event_fini, as soon as a wait for it has returned 0, even if the thread that set it is still in weft_event_set. */
 typedef struct weft_event {
     WEFT_ALIGNAS(8) unsigned char opaque[32];
 } weft_event;
@@ -166,8 +168,8 @@ int weft_event_try(weft_event *event);
 
 /* --- latch ------------------------------------------------------------------------------------ */
 
-/* A count of things to come, and the wait for the last of them. Opaque. Its memory may go as soon as
- * a wait for it has returned 0, even if the thread that counted to 0 is still in weft_latch_down. */
+/* A count of things to come, and the wait for the last of them. Opaque. Its memory may go, after
+ * weft_latch_fini, as soon as a wait for it has returned 0, even if the thread that counted to 0 is still in weft_latch_down. */
 typedef struct weft_latch {
     WEFT_ALIGNAS(8) unsigned char opaque[32];
 } weft_latch;

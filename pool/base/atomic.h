@@ -21,10 +21,6 @@
 #include "pool/base/compiler.h"
 #include <stdbool.h>
 
-#ifndef WF_MODEL
-#define WF_MODEL 0
-#endif
-
 #if WF_MODEL
 #include "tests/model/wloom_atomic.h"
 #else

@@ -11,6 +11,9 @@
 #ifndef WF_CHECKS
 #define WF_CHECKS 0 /* 1 in development builds: wf_check_inner is compiled in */
 #endif
+#ifndef WF_MODEL
+#define WF_MODEL 0 /* 1 under the model checker */
+#endif
 
 #define wf_likely(x)    __builtin_expect(!!(x), 1)
 #define wf_unlikely(x)  __builtin_expect(!!(x), 0)

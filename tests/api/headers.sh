@@ -17,8 +17,9 @@ try() { # compiler language standard header
 
 for path in "$include"/weft/*.h; do
     header=${path##*/}
-    try "$cc" c gnu11 "$header"
-    try "$cc" c gnu17 "$header"
+    for standard in c11 gnu11 c17 gnu17; do
+        try "$cc" c "$standard" "$header"
+    done
     [ -z "$cxx" ] || try "$cxx" c++ c++17 "$header"
 done
 [ -n "$cxx" ] || echo "no C++ compiler: not tried as C++17"

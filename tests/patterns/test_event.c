@@ -225,12 +225,14 @@ TaskTest(event, a_waiter_may_free_it_while_a_foreign_thread_is_still_in_set, 2)
         weft_event_init(event, i % 2);
         atomic_store(&told_event, event);
         wt_eq(weft_event_wait(event), 0);
+        weft_event_fini(event);
         memset(event, 0x5a, sizeof *event);
         free(event);
         weft_latch *latch = malloc(sizeof *latch);
         weft_latch_init(latch, 1);
         atomic_store(&told_latch, latch);
         wt_eq(weft_latch_wait(latch), 0);
+        weft_latch_fini(latch);
         memset(latch, 0x5a, sizeof *latch);
         free(latch);
     }

@@ -245,6 +245,8 @@ static int sections_that_need_each_other(void *arg)
         weft_fork(&b, second_half, &mutual);
         wt_eq(weft_join(&b), 0);
         wt_eq(weft_join(&a), 0);
+        weft_sem_fini(&mutual.first);
+        weft_sem_fini(&mutual.second);
     }
     return 0;
 }

@@ -75,7 +75,6 @@ Test(misuse, within_outside_a_task_names_its_place_and_gives_the_value, .init = 
     check_said(1, line);
 }
 
-/* E38 */
 TaskTest(misuse, a_scope_closed_out_of_order_names_its_opening, 1, .init = hook_on)
 {
     int line = __LINE__ + 1;
@@ -123,7 +122,6 @@ static int leave_it_open(void *arg)
     return 3;
 }
 
-/* E38 */
 TaskTest(misuse, a_task_that_ends_with_a_scope_open_names_its_opening, 1, .init = hook_on)
 {
     weft_task t;
@@ -245,6 +243,7 @@ Test(misuse, a_semaphore_with_more_permits_than_its_maximum, .init = hook_on)
     weft_sem sem;
     weft_sem_init(&sem, 3, 2);
     wt_eq(atomic_load(&times), 1);
+    weft_sem_fini(&sem);
     weft_sem_init(&sem, 0, (uint32_t)INT32_MAX + 1);
     wt_eq(atomic_load(&times), 2);
 }

@@ -275,7 +275,6 @@ TaskTest(scope, a_timeout_that_does_not_come_changes_nothing, 2)
     return 0;
 }
 
-/* E37 */
 TaskTest(scope, a_cancelled_scope_takes_no_task, 1)
 {
     atomic_int count = 0;
@@ -288,7 +287,6 @@ TaskTest(scope, a_cancelled_scope_takes_no_task, 1)
     return 0;
 }
 
-/* E37 */
 TaskTest(scope, an_ended_scope_takes_no_task, 1)
 {
     atomic_int count = 0;
@@ -312,7 +310,6 @@ static int return_early(weft_sem *never, atomic_int *waiting)
     return 9; /* skips weft_scope_end */
 }
 
-/* E39 */
 TaskTest(scope, a_return_that_skips_end_cancels_and_joins, 2)
 {
     weft_sem never;

@@ -114,6 +114,7 @@ static int many_await_one(void *arg)
         wt_eq(weft_await(&awaiters[i].task), 7);
     }
     wt_eq(weft_await(&target), 7);
+    weft_sem_fini(&go);
     return 0;
 }
 
@@ -151,7 +152,6 @@ Test(spawn, outside_a_task_spawn_and_await_are_refused_with_eperm)
     wt_eq(atomic_load(&calls), 0);
 }
 
-/* E37 */
 TaskTest(spawn, in_a_cancelled_scope_the_function_is_not_called, 2)
 {
     atomic_int calls = 0;
@@ -320,7 +320,10 @@ TaskTest(spawn, spawner_and_task_run_side_by_side, 2)
         weft_sem_release(&pair.ping, 1);
         wt_eq(weft_sem_acquire(&pair.pong), 0);
     }
-    return weft_await(&t);
+    int rc = weft_await(&t);
+    weft_sem_fini(&pair.ping);
+    weft_sem_fini(&pair.pong);
+    return rc;
 }
 
 static int same_runtime(void *rt)

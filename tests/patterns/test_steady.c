@@ -143,6 +143,8 @@ static void ping_pong(int n)
         weft_sem_acquire(&pair.pong);
     }
     weft_await(&t);
+    weft_sem_fini(&pair.ping);
+    weft_sem_fini(&pair.pong);
 }
 
 static int fly(void *arg, void *result)
@@ -192,6 +194,10 @@ static void two_take_locks(int n)
     weft_spawn(&t, take_locks, &locks);
     take_locks(&locks);
     weft_await(&t);
+    weft_mutex_fini(&locks.mutex);
+    weft_rwlock_fini(&locks.rwlock);
+    weft_event_fini(&locks.event);
+    weft_flight_fini(&locks.flight);
 }
 
 static void deadlines(int n)
