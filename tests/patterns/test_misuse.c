@@ -75,6 +75,7 @@ Test(misuse, within_outside_a_task_names_its_place_and_gives_the_value, .init = 
     check_said(1, line);
 }
 
+/* E38 */
 TaskTest(misuse, a_scope_closed_out_of_order_names_its_opening, 1, .init = hook_on)
 {
     int line = __LINE__ + 1;
@@ -122,6 +123,7 @@ static int leave_it_open(void *arg)
     return 3;
 }
 
+/* E38 */
 TaskTest(misuse, a_task_that_ends_with_a_scope_open_names_its_opening, 1, .init = hook_on)
 {
     weft_task t;

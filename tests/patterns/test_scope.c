@@ -275,6 +275,7 @@ TaskTest(scope, a_timeout_that_does_not_come_changes_nothing, 2)
     return 0;
 }
 
+/* E37 */
 TaskTest(scope, a_cancelled_scope_takes_no_task, 1)
 {
     atomic_int count = 0;
@@ -287,6 +288,7 @@ TaskTest(scope, a_cancelled_scope_takes_no_task, 1)
     return 0;
 }
 
+/* E37 */
 TaskTest(scope, an_ended_scope_takes_no_task, 1)
 {
     atomic_int count = 0;
@@ -310,6 +312,7 @@ static int return_early(weft_sem *never, atomic_int *waiting)
     return 9; /* skips weft_scope_end */
 }
 
+/* E39 */
 TaskTest(scope, a_return_that_skips_end_cancels_and_joins, 2)
 {
     weft_sem never;

@@ -152,6 +152,7 @@ Test(spawn, outside_a_task_spawn_and_await_are_refused_with_eperm)
     wt_eq(atomic_load(&calls), 0);
 }
 
+/* E37 */
 TaskTest(spawn, in_a_cancelled_scope_the_function_is_not_called, 2)
 {
     atomic_int calls = 0;

@@ -105,7 +105,7 @@ static bool await_child(pid_t pid, int64_t deadline_ms, int *status)
 static bool take_sanitizer_logs(FILE *report)
 {
     const char *base = getenv("WT_SANITIZER_LOG");
-    if (base == NULL) {
+    if (base == NULL || *base == '\0') {
         return false;
     }
     char pattern[4096];

@@ -376,6 +376,7 @@ static void refuse_in_turn(int kind, int rc, bool persistently, int calls_max)
     }
 }
 
+/* E40 */
 Test(faults, each_refused_allocation_is_a_clean_error)
 {
     refuse_in_turn(ALLOC, -ENOMEM, true, 100);
@@ -490,6 +491,7 @@ static int crowd_root(void *arg)
     return 0;
 }
 
+/* E40 */
 Test(faults, with_no_further_stack_to_be_had_tasks_wait_to_be_started)
 {
     signal(SIGALRM, on_alarm);
