@@ -338,6 +338,7 @@ int weft_call_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
     }
     struct wf_task task;
     wf_task_init(&task, rt, fn, arg, &rt->root, WF_TASK_CALLED, place);
+    wf_store_relaxed(&task.called, 0); /* relaxed: queuing the task publishes it */
     wf_exec_call_begin(&task);
     (void)wf_add_relaxed(&rt->callers, 1); /* the task takes both off: its end, and its start */
     wf_ready_foreign(rt->pool, &task.work);

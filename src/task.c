@@ -252,6 +252,8 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
     wf_awaiters_tell(awaiters, outcome);
 }
 
+/* Without what is only read when something else says so: failed_ns and cut_short (of a failure),
+ * base_wait (base_waits), reason (cancel), called (its kind's caller sets it). */
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
@@ -268,16 +270,12 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     wf_store_relaxed(&task->name, NULL);
     wf_store_relaxed(&task->spawner, NULL);
     wf_store_relaxed(&task->error, NULL);
-    wf_store_relaxed(&task->called, 0);
-    task->failed_ns = 0;
     task->rc = -EINPROGRESS;
     task->kind = (uint8_t)kind;
     task->frame = WF_FRAME_FOREIGN;
-    task->cut_short = 0;
     task->rt = rt;
     wf_store_relaxed(&task->cancel, 0);
     task->base_waits = 0;
-    task->base_wait = NULL;
     wf_store_relaxed(&task->has_bound, 0);
     wf_store_relaxed(&task->reads_more, 0);
     for (int i = 0; i < WF_READS_KNOWN; i++) {
@@ -289,6 +287,7 @@ void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_pla
 {
     wf_task_init(task, NULL, fn, arg, NULL, WF_TASK_SPAWNED, place);
     task->rc = rc;
+    task->failed_ns = 0;
     task->cut_short = rc == -ECANCELED;
     wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
 }
