@@ -335,7 +335,7 @@ const struct tb_load tb_loads_sync[] = {
         .close = chan_close,
     },
     {
-        .name = "chan/rendezvous",
+        .name = "chan/cap0",
         .group = "sync",
         .about = "the same without capacity, one sender, one receiver",
         .op = "item",
