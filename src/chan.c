@@ -327,6 +327,34 @@ static ssize_t recv_locked(weft_chan *chan, void *item, struct wf_owed *owed)
     return 1;
 }
 
+/* What happens to most items: into a ring with room, where nobody waits for it. Under the lock; false:
+ * nothing was done, see send_locked. */
+WF_INLINE bool send_plainly(weft_chan *chan, const void *item)
+{
+    uint64_t count = count_locked(chan);
+    if (wf_unlikely(chan->closed || chan->grows || count >= chan->capacity ||
+                    (count == 0 && !wf_list_is_empty(&chan->receivers)))) {
+        return false;
+    }
+    wf_item_copy(slot_of(chan, count), item, chan->item_bytes);
+    set_count_locked(chan, count + 1);
+    return true;
+}
+
+/* The same: out of a ring for whose room nobody waits. */
+WF_INLINE bool recv_plainly(weft_chan *chan, void *item)
+{
+    uint64_t count = count_locked(chan);
+    uint64_t oldest = chan->oldest;
+    if (wf_unlikely(count == 0 || chan->grows || !wf_list_is_empty(&chan->senders))) {
+        return false;
+    }
+    wf_item_copy(item, chan->items + oldest * chan->item_bytes, chan->item_bytes);
+    chan->oldest = oldest + 1 == chan->capacity ? 0 : oldest + 1;
+    set_count_locked(chan, count - 1);
+    return true;
+}
+
 /* --- full, and not to wait -------------------------------------------------------------------- */
 
 /* Puts *item into a full channel by the rule it has for that; *victim is what is dropped. */
@@ -476,11 +504,11 @@ static bool sends_slowly(weft_chan *chan, ssize_t rc)
     return rc == NEEDS_ROOM || (rc == FULL && chan->full != WEFT_FULL_WAIT);
 }
 
+/* Called with the lock, returns without it. */
 static ssize_t send_or_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
                              const void *item)
 {
     struct wf_owed owed = {0};
-    wf_lock(&chan->lock);
     ssize_t rc = send_locked(chan, item, &owed);
     if (rc == FULL && chan->full == WEFT_FULL_WAIT) {
         /* the item is only read from */
@@ -492,23 +520,37 @@ static ssize_t send_or_queue(weft_chan *chan, struct wf_call *call, struct wf_wo
     return rc;
 }
 
-static ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
-                          const void *item)
+/* Called with the lock, returns without it. */
+static WF_NOINLINE ssize_t send_otherwise(weft_chan *chan, struct wf_call *call,
+                                          struct wf_work *resume, const void *item)
 {
     ssize_t rc = send_or_queue(chan, call, resume, item);
     while (wf_unlikely(sends_slowly(chan, rc))) { /* ends: it is full, or it has room */
         rc = send_slowly(chan, item);
         if (rc == FULL) {
+            wf_lock(&chan->lock);
             rc = send_or_queue(chan, call, resume, item);
         }
     }
     return rc;
 }
 
-static ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume, void *item)
+WF_INLINE ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                             const void *item)
+{
+    wf_lock(&chan->lock);
+    if (wf_likely(send_plainly(chan, item))) {
+        wf_unlock(&chan->lock);
+        return 0;
+    }
+    return send_otherwise(chan, call, resume, item);
+}
+
+/* Called with the lock, returns without it. */
+static WF_NOINLINE ssize_t recv_otherwise(weft_chan *chan, struct wf_call *call,
+                                          struct wf_work *resume, void *item)
 {
     struct wf_owed owed = {0};
-    wf_lock(&chan->lock);
     ssize_t rc = recv_locked(chan, item, &owed);
     if (rc == -EAGAIN && !chan->closed) {
         wf_call_queue(call, resume, &recv_ops, chan, &chan->receivers, item);
@@ -519,10 +561,21 @@ static ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_work 
     return rc;
 }
 
+WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                             void *item)
+{
+    wf_lock(&chan->lock);
+    if (wf_likely(recv_plainly(chan, item))) {
+        wf_unlock(&chan->lock);
+        return 1;
+    }
+    return recv_otherwise(chan, call, resume, item);
+}
+
 int weft_chan_send(weft_chan *chan, const void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
+    struct wf_fiber *self = wf_enter_call_inline(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
@@ -533,7 +586,7 @@ int weft_chan_send(weft_chan *chan, const void *item)
 int weft_chan_recv(weft_chan *chan, void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
+    struct wf_fiber *self = wf_enter_call_inline(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }

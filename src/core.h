@@ -410,6 +410,18 @@ struct wf_fiber *wf_enter_task(int *rc);
 struct wf_fiber *wf_peek_task(void);
 /* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
 struct wf_fiber *wf_enter_call(int *rc);
+/* The same, for calls that take a few nanoseconds themselves. */
+WF_INLINE struct wf_fiber *wf_enter_call_inline(int *rc)
+{
+    struct wf_fiber *self = wf_self();
+    /* relaxed: see wf_scope_cancelled */
+    if (wf_likely(self != NULL && self->env != NULL &&
+                  (wf_load_relaxed(&self->env->scope->cancel) &
+                   (WF_CANCEL_FIRED | WF_CANCEL_MEMBER)) == 0)) {
+        return self;
+    }
+    return wf_enter_call(rc);
+}
 
 struct wf_op;
 /* Submits the op; its end claims the call. In `ops` the two that follow. */

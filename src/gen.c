@@ -201,7 +201,7 @@ static ssize_t emit_begin(struct weft_gen *gen, struct wf_call *call, struct wf_
 int weft_emit(const void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
+    struct wf_fiber *self = wf_enter_call_inline(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
@@ -303,7 +303,7 @@ static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_
 int weft_gen_next(weft_gen *gen, void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
+    struct wf_fiber *self = wf_enter_call_inline(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
