@@ -115,7 +115,7 @@ static WF_COLD void fail(struct loop *loop, int rc, bool of_source)
     const weft_place *place = wf_error_place(error, loop->place);
     wf_failures_add(&loop->failures, rc, error);
     wf_unlock(&loop->lock);
-    if (loop->opts->on_error == WEFT_FAIL_FAST) {
+    if (loop->opts->on_error == WEFT_FAILFAST) {
         stop_taking(loop);
         weft_reason reason = wf_reason(WEFT_WHY_FAILURE, "an item of the loop failed", place);
         (void)wf_scope_fire(wf_scope_of(&loop->scope), WF_CANCEL_FIRED, &reason);
@@ -340,7 +340,7 @@ static WF_NOINLINE void run_slot_opened(struct slot *slot, bool first)
     weft_scope_begin_(&scope, NULL, loop->place);
     (void)memset(local, 0, opts->slot_bytes);
     slot->ctx = opts->slot_bytes > 0 ? local : NULL;
-    int rc = opts->slot_open != NULL ? opts->slot_open(loop->ctx, &slot->ctx) : 0;
+    int rc = opts->slot_open != NULL ? opts->slot_open(&slot->ctx, loop->ctx) : 0;
     if (rc >= 0) {
         run_slot(slot);
         if (opts->slot_close != NULL) {

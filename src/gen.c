@@ -372,7 +372,7 @@ int weft_gen_new_(weft_gen **out, weft_fn *fn, void *arg, size_t item_bytes,
     gen->owner = env->scope;
     gen->item_bytes = item_bytes;
     gen->is_accounted = true;
-    wf_scope_open(self, &gen->scope, WEFT_FAIL_FAST, WEFT_FOREVER, place);
+    wf_scope_open(self, &gen->scope, WEFT_FAILFAST, WEFT_FOREVER, place);
     self->env = env;
     wf_task_init(&gen->task, wf_runtime_of(self), fn, arg, &gen->scope, WF_TASK_PRODUCER, place);
     gen->task.work.run = produce;

@@ -121,7 +121,7 @@ void weft_reuse_free(weft_reuse *pool)
     }
     struct slot *slot;
     while ((slot = pop_open(pool)) != NULL) { /* ends: nobody gives any more back */
-        pool->opts.close(pool->opts.ctx, slot->item);
+        pool->opts.close(slot->item, pool->opts.ctx);
     }
     wf_sys.release(pool);
 }
@@ -175,7 +175,7 @@ static void give_slot(weft_reuse *pool, struct slot *slot)
 
 static void close_item(weft_reuse *pool, struct slot *slot)
 {
-    pool->opts.close(pool->opts.ctx, slot->item);
+    pool->opts.close(slot->item, pool->opts.ctx);
     slot->is_open = false;
     wf_lock(&pool->lock);
     pool->stats.closed++;
@@ -184,7 +184,7 @@ static void close_item(weft_reuse *pool, struct slot *slot)
 
 static int open_item(weft_reuse *pool, struct slot *slot)
 {
-    int rc = pool->opts.open(pool->opts.ctx, slot->item);
+    int rc = pool->opts.open(slot->item, pool->opts.ctx);
     if (rc < 0) {
         return rc;
     }
@@ -217,7 +217,7 @@ static int check_item(weft_reuse *pool, struct slot *slot)
     }
     return pool->opts.check == NULL
                ? 0
-               : pool->opts.check(pool->opts.ctx, slot->item, now_ns - slot->since_ns);
+               : pool->opts.check(slot->item, now_ns - slot->since_ns, pool->opts.ctx);
 }
 
 /* Makes a leased slot one with an item that can be used. */

@@ -108,7 +108,7 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
     } else {
         wf_failures_add(&scope->failures, rc, error);
         error = NULL;
-        fire = scope->on_error == WEFT_FAIL_FAST;
+        fire = scope->on_error == WEFT_FAILFAST;
     }
     wf_unlock(&scope->lock);
     wf_error_free(error);
@@ -217,7 +217,7 @@ void wf_scope_open_shield(struct wf_fiber *self, struct wf_scope *scope, weft_ti
                           const weft_place *place)
 {
     init_common(scope, place);
-    scope->on_error = WEFT_FAIL_FAST;
+    scope->on_error = WEFT_FAILFAST;
     scope->is_shield = 1;
     scope->shielded = grace > 0;
     open_inside(self, scope);
@@ -421,7 +421,7 @@ void weft_within_begin_(weft_scope *handle, weft_time duration, const weft_place
     if (self == NULL) {
         return;
     }
-    wf_scope_open(self, scope, WEFT_FAIL_FAST, duration, place);
+    wf_scope_open(self, scope, WEFT_FAILFAST, duration, place);
 }
 
 /* The end of a macro that evaluates an expression in a scope: `value`, or the code of misuse. */
@@ -462,7 +462,7 @@ void weft_enter_(weft_scope *handle, weft_cancel *source, const weft_place *plac
     if (self == NULL) {
         return;
     }
-    wf_scope_open(self, scope, WEFT_FAIL_FAST, WEFT_FOREVER, place);
+    wf_scope_open(self, scope, WEFT_FAILFAST, WEFT_FOREVER, place);
     weft_reason reason;
     uint32_t bits = wf_source_link_scope(source, scope, &reason);
     if (bits != 0) {

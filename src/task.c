@@ -61,7 +61,7 @@ static void settle_each(struct wf_task *task, int rc)
     if (rc < 0) {
         note_failure(task, rc);
         weft_error *error = wf_error_of(task, rc, wf_error_take(task));
-        fire = owner->on_error == WEFT_FAIL_FAST && !task->cut_short;
+        fire = owner->on_error == WEFT_FAILFAST && !task->cut_short;
         if (fire) {
             reason =
                 wf_reason(WEFT_WHY_FAILURE, "a task failed", wf_error_place(error, task->place));

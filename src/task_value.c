@@ -75,7 +75,7 @@ weft_val weft_await_v_(weft_task *handle, const weft_place *place)
 
 struct started {
     weft_fn *fn;
-    weft_source source;
+    weft_promise promise;
     WF_ALIGNED(16) unsigned char arg[];
 };
 
@@ -92,7 +92,7 @@ static int run_started(void *arg)
         wf_error_free(error);
         error = NULL;
     }
-    (void)wf_source_set(&started->source, rc, error);
+    (void)wf_promise_set(&started->promise, rc, error);
     return 0;
 }
 
@@ -107,7 +107,7 @@ weft_val weft_task_v_(weft_fn *fn, const void *arg, size_t bytes, const weft_pla
     if (bytes > WEFT_TASK_V_ARG_MAX) {
         return wf_val_done(-E2BIG, place);
     }
-    if (weft_source_new_(&started->source, &val, place) < 0) {
+    if (weft_promise_new_(&started->promise, &val, place) < 0) {
         return val;
     }
     started->fn = fn;
@@ -115,7 +115,7 @@ weft_val weft_task_v_(weft_fn *fn, const void *arg, size_t bytes, const weft_pla
     weft_scope *scope = (weft_scope *)(void *)wf_self()->env->scope;
     int rc = weft_go_(scope, run_started, started, sizeof *started + bytes, place);
     if (rc < 0) {
-        (void)wf_source_set(&started->source, rc, NULL);
+        (void)wf_promise_set(&started->promise, rc, NULL);
     }
     return val;
 }

@@ -16,7 +16,7 @@ static enum wf_v_kind kind_of(const struct wf_value *value)
     return value->call.wait.ops->again != NULL ? WF_V_OP : WF_V_CALL;
 }
 
-static ssize_t source_finish(struct wf_call *call)
+static ssize_t promise_finish(struct wf_call *call)
 {
     if (wf_wait_outcome(&call->wait) != WF_WAIT_GRANTED) {
         return -ECANCELED;
@@ -31,8 +31,8 @@ static ssize_t source_finish(struct wf_call *call)
 }
 
 /* A value that is completed by hand. */
-static const struct wf_wait_ops source_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = source_finish, .name = "a weft_source"};
+static const struct wf_wait_ops promise_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = promise_finish, .name = "a weft_promise"};
 
 /* --- records ---------------------------------------------------------------------------------- */
 
@@ -71,7 +71,7 @@ static void give_record(struct wf_value *value, uint64_t life, enum wf_v_kind ki
 static void release_record(struct wf_value *value)
 {
     uint64_t life = wf_load_relaxed(&value->life);
-    if (value->call.wait.ops != &source_ops) {
+    if (value->call.wait.ops != &promise_ops) {
         give_record(value, life, kind_of(value));
         return;
     }
@@ -476,17 +476,17 @@ void wf_values_collect_root(struct weft_rt *rt)
 
 /* --- values that are completed by hand -------------------------------------------------------- */
 
-int weft_source_new_(weft_source *source, weft_val *val, const weft_place *place)
+int weft_promise_new_(weft_promise *promise, weft_val *val, const weft_place *place)
 {
     struct wf_begun b;
-    *source = (weft_source){0};
+    *promise = (weft_promise){0};
     if (!wf_v_begin(&b, WF_V_POOLED, place)) {
         *val = b.val;
         return (int)b.val.word_;
     }
-    wf_wait_init(&b.call->wait, b.resume, &source_ops);
+    wf_wait_init(&b.call->wait, b.resume, &promise_ops);
     *val = wf_v_end(&b, WF_PENDING);
-    *source = (weft_source){val->source_, val->word_};
+    *promise = (weft_promise){val->source_, val->word_};
     return 0;
 }
 
@@ -529,11 +529,11 @@ static int complete(struct wf_value *value, int64_t result, weft_error *error)
     return won ? 0 : -ECANCELED;
 }
 
-int wf_source_set(const weft_source *source, int64_t result, weft_error *error)
+int wf_promise_set(const weft_promise *promise, int64_t result, weft_error *error)
 {
     struct wf_value *value =
-        (struct wf_value *)source->source_; // NOLINT(performance-no-int-to-ptr)
-    int rc = value != NULL ? pin(value, (uint64_t)source->word_) : -ESTALE;
+        (struct wf_value *)promise->source_; // NOLINT(performance-no-int-to-ptr)
+    int rc = value != NULL ? pin(value, (uint64_t)promise->word_) : -ESTALE;
     if (rc < 0) {
         wf_error_free(error);
         return rc;
@@ -541,17 +541,17 @@ int wf_source_set(const weft_source *source, int64_t result, weft_error *error)
     return complete(value, result, error);
 }
 
-int weft_source_set(const weft_source *source, int64_t result)
+int weft_promise_set(const weft_promise *promise, int64_t result)
 {
-    return wf_forked ? -ENOSYS : wf_source_set(source, result, NULL);
+    return wf_forked ? -ENOSYS : wf_promise_set(promise, result, NULL);
 }
 
 /* --- the value of a frame's end --------------------------------------------------------------- */
 
 struct wf_value *wf_value_new_pinned(struct wf_scope *scope, weft_val *val, const weft_place *place)
 {
-    weft_source source;
-    if (weft_source_new_(&source, val, place) < 0) {
+    weft_promise promise;
+    if (weft_promise_new_(&promise, val, place) < 0) {
         return NULL;
     }
     struct wf_value *value = record_of(val);

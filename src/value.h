@@ -21,7 +21,7 @@
  *                                                                       |
  *                                        DROPPED <--[drop, in a scope]--+  -> FREE [run_dropped]
  *
- * and for a weft_source, meanwhile: SET (once), and PINNED while the setter touches the record; if
+ * and for a weft_promise, meanwhile: SET (once), and PINNED while the setter touches the record; if
  * it is released meanwhile (GONE), the setter gives it back.
  *
  * Guarantees.
@@ -101,8 +101,8 @@ void wf_value_enlist(struct wf_wait *wait, struct wf_scope *scope, struct wf_env
  * again. */
 bool wf_value_end(struct wf_value *value, ssize_t *result);
 
-/* As weft_source_set, with a record that goes to the consumer; owned. */
-int wf_source_set(const weft_source *source, int64_t result, weft_error *error);
+/* As weft_promise_set, with a record that goes to the consumer; owned. */
+int wf_promise_set(const weft_promise *promise, int64_t result, weft_error *error);
 /* A pending value that the caller alone completes, once; until then the record stays, with `scope` in
  * it, whatever becomes of the value. NULL: *val says why. */
 struct wf_value *wf_value_new_pinned(struct wf_scope *scope, weft_val *val,

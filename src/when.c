@@ -219,7 +219,7 @@ static int check_policy(int n, int policy)
 {
     int kind = policy & ~WEFT_KEEP_LOSERS;
     bool first = is_first(kind);
-    if (kind < WEFT_ALL || kind > WEFT_FIRST_OK || n < 0 || (first && n == 0) ||
+    if ((kind != WEFT_FAILFAST && kind != WEFT_ALL && !first) || n < 0 || (first && n == 0) ||
         (!first && (policy & WEFT_KEEP_LOSERS) != 0)) {
         return -EINVAL;
     }

@@ -30,7 +30,7 @@
 #include "src/wait.h"
 
 /* As enum weft_policy; when.c compares. */
-enum wf_policy { WF_WHEN_ALL = 1, WF_WHEN_FAILFAST = 2, WF_WHEN_FIRST = 3, WF_WHEN_FIRST_OK = 4 };
+enum wf_policy { WF_WHEN_FAILFAST = 0, WF_WHEN_ALL = 1, WF_WHEN_FIRST = 3, WF_WHEN_FIRST_OK = 4 };
 
 #define WF_WHEN_LISTED (1u << 31)
 #define WF_WHEN_NOBODY (-1)

@@ -2,11 +2,29 @@
  * misuse.
  *
  * Conventions of the whole API. A function that can fail returns `>= 0` or `-errno`, and never sets
- * errno. Nothing takes ownership of a caller's memory unless it says so. NULL for an options
- * pointer means defaults, and all zero is the default of every options struct. "Task context"
- * means: called by code that runs inside a task; such a call made elsewhere returns -EPERM. In the
+ * errno. Nothing takes ownership of a caller's memory unless it says so. "Task context" means: called by code that runs inside a task; such a call made elsewhere returns -EPERM. In the
  * child of a fork(2) that was made while there was a runtime, a call that can fail returns -ENOSYS,
- * and any other does nothing. */
+ * and any other does nothing.
+ *
+ * Lives. What lies in the caller's memory has `init` and `fini`, and cannot fail to begin. What the
+ * library allocates has `new`, which returns a code and fills in *out (NULL after a failure), and
+ * `free`, which accepts NULL; only a runtime is `start`ed and `stop`ped before. `close` is a state,
+ * of what is shared: no more goes in. (A generator, which has one user, is freed by its close.)
+ * Extents of code have `begin` and `end`, `enter` and `leave`, `bind` and `unbind`, in one function.
+ *
+ * Options. All zero is the default of every options struct, and NULL for a pointer to one means
+ * that. A macro that ends in `...` takes them as designated initialisers, in C; the function under
+ * it, which has the same name and an underscore at the end, takes the pointer: C++ and wrappers call
+ * that. Where options are not optional (weft_reuse_new), or are kept beside a handle
+ * (weft_rt_start), there is the pointer alone.
+ *
+ * Callbacks get what they are about first and the program's own pointer last: `arg` if it is all
+ * that they work on, `ctx` if it comes besides. A `why` or `name` is a static string, kept by
+ * pointer. Sizes say their unit or what they count: `bytes`, `item_bytes`, `count`, `max`.
+ * Durations are weft_time.
+ *
+ * Before 1.0 a minor version may change the ABI, and has a soname and a symbol version of its own;
+ * option structs therefore carry no size of theirs yet. */
 #ifndef WEFT_BASE_H
 #define WEFT_BASE_H
 

@@ -99,7 +99,7 @@ typedef int weft_next_fn(void *source, void **item);
 /* Opens the state of a slot, before its first item: *local is what the slot's bodies will get as
  * their ctx; at first it points to `.slot_bytes` zeroed bytes in the slot's frame, or is NULL. `ctx`
  * is the loop's. May wait. >= 0, or -errno with nothing left to close. */
-typedef int weft_slot_open_fn(void *ctx, void **local);
+typedef int weft_slot_open_fn(void **local, void *ctx);
 
 /* Closes it, after the slot's last body has ended, also when the loop was cancelled: then calls that
  * wait give -ECANCELED. May wait. */

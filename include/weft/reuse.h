@@ -59,13 +59,13 @@ typedef struct weft_reuse_opts {
     void *ctx;         /* for the functions; or NULL */
     /* Opens one and fills in *item (16-byte aligned). >= 0, or -errno, which weft_reuse_take
      * returns. Needed. */
-    int (*open)(void *ctx, void *item);
+    int (*open)(void *item, void *ctx);
     /* Closes it. It may be called in a cancelled scope, where waiting is refused: use what does not
      * wait. Needed. */
-    void (*close)(void *ctx, void *item);
+    void (*close)(void *item, void *ctx);
     /* Before it is used again, after `idle` without use: < 0 if it is not good any more, and then it
      * is closed and another opened. NULL: all are good. */
-    int (*check)(void *ctx, void *item, weft_time idle);
+    int (*check)(void *item, weft_time idle, void *ctx);
     weft_time idle_max; /* what was unused for longer is closed and not used again; 0: no limit */
 } weft_reuse_opts;
 

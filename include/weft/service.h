@@ -52,7 +52,8 @@ typedef struct weft_service_opts {
 } weft_service_opts;
 
 /* Starts fn as a service of the runtime, with a copy of *ptr as its argument, and with a name for
- * messages: `name` is a static string, kept by pointer. Inherits no task-local bindings. When the
+ * messages: `name` is a static string, kept by pointer. (A compound literal as ptr needs parentheses
+ * of its own, for options follow it.) Inherits no task-local bindings. When the
  * drain begins, its mailbox is closed, or it is cancelled; when the drain is over it is cancelled in
  * any case. It may end with 0 at any time. A failure other than an answer to its cancellation goes to
  * on_unobserved, and then does what .on_fault says: by default the runtime reports it, drains and

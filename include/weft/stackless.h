@@ -147,27 +147,27 @@ static inline int weft_val_drop_(weft_val *val)
 /* --- values of one's own ---------------------------------------------------------------------- */
 
 /* The other end of a value: whoever has it completes the value, once. May be copied. */
-typedef struct weft_source {
+typedef struct weft_promise {
     uintptr_t source_;
     int64_t word_;
-} weft_source;
+} weft_promise;
 
 /* Makes a pending value and its other end, from the pool. For what another library calls back, or
  * for a task that others wait for. Task context; the value belongs to the caller's scope. 0;
  * -ECANCELED: the scope is cancelled; -ENOMEM.
  *
- *     weft_source source;
+ *     weft_promise promise;
  *     weft_val val;
- *     weft_source_new(&source, &val);
- *     start_lookup(name, on_answer, &source); // calls weft_source_set(&source, length)
+ *     weft_promise_new(&promise, &val);
+ *     start_lookup(name, on_answer, &promise); // calls weft_promise_set(&promise, length)
  *     rc = weft_val_await(val); */
-#define weft_source_new(source, val) weft_source_new_((source), (val), WEFT_HERE)
-int weft_source_new_(weft_source *source, weft_val *val, const weft_place *place);
+#define weft_promise_new(promise, val) weft_promise_new_((promise), (val), WEFT_HERE)
+int weft_promise_new_(weft_promise *promise, weft_val *val, const weft_place *place);
 
 /* Completes the value with `result` (>= 0, or -errno). 0; -EALREADY: it was completed before;
  * -ECANCELED: its wait was cancelled meanwhile, the result reaches nobody; -ESTALE: it is gone,
  * consumed or dropped. Any thread, foreign ones too, while the runtime lives. Cannot suspend. */
-int weft_source_set(const weft_source *source, int64_t result);
+int weft_promise_set(const weft_promise *promise, int64_t result);
 
 /* --- operations ------------------------------------------------------------------------------- */
 
@@ -367,14 +367,14 @@ void weft_frame_yield_(weft_frame *frame);
  * copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what takes several
  * waits, or needs a stack. (In a scope with `.each` it is one of the tasks that weft_scope_next gives,
  * with the result 0.) */
-#define weft_task_v(fn, ptr)                                                            \
-    __extension__({                                                                     \
-        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg), \
-                       "weft_task_v: the argument is not of the type that " #fn         \
-                       " was defined with");                                            \
-        _Static_assert(sizeof *(ptr) <= WEFT_TASK_V_ARG_MAX,                            \
-                       "weft_task_v: the argument is too large");                       \
-        weft_task_v_((fn), (ptr), sizeof *(ptr), WEFT_HERE);                            \
+#define weft_task_v(fn, ...) /* (fn, ptr) */                                                    \
+    __extension__({                                                                             \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg), \
+                       "weft_task_v: the argument is not of the type that " #fn                 \
+                       " was defined with");                                                    \
+        _Static_assert(sizeof *(__VA_ARGS__) <= WEFT_TASK_V_ARG_MAX,                            \
+                       "weft_task_v: the argument is too large");                               \
+        weft_task_v_((fn), (__VA_ARGS__), sizeof *(__VA_ARGS__), WEFT_HERE);                    \
     })
 
 #endif

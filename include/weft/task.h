@@ -161,10 +161,17 @@ void weft_ignore(weft_task *task);
  * suspend. */
 int weft_status(const weft_task *task);
 
-/* Which ends of its tasks a weft_when waits for. */
+/* What the failure of one task, or of one item of a loop, does to the others. */
+enum weft_on_error {
+    WEFT_FAILFAST = 0, /* the first that fails cancels the others */
+    WEFT_CONTINUE = 1, /* all run to their end; the first failure in time is the result */
+    WEFT_COLLECT = 2,  /* the same; weft_foreach also copies records out, see there */
+};
+
+/* Which ends of its tasks a weft_when waits for: WEFT_FAILFAST (all of them; the first that fails
+ * cancels the others), or one of these. */
 enum weft_policy {
     WEFT_ALL = 1,      /* all of them, whatever becomes of them */
-    WEFT_FAILFAST = 2, /* all of them; the first that fails cancels the others */
     WEFT_FIRST = 3,    /* the first that ends, in whatever way */
     WEFT_FIRST_OK = 4, /* the first that succeeds; if none does, all of them */
     /* with WEFT_FIRST and WEFT_FIRST_OK: the others go on, instead of being cancelled and awaited */
@@ -174,7 +181,8 @@ enum weft_policy {
 /* Tasks in one weft_when, at most. For more, use a scope. */
 #define WEFT_WHEN_MAX 1024
 
-/* Waits for n tasks of the array `tasks` together, as `policy` says (enum weft_policy). On return every
+/* Waits for n tasks of the array `tasks` together, as `policy` says (enum weft_policy;
+ * 0: WEFT_FAILFAST). On return every
  * one of them has ended and counts as awaited, and its result stays in its place (weft_status) - but
  * for WEFT_KEEP_LOSERS, which awaits the winner alone: the others must still be awaited. `tasks`, the
  * tasks and the scopes that they were spawned in stay the caller's and last until the call returns.
@@ -248,14 +256,8 @@ typedef struct weft_scope {
     WEFT_ALIGNAS(16) unsigned char opaque[512];
 } weft_scope;
 
-enum weft_on_error {
-    WEFT_FAIL_FAST = 0, /* the first task that fails cancels the others */
-    WEFT_CONTINUE = 1,  /* all run to their end; the first failure in time is the result */
-    WEFT_COLLECT = 2,   /* the same; weft_foreach also copies records out, see there */
-};
-
 typedef struct weft_scope_opts {
-    int on_error;      /* enum weft_on_error; 0: WEFT_FAIL_FAST */
+    int on_error;      /* enum weft_on_error; 0: WEFT_FAILFAST */
     weft_time timeout; /* after this the scope is cancelled, and ends with -ETIME; 0: none */
     /* results are kept for weft_scope_next, of at most so many tasks that were started and not yet
      * taken; 0: none are kept */
@@ -369,19 +371,19 @@ size_t weft_scope_count(const weft_scope *scope);
 
 /* --- waiting, giving way ---------------------------------------------------------------------- */
 
-/* Lets others run; comes back soon. Returns 0, or -ECANCELED / (deadline passed) -ECANCELED without
- * having yielded. Task context. */
+/* Lets others run; comes back soon. 0; -ECANCELED, without having yielded: the scope is cancelled, or
+ * its deadline has passed. May suspend. Task context. */
 int weft_yield(void);
 
 /* Waits at least `duration`. 0, or -ECANCELED as soon as the scope is cancelled. Never early, and
- * late by at most 0.1 ms plus scheduling. 0 or negative: as weft_yield. Task context. */
+ * late by at most 0.1 ms plus scheduling. 0 or negative: as weft_yield. May suspend. Task context. */
 int weft_sleep(weft_time duration);
 
 /* Runs fn(arg) on a thread that may block, and waits for it: for calls that cannot be made
  * asynchronous. fn is not in task context. Not interruptible: a cancellation is seen after fn has
  * returned. Threads are created on demand up to blocking_max; beyond that the call waits its turn.
- * Returns fn's result, -ECANCELED (fn not called), or -EAGAIN if no thread at all can be had. Task
- * context. */
+ * Returns fn's result, -ECANCELED (fn not called), or -EAGAIN if no thread at all can be had. `arg`
+ * stays the caller's. May suspend. Task context. */
 int weft_blocking(weft_fn *fn, void *arg);
 
 #ifdef __cplusplus

@@ -710,14 +710,14 @@ static void a_next_leader_is_cancelled(void)
 static weft_reuse *pool;
 static struct slot *slots[ACTORS];
 
-static int open_nothing(void *ctx, void *item)
+static int open_nothing(void *item, void *ctx)
 {
     (void)ctx;
     (void)item;
     return 0;
 }
 
-static void close_nothing(void *ctx, void *item)
+static void close_nothing(void *item, void *ctx)
 {
     (void)ctx;
     (void)item;

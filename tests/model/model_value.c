@@ -183,13 +183,13 @@ static void begin_scope(struct wf_scope *s)
 static const weft_place somewhere = {"model", "model", 1, NULL};
 
 static weft_val val;
-static weft_source source;
+static weft_promise promise;
 
-/* A pending value, as weft_source_new makes it. */
+/* A pending value, as weft_promise_new makes it. */
 static struct wf_value *begin_value(weft_val *out, struct wf_scope *in)
 {
     struct wf_value *value = take_record(&worker, WF_V_POOLED, &somewhere);
-    wf_wait_init(&value->call.wait, NULL, &source_ops);
+    wf_wait_init(&value->call.wait, NULL, &promise_ops);
     wf_plain_write(&value->call.result, -1);
     wf_value_enlist(&value->call.wait, in, &in->env);
     out->source_ = (uintptr_t)value;
@@ -219,7 +219,7 @@ static void begin(void)
         actors[i].fiber.env = &actors[i].env;
     }
     (void)begin_value(&val, &scope);
-    source = (weft_source){val.source_, val.word_};
+    promise = (weft_promise){val.source_, val.word_};
 }
 
 /* --- who does what ---------------------------------------------------------------------------- */
@@ -242,7 +242,7 @@ static void consume(void *arg)
 static void set(void *arg)
 {
     (void)arg;
-    set_rc = wf_source_set(&source, 42, NULL);
+    set_rc = wf_promise_set(&promise, 42, NULL);
 }
 
 static void cancel(void *arg)
@@ -307,7 +307,7 @@ static void two_setters_at_once(void)
 {
     begin();
     wloom_spawn(set, NULL);
-    int rc = wf_source_set(&source, 42, NULL);
+    int rc = wf_promise_set(&promise, 42, NULL);
     wloom_join_all();
     wloom_assert((rc == 0 && set_rc == -EALREADY) || (set_rc == 0 && rc == -EALREADY));
     consume(0);
@@ -332,7 +332,7 @@ static void ask(struct wf_wait *wait)
     (void)wait;
 }
 
-static const struct wf_wait_ops slow_ops = {.cancel = ask, .finish = source_finish};
+static const struct wf_wait_ops slow_ops = {.cancel = ask, .finish = promise_finish};
 
 static void complete_slow(void *arg)
 {

@@ -157,7 +157,7 @@ static int many_fail(void *arg)
 {
     (void)arg;
     for (int round = 0; round < 50; round++) {
-        WEFT_SCOPE(s, .on_error = round % 2 == 0 ? WEFT_CONTINUE : WEFT_FAIL_FAST);
+        WEFT_SCOPE(s, .on_error = round % 2 == 0 ? WEFT_CONTINUE : WEFT_FAILFAST);
         for (int i = 0; i < 100; i++) {
             weft_go(&s, fail_pooled, &(int){-1 - i}); /* may be refused once one has failed */
         }

@@ -902,7 +902,7 @@ struct connection {
     weft_task helper;
 };
 
-static int open_connection(void *ctx, void **local)
+static int open_connection(void **local, void *ctx)
 {
     struct service *service = ctx;
     struct connection *connection = *local;

@@ -191,13 +191,13 @@ static void tolerate(void)
 /* E18, E20 */
 TaskTest(frame, awaits_a_value_that_a_task_began_once, 1, .init = tolerate)
 {
-    weft_source source;
+    weft_promise promise;
     struct consumer consumer = {0};
-    wt_eq(weft_source_new(&source, &consumer.val), 0);
+    wt_eq(weft_promise_new(&promise, &consumer.val), 0);
     WEFT_SCOPE(s);
     wt_eq(weft_go_frame(&s, consume_twice, &consumer), 0);
     weft_yield();
-    wt_eq(weft_source_set(&source, 42), 0);
+    wt_eq(weft_promise_set(&promise, 42), 0);
     wt_eq(weft_scope_end(&s), 0);
     wt_eq(consumer.first, 42);
     wt_eq(consumer.second, -ESTALE);
@@ -208,9 +208,9 @@ TaskTest(frame, awaits_a_value_that_a_task_began_once, 1, .init = tolerate)
 /* E19 */
 TaskTest(frame, a_second_waiter_beside_a_frame_is_refused, 1, .init = tolerate)
 {
-    weft_source source;
+    weft_promise promise;
     weft_val val;
-    wt_eq(weft_source_new(&source, &val), 0);
+    wt_eq(weft_promise_new(&promise, &val), 0);
     struct consumer consumer = {.val = val};
     WEFT_SCOPE(s, .on_error = WEFT_CONTINUE);
     wt_eq(weft_go_frame(&s, consume_twice, &consumer), 0);

@@ -19,7 +19,7 @@ struct server {
     weft_event *slow;  /* open waits for it, if not NULL */
 };
 
-static int dial(void *ctx, void *item)
+static int dial(void *item, void *ctx)
 {
     struct server *server = ctx;
     struct connection *connection = item;
@@ -41,7 +41,7 @@ static int dial(void *ctx, void *item)
     return 0;
 }
 
-static void hang_up(void *ctx, void *item)
+static void hang_up(void *item, void *ctx)
 {
     struct server *server = ctx;
     wt_gt(((struct connection *)item)->number, 0);
@@ -50,7 +50,7 @@ static void hang_up(void *ctx, void *item)
     atomic_fetch_sub(&server->open_now, 1);
 }
 
-static int ping(void *ctx, void *item, weft_time idle)
+static int ping(void *item, weft_time idle, void *ctx)
 {
     struct server *server = ctx;
     wt_gt(((struct connection *)item)->number, 0);
@@ -473,7 +473,7 @@ struct crowd {
     atomic_int leases, taken;
 };
 
-static int random_ping(void *ctx, void *item, weft_time idle)
+static int random_ping(void *item, weft_time idle, void *ctx)
 {
     (void)ctx;
     (void)item;

@@ -398,52 +398,52 @@ TaskTest(val, a_channel_hands_items_to_values, 1)
 
 static void *answer(void *arg)
 {
-    weft_source *source = arg;
-    wt_eq(weft_source_set(source, 42), 0);
+    weft_promise *promise = arg;
+    wt_eq(weft_promise_set(promise, 42), 0);
     return NULL;
 }
 
-TaskTest(val, a_foreign_thread_completes_a_source, 2)
+TaskTest(val, a_foreign_thread_completes_a_promise, 2)
 {
     for (int i = 0; i < 200; i++) {
-        weft_source source;
+        weft_promise promise;
         weft_val val;
-        wt_eq(weft_source_new(&source, &val), 0);
+        wt_eq(weft_promise_new(&promise, &val), 0);
         pthread_t thread;
-        wt_eq(pthread_create(&thread, NULL, answer, &source), 0);
+        wt_eq(pthread_create(&thread, NULL, answer, &promise), 0);
         wt_eq(weft_val_await(val), 42);
         pthread_join(thread, NULL);
-        wt_eq(weft_source_set(&source, 1), -ESTALE);
+        wt_eq(weft_promise_set(&promise, 1), -ESTALE);
     }
     return 0;
 }
 
 TaskTest(val, a_source_is_completed_once, 1)
 {
-    weft_source source;
+    weft_promise promise;
     weft_val val;
-    wt_eq(weft_source_new(&source, &val), 0);
+    wt_eq(weft_promise_new(&promise, &val), 0);
     wt_eq(weft_val_ready(val), 0);
-    wt_eq(weft_source_set(&source, 1), 0);
-    wt_eq(weft_source_set(&source, 2), -EALREADY);
+    wt_eq(weft_promise_set(&promise, 1), 0);
+    wt_eq(weft_promise_set(&promise, 2), -EALREADY);
     wt_eq(weft_val_await(val), 1);
-    wt_eq(weft_source_set(&source, 3), -ESTALE);
+    wt_eq(weft_promise_set(&promise, 3), -ESTALE);
     return 0;
 }
 
 TaskTest(val, a_source_learns_that_its_value_was_cancelled_or_dropped, 1)
 {
-    weft_source source;
+    weft_promise promise;
     weft_val val;
     WEFT_SCOPE(s);
-    wt_eq(weft_source_new(&source, &val), 0);
+    wt_eq(weft_promise_new(&promise, &val), 0);
     weft_scope_cancel(&s, "test");
-    wt_eq(weft_source_set(&source, 1), -ECANCELED);
+    wt_eq(weft_promise_set(&promise, 1), -ECANCELED);
     wt_eq(weft_val_await(val), -ECANCELED);
     weft_scope_end(&s);
-    wt_eq(weft_source_new(&source, &val), 0);
+    wt_eq(weft_promise_new(&promise, &val), 0);
     wt_eq(weft_val_drop(val), 0);
-    wt_eq(weft_source_set(&source, 1), -ESTALE);
+    wt_eq(weft_promise_set(&promise, 1), -ESTALE);
     return 0;
 }
 
@@ -452,8 +452,8 @@ Test(val, a_pending_one_cannot_be_made_outside_of_a_task)
     weft_sem sem;
     weft_sem_init(&sem, 0, 0);
     wt_eq(weft_val_await_new(weft_sem_acquire_v(&sem)), -EPERM);
-    weft_source source;
+    weft_promise promise;
     weft_val val;
-    wt_eq(weft_source_new(&source, &val), -EPERM);
-    wt_eq(weft_source_set(&source, 1), -ESTALE);
+    wt_eq(weft_promise_new(&promise, &val), -EPERM);
+    wt_eq(weft_promise_set(&promise, 1), -ESTALE);
 }

@@ -10,6 +10,12 @@ static int return_arg(void *arg)
     return (int)(intptr_t)arg;
 }
 
+/* All four, from WEFT_FAILFAST on. */
+static int policy_after(int policy)
+{
+    return policy == WEFT_ALL ? WEFT_FIRST : policy + 1;
+}
+
 #define spawn_returning(task, rc) weft_spawn((task), return_arg, (void *)(intptr_t)(rc))
 
 struct waits {
@@ -55,7 +61,7 @@ TaskTest(when, what_is_no_policy_is_refused_and_nothing_is_awaited, 1)
 {
     weft_task t;
     spawn_returning(&t, 7);
-    wt_eq(weft_when(AS_TASKS(&t), 1, 0, NULL), -EINVAL);
+    wt_eq(weft_when(AS_TASKS(&t), 1, WEFT_COLLECT, NULL), -EINVAL);
     wt_eq(weft_when(AS_TASKS(&t), 1, 5, NULL), -EINVAL);
     wt_eq(weft_when(AS_TASKS(&t), 1, WEFT_ALL | WEFT_KEEP_LOSERS, NULL), -EINVAL);
     wt_eq(weft_when(AS_TASKS(&t), -1, WEFT_ALL, NULL), -EINVAL);
@@ -123,7 +129,7 @@ static int as_many_as_fit(void *arg)
     static struct waits waits[WEFT_WHEN_MAX];
     weft_sem sem;
     weft_sem_init(&sem, 0, 0);
-    for (int policy = WEFT_ALL; policy <= WEFT_FAILFAST; policy++) {
+    for (int policy = WEFT_FAILFAST; policy <= WEFT_ALL; policy++) {
         atomic_int waiting = 0;
         for (int i = 0; i < WEFT_WHEN_MAX; i++) {
             tasks[i] = &t[i];
@@ -151,7 +157,7 @@ TaskTest(when, a_cancelled_scope_ends_its_tasks_and_the_result_is_ecanceled, 1)
 {
     weft_sem never;
     weft_sem_init(&never, 0, 0);
-    for (int policy = WEFT_ALL; policy <= WEFT_FIRST_OK; policy++) {
+    for (int policy = WEFT_FAILFAST; policy <= WEFT_FIRST_OK; policy = policy_after(policy)) {
         struct waits waits[2] = {{.sem = &never}, {.sem = &never}};
         weft_task t[2];
         WEFT_SCOPE(s);
@@ -616,10 +622,12 @@ Test(when, several_calls_and_awaits_may_wait_for_one_task)
 
 static weft_task *target;
 
+#define BY_AWAIT (-1) /* instead of a policy */
+
 static int wait_for_target(void *arg)
 {
-    return arg != NULL ? weft_when(AS_TASKS(target), 1, (int)(intptr_t)arg, NULL)
-                       : weft_await(target);
+    int policy = (int)(intptr_t)arg;
+    return policy == BY_AWAIT ? weft_await(target) : weft_when(AS_TASKS(target), 1, policy, NULL);
 }
 
 static int spawn_one_that_waits(void *arg)
@@ -643,7 +651,7 @@ static int go_one_that_waits(void *arg)
 
 static void waits_for_ancestor(weft_fn *fn)
 {
-    for (int policy = 0; policy <= WEFT_FIRST_OK; policy++) {
+    for (int policy = BY_AWAIT; policy <= WEFT_FIRST_OK; policy = policy_after(policy)) {
         weft_task t;
         target = &t;
         weft_spawn(&t, fn, (void *)(intptr_t)policy);
@@ -690,7 +698,7 @@ TaskTest(when, a_task_that_waits_for_one_further_up_gets_edeadlk, 2)
 
 static int leaves_no_account(void *arg)
 {
-    for (int policy = WEFT_ALL; policy <= WEFT_FIRST_OK; policy++) {
+    for (int policy = WEFT_FAILFAST; policy <= WEFT_FIRST_OK; policy = policy_after(policy)) {
         weft_task t[2];
         spawn_returning(&t[0], 1);
         spawn_returning(&t[1], 1);

@@ -261,7 +261,7 @@ WEFT_TASK(run_gang, struct actor)
 static atomic_int users[1 << 20]; /* of items, by order of opening; the last are shared */
 static atomic_uint opened;
 
-static int open_item(void *ctx, void *item)
+static int open_item(void *item, void *ctx)
 {
     struct world *w = ctx;
     unsigned number = atomic_fetch_add(&opened, 1) % (1 << 20);
@@ -274,7 +274,7 @@ static int open_item(void *ctx, void *item)
     return 0;
 }
 
-static void close_item(void *ctx, void *item)
+static void close_item(void *item, void *ctx)
 {
     struct world *w = ctx;
     wt_eq(atomic_load(*(atomic_int **)item), 0);
@@ -282,7 +282,7 @@ static void close_item(void *ctx, void *item)
     atomic_fetch_sub(&w->items_open, 1);
 }
 
-static int check_item(void *ctx, void *item, weft_time idle)
+static int check_item(void *item, weft_time idle, void *ctx)
 {
     (void)ctx;
     wt_true(*(atomic_int **)item != NULL);

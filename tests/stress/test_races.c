@@ -127,7 +127,8 @@ static int race(struct lane *lane)
     weft_task *tasks[RUNNERS_MAX];
     weft_cont cont;
     int n = 2 + (int)below(&lane->dice, RUNNERS_MAX - 1);
-    int policy = WEFT_ALL + (int)below(&lane->dice, 4);
+    static const int policies[] = {WEFT_FAILFAST, WEFT_ALL, WEFT_FIRST, WEFT_FIRST_OK};
+    int policy = policies[below(&lane->dice, 4)];
     bool keep = policy >= WEFT_FIRST && below(&lane->dice, 2) == 0;
     int which = -2;
     WEFT_SCOPE(s, .timeout = WEFT_US(50 + below(&lane->dice, 300)), .on_error = WEFT_CONTINUE);

@@ -239,7 +239,7 @@ static void retract(struct world *world, int place)
 static int open_a_scope(struct actor *me)
 {
     weft_time timeout = below(&me->dice, 3) == 0 ? 1 + patience(&me->dice) : 0;
-    int policy = below(&me->dice, 2) == 0 ? WEFT_CONTINUE : WEFT_FAIL_FAST;
+    int policy = below(&me->dice, 2) == 0 ? WEFT_CONTINUE : WEFT_FAILFAST;
     WEFT_SCOPE(s, .timeout = timeout, .on_error = policy);
     int place = below(&me->dice, 3) == 0 ? announce(me->world, &s) : -1;
     for (unsigned n = below(&me->dice, 8); n > 0 && may_start(me); n--) {

@@ -219,14 +219,14 @@ static int event_open(struct tb_trial *trial)
 
 /* --- reuse ------------------------------------------------------------------------------------ */
 
-static int open_number(void *ctx, void *item)
+static int open_number(void *item, void *ctx)
 {
     uint64_t *opened = ctx;
     *(uint64_t *)item = ++*opened;
     return 0;
 }
 
-static void close_number(void *ctx, void *item)
+static void close_number(void *item, void *ctx)
 {
     (void)ctx;
     *(uint64_t *)item = 0;

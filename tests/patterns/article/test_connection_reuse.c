@@ -11,7 +11,7 @@ struct connection {
 static atomic_int opened, closed, in_use, most;
 
 /* guide { */
-static int open_connection(void *ctx, void *item)
+static int open_connection(void *item, void *ctx)
 {
     int rc = weft_sleep(WEFT_US(100)); /* connect, handshake */
     if (rc == 0) {
@@ -20,7 +20,7 @@ static int open_connection(void *ctx, void *item)
     return rc;
 }
 
-static void close_connection(void *ctx, void *item)
+static void close_connection(void *item, void *ctx)
 {
     (void)ctx, (void)item;
     atomic_fetch_add(&closed, 1);
