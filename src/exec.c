@@ -33,11 +33,17 @@ struct weft_exec {
     weft_rt *rt;          /* immutable */
     WF_ATOMIC(struct wf_task *)
     awaited;                /* what the loop's thread waits for in weft_call; or NULL */
-    struct weft_exec *next; /* in rt->loops, when freed: under rt->foreign_lock */
+    uint64_t number;        /* immutable */
+    struct weft_exec *next; /* in loops_open, then in rt->loops, under rt->foreign_lock */
 };
 
-/* The loop that this thread ran last: when it blocks in weft_call, the loop stands still. */
-static _Thread_local struct weft_exec *loop_of_thread;
+/* The loop that this thread ran last: when it blocks in weft_call, the loop stands still. It may have
+ * been freed since, by another thread: so a number, that no other loop ever has. 0: none. */
+static _Thread_local uint64_t loop_of_thread;
+
+static struct wf_lock loops_lock;    /* no other is taken under it */
+static struct weft_exec *loops_open; /* by `next`; under loops_lock */
+static uint64_t loops_made;          /* likewise */
 
 static struct weft_exec *exec_of(struct wf_home *home)
 {
@@ -237,19 +243,52 @@ int weft_pin(int on)
 /* --- weft_call by a loop's thread ------------------------------------------------------------- */
 
 /* Kept out of line: the address of a thread-local must not be kept over a suspension. */
-WF_NOINLINE void wf_exec_call_begin(struct wf_task *task)
+static WF_NOINLINE void set_awaited(struct wf_task *task)
 {
-    if (loop_of_thread != NULL) {
-        /* sync(exec.await): release, the task; pairs sync(exec.awaited) */
-        wf_store_release(&loop_of_thread->awaited, task);
+    uint64_t number = loop_of_thread;
+    if (number == 0) {
+        return;
     }
+    wf_lock(&loops_lock);
+    struct weft_exec *exec = loops_open;
+    while (exec != NULL && exec->number != number) { /* ends: the list's end */
+        exec = exec->next;
+    }
+    if (exec != NULL) {
+        /* sync(exec.await): release, the task; pairs sync(exec.awaited) */
+        wf_store_release(&exec->awaited, task);
+    }
+    wf_unlock(&loops_lock);
 }
 
-WF_NOINLINE void wf_exec_call_end(void)
+void wf_exec_call_begin(struct wf_task *task)
 {
-    if (loop_of_thread != NULL) {
-        wf_store_relaxed(&loop_of_thread->awaited, NULL); /* relaxed: the task has ended */
+    set_awaited(task);
+}
+
+void wf_exec_call_end(void)
+{
+    set_awaited(NULL);
+}
+
+static void list_loop(struct weft_exec *exec)
+{
+    wf_lock(&loops_lock);
+    exec->number = ++loops_made;
+    exec->next = loops_open;
+    loops_open = exec;
+    wf_unlock(&loops_lock);
+}
+
+static void delist_loop(struct weft_exec *exec)
+{
+    wf_lock(&loops_lock);
+    struct weft_exec **at = &loops_open;
+    while (*at != exec) { /* ends: it is in the list */
+        at = &(*at)->next;
     }
+    *at = exec->next;
+    wf_unlock(&loops_lock);
 }
 
 /* --- new, run, free --------------------------------------------------------------------------- */
@@ -304,6 +343,7 @@ int weft_exec_loop_new(weft_exec **out, weft_rt *rt)
     exec->home = (struct wf_home){.arrive = arrive_loop, .leave = leave_loop};
     exec->loop = loop;
     exec->rt = rt;
+    list_loop(exec);
     (void)wf_add_relaxed(&rt->loops_open, 1); /* relaxed: a count */
     *out = exec;
     return 0;
@@ -311,7 +351,7 @@ int weft_exec_loop_new(weft_exec **out, weft_rt *rt)
 
 static WF_NOINLINE void note_loop(struct weft_exec *exec)
 {
-    loop_of_thread = exec;
+    loop_of_thread = exec->number;
 }
 
 int weft_exec_run(weft_exec *exec)
@@ -350,13 +390,6 @@ weft_time weft_exec_timeout(const weft_exec *exec)
     return left_ns > 0 ? left_ns : 0;
 }
 
-static WF_NOINLINE void forget_loop(struct weft_exec *exec)
-{
-    if (loop_of_thread == exec) {
-        loop_of_thread = NULL;
-    }
-}
-
 int weft_exec_free(weft_exec *exec)
 {
     if (wf_forked) {
@@ -373,7 +406,7 @@ int weft_exec_free(weft_exec *exec)
         wf_sys.release(exec);
         return 0;
     }
-    forget_loop(exec);
+    delist_loop(exec);
     wf_loop_stop(exec->loop);
     /* error records and frames that its worker gave out may live on in the runtime */
     weft_rt *rt = exec->rt;

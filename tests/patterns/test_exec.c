@@ -2,6 +2,8 @@
 #include "pattern.h"
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 #include <weft/debug.h>
@@ -391,4 +393,50 @@ TaskTest(exec, a_join_comes_back_to_the_executor, 4)
     }
     wt_eq(weft_exec_free(shared.serial), 0);
     return 0;
+}
+
+/* --- a loop's thread afterwards --------------------------------------------------------------- */
+
+static atomic_int stage;
+
+static void reach(int number)
+{
+    while (atomic_load(&stage) < number) { /* ends: the other thread comes to it */
+        sched_yield();
+    }
+}
+
+static int answers(void *arg)
+{
+    (void)arg;
+    return 42;
+}
+
+static void *run_a_loop_and_outlive_it(void *loop)
+{
+    wt_eq(weft_exec_run(loop), 0);
+    atomic_store(&stage, 1);
+    reach(2);
+    weft_rt *rt;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1}), 0);
+    wt_eq(weft_call(rt, answers, NULL), 42);
+    wt_eq(weft_rt_stop(rt, WEFT_SEC(10), WEFT_SEC(10)), 0);
+    weft_rt_free(rt);
+    return NULL;
+}
+
+Test(exec, another_thread_than_the_loops_own_may_free_it)
+{
+    weft_rt *rt;
+    weft_exec *loop;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1}), 0);
+    wt_eq(weft_exec_loop_new(&loop, rt), 0);
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, run_a_loop_and_outlive_it, loop), 0);
+    reach(1);
+    wt_eq(weft_exec_free(loop), 0);
+    wt_eq(weft_rt_stop(rt, WEFT_SEC(10), WEFT_SEC(10)), 0);
+    weft_rt_free(rt);
+    atomic_store(&stage, 2);
+    pthread_join(thread, NULL);
 }
