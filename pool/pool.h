@@ -20,7 +20,7 @@ struct wf_pool {
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
-    /* threads inside wf_ready_foreign: the pool outlives their visit */
+    /* visits of threads that are no workers of it, which the pool outlives */
     WF_ATOMIC(uint32_t) foreigners;
     /* workers that sleep for a bounded time beside light work: see worker.c */
     WF_ATOMIC(uint32_t) watchers;
@@ -51,6 +51,21 @@ WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
 {
     struct wf_fiber *self = wf_self();
     return self != NULL && self->worker->pool == pool ? self->worker : NULL;
+}
+
+/* A thread that is no worker of the pool touches what may be the last that the pool waits for: until
+ * wf_pool_left the pool, and what its workers' slabs gave out, stay. */
+WF_INLINE void wf_pool_visit(struct wf_pool *pool)
+{
+    /* relaxed: what the visitor does then, and what ends the pool's wait, releases it */
+    (void)wf_add_relaxed(&pool->foreigners, 1);
+}
+
+WF_INLINE void wf_pool_left(struct wf_pool *pool)
+{
+    /* sync(pool.left): release, our visit is over when the stop sees it; pairs sync(pool.empty).
+     * LAST TOUCH */
+    (void)wf_sub_acq_rel(&pool->foreigners, 1);
 }
 
 /* Body of a stack: looks for work and runs it until the pool stops. Never returns. worker.c */

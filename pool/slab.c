@@ -269,6 +269,11 @@ uint32_t wf_slab_generation(const void *object)
         &chunk->generations[object_number(offset_of(object) - chunk->first, chunk->reciprocal)]);
 }
 
+struct wf_slab *wf_slab_owner(const void *object)
+{
+    return chunk_of(object)->owner;
+}
+
 static uint64_t list_length(const struct wf_slab_node *node)
 {
     uint64_t n = 0;

@@ -82,6 +82,9 @@ void wf_slab_give(struct wf_slab *mine, void *object);
  * acquired. */
 uint32_t wf_slab_generation(const void *object);
 
+/* Whose object it is. Any thread, also for a freed object, while its slab lives. */
+struct wf_slab *wf_slab_owner(const void *object);
+
 struct wf_slab_report {
     uint64_t live;         /* objects that are taken */
     uint64_t remote_frees; /* ever */

@@ -111,20 +111,16 @@ void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     wake_unless_watched(worker, light);
 }
 
-/* Once the work is pushed it may run, and be the last that the pool waits for: `foreigners` keeps
- * the pool until we have left it. */
+/* Once the work is pushed it may run, and be the last that the pool waits for. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
 {
-    /* relaxed: the push, under a lock, comes after it */
-    (void)wf_add_relaxed(&pool->foreigners, 1);
+    wf_pool_visit(pool);
     wf_inject_push(&pool->inject, work);
     int target = wf_park_pick(&pool->park);
     if (target >= 0) {
         pool->driver->ops->wake(pool->driver, target);
     }
-    /* sync(pool.left): release, our visit is over when the stop sees it; pairs sync(pool.empty).
-     * LAST TOUCH */
-    (void)wf_sub_acq_rel(&pool->foreigners, 1);
+    wf_pool_left(pool); /* LAST TOUCH */
 }
 
 void wf_ready_any(struct wf_pool *pool, struct wf_work *work)

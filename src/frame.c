@@ -105,9 +105,36 @@ static bool lie_down(struct wf_fiber *self, struct wf_frame *frame, int *turns)
     return true;
 }
 
+void wf_frame_drop_own(struct wf_stepping *stepping)
+{
+    struct wf_fiber *self = stepping->fiber;
+    struct wf_call *call = &stepping->frame->call;
+    struct wf_scope *owner = wf_frame_owner(stepping->frame);
+    stepping->token = 0;
+    (void)wf_add_relaxed(&stepping->task.rt->values_dropped, 1); /* relaxed: a counter */
+    wf_lock(&owner->lock);
+    call->wait.ops->cancel(&call->wait);
+    wf_unlock(&owner->lock);
+    call->wait.resume = &self->resume;
+    (void)wf_wait_block(self, &call->wait);
+    wf_value_discard(call);
+}
+
+/* A step began an operation in the frame's own call, and neither awaited it nor dropped it. */
+static WF_COLD void abandon(struct wf_stepping *stepping)
+{
+    const weft_place *place = stepping->task.place;
+    wf_misuse("a step of %s (%s:%d) began an operation in WEFT_AWAIT that it does not await",
+              place->function, place->file, place->line);
+    wf_frame_drop_own(stepping);
+}
+
 static void check_step(struct wf_fiber *self, struct wf_stepping *stepping)
 {
     const weft_place *place = stepping->task.place;
+    if (wf_unlikely(stepping->token != 0)) {
+        abandon(stepping);
+    }
     if (wf_unlikely(self->env != &stepping->task.env)) {
         wf_misuse("a step of %s (%s:%d) returned with a scope or binding still open",
                   place->function, place->file, place->line);
@@ -185,27 +212,6 @@ void weft_frame_yield_(weft_frame *handle)
     frame->kind = WF_FRAME_YIELD;
 }
 
-/* The awaited expression began an operation in the frame's own call, and gave another value. */
-static WF_COLD void abandon(struct wf_fiber *self, struct wf_stepping *stepping)
-{
-    struct wf_call *call = &stepping->frame->call;
-    wf_misuse("a step of %s (%s:%d) began an operation in WEFT_AWAIT and awaits another one",
-              stepping->task.place->function, stepping->task.place->file,
-              stepping->task.place->line);
-    stepping->token = 0;
-    struct wf_scope *owner = wf_frame_owner(stepping->frame);
-    wf_lock(&owner->lock);
-    call->wait.ops->cancel(&call->wait);
-    wf_unlock(&owner->lock);
-    call->wait.resume = &self->resume;
-    (void)wf_wait_block(self, &call->wait);
-    wf_wait_delist(&call->wait);
-    ssize_t result = call->wait.ops->finish(call);
-    if (call->wait.ops->discard != NULL) {
-        call->wait.ops->discard(call, result);
-    }
-}
-
 /* Out of the scope in which it was begun, into the frame's. */
 static void adopt(struct wf_frame *frame, struct wf_value *value, struct wf_env *env)
 {
@@ -238,7 +244,7 @@ int weft_frame_wait_(weft_frame *handle, weft_val *val)
         frame->kind = WF_FRAME_OWN;
     } else {
         if (wf_unlikely(stepping->token != 0)) {
-            abandon(self, stepping);
+            abandon(stepping);
         }
         struct wf_value *value;
         int rc = wf_value_take(val, &value);

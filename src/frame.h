@@ -79,6 +79,10 @@ WF_INLINE struct wf_stepping *wf_stepping_of(struct wf_fiber *self)
     return stepping->fiber == self ? stepping : NULL;
 }
 
+/* Cancels the operation that was begun in the frame's own call and not awaited, and waits for its
+ * end. */
+void wf_frame_drop_own(struct wf_stepping *stepping);
+
 struct wf_pool *wf_frame_pool(struct wf_work *work);
 
 #endif

@@ -25,7 +25,7 @@ static ssize_t collect(struct wf_task *task)
 {
     struct wf_fiber *self = wf_self();
     if (self == NULL || self->env == NULL) {
-        return task->rc; /* dropped: the task's spawner has yet to await it */
+        return 0; /* dropped: the task's spawner has yet to await it, or has, and it is gone */
     }
     weft_error *error = wf_task_collect(task, self->env->task);
     if (task->rc < 0) {

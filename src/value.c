@@ -87,6 +87,30 @@ static void release_record(struct wf_value *value)
     }
 }
 
+/* Visits the pool of the record's runtime (a stale value's too), unless a worker of it runs us: for
+ * calls after whose effect the runtime may stop and be freed, before they return. To be given to
+ * left_pool. */
+static struct wf_pool *visit_pool(const struct wf_value *value)
+{
+    struct wf_slab *slab = wf_slab_owner(value);
+    size_t class = slab->object_bytes == sizeof(struct wf_value) ? 0 : 1;
+    /* of a loop's worker, too; but the pool of the runtime is what stops */
+    struct wf_worker *worker = wf_container_of(slab - class, struct wf_worker, values[0]);
+    struct wf_pool *pool = ((struct weft_rt *)worker->runtime)->pool;
+    if (wf_worker_current(pool) != NULL) {
+        return NULL;
+    }
+    wf_pool_visit(pool);
+    return pool;
+}
+
+static void left_pool(struct wf_pool *pool)
+{
+    if (pool != NULL) {
+        wf_pool_left(pool); /* LAST TOUCH */
+    }
+}
+
 /* --- begin ------------------------------------------------------------------------------------ */
 
 void wf_value_enlist(struct wf_wait *wait, struct wf_scope *scope, struct wf_env *env)
@@ -182,6 +206,17 @@ static bool is_record(const weft_val *val)
     return val->source_ > WEFT_VAL_EMBEDDED_;
 }
 
+/* The frame that is being stepped here and has the pending operation in itself; or NULL. */
+static struct wf_stepping *embedded_in(const weft_val *val)
+{
+    if (val->source_ != WEFT_VAL_EMBEDDED_) {
+        return NULL;
+    }
+    struct wf_fiber *self = wf_peek_task();
+    struct wf_stepping *stepping = self != NULL ? wf_stepping_of(self) : NULL;
+    return stepping != NULL && stepping->token == (uint64_t)val->word_ ? stepping : NULL;
+}
+
 /* 0, -ESTALE (without a word), -EBUSY. */
 static int take_life(struct wf_value *value, uint64_t number)
 {
@@ -269,12 +304,10 @@ int64_t weft_val_await_slow_(weft_val *val)
     if (self == NULL) {
         return rc;
     }
-    if (val->source_ == WEFT_VAL_EMBEDDED_) {
-        struct wf_stepping *stepping = wf_stepping_of(self);
-        if (stepping != NULL && stepping->token == (uint64_t)val->word_) {
-            val->source_ = 0;
-            return await_embedded(self, stepping);
-        }
+    struct wf_stepping *stepping = embedded_in(val);
+    if (stepping != NULL) {
+        val->source_ = 0;
+        return await_embedded(self, stepping);
     }
     struct wf_value *value = NULL;
     rc = wf_value_take(val, &value);
@@ -285,6 +318,10 @@ int weft_val_ready_slow_(const weft_val *val)
 {
     if (wf_unlikely(wf_forked)) {
         return -ENOSYS;
+    }
+    struct wf_stepping *stepping = embedded_in(val);
+    if (stepping != NULL) {
+        return wf_wait_outcome(&stepping->frame->call.wait) > WF_WAIT_ARMED;
     }
     if (!is_record(val)) {
         return -ESTALE;
@@ -307,15 +344,29 @@ int weft_val_ready_slow_(const weft_val *val)
 
 /* --- drop ------------------------------------------------------------------------------------- */
 
-/* A taken record whose wait has ended, and whose result nobody wants. */
-static void discard(struct wf_value *value)
+void wf_value_discard(struct wf_call *call)
 {
-    struct wf_call *call = &value->call;
-    wf_wait_delist(&call->wait);
+    struct wf_fiber *self = wf_self();
+    struct wf_env *env = self != NULL ? self->env : NULL;
+    if (env != NULL) {
+        self->env = NULL; /* what comes with the result (a record) is for no task */
+    }
     ssize_t result = call->wait.ops->finish(call);
     if (call->wait.ops->discard != NULL) {
         call->wait.ops->discard(call, result);
     }
+    if (env != NULL) {
+        self->env = env;
+    }
+    /* Last: as long as it is enlisted the scope does not end, nor go away what the call names. A
+     * cancellation that finds it there meanwhile comes too late and does nothing. */
+    wf_wait_delist(&call->wait);
+}
+
+/* A taken record whose wait has ended, and whose result nobody wants. */
+static void discard(struct wf_value *value)
+{
+    wf_value_discard(&value->call);
     release_record(value);
 }
 
@@ -371,16 +422,33 @@ static void drop(struct wf_value *value)
     }
 }
 
-int weft_val_drop_slow_(weft_val *val)
+static int drop_record(weft_val *val)
 {
-    if (wf_unlikely(wf_forked)) {
-        return -ENOSYS;
-    }
     struct wf_value *value = NULL;
     int rc = wf_value_take(val, &value);
     if (rc == 0) {
         drop(value);
     }
+    return rc;
+}
+
+int weft_val_drop_slow_(weft_val *val)
+{
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
+    struct wf_stepping *stepping = embedded_in(val);
+    if (stepping != NULL) {
+        val->source_ = 0;
+        wf_frame_drop_own(stepping);
+        return 0;
+    }
+    if (!is_record(val)) {
+        return stale(val);
+    }
+    struct wf_pool *pool = visit_pool(record_of(val));
+    int rc = drop_record(val);
+    left_pool(pool);
     return rc;
 }
 
@@ -529,10 +597,14 @@ static int complete(struct wf_value *value, int64_t result, weft_error *error)
     return won ? 0 : -ECANCELED;
 }
 
+static struct wf_value *promise_record(const weft_promise *promise)
+{
+    return (struct wf_value *)promise->source_; // NOLINT(performance-no-int-to-ptr)
+}
+
 int wf_promise_set(const weft_promise *promise, int64_t result, weft_error *error)
 {
-    struct wf_value *value =
-        (struct wf_value *)promise->source_; // NOLINT(performance-no-int-to-ptr)
+    struct wf_value *value = promise_record(promise);
     int rc = value != NULL ? pin(value, (uint64_t)promise->word_) : -ESTALE;
     if (rc < 0) {
         wf_error_free(error);
@@ -543,7 +615,16 @@ int wf_promise_set(const weft_promise *promise, int64_t result, weft_error *erro
 
 int weft_promise_set(const weft_promise *promise, int64_t result)
 {
-    return wf_forked ? -ENOSYS : wf_promise_set(promise, result, NULL);
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
+    if (promise->source_ == 0) {
+        return -ESTALE;
+    }
+    struct wf_pool *pool = visit_pool(promise_record(promise));
+    int rc = wf_promise_set(promise, result, NULL);
+    left_pool(pool);
+    return rc;
 }
 
 /* --- the value of a frame's end --------------------------------------------------------------- */

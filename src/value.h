@@ -101,6 +101,9 @@ void wf_value_enlist(struct wf_wait *wait, struct wf_scope *scope, struct wf_env
  * again. */
 bool wf_value_end(struct wf_value *value, ssize_t *result);
 
+/* Ends a call whose wait has ended, and takes it out of its scope: nobody wants the result. */
+void wf_value_discard(struct wf_call *call);
+
 /* As weft_promise_set, with a record that goes to the consumer; owned. */
 int wf_promise_set(const weft_promise *promise, int64_t result, weft_error *error);
 /* A pending value that the caller alone completes, once; until then the record stays, with `scope` in

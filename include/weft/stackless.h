@@ -133,7 +133,8 @@ static inline int weft_val_ready_(const weft_val *val)
  * all the same (a permit, a descriptor) goes back. Does not wait for that: the end of the scope in
  * which it was begun does. A value that is neither consumed nor dropped when that scope ends is
  * misuse, reported once with its place, and dropped then. 0; -ESTALE, -EBUSY: nothing was done. Any
- * thread. Cannot suspend. */
+ * thread. Cannot suspend; but for an operation that a WEFT_AWAIT's own expression has begun and
+ * drops, which lies in the frame: the step waits until it has ended. */
 #define weft_val_drop(val) weft_val_drop_(&(val))
 static inline int weft_val_drop_(weft_val *val)
 {

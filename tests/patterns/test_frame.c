@@ -257,6 +257,70 @@ TaskTest(frame, an_operation_left_behind_in_an_await_is_misuse_and_ends, 1, .ini
     return 0;
 }
 
+static weft_val begun_and_dropped(weft_sem *sem)
+{
+    weft_val val = weft_sem_acquire_v(sem);
+    wt_eq(weft_val_ready(val), 0);
+    wt_eq(weft_val_drop(val), 0);
+    wt_eq(weft_val_ready(val), -ESTALE);
+    return weft_val_done(7);
+}
+
+WEFT_STEP(begin_and_drop, struct consumer)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->first, begun_and_dropped(careless_sem));
+    WEFT_AWAIT(&f->sm, f->second, weft_sem_acquire_v(careless_sem));
+    return 0;
+}
+
+TaskTest(frame, an_operation_begun_in_an_await_may_be_dropped_there, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    careless_sem = &sem;
+    struct consumer consumer = {0};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, begin_and_drop, &consumer), 0);
+    weft_yield();
+    weft_sem_release(&sem, 1);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(consumer.first, 7);
+    wt_eq(consumer.second, 0);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+static weft_val begun_and_forgotten(weft_sem *sem)
+{
+    (void)weft_sem_acquire_v(sem);
+    return weft_val_done(7);
+}
+
+WEFT_STEP(begin_and_forget, struct consumer)
+{
+    WEFT_BEGIN(&f->sm);
+    WEFT_AWAIT(&f->sm, f->first, begun_and_forgotten(careless_sem));
+    return 0;
+}
+
+TaskTest(frame, one_forgotten_beside_a_result_is_misuse_and_ends_with_the_step, 1, .init = tolerate)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    careless_sem = &sem;
+    struct consumer consumer = {0};
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, begin_and_forget, &consumer), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(consumer.first, 7);
+    wt_eq(atomic_load(&misuses), 1);
+    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_sem_count(&sem), 1);
+    weft_sem_fini(&sem);
+    return 0;
+}
+
 WEFT_STEP(always_ready, struct counter)
 {
     WEFT_BEGIN(&f->sm);

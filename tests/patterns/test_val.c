@@ -302,6 +302,49 @@ Test(val, what_the_root_task_forgets_is_reported_when_the_runtime_stops, .init =
     weft_sem_fini(&sem);
 }
 
+WEFT_TASK(fails_with_a_text, int)
+{
+    return weft_fail(-EIO, "text %d", *arg);
+}
+
+static int forget_a_failure(void *arg)
+{
+    int number = 7;
+    weft_val val = weft_task_v(fails_with_a_text, &number);
+    (void)arg;
+    while (weft_val_ready(val) == 0) { /* ends: the function ends */
+        weft_yield();
+    }
+    return 0;
+}
+
+Test(val, so_is_a_failure_with_a_record_that_the_root_task_forgets, .init = keep_reports)
+{
+    wt_eq(weft_run(forget_a_failure, NULL, .workers = 1), 0);
+    wt_eq(atomic_load(&misuses), 1);
+}
+
+static int fails(void *arg)
+{
+    (void)arg;
+    return weft_fail(-EIO, "of the task");
+}
+
+TaskTest(val, a_dropped_one_leaves_no_record_and_its_task_to_be_awaited, 1)
+{
+    (void)weft_fail(-EINVAL, "my own");
+    weft_task t;
+    wt_eq(weft_spawn(&t, fails, NULL), 0);
+    weft_val val = weft_await_v(&t);
+    weft_yield();
+    wt_eq(weft_val_ready(val), 1);
+    wt_eq(weft_val_drop(val), 0);
+    wt_eq(weft_last()->code, -EINVAL);
+    wt_eq(weft_await(&t), -EIO);
+    wt_eq(weft_last()->code, -EIO);
+    return 0;
+}
+
 TaskTest(val, cancelling_the_scope_cancels_what_was_begun_in_it, 1)
 {
     weft_sem sem;
@@ -445,6 +488,44 @@ TaskTest(val, a_source_learns_that_its_value_was_cancelled_or_dropped, 1)
     wt_eq(weft_val_drop(val), 0);
     wt_eq(weft_promise_set(&promise, 1), -ESTALE);
     return 0;
+}
+
+static weft_promise *_Atomic handed;
+static atomic_int over;
+
+static void *set_what_is_handed(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&over)) { /* ends: the test is over */
+        weft_promise *promise = atomic_exchange(&handed, NULL);
+        if (promise != NULL) {
+            wt_eq(weft_promise_set(promise, 42), 0);
+        }
+    }
+    return NULL;
+}
+
+static int wait_once(void *arg)
+{
+    static weft_promise promise;
+    (void)arg;
+    weft_val val;
+    wt_eq(weft_promise_new(&promise, &val), 0);
+    atomic_store(&handed, &promise);
+    while (weft_val_ready(val) == 0) { /* ends: the thread sets it */
+    }
+    return (int)weft_val_await(val);
+}
+
+Test(val, the_runtime_may_end_as_soon_as_a_foreign_thread_has_completed_its_last_promise)
+{
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, set_what_is_handed, NULL), 0);
+    for (int i = 0; i < 300; i++) {
+        wt_eq(weft_run(wait_once, NULL, .workers = 1), 42);
+    }
+    atomic_store(&over, 1);
+    pthread_join(thread, NULL);
 }
 
 Test(val, a_pending_one_cannot_be_made_outside_of_a_task)
