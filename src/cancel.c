@@ -26,6 +26,7 @@
 #include "pool/base/check.h"
 #include "pool/pool.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include "src/live.h"
 #include <errno.h>
 
@@ -213,7 +214,7 @@ static void call_back(struct wf_run *run, weft_cancel_fn *fn, void *arg)
     if (self != NULL) {
         self->env = NULL;
     }
-    fn(arg);
+    WF_GUARDED(fn(arg));
     if (self != NULL) {
         self->env = env;
     }

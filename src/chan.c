@@ -28,6 +28,7 @@
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/item.h"
+#include "src/guard.h"
 #include "src/select.h"
 #include "src/value.h"
 #include <string.h>
@@ -392,7 +393,7 @@ static WF_COLD ssize_t send_slowly(weft_chan *chan, const void *item)
         wf_unlock(&chan->lock);
         wf_run_owed(&owed);
         if (rc == 1 && chan->on_drop != NULL) {
-            chan->on_drop(victim, chan->ctx);
+            WF_GUARDED(chan->on_drop(victim, chan->ctx));
         }
         if (rc != NEEDS_ROOM) {
             return rc;
@@ -411,7 +412,7 @@ static void drop_all(weft_chan *chan)
     struct wf_owed owed = {0};
     while (count_locked(chan) > 0) { /* ends: each turn takes one out */
         if (chan->on_drop != NULL) {
-            chan->on_drop(oldest_slot(chan), chan->ctx);
+            WF_GUARDED(chan->on_drop(oldest_slot(chan), chan->ctx));
         }
         count_one_out(chan, &owed);
         wf_run_owed(&owed);

@@ -6,6 +6,7 @@
  * may be of a moment ago, or mix two moments, of a task that runs; of tasks that wait it is exact. */
 #include "pool/base/sys.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -213,7 +214,7 @@ static void *suspend_arg;
 static void on_suspend(struct wf_fiber *self)
 {
     if (self->env != NULL) { /* a loop's own stack is no task's */
-        suspend_hook(suspend_arg);
+        WF_GUARDED(suspend_hook(suspend_arg));
     }
 }
 

@@ -39,7 +39,7 @@ void wf_misuse(const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    misuse_hook(text);
+    WF_GUARDED(misuse_hook(text));
 }
 
 /* --- ownership -------------------------------------------------------------------------------- */
@@ -464,7 +464,7 @@ int weft_describe(char *out, size_t bytes)
 void wf_guard_left(const struct wf_task *task)
 {
     const char *name = task != NULL ? wf_task_name(task) : "none";
-    wf_panic(task != NULL ? task->place->file : "hook", task != NULL ? task->place->line : 0,
+    wf_panic(task != NULL ? task->place->file : "callback", task != NULL ? task->place->line : 0,
              "an exception left %s (task %s); it cannot go further",
-             task != NULL ? "the body of a task" : "a hook", name);
+             task != NULL ? "the body of a task" : "a callback", name);
 }

@@ -235,7 +235,7 @@ int weft_flight_call(weft_flight *handle, const void *key, size_t key_bytes, wef
     if (rc != FLIGHT_LEADS) {
         return rc == FLIGHT_LANDED ? party.rc : rc;
     }
-    rc = fn(arg, result);
+    WF_GUARDED(rc = fn(arg, result));
     land(flight, &party, rc, wf_env_cancelled(self->env) != 0);
     return rc;
 }

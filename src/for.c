@@ -35,6 +35,7 @@
  * G.3  Accumulators are combined in the order of their indices, each exactly once. */
 #include "pool/base/check.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include <string.h>
 #include <weft/fork.h>
 
@@ -215,7 +216,7 @@ static WF_NOINLINE void split_reduce(struct wf_fiber *self, struct loop *loop, s
     WF_ALIGNED(64) unsigned char acc[WEFT_REDUCE_MAX];
     (void)memcpy(acc, loop->identity, loop->acc_bytes);
     if (!run_left(self, loop, span, acc)) { /* else it is as it was, and our own goes on */
-        loop->combine(span->acc, acc, loop->ctx);
+        WF_GUARDED(loop->combine(span->acc, acc, loop->ctx));
         span->from = span->to;
     }
 }
@@ -242,8 +243,10 @@ static void learn(const struct loop *loop, struct span *span, uint64_t took)
 
 static int run_piece(struct loop *loop, const struct span *span, size_t to)
 {
-    return span->acc != NULL ? loop->fold(span->from, to, span->acc, loop->ctx)
-                             : loop->body(span->from, to, loop->ctx);
+    int rc;
+    WF_GUARDED(rc = span->acc != NULL ? loop->fold(span->from, to, span->acc, loop->ctx)
+                                      : loop->body(span->from, to, loop->ctx));
+    return rc;
 }
 
 static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)

@@ -20,6 +20,7 @@
  * like any other; then taking stops too. */
 #include "pool/base/check.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include <string.h>
 #include <weft/gen.h>
 
@@ -403,7 +404,7 @@ static int run_loop(struct wf_fiber *self, struct loop *loop)
 {
     weft_sem_init(&loop->turn, 1, 1);
     wf_scope_open(self, wf_scope_of(&loop->scope), WEFT_CONTINUE, WEFT_FOREVER, loop->place);
-    run(loop, true);
+    WF_GUARDED(run(loop, true)); /* bodies, source and slots' functions; other slots are tasks */
     wf_scope_close(self, wf_scope_of(&loop->scope));
     weft_sem_fini(&loop->turn);
     if (loop->failures.first_rc < 0) {
@@ -416,7 +417,7 @@ static int run_loop(struct wf_fiber *self, struct loop *loop)
 static void report(const struct loop *loop)
 {
     if (loop->opts->next_done != NULL) {
-        loop->opts->next_done(loop->opts->source);
+        WF_GUARDED(loop->opts->next_done(loop->opts->source));
     }
     if (loop->opts->failed != NULL) {
         *loop->opts->failed = loop->failed;

@@ -5,6 +5,7 @@
  * else runs on top of it. The finisher of a taken section runs on a loop's frame, so it can switch
  * straight to the stack that waits. */
 #include "src/core.h"
+#include "src/guard.h"
 #include <weft/fork.h>
 
 /* What fork.h knows of us. */
@@ -87,7 +88,7 @@ void weft_branch_run_(void *fiber, weft_branch *branch)
     struct wf_fiber *self = fiber;
     struct wf_env *outer = self->env;
     self->env = branch->env;
-    branch->body(branch);
+    WF_GUARDED(branch->body(branch));
     self->env = outer;
     /* sync(fork.done): acq_rel, our results for the joiner, its saved context for us; pairs
      * sync(fork.wait), sync(fork.look). LAST TOUCH: the joiner's frame may go away from here on,

@@ -1,6 +1,7 @@
 /* frame.c: frames: stepped, waiting, ended. Their life is drawn in frame.h; the macros that call
  * what is here are in weft/stackless.h. */
 #include "src/frame.h"
+#include "src/guard.h"
 #include "pool/base/check.h"
 
 static struct wf_frame *frame_of(weft_frame *frame)
@@ -181,7 +182,7 @@ void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ 
     int rc;
     do { /* ends: WF_BUDGET turns */
         self->env = &stepping.task.env;
-        rc = step((weft_frame *)frame);
+        WF_GUARDED(rc = step((weft_frame *)frame));
         if (wf_unlikely(wf_on_suspend != NULL && rc == WEFT_PENDING)) {
             wf_on_suspend(self);
         }

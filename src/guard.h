@@ -23,7 +23,7 @@
 struct wf_task;
 
 struct wf_dead_end {
-    const struct wf_task *task; /* whose body; NULL: a hook */
+    const struct wf_task *task; /* whose body; NULL: a callback or hook */
     bool armed;
 };
 
@@ -32,7 +32,7 @@ WF_NORETURN WF_COLD void wf_guard_left(const struct wf_task *task);
 
 static inline __attribute__((always_inline)) void wf_guard_check(const struct wf_dead_end *guard)
 {
-    if (wf_unlikely(guard->armed)) {
+    if (wf_unlikely(guard->armed) && !WF_MODEL) {
         wf_guard_left(guard->task);
     }
 }
@@ -40,5 +40,13 @@ static inline __attribute__((always_inline)) void wf_guard_check(const struct wf
 #define WF_GUARD(name, of_task) \
     struct wf_dead_end name     \
         __attribute__((cleanup(wf_guard_check))) = {.task = (of_task), .armed = true}
+
+/* A statement that calls a function of the program's, other than a task's body. */
+#define WF_GUARDED(...)            \
+    do {                           \
+        WF_GUARD(wf_guard_, NULL); \
+        __VA_ARGS__;               \
+        wf_guard_.armed = false;   \
+    } while (0)
 
 #endif

@@ -128,7 +128,7 @@ int weft_once_call(weft_once *handle, weft_fn *fn, void *arg)
     if (rc != ONCE_IS_MINE) {
         return rc == ONCE_IS_OVER ? 0 : rc;
     }
-    rc = fn(arg);
+    WF_GUARDED(rc = fn(arg));
     settle_once(once, rc >= 0);
     return rc < 0 ? rc : 0;
 }

@@ -121,7 +121,7 @@ void weft_reuse_free(weft_reuse *pool)
     }
     struct slot *slot;
     while ((slot = pop_open(pool)) != NULL) { /* ends: nobody gives any more back */
-        pool->opts.close(slot->item, pool->opts.ctx);
+        WF_GUARDED(pool->opts.close(slot->item, pool->opts.ctx));
     }
     wf_sys.release(pool);
 }
@@ -175,7 +175,7 @@ static void give_slot(weft_reuse *pool, struct slot *slot)
 
 static void close_item(weft_reuse *pool, struct slot *slot)
 {
-    pool->opts.close(slot->item, pool->opts.ctx);
+    WF_GUARDED(pool->opts.close(slot->item, pool->opts.ctx));
     slot->is_open = false;
     wf_lock(&pool->lock);
     pool->stats.closed++;
@@ -184,7 +184,8 @@ static void close_item(weft_reuse *pool, struct slot *slot)
 
 static int open_item(weft_reuse *pool, struct slot *slot)
 {
-    int rc = pool->opts.open(slot->item, pool->opts.ctx);
+    int rc;
+    WF_GUARDED(rc = pool->opts.open(slot->item, pool->opts.ctx));
     if (rc < 0) {
         return rc;
     }
@@ -215,9 +216,11 @@ static int check_item(weft_reuse *pool, struct slot *slot)
     if (is_too_old(pool, slot, now_ns)) {
         return -ETIME;
     }
-    return pool->opts.check == NULL
-               ? 0
-               : pool->opts.check(slot->item, now_ns - slot->since_ns, pool->opts.ctx);
+    int rc = 0;
+    if (pool->opts.check != NULL) {
+        WF_GUARDED(rc = pool->opts.check(slot->item, now_ns - slot->since_ns, pool->opts.ctx));
+    }
+    return rc;
 }
 
 /* Makes a leased slot one with an item that can be used. */

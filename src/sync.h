@@ -21,6 +21,7 @@
 
 #include "pool/base/check.h"
 #include "src/core.h"
+#include "src/guard.h"
 #include "src/live.h"
 #include "src/waitq.h"
 

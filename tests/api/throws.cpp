@@ -33,6 +33,92 @@ static int catch_own(void *)
     }
 }
 
+static void throw_void(void *)
+{
+    throw std::runtime_error("out of a callback");
+}
+
+static int throw_piece(size_t, size_t, void *)
+{
+    throw std::runtime_error("out of a piece");
+}
+
+static int throw_verdict(const weft_fault *, void *)
+{
+    throw std::runtime_error("out of a hook");
+}
+
+// Each with a handler above the call: it must not be reached through the library's frames.
+template <typename Call> static int guarded(Call call)
+{
+    try {
+        return call();
+    } catch (const std::exception &) {
+        std::fputs("a handler was reached through the library\n", stderr);
+        return 0;
+    }
+}
+
+static int throw_in_callback(void *)
+{
+    return guarded([] {
+        weft_cancel c;
+        weft_cancel_reg reg = {};
+        weft_cancel_init(&c, nullptr);
+        weft_cancel_on(&c, &reg, throw_void, nullptr);
+        return weft_cancel_fire(&c, "test");
+    });
+}
+
+static int throw_in_loop(void *)
+{
+    return guarded([] {
+        weft_for_opts opts = {};
+        return weft_for_(0, 10, throw_piece, nullptr, &opts);
+    });
+}
+
+static int throw_in_once(void *)
+{
+    return guarded([] {
+        weft_once once = WEFT_ONCE_INIT;
+        return weft_once_call(&once, throw_it, nullptr);
+    });
+}
+
+static void throw_misuse(const char *)
+{
+    throw std::runtime_error("out of the misuse hook");
+}
+
+static int throw_in_misuse(void *)
+{
+    return guarded([] {
+        weft_on_misuse(throw_misuse);
+        weft_guard guard = {};
+        return weft_guard_leave(&guard);
+    });
+}
+
+static int fail_it(void *)
+{
+    return -EIO;
+}
+
+static int throw_in_hook()
+{
+    weft_rt_opts opts = {};
+    opts.workers = 1;
+    opts.on_unobserved = throw_verdict;
+    weft_rt *rt = nullptr;
+    if (weft_rt_start(&rt, &opts) < 0) {
+        return 1;
+    }
+    weft_post(rt, fail_it, nullptr);
+    weft_rt_free(rt);
+    return 0;
+}
+
 static int run(weft_fn *fn)
 {
     weft_rt_opts opts = {};
@@ -49,6 +135,21 @@ int main(int, char **argv)
     }
     if (std::strcmp(argv[1], "above") == 0) {
         return run(catch_it);
+    }
+    if (std::strcmp(argv[1], "callback") == 0) {
+        return run(throw_in_callback);
+    }
+    if (std::strcmp(argv[1], "loop") == 0) {
+        return run(throw_in_loop);
+    }
+    if (std::strcmp(argv[1], "once") == 0) {
+        return run(throw_in_once);
+    }
+    if (std::strcmp(argv[1], "misuse") == 0) {
+        return run(throw_in_misuse);
+    }
+    if (std::strcmp(argv[1], "hook") == 0) {
+        return throw_in_hook();
     }
     return run(catch_own);
 }

@@ -26,6 +26,11 @@ expect() { # case, exit status, text on stderr
 # 134: 128 + SIGABRT
 expect uncaught 134 "terminate called after throwing"
 expect above 134 "an exception left the body of a task (task throw_it)"
+expect callback 134 "an exception left a callback"
+expect loop 134 "an exception left a callback"
+expect once 134 "an exception left a callback"
+expect misuse 134 "an exception left a callback"
+expect hook 134 "terminate called after throwing" # no handler above it: it ends where it was thrown
 expect inside 0 ""
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
