@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <unistd.h>
 #include <weft/chan.h>
+#include <weft/debug.h>
 #include <weft/io.h>
 #include <weft/sync.h>
 
@@ -178,6 +179,7 @@ TaskTest(cancel, is_level_triggered_until_the_scope_is_left, 1)
     return 0;
 }
 
+/* E1 */
 TaskTest(cancel, refuses_before_trying_even_what_could_succeed, 1)
 {
     weft_sem sem;
@@ -205,6 +207,7 @@ static int seven(void *arg)
     return 7;
 }
 
+/* E3 */
 TaskTest(cancel, after_completion_keeps_the_result, 2)
 {
     weft_task t;
@@ -218,6 +221,7 @@ TaskTest(cancel, after_completion_keeps_the_result, 2)
     return 0;
 }
 
+/* E4 */
 TaskTest(cancel, a_second_time_is_ealready_and_the_first_reason_stays, 1)
 {
     WEFT_SCOPE(s);
@@ -409,12 +413,14 @@ static void check_duration_without_waiting(weft_time duration)
     weft_sem_fini(&sem);
 }
 
+/* E2 */
 TaskTest(cancel, a_duration_of_0_tries_once_without_waiting, 1)
 {
     check_duration_without_waiting(0);
     return 0;
 }
 
+/* E2 */
 TaskTest(cancel, a_negative_duration_is_the_same_as_0, 1)
 {
     check_duration_without_waiting(-1);
@@ -422,6 +428,7 @@ TaskTest(cancel, a_negative_duration_is_the_same_as_0, 1)
     return 0;
 }
 
+/* E2 */
 TaskTest(cancel, a_duration_of_0_lets_the_kernel_try_once, 1)
 {
     int fds[2];
@@ -436,6 +443,7 @@ TaskTest(cancel, a_duration_of_0_lets_the_kernel_try_once, 1)
     return 0;
 }
 
+/* E2 */
 TaskTest(cancel, a_huge_duration_saturates, 1)
 {
     wt_eq(weft_within(INT64_MAX - 1, weft_sleep(WEFT_US(10))), 0);

@@ -473,6 +473,7 @@ Test(chan, a_channel_of_another_item_size_made_typed_is_misuse) /* E32 */
 
 /* --- closing ---------------------------------------------------------------------------------- */
 
+/* E27, E30 */
 TaskTest(chan, after_close_the_items_in_it_are_still_received_then_0, 1)
 {
     weft_chan *chan = new_chan(4);
@@ -491,6 +492,7 @@ TaskTest(chan, after_close_the_items_in_it_are_still_received_then_0, 1)
     return 0;
 }
 
+/* E30 */
 TaskTest(chan, after_close_with_a_code_receivers_get_the_code, 1)
 {
     weft_chan *chan = new_chan(4);
@@ -528,6 +530,7 @@ TaskTest(chan, a_second_close_is_ealready_and_the_first_code_stays, 1)
     return 0;
 }
 
+/* E27 */
 TaskTest(chan, close_wakes_blocked_receivers_with_its_code, 1)
 {
     for (int code = 0; code >= -EIO; code -= EIO) {
@@ -549,6 +552,7 @@ TaskTest(chan, close_wakes_blocked_receivers_with_its_code, 1)
     return 0;
 }
 
+/* E27 */
 TaskTest(chan, close_wakes_blocked_senders_with_epipe_and_their_items_stay_out, 1)
 {
     weft_chan *chan = new_chan(1);
@@ -575,6 +579,7 @@ TaskTest(chan, close_wakes_blocked_senders_with_epipe_and_their_items_stay_out, 
 
 /* --- cancellation ----------------------------------------------------------------------------- */
 
+/* E28 */
 TaskTest(chan, a_cancelled_send_leaves_nothing_in_the_channel, 1)
 {
     weft_chan *chan = new_chan(1);

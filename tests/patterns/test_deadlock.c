@@ -96,6 +96,31 @@ Test(deadlock, timers_operations_and_blocking_calls_are_reasons_to_wait)
     wt_eq(weft_run(block, NULL, .deadlock = WEFT_DEADLOCK_ALWAYS), 0);
 }
 
+static int wait_within_forever(void *arg)
+{
+    (void)arg;
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    int rc = weft_within(WEFT_FOREVER, weft_sem_acquire(&sem));
+    weft_sem_fini(&sem);
+    return rc;
+}
+
+static int run_wait_within_forever(void)
+{
+    return weft_run(wait_within_forever, NULL, .workers = 1, .deadlock = WEFT_DEADLOCK_ALWAYS) !=
+           -EDEADLK;
+}
+
+/* E2: a timer would be a reason to wait. */
+Test(deadlock, a_deadline_of_forever_arms_no_timer)
+{
+    struct captured said;
+    capture(&said, run_wait_within_forever);
+    check_exited(&said, 0);
+    check_says(&said, "weft: deadlock");
+}
+
 static int await_the_other(void *other)
 {
     (void)weft_yield();

@@ -84,6 +84,7 @@ static void check_parent(struct objects *objects)
     wt_eq(weft_chan_len(objects->chan), 0);
 }
 
+/* E44 */
 Test(fork2, in_the_child_every_call_is_enosys_and_the_parent_goes_on)
 {
     struct objects objects;

@@ -62,6 +62,7 @@ static int child_calls(void)
     return 42;
 }
 
+/* E44 */
 TaskTest(lifetime, in_a_forked_child_every_call_is_enosys, 1)
 {
     pid_t pid = fork();
@@ -102,6 +103,7 @@ static int run_jumped_into(void)
     return weft_run(jumped_into, NULL, .workers = 1);
 }
 
+/* E45 */
 Test(lifetime, a_body_that_is_left_by_longjmp_aborts_and_both_tasks_are_named)
 {
     struct captured captured;

@@ -287,6 +287,7 @@ static int send_one(void *chan)
     return weft_chan_send(chan, &(int){1});
 }
 
+/* E31 */
 TaskTest(misuse, a_channel_that_is_received_from_ends_its_receivers_with_eshutdown, 1,
          .init = hook_on)
 {
@@ -307,6 +308,7 @@ TaskTest(misuse, a_channel_that_is_received_from_ends_its_receivers_with_eshutdo
     return 0;
 }
 
+/* E31 */
 TaskTest(misuse, a_channel_that_is_sent_to_ends_its_senders_with_eshutdown, 1, .init = hook_on)
 {
     weft_chan *chan;

@@ -156,6 +156,7 @@ TaskTest(mutex, a_deadline_that_passes_leaves_it_to_its_owner, 1)
     return 0;
 }
 
+/* E1 */
 TaskTest(mutex, lock_in_a_cancelled_scope_is_refused_even_if_it_is_free, 1)
 {
     weft_mutex mutex;

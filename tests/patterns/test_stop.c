@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
+#include <weft/exec.h>
 #include <weft/service.h>
 #include <weft/sync.h>
 
@@ -176,6 +177,10 @@ Test(stop, every_call_after_the_stop_is_eshutdown)
     for (int i = 0; i < 2; i++) {
         wt_eq(weft_call(rt, return_it, (void *)1), -ESHUTDOWN);
         wt_eq(weft_post(rt, return_it, NULL), -ESHUTDOWN);
+        weft_exec *loop = (weft_exec *)1;
+        wt_eq(weft_exec_loop_new(&loop, rt), -ESHUTDOWN);
+        wt_true(loop == NULL);
+        wt_eq(weft_rt_stop(rt, 0, 0), -EALREADY);
     }
     weft_rt_free(rt);
 }

@@ -50,6 +50,7 @@ static int around_2_to_the_32(void *arg)
     return 0;
 }
 
+/* E18 */
 Test(value, stale_ones_stay_stale_around_2_to_the_32_reuses)
 {
     weft_on_misuse(count_misuse);
