@@ -403,10 +403,15 @@ bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task)
     return false;
 }
 
-static void wait_done(struct wf_fiber *self, struct wf_task *task)
+/* 0, or -EDEADLK and it has not waited. What can be run in place has not begun, and is nobody's
+ * ancestor. */
+static int wait_done(struct wf_fiber *self, struct wf_task *task)
 {
     if (wf_task_run_in_place(self, task) || wf_task_is_done(task)) {
-        return;
+        return 0;
+    }
+    if (wf_unlikely(wf_task_would_deadlock(self->env, task))) {
+        return -EDEADLK;
     }
     struct stack_awaiter waiting = {{.ended = stack_ended}, .fiber = self, .task = task};
     self->waits_for = WF_WAITS_TASK;
@@ -417,6 +422,7 @@ static void wait_done(struct wf_fiber *self, struct wf_task *task)
     bool done = wf_task_is_done(task);
     wf_check_inner(done);
     (void)done;
+    return 0;
 }
 
 /* The first await by the task that spawned it (by whichever of its strands) takes it off the
@@ -441,11 +447,8 @@ weft_error *wf_task_collect(struct wf_task *task, struct wf_task *awaiter)
 WF_INLINE int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_error **error)
 {
     *error = NULL;
-    if (!wf_task_is_done(task)) {
-        if (wf_unlikely(wf_task_would_deadlock(self->env, task))) {
-            return -EDEADLK;
-        }
-        wait_done(self, task);
+    if (!wf_task_is_done(task) && wf_unlikely(wait_done(self, task) < 0)) {
+        return -EDEADLK;
     }
     *error = wf_task_collect(task, self->env->task);
     if (wf_unlikely(task->rc < 0)) {
