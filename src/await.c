@@ -93,7 +93,11 @@ void wf_wait_delist(struct wf_wait *wait)
     wf_lock(&env->scope->lock);
     wf_list_unlink(&wait->in_scope);
     if (wf_env_is_base(env)) {
-        env->task->base_waits--;
+        struct wf_task *task = env->task;
+        task->base_waits--;
+        if (task->base_wait == wait) { /* of those that are left, which is not known */
+            task->base_wait = NULL;
+        }
     }
     wf_unlock(&env->scope->lock);
     wait->env = NULL;

@@ -296,7 +296,9 @@ int weft_cancel_on_(weft_cancel *handle, weft_cancel_reg *reg_handle, weft_cance
     begin_reg(reg, node, place);
     reg->fn = fn;
     reg->arg = arg;
-    reg->env = env;
+    if (env != NULL) { /* not that of a binding, which may end before */
+        reg->env = wf_env_is_base(env) ? &env->task->env : &env->scope->env;
+    }
     wf_lock(lock_of(node));
     bool cancelled = env != NULL ? wf_env_cancelled(env) != 0 : fired(source_of(handle)) != 0;
     const weft_reason *reason = env != NULL ? wf_env_reason(env) : &source_of(handle)->reason;

@@ -102,7 +102,7 @@ struct wf_task {
      * `cancel`. */
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_* */
     uint32_t base_waits;        /* waits enlisted under its own env right now */
-    struct wf_wait *base_wait;  /* the last of them */
+    struct wf_wait *base_wait;  /* the last of them; NULL: it has left */
     weft_reason reason;         /* valid when cancel is set, and immutable then */
     /* it has ever made a binding, whose env may count tasks that it spawned */
     WF_ATOMIC(uint32_t) has_bound;

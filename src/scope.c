@@ -350,11 +350,11 @@ static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
     return self;
 }
 
-/* Of a closed scope: its own deadline makes the cancellation a time-out, unless an outer scope is
- * cancelled too. */
+/* Of a closed scope: its own deadline makes the cancellation a time-out, unless the code around it is
+ * cancelled too, by an outer scope or as a task alone. */
 static int code_of_cancel(const struct wf_scope *scope)
 {
-    return scope->own_cause == WF_CANCEL_EXPIRED && wf_scope_cancelled(scope->parent) == 0
+    return scope->own_cause == WF_CANCEL_EXPIRED && wf_env_cancelled(scope->outer) == 0
                ? -ETIME
                : -ECANCELED;
 }

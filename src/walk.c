@@ -333,15 +333,18 @@ uint32_t wf_env_cancelled_alone(struct wf_env *env)
 
 const weft_reason *wf_env_reason(struct wf_env *env)
 {
-    struct wf_scope *scope = env->scope;
-    if (scope->reason.kind == WEFT_WHY_NONE && wf_env_is_base(env)) {
+    const weft_reason *first = &env->scope->reason;
+    /* relaxed, both: under the lock of their writers */
+    bool alone = (wf_load_relaxed(&env->scope->cancel) & WF_CANCEL_MEMBER) != 0;
+    if (wf_unlikely(alone) && wf_env_is_base(env)) {
         for (struct wf_task *task = env->task; task != NULL; task = spawner_of(task)) {
-            if (wf_load_relaxed(&task->cancel) != 0) { /* relaxed: under the lock of its writers */
-                return &task->reason;
+            if (wf_load_relaxed(&task->cancel) != 0 &&
+                (first->kind == WEFT_WHY_NONE || task->reason.time_ns < first->time_ns)) {
+                first = &task->reason;
             }
         }
     }
-    return &scope->reason;
+    return first;
 }
 
 /* Does what waits or is open under `env` belong to the task, or to one that it spawned? */
@@ -403,8 +406,8 @@ static bool end_single_wait_locked(struct wf_task *task, struct woken *woken)
 {
     /* relaxed, both: a task that it spawns meanwhile looks at the flag under this lock before it
      * waits */
-    if (task->base_waits != 1 || wf_load_relaxed(&task->env.unawaited) != 0 ||
-        wf_load_relaxed(&task->has_bound) != 0) {
+    if (task->base_waits != 1 || task->base_wait == NULL ||
+        wf_load_relaxed(&task->env.unawaited) != 0 || wf_load_relaxed(&task->has_bound) != 0) {
         return false;
     }
     end_wait_locked(task->base_wait, woken);

@@ -194,8 +194,8 @@ ssize_t weft_leave(weft_scope *scope, ssize_t value);
 typedef void weft_cancel_fn(void *arg);
 
 /* Has fn(arg) called once when c fires, or c == NULL: when the current scope, or this task alone, is
- * cancelled. 0: registered; *reg must last until weft_cancel_off(reg), and c until then too. 1: it is
- * cancelled already, fn was called in this call. -EPERM: c == NULL outside a task. Any thread. Cannot
+ * cancelled. 0: registered; *reg must last until weft_cancel_off(reg), and c until then too, or the
+ * task and the scope that it was called in. 1: it is cancelled already, fn was called in this call. -EPERM: c == NULL outside a task. Any thread. Cannot
  * suspend.
  *
  *     weft_cancel_on(NULL, &reg, abort_query, &query);

@@ -1,6 +1,9 @@
 /* Waiting for several tasks: all of them, or the first; what becomes of the others. */
 #include "pattern.h"
+#include <string.h>
 #include <weft/debug.h>
+#include <weft/fork.h>
+#include <weft/local.h>
 #include <weft/sync.h>
 
 #define AS_TASKS(...) ((weft_task *const[]){__VA_ARGS__})
@@ -311,6 +314,170 @@ TaskTest(when, a_loser_is_cancelled_with_the_scopes_that_it_opened_and_the_tasks
     wt_eq(weft_when(AS_TASKS(&t[0], &t[1]), 2, WEFT_FIRST, NULL), 1);
     wt_eq(weft_status(&t[0]), -ECANCELED);
     weft_sem_fini(&never);
+    return 0;
+}
+
+/* A section waits; then another of the same task, which is through before it. */
+struct sections {
+    weft_sem never;
+    atomic_int waiting;
+};
+
+static int wait_in_a_section(void *arg)
+{
+    struct sections *sections = arg;
+    atomic_fetch_add(&sections->waiting, 1);
+    return weft_sem_acquire(&sections->never);
+}
+
+static int wait_in_two_sections(void *arg)
+{
+    struct sections *sections = arg;
+    weft_call_branch branch;
+    weft_fork(&branch, wait_in_a_section, sections);
+    yield_until(&sections->waiting, 1);
+    for (int i = 0; i < 4; i++) {
+        weft_sleep(WEFT_MS(2)); /* the section waits before this does */
+    }
+    atomic_fetch_add(&sections->waiting, 1);
+    return weft_join(&branch);
+}
+
+static int end_later(void *arg)
+{
+    struct sections *sections = arg;
+    yield_until(&sections->waiting, 2);
+    weft_sleep(WEFT_MS(5)); /* the loser waits for its section by now */
+    return 1;
+}
+
+TaskTest(when, a_loser_is_cancelled_in_the_section_that_waits_not_in_the_one_that_waited_last, 3,
+         .timeout = 20)
+{
+    struct sections sections = {.waiting = 0};
+    weft_sem_init(&sections.never, 0, 0);
+    weft_task t[2];
+    weft_spawn(&t[0], wait_in_two_sections, &sections);
+    weft_spawn(&t[1], end_later, &sections);
+    wt_eq(weft_when(AS_TASKS(&t[0], &t[1]), 2, WEFT_FIRST, NULL), 1);
+    wt_eq(weft_status(&t[0]), -ECANCELED);
+    weft_sem_fini(&sections.never);
+    return 0;
+}
+
+static void count_call(void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static const weft_key request = {"request"};
+
+static int register_under_a_binding(void *arg)
+{
+    struct waits *waits = arg;
+    weft_binding b;
+    weft_cancel_reg reg;
+    weft_bind(&b, &request, waits);
+    wt_eq(weft_cancel_on(NULL, &reg, count_call, &waits->ended), 0);
+    weft_unbind(&b);
+    memset(&b, 0xff, sizeof b); /* its memory is the caller's again */
+    atomic_fetch_add(waits->waiting, 1);
+    int rc = weft_sem_acquire(waits->sem);
+    wt_eq(weft_cancel_off(&reg), 0);
+    return rc;
+}
+
+TaskTest(when, a_losers_callback_is_run_though_the_binding_has_ended_that_it_was_made_under, 1)
+{
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    atomic_int waiting = 0;
+    struct waits waits = {.sem = &never, .waiting = &waiting};
+    weft_task t[2];
+    weft_spawn(&t[0], register_under_a_binding, &waits);
+    yield_until(&waiting, 1);
+    spawn_returning(&t[1], 1);
+    wt_eq(weft_when(AS_TASKS(&t[0], &t[1]), 2, WEFT_FIRST, NULL), 1);
+    wt_eq(weft_status(&t[0]), -ECANCELED);
+    wt_eq(atomic_load(&waits.ended), 1);
+    weft_sem_fini(&never);
+    return 0;
+}
+
+struct loser_in {
+    weft_scope *scope;
+    weft_sem *never;
+    atomic_int waiting;
+};
+
+static int asks_why_twice(void *arg)
+{
+    struct loser_in *in = arg;
+    atomic_fetch_add(&in->waiting, 1);
+    wt_eq(weft_sem_acquire(in->never), -ECANCELED);
+    wt_eq(weft_why()->kind, WEFT_WHY_LOSER);
+    wt_eq(weft_scope_cancel(in->scope, "later"), 0);
+    wt_eq(weft_why()->kind, WEFT_WHY_LOSER, "the first reason stays");
+    return 2;
+}
+
+TaskTest(when, a_losers_reason_stays_though_its_scope_is_cancelled_later, 1)
+{
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    WEFT_SCOPE(s);
+    struct loser_in in = {.scope = &s, .never = &never};
+    weft_task t[2];
+    weft_spawn(&t[0], asks_why_twice, &in);
+    yield_until(&in.waiting, 1);
+    spawn_returning(&t[1], 1);
+    wt_eq(weft_when(AS_TASKS(&t[0], &t[1]), 2, WEFT_FIRST, NULL), 1);
+    wt_eq(weft_status(&t[0]), 2);
+    wt_eq(weft_why()->kind, WEFT_WHY_CALL);
+    weft_scope_end(&s);
+    weft_sem_fini(&never);
+    return 0;
+}
+
+static int let_go_later(void *arg)
+{
+    struct waits *waits = arg;
+    weft_sleep(WEFT_MS(5));
+    weft_sem_release(waits->sem, 1);
+    return 0;
+}
+
+static int wait_behind_a_shield(struct waits *waits)
+{
+    atomic_fetch_add(waits->waiting, 1);
+    wt_eq(weft_why()->kind, WEFT_WHY_DEADLINE);
+    wt_eq(weft_shield(WEFT_SEC(30), weft_sem_acquire(waits->sem)), 0);
+    return weft_check();
+}
+
+static int loses_after_a_deadline(void *arg)
+{
+    struct waits *waits = arg;
+    return weft_within(0, wait_behind_a_shield(waits));
+}
+
+TaskTest(when, a_loser_whose_deadline_has_passed_too_gets_ecanceled_and_not_etime, 1)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    atomic_int waiting = 0;
+    struct waits waits = {.sem = &sem, .waiting = &waiting};
+    weft_task t[2];
+    weft_spawn(&t[0], loses_after_a_deadline, &waits);
+    yield_until(&waiting, 1);
+    spawn_returning(&t[1], 1);
+    /* the loser cannot end before it is let go, but it has been cancelled by then */
+    weft_task let_go;
+    weft_spawn(&let_go, let_go_later, &waits);
+    wt_eq(weft_when(AS_TASKS(&t[0], &t[1]), 2, WEFT_FIRST, NULL), 1);
+    wt_eq(weft_status(&t[0]), -ECANCELED);
+    weft_await(&let_go);
+    weft_sem_fini(&sem);
     return 0;
 }
 
