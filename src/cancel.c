@@ -823,7 +823,7 @@ int weft_cancel_reset(weft_cancel *handle)
     wf_unlock(&source->timer_lock);
     wf_lock(&source->lock);
     int rc = 0;
-    if (fired(source) != 0) {
+    if (fired(source) != 0 || wf_load_relaxed(&source->asked) != 0) { /* relaxed: it will fire */
         rc = -EALREADY;
     } else if (timed || !wf_list_is_empty(&source->links)) {
         rc = -EBUSY;

@@ -246,7 +246,6 @@ static void after_let_go(struct wf_fiber *now, struct wf_fiber *before, void *ar
 
 void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
 {
-    wf_source_unlink_scope(scope);
     uint64_t alone = 1;
     /* sync(scope.alone): acquire, what members did before they left; pairs sync(scope.leave) */
     if (!wf_cas_acquire(&scope->live, &alone, WF_SCOPE_ENDED)) {
@@ -259,7 +258,10 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
          * sync(scope.leave) */
         (void)wf_load_acquire(&scope->live);
     }
+    /* What could cancel it, so far its tasks too, finds it no more; a walk that comes before cannot pin
+     * it. */
     (void)wf_timer_del(&scope->timer);
+    wf_source_unlink_scope(scope);
     wf_lock(&scope->parent->lock);
     wf_list_unlink(&scope->sibling);
     wf_unlock(&scope->parent->lock);

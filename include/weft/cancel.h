@@ -158,7 +158,7 @@ int weft_cancel_fire_sig_(weft_cancel *c, const weft_place *place);
 int weft_cancel_after_(weft_cancel *c, weft_time duration, const weft_place *place);
 
 /* Makes c as new for another use, if it never fired and no timer is on: callbacks still registered are
- * dropped (as by weft_cancel_off). 0; -EALREADY: it has fired; -EBUSY: a timer is on, or it has
+ * dropped (as by weft_cancel_off). 0; -EALREADY: it has fired, or a signal has asked; -EBUSY: a timer is on, or it has
  * children, links from it, or work under it. Then nothing has changed. Any thread. Cannot suspend. */
 int weft_cancel_reset(weft_cancel *c);
 

@@ -155,7 +155,6 @@ static void open_below(void)
 
 static void close_below(struct sleeper *owner)
 {
-    wf_source_unlink_scope(&below);
     uint64_t alone = 1;
     if (!wf_cas_acquire(&below.live, &alone, WF_SCOPE_ENDED)) {
         below.joiner = &owner->fiber;
@@ -163,6 +162,7 @@ static void close_below(struct sleeper *owner)
             wloom_handoff_wait(&owner->ready);
         }
     }
+    wf_source_unlink_scope(&below);
     wf_lock(&root.lock);
     wf_list_unlink(&below.sibling);
     wf_unlock(&root.lock);
@@ -430,6 +430,24 @@ static void work_is_put_under_a_source_that_fires(void)
     weft_cancel_fini(&parent);
 }
 
+static void enter_and_leave_at_once(void *arg)
+{
+    (void)arg;
+    open_below();
+    weft_reason reason;
+    (void)wf_source_link_scope(&parent, &below, &reason);
+    close_below(&sleepers[2]);
+}
+
+static void work_under_a_source_that_fires_ends_by_itself(void)
+{
+    begin_sources();
+    wloom_spawn(enter_and_leave_at_once, NULL);
+    fire_parent(NULL);
+    wloom_join_all();
+    weft_cancel_fini(&parent);
+}
+
 static const struct wloom_scenario scenarios[] = {
     {"two enlist, a walk comes", two_enlist_while_a_walk_comes, NULL, NULL, false},
     {"a scope opens, waits, closes", a_scope_opens_waits_and_closes, NULL, NULL, false},
@@ -442,6 +460,8 @@ static const struct wloom_scenario scenarios[] = {
      false},
     {"a child comes and goes, two fire", a_child_comes_and_goes_while_two_fire, NULL, NULL, false},
     {"under a source that fires", work_is_put_under_a_source_that_fires, NULL, NULL, false},
+    {"under a source, ends by itself", work_under_a_source_that_fires_ends_by_itself, NULL, NULL,
+     false},
     {NULL, NULL, NULL, NULL, false},
 };
 

@@ -481,3 +481,56 @@ TaskTest(source, fini_with_work_under_it_is_misuse, 1)
     weft_cancel_fini(&c);
     return 0;
 }
+
+/* On one worker nobody fires before we let it: the signal's message waits. */
+TaskTest(source, reset_is_refused_once_a_signal_has_asked, 1)
+{
+    weft_cancel c;
+    weft_cancel_init(&c, NULL);
+    wt_eq(weft_cancel_fire_sig(&c), 0);
+    wt_eq(weft_cancel_why(&c)->kind, WEFT_WHY_NONE);
+    wt_eq(weft_cancel_reset(&c), -EALREADY);
+    weft_cancel_fini(&c); /* waits for the signal's message */
+    return 0;
+}
+
+struct member {
+    weft_cancel *source;
+    weft_sem never;
+    atomic_int waiting;
+    int rc;
+};
+
+WEFT_TASK(wait_as_member, struct member *)
+{
+    atomic_fetch_add(&(*arg)->waiting, 1);
+    (*arg)->rc = weft_sem_acquire(&(*arg)->never);
+    return 0;
+}
+
+static int fire_later(void *arg)
+{
+    struct member *member = arg;
+    yield_until(&member->waiting, 1);
+    weft_sleep(WEFT_MS(2)); /* the owner waits for the member by now */
+    return weft_cancel_fire(member->source, "late");
+}
+
+TaskTest(source, fired_while_a_scope_under_it_waits_for_its_tasks_cancels_them, 1, .timeout = 20)
+{
+    weft_cancel c;
+    weft_cancel_init(&c, NULL);
+    struct member member = {.source = &c};
+    weft_sem_init(&member.never, 0, 0);
+    weft_task t;
+    weft_spawn(&t, fire_later, &member);
+    weft_scope s;
+    weft_enter(&s, &c);
+    weft_go(&s, wait_as_member, &(struct member *){&member});
+    wt_eq(weft_leave(&s, 5), 5);
+    wt_eq(member.rc, -ECANCELED);
+    wt_eq(weft_await(&t), 0);
+    weft_cancel_fini(&c);
+    weft_sem_fini(&member.never);
+    return 0;
+}
