@@ -338,7 +338,7 @@ static WF_NOINLINE void run_slot_opened(struct slot *slot, bool first)
     const weft_foreach_opts *opts = loop->opts;
     WF_ALIGNED(16) unsigned char local[WEFT_SLOT_BYTES_MAX];
     weft_scope scope;
-    weft_scope_begin_(&scope, NULL, loop->place);
+    weft_scope_begin_(&scope, &(weft_scope_opts){.on_error = WEFT_CONTINUE}, loop->place);
     (void)memset(local, 0, opts->slot_bytes);
     slot->ctx = opts->slot_bytes > 0 ? local : NULL;
     int rc = opts->slot_open != NULL ? opts->slot_open(&slot->ctx, loop->ctx) : 0;
@@ -352,7 +352,10 @@ static WF_NOINLINE void run_slot_opened(struct slot *slot, bool first)
     } else {
         weft_forget();
     }
-    (void)weft_scope_end_(&scope, loop->place);
+    rc = weft_scope_end_(&scope, loop->place);
+    if (wf_scope_of(&scope)->failures.first_rc < 0) { /* of continuations that bodies made */
+        fail(loop, rc, false);
+    }
 }
 
 static void run(struct loop *loop, bool first)
@@ -407,6 +410,12 @@ static int run_loop(struct wf_fiber *self, struct loop *loop)
     WF_GUARDED(run(loop, true)); /* bodies, source and slots' functions; other slots are tasks */
     wf_scope_close(self, wf_scope_of(&loop->scope));
     weft_sem_fini(&loop->turn);
+    struct wf_failures *others = &wf_scope_of(&loop->scope)->failures; /* of continuations */
+    if (loop->failures.first_rc < 0) {
+        wf_fault_scope(wf_runtime_of(self), others);
+    } else {
+        loop->failures = *others;
+    }
     if (loop->failures.first_rc < 0) {
         wf_error_hand_on(self->env->task, wf_failures_take(&loop->failures), loop->place);
         return loop->failures.first_rc;

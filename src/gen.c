@@ -126,6 +126,7 @@ static void close_scope(struct wf_fiber *self, struct weft_gen *gen)
     self->env = &gen->scope.env;
     wf_scope_close(self, &gen->scope);
     self->env = env;
+    wf_fault_scope(wf_runtime_of(self), &gen->scope.failures);
 }
 
 /* Returns the consumer's stack if we have to resume it. LAST TOUCH of the generator. */

@@ -438,6 +438,7 @@ static ssize_t close_around(struct wf_scope *scope, ssize_t value)
         return rc;
     }
     wf_scope_close(self, scope);
+    wf_fault_scope(wf_runtime_of(self), &scope->failures); /* its value is another's */
     return value == -ECANCELED ? code_of_cancel(scope) : value;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
+#include <weft/par.h>
 #include <weft/service.h>
 #include <weft/sync.h>
 
@@ -102,6 +103,78 @@ static int end_scope(void *arg)
 Test(unobserved, the_failures_of_a_scope_that_said_how_it_ended_are_not, .init = reset)
 {
     wt_eq(run(end_scope, NULL), 0);
+    wt_eq(atomic_load(&told), 0);
+}
+
+static int fail_with_text(void *arg)
+{
+    return weft_fail((int)(intptr_t)arg, "a text");
+}
+
+static int go_under_a_source(void *arg)
+{
+    (void)arg;
+    weft_cancel source;
+    weft_scope s;
+    weft_cancel_init(&source, NULL);
+    weft_enter(&s, &source);
+    weft_go(&s, fail_pooled, &(int){-EIO});
+    wt_eq(weft_leave(&s, 7), 7);
+    weft_cancel_fini(&source);
+    return 0;
+}
+
+Test(unobserved, the_failures_of_a_scope_that_is_left_with_another_value_are, .init = reset)
+{
+    wt_eq(run(go_under_a_source, NULL), 0);
+    wt_eq(atomic_load(&told), 1);
+    wt_eq(codes[0], -EIO);
+}
+
+static int follow_up(weft_cont *c)
+{
+    weft_task t;
+    weft_spawn(&t, fail_plain, NULL);
+    wt_eq(weft_await(&t), 0);
+    return weft_continue(c, &t, fail_with_text, (void *)-EIO, WEFT_ON_DONE);
+}
+
+static int continue_within(void *arg)
+{
+    (void)arg;
+    weft_cont c;
+    wt_eq(weft_within(WEFT_SEC(9), follow_up(&c)), 0);
+    return 0;
+}
+
+static int continue_in_body(void *item, void *ctx)
+{
+    (void)item;
+    return follow_up(ctx);
+}
+
+static int continue_in_loop(void *arg)
+{
+    (void)arg;
+    weft_cont c;
+    int items[1] = {0};
+    wt_eq(weft_foreach(continue_in_body, &c, .items = items, .count = 1, .stride = sizeof items[0]),
+          -EIO);
+    wt_eq(weft_last()->code, -EIO);
+    wt_str_eq(weft_last()->text, "a text");
+    return 0;
+}
+
+Test(unobserved, the_failure_of_a_continuation_made_within_a_deadline_is, .init = reset)
+{
+    wt_eq(run(continue_within, NULL), 0);
+    wt_eq(atomic_load(&told), 1);
+    wt_eq(codes[0], -EIO);
+}
+
+Test(unobserved, the_failure_of_a_continuation_made_by_a_loops_body_is_the_loops, .init = reset)
+{
+    wt_eq(run(continue_in_loop, NULL), 0);
     wt_eq(atomic_load(&told), 0);
 }
 
