@@ -840,6 +840,9 @@ int weft_cancel_reset(weft_cancel *handle)
 const weft_reason *weft_cancel_why(const weft_cancel *handle)
 {
     struct wf_source *source = source_of(handle);
+    if (wf_forked) { /* a thread of the parent may hold the lock for ever */
+        return &wf_reason_none;
+    }
     wf_lock(&source->lock); /* the reason is immutable once it has fired */
     const weft_reason *reason = fired(source) != 0 ? &source->reason : &wf_reason_none;
     wf_unlock(&source->lock);

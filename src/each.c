@@ -115,8 +115,11 @@ static int look_at(struct wf_scope *scope, struct wf_task *task, weft_done *done
     each->taken = task;
     wf_unlock(&scope->lock);
     free_frame(wf_self(), before);
-    /* relaxed: the lock, under which it was handed over, orders it */
-    *done = (weft_done){.rc = task->rc, .arg = task->arg, .error = wf_load_relaxed(&task->error)};
+    *done = (weft_done){.rc = task->rc, .arg = task->arg};
+    if (task->rc < 0) { /* else it may have one of a failure that it dealt with */
+        /* relaxed: the lock, under which it was handed over, orders it */
+        done->error = wf_load_relaxed(&task->error);
+    }
     return 1;
 }
 

@@ -294,10 +294,14 @@ int weft_errors(const weft_scope *handle, const weft_error **out, int n)
     /* The scope's pointer is a memory of what it handed on: it counts only while the task still has
      * that very record. */
     const weft_error *last = weft_last();
-    const weft_error *error = first != NULL && last == first && last->total == total ? last : NULL;
+    bool is_it =
+        first != NULL && last == first && (total == 1 ? last->total > 0 : last->total == total);
+    const weft_error *error = is_it ? last : NULL;
     for (int i = 0; i < n; i++) {
         out[i] = error;
-        if (error != NULL) {
+        if (error != NULL && total == 1) {
+            error = NULL; /* the others that it may have are those of a scope further in */
+        } else if (error != NULL) {
             error = i == 0 ? error->others : error->next;
         }
     }

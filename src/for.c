@@ -231,8 +231,8 @@ static bool is_splittable(const struct loop *loop, const struct span *span)
 static void learn(const struct loop *loop, struct span *span, uint64_t took)
 {
     if (took < PIECE_TICKS / GROWTH) {
-        size_t piece = span->piece * GROWTH;
-        span->piece = piece < loop->piece_max ? piece : loop->piece_max;
+        bool has_room = span->piece <= loop->piece_max / GROWTH; /* else it might overflow */
+        span->piece = has_room ? span->piece * GROWTH : loop->piece_max;
     }
     span->dear = took > PIECE_TICKS_MAX;
     if (wf_unlikely(span->dear)) {

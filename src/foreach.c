@@ -88,13 +88,16 @@ static void stop_taking(struct loop *loop)
 }
 
 /* Under the lock. A copy that needs nobody: what the record points at is not the caller's. */
-static void copy_error_locked(struct loop *loop, int rc, const weft_error *error)
+static void copy_error_locked(struct loop *loop, const struct wf_task *task, int rc,
+                              const weft_error *error)
 {
     if (loop->errors == loop->errors_max) {
         return;
     }
     weft_error *copy = &loop->opts->errors[loop->errors++];
-    *copy = error != NULL ? *error : (weft_error){.code = rc, .started = loop->place};
+    *copy = error != NULL
+                ? *error
+                : (weft_error){.code = rc, .task = wf_task_name(task), .started = loop->place};
     copy->cause = NULL;
     copy->others = NULL;
     copy->next = NULL;
@@ -112,7 +115,7 @@ static WF_COLD void fail(struct loop *loop, int rc, bool of_source)
     }
     loop->source_failed = loop->source_failed || of_source;
     loop->failed += !of_source;
-    copy_error_locked(loop, rc, error);
+    copy_error_locked(loop, task, rc, error);
     const weft_place *place = wf_error_place(error, loop->place);
     wf_failures_add(&loop->failures, rc, error);
     wf_unlock(&loop->lock);

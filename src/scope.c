@@ -202,10 +202,11 @@ void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, 
     }
     int64_t deadline_ns;
     int64_t now_ns = wf_sys.now_ns();
+    timeout = timeout > 0 ? timeout : 0; /* so that the time left cannot overflow either */
     if (!__builtin_add_overflow(now_ns, timeout, &deadline_ns) &&
         deadline_ns < scope->deadline_ns) {
         scope->deadline_ns = deadline_ns;
-        if (timeout <= 0) {
+        if (timeout == 0) {
             expire(scope);
         } else {
             wf_timer_add(&self->worker->wheel, &scope->timer, deadline_ns);

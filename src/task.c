@@ -137,7 +137,8 @@ static void settle_following(struct wf_task *task, int rc)
         wf_error_free(error);
     }
     struct wf_outcome outcome;
-    wf_awaiters_tell(publish_done(task, rc, &outcome), outcome);
+    struct wf_awaiter *awaiters = publish_done(task, rc, &outcome);
+    wf_awaiters_tell(awaiters, outcome);
     wf_scope_leave(owner);
 }
 

@@ -585,3 +585,10 @@ Test(cancel, a_deadline_that_races_with_the_end_of_its_scope_does_no_harm)
     wt_eq(weft_run(deadlines_that_race, NULL, .workers = 1), 0);
     wt_eq(weft_run(deadlines_that_race, NULL, .workers = 2), 0);
 }
+
+TaskTest(cancel, a_duration_of_the_least_number_is_as_0, 1)
+{
+    wt_eq(weft_within(INT64_MIN, weft_remaining()), 0);
+    wt_eq(weft_within(INT64_MIN, weft_sleep(WEFT_SEC(9))), -ETIME);
+    return 0;
+}

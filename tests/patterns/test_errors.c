@@ -538,3 +538,30 @@ TaskTest(errors, an_ignored_failure_leaves_the_record_as_it_was, 1)
     wt_str_eq(weft_last()->text, "mine");
     return 0;
 }
+
+WEFT_TASK(fail_once, int)
+{
+    return weft_fail(*arg, "once");
+}
+
+WEFT_TASK(fail_in_a_scope, int)
+{
+    WEFT_SCOPE(s, .on_error = WEFT_CONTINUE);
+    for (int i = 0; i < *arg; i++) {
+        weft_go(&s, fail_once, &(int){-EIO});
+    }
+    return weft_scope_end(&s);
+}
+
+TaskTest(errors, of_a_scope_with_one_failure_that_was_itself_of_several_the_record_is_told, 1)
+{
+    WEFT_SCOPE(s);
+    weft_go(&s, fail_in_a_scope, &(int){3});
+    wt_eq(weft_scope_end(&s), -EIO);
+    const weft_error *out[3];
+    wt_eq(weft_errors(&s, out, 3), 1);
+    wt_true(out[0] == weft_last());
+    wt_true(out[1] == NULL && out[2] == NULL, "those of the inner scope are not its own");
+    wt_eq(weft_last()->total, 3);
+    return 0;
+}

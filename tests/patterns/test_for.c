@@ -153,6 +153,21 @@ TaskTest(for, a_range_may_end_at_the_largest_index, 2)
     return 0;
 }
 
+static int add_length(size_t from, size_t to, void *arg)
+{
+    size_t *pieces = arg;
+    *pieces += 1;
+    return to > from ? 0 : -EIO;
+}
+
+TaskTest(for, a_grain_may_be_so_large_that_eight_of_it_are_more_than_all_indices, 1, .timeout = 20)
+{
+    size_t pieces = 0;
+    wt_eq(weft_for(0, SIZE_MAX, add_length, &pieces, .grain = SIZE_MAX / 8 + 1), 0);
+    wt_eq(pieces, 8);
+    return 0;
+}
+
 TaskTest(for, with_one_worker_all_run_on_the_caller_in_order, 1)
 {
     static struct marks marks;

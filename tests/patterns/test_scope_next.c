@@ -296,3 +296,20 @@ TaskTest(scope_next, a_task_that_ends_the_scope_that_it_is_in_gets_edeadlk, 1)
     wt_eq(weft_scope_end(&s), 0);
     return 0;
 }
+
+WEFT_TASK(deal_with_a_failure, int)
+{
+    (void)weft_fail(-EIO, "dealt with");
+    return *arg;
+}
+
+TaskTest(scope_next, a_task_that_succeeded_after_a_failure_has_no_record, 1)
+{
+    WEFT_SCOPE(s, .each = 1);
+    weft_go(&s, deal_with_a_failure, &(int){3});
+    weft_done done;
+    wt_eq(weft_scope_next(&s, &done), 1);
+    wt_eq(done.rc, 3);
+    wt_true(done.error == NULL);
+    return weft_scope_end(&s);
+}
