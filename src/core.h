@@ -551,10 +551,11 @@ struct weft_rt {
     weft_time drain, kill;
 
     /* the drain: service.c */
-    struct wf_lock drain_lock;      /* before the lock of a scope or an object */
-    struct wf_list services;        /* that run; under drain_lock */
-    struct wf_list drain_waiters;   /* wf_waiter.in_queue; under drain_lock */
-    WF_ATOMIC(uint32_t) draining;   /* written under drain_lock */
+    struct wf_lock drain_lock;    /* before the lock of a scope or an object */
+    struct wf_list services;      /* that run; under drain_lock */
+    struct wf_list drain_waiters; /* wf_waiter.in_queue; under drain_lock */
+    /* 0; what services are asked for that start now: enum service_phase. Written under drain_lock */
+    WF_ATOMIC(uint32_t) draining;
     struct wf_timer fault_timer;    /* armed by the failure that stopped it: ends its drain */
     struct wf_work fault_message;   /* which that timer sends, since it may not cancel by itself */
     struct wf_worker *fault_worker; /* written before the timer is armed */

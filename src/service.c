@@ -86,7 +86,10 @@ static void ask_all(weft_rt *rt, enum service_phase phase)
 void wf_drain_begin(weft_rt *rt)
 {
     wf_lock(&rt->drain_lock);
-    wf_store_relaxed(&rt->draining, 1); /* relaxed: a hint; what must be seen is under the lock */
+    if (wf_load_relaxed(&rt->draining) == SERVICE_RUNS) {
+        /* relaxed: a hint; what must be seen is under the lock */
+        wf_store_relaxed(&rt->draining, SERVICE_ASKED);
+    }
     while (
         wf_waitq_claim_first(&rt->drain_waiters, WF_WAIT_GRANTED)) { /* ends: none is added now */
     }
@@ -96,6 +99,9 @@ void wf_drain_begin(weft_rt *rt)
 
 void wf_drain_over(weft_rt *rt)
 {
+    wf_lock(&rt->drain_lock);
+    wf_store_relaxed(&rt->draining, SERVICE_CANCELLED); /* relaxed: as above */
+    wf_unlock(&rt->drain_lock);
     ask_all(rt, SERVICE_CANCELLED);
 }
 
@@ -109,16 +115,34 @@ bool wf_drain_has_services(weft_rt *rt)
 
 /* --- what is left ----------------------------------------------------------------------------- */
 
+#define SERVICES_SHOWN 32
+
+/* Names and places are static: they are written without the lock, which stderr could make last. */
 static void report_services(weft_rt *rt)
 {
+    struct {
+        const char *name;
+        const weft_place *started;
+    } shown[SERVICES_SHOWN];
+    int count = 0;
     wf_lock(&rt->drain_lock);
     for (struct wf_list *node = rt->services.next; node != &rt->services; node = node->next) {
-        struct service *service = wf_container_of(node, struct service, link);
-        const weft_place *started = service->task->place;
-        (void)fprintf(stderr, "weft:   service %s, started in %s (%s:%d)\n", service->name,
-                      started->function, started->file, started->line);
+        if (count < SERVICES_SHOWN) {
+            struct service *service = wf_container_of(node, struct service, link);
+            shown[count].name = service->name;
+            shown[count].started = service->task->place;
+        }
+        count++;
     }
     wf_unlock(&rt->drain_lock);
+    for (int i = 0; i < count && i < SERVICES_SHOWN; i++) {
+        const weft_place *started = shown[i].started;
+        (void)fprintf(stderr, "weft:   service %s, started in %s (%s:%d)\n", shown[i].name,
+                      started->function, started->file, started->line);
+    }
+    if (count > SERVICES_SHOWN) {
+        (void)fprintf(stderr, "weft:   and %d more services\n", count - SERVICES_SHOWN);
+    }
 }
 
 void wf_drain_report(weft_rt *rt)
@@ -137,16 +161,17 @@ void wf_drain_report(weft_rt *rt)
 
 /* --- a service -------------------------------------------------------------------------------- */
 
-/* Into the list. The drain may have begun since weft_service looked: then nobody else asks. */
+/* Into the list. The drain may have begun since weft_service looked, or even be over, if nobody had
+ * time for us: then nobody else asks. */
 static void begin(weft_rt *rt, struct service *service)
 {
     wf_lock(&rt->drain_lock);
-    bool late = wf_load_relaxed(&rt->draining) != 0; /* relaxed: under the lock */
-    service->phase = late ? SERVICE_ASKED : SERVICE_RUNS;
+    uint32_t phase = wf_load_relaxed(&rt->draining); /* relaxed: under the lock */
+    service->phase = (uint8_t)phase;
     wf_list_push_back(&rt->services, &service->link);
     wf_unlock(&rt->drain_lock);
-    if (late) {
-        ask(service, SERVICE_ASKED); /* it cannot end: it is us */
+    if (phase != SERVICE_RUNS) {
+        ask(service, (enum service_phase)phase); /* it cannot end: it is us */
     }
 }
 
@@ -247,8 +272,8 @@ static ssize_t drain_wait_finish(struct wf_call *call)
     return -ECANCELED;
 }
 
-static const struct wf_wait_ops drain_wait_ops = {.cancel = wf_wait_cancel_claim,
-                                                  .finish = drain_wait_finish};
+static const struct wf_wait_ops drain_wait_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = drain_wait_finish, .name = "weft_drain_wait"};
 
 static ssize_t drain_wait_begin(weft_rt *rt, struct wf_call *call, struct wf_work *resume)
 {

@@ -174,6 +174,31 @@ Test(service, one_that_ignores_the_drain_is_cancelled_when_it_is_over, .init = r
     wt_eq(atomic_load(&ended), 1);
 }
 
+WEFT_TASK(hog, int)
+{
+    (void)arg;
+    int64_t end_ns = now_ns() + WEFT_MS(50);
+    while (now_ns() < end_ns) { /* ends: at end_ns */
+    }
+    return 0;
+}
+
+static int start_stubborn_behind_a_hog(void *arg)
+{
+    wt_eq(start_stubborn(arg), 0);
+    return weft_detach(hog, &(int){0}); /* the newest runs first */
+}
+
+Test(service, one_that_comes_to_run_when_the_drain_is_over_is_cancelled_at_once, .init = reset,
+     .timeout = 20)
+{
+    wt_eq(weft_run(start_stubborn_behind_a_hog, NULL, .workers = 1, .drain = WEFT_MS(1),
+                   .kill = WEFT_MS(1)),
+          0);
+    wt_eq(service_rc, -ECANCELED);
+    wt_eq(atomic_load(&ended), 1);
+}
+
 static int wait_and_be_cancelled(void *arg)
 {
     (void)arg;
