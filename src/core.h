@@ -307,10 +307,10 @@ struct wf_scope {
     weft_reason reason;         /* of the first cancel; immutable once there is one */
     /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
     uint32_t own_cause;
-    uint8_t cut_short;           /* some task answered the cancellation with -ECANCELED */
-    uint8_t on_error;            /* enum weft_on_error; immutable */
-    uint8_t open;                /* owner only: between begin and end */
-    uint8_t is_shield;           /* immutable */
+    uint8_t cut_short; /* some task answered the cancellation with -ECANCELED */
+    uint8_t on_error;  /* enum weft_on_error; immutable */
+    uint8_t open;      /* between begin and end; the owner writes, under lock at the end */
+    uint8_t is_shield; /* immutable */
     struct wf_failures failures; /* of pooled tasks */
 
     /* immutable while open */

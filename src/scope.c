@@ -245,6 +245,21 @@ static void after_let_go(struct wf_fiber *now, struct wf_fiber *before, void *ar
     }
 }
 
+/* Misuse; they are taken off, so that weft_cancel_off does not look for a scope that is no more. */
+static WF_COLD void drop_callbacks(struct wf_scope *scope)
+{
+    struct wf_reg *reg = wf_container_of(scope->node.callbacks.next, struct wf_reg, link);
+    wf_misuse("the scope opened at %s:%d ends with the cancel callback of %s:%d registered",
+              scope->place->file, scope->place->line, reg->place->file, reg->place->line);
+    struct wf_list *node;
+    wf_lock(&scope->lock);
+    while ((node = wf_list_pop_front(&scope->node.callbacks)) != NULL) { /* ends: none is added */
+        /* relaxed: under the lock */
+        wf_store_relaxed(&wf_container_of(node, struct wf_reg, link)->state, WF_REG_OFF);
+    }
+    wf_unlock(&scope->lock);
+}
+
 void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
 {
     uint64_t alone = 1;
@@ -277,9 +292,7 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
         wf_values_collect(self, scope);
     }
     if (wf_unlikely(registered)) {
-        struct wf_reg *reg = wf_container_of(scope->node.callbacks.next, struct wf_reg, link);
-        wf_misuse("the scope opened at %s:%d ends with the cancel callback of %s:%d registered",
-                  scope->place->file, scope->place->line, reg->place->file, reg->place->line);
+        drop_callbacks(scope);
     }
     /* relaxed: whoever enters late is not ordered with us anyway */
     wf_store_relaxed(&scope->live, WF_SCOPE_ENDED);
@@ -307,9 +320,11 @@ void weft_scope_begin_(weft_scope *handle, const weft_scope_opts *opts, const we
 {
     static const weft_scope_opts defaults;
     struct wf_scope *scope = wf_scope_of(handle);
-    scope->open = 0;
     struct wf_fiber *self = enter_open(place);
-    if (self == NULL) {
+    if (self == NULL) { /* it may still be asked, cancelled, ended */
+        init_common(scope, place);
+        scope->open = 0;
+        wf_store_relaxed(&scope->live, WF_SCOPE_ENDED); /* relaxed: not shared */
         return;
     }
     opts = opts != NULL ? opts : &defaults;

@@ -275,11 +275,13 @@ int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const weft_reason *reas
     wf_walk_init(&walk);
     wf_lock(&scope->lock);
     bool first = scope->own_cause == 0;
-    if (first) {
+    if (first && scope->open) { /* else its owner reads it without the lock */
         scope->own_cause = bits;
     }
     if (!wf_scope_pin(scope)) {
-        mark_closing_locked(scope, bits, reason);
+        if (scope->open) {
+            mark_closing_locked(scope, bits, reason);
+        }
         wf_unlock(&scope->lock); /* LAST TOUCH */
         return first ? 0 : -EALREADY;
     }

@@ -134,6 +134,7 @@ static void init_scope(struct wf_scope *scope)
     wf_list_init(&scope->node.callbacks);
     scope->reason = wf_reason_none;
     wf_store_relaxed(&scope->live, 1);
+    scope->open = 1;
     scope->env.scope = scope;
     scope->env.task = &task;
 }
@@ -167,6 +168,7 @@ static void close_below(struct sleeper *owner)
     wf_list_unlink(&below.sibling);
     wf_unlock(&root.lock);
     wf_lock(&below.lock);
+    below.open = 0;
     wf_unlock(&below.lock);
     wloom_retire(&below, sizeof below);
 }

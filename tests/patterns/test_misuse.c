@@ -2,6 +2,8 @@
 #include "capture.h"
 #include "pattern.h"
 #include <stdlib.h>
+#include <string.h>
+#include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/sync.h>
 
@@ -65,7 +67,36 @@ Test(misuse, a_scope_opened_outside_a_task_names_its_place, .init = hook_on)
     int line = __LINE__ + 1;
     weft_scope_begin(&s, NULL);
     check_said(1, line);
+    wt_eq(weft_scope_cancel(&s, "it is not open"), 0);
+    wt_eq(weft_scope_count(&s), 0);
+    wt_eq(weft_errors(&s, NULL, 0), 0);
     wt_eq(weft_scope_end(&s), 0, "it is not open");
+}
+
+static void count_cancel(void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+TaskTest(misuse, a_scope_that_ends_with_a_callback_registered_names_both_and_takes_it_off, 1,
+         .init = hook_on)
+{
+    atomic_int count = 0;
+    weft_cancel_reg reg[2];
+    int line = __LINE__ + 3;
+    WEFT_SCOPE(s);
+    weft_cancel_on(NULL, &reg[1], count_cancel, &count);
+    weft_cancel_on(NULL, &reg[0], count_cancel, &count);
+    weft_cancel_off(&reg[1]);
+    wt_eq(weft_scope_end(&s), 0);
+    check_said(1, line);
+    memset(&s, 0xff, sizeof s); /* its memory is the caller's again */
+    wt_eq(weft_cancel_off(&reg[0]), 1);
+    weft_scope_begin(&s, NULL);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(atomic_load(&count), 0);
+    return 0;
 }
 
 Test(misuse, within_outside_a_task_names_its_place_and_gives_the_value, .init = hook_on)
