@@ -69,7 +69,7 @@ int weft_continue_(weft_cont *handle, weft_task *followed_handle, weft_fn *fn, v
     if (self != NULL) {
         rc = check_continue(self, followed, ends);
     }
-    if (rc < 0) {
+    if (self == NULL || rc < 0) {
         wf_task_refuse(task, fn, arg, place, rc);
         return rc;
     }

@@ -100,6 +100,12 @@ static bool is_stuck(weft_rt *rt)
            wf_park_all(&rt->pool->park);
 }
 
+static void say(const char *text)
+{
+    ssize_t ignored = write(STDERR_FILENO, text, strlen(text)); /* what cannot be said is lost */
+    (void)ignored;
+}
+
 bool wf_runtime_stands_still(struct wf_pool *pool)
 {
     weft_rt *rt = pool->workers[0].runtime;
@@ -107,19 +113,15 @@ bool wf_runtime_stands_still(struct wf_pool *pool)
         return false;
     }
     int saved = errno; /* of the worker's thread: nobody's */
-    static const char head[] = "weft: deadlock: nothing that any task waits for can happen\n";
-    static const char tail[] = "weft: the tasks are cancelled; weft_call gives -EDEADLK\n";
-    static const char end[] = "weft: and these cannot be cancelled\n";
     /* relaxed: only a last sleeper is here, one at a time */
     bool again = wf_load_relaxed(&rt->deadlocked) != 0;
-    ssize_t ignored = again ? write(STDERR_FILENO, end, sizeof end - 1)
-                            : write(STDERR_FILENO, head, sizeof head - 1);
-    int waits = wf_dump_waits(rt, STDERR_FILENO);
+    say(again ? "weft: and these cannot be cancelled\n"
+              : "weft: deadlock: nothing that any task waits for can happen\n");
+    (void)wf_dump_waits(rt, STDERR_FILENO);
     if (again) {
         abort();
     }
-    ignored = waits > 0 ? write(STDERR_FILENO, tail, sizeof tail - 1) : 0;
-    (void)ignored;
+    say("weft: the tasks are cancelled; weft_call gives -EDEADLK\n");
     errno = saved;
     wf_store_relaxed(&rt->deadlocked, 1); /* relaxed: read by who is woken by the cancellation */
     weft_reason reason = wf_reason(WEFT_WHY_DEADLOCK, "deadlock", rt->root.place);

@@ -349,11 +349,13 @@ TaskTest(for, a_short_loop_wakes_nobody, 2)
         weft_sleep(
             WEFT_MS(1)); /* the other worker sleeps by then, mostly; else there is nobody to wake */
         weft_stats_get(weft_rt_current(), &before);
+        int64_t begun_ns = now_ns();
         wt_eq(weft_for(0, 64, mark, &marks), 0);
+        bool is_short = now_ns() - begun_ns < 2000; /* not interrupted, no sanitizer */
         weft_stats_get(weft_rt_current(), &after);
-        wakes += after.wakes - before.wakes;
+        wakes += is_short ? after.wakes - before.wakes : 0;
     }
-    wt_lt(wakes, 10, "a loop that was interrupted is long, but not each of them");
+    wt_eq(wakes, 0);
     return 0;
 }
 
