@@ -22,7 +22,7 @@ static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
 /* Pooled completions, without and with an operation of the kernel: src/value.h. */
 static const size_t value_bytes[WF_VALUE_CLASSES] = {128, 256};
 
-bool (*wf_pool_stands_still)(struct wf_pool *pool);
+struct wf_pool_hooks wf_pool_hooks;
 
 static void worker_init(struct wf_pool *pool, int index, void *runtime)
 {

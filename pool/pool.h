@@ -28,8 +28,11 @@ struct wf_pool {
 };
 
 /* Asked by a worker that is about to sleep while all others of its pool do. True: it has made something
- * ready. NULL (the default): nobody asks. Set before the first pool starts. */
-extern bool (*wf_pool_stands_still)(struct wf_pool *pool);
+ * ready. NULL (the default): nobody asks. Set before a pool starts; other pools may run. */
+typedef bool wf_stands_still_fn(struct wf_pool *pool);
+extern struct wf_pool_hooks {
+    WF_ATOMIC(wf_stands_still_fn *) stands_still;
+} wf_pool_hooks;
 
 /* Starts `workers` threads (1 to WF_WORKERS_MAX) that sleep in `driver`, which stays the caller's.
  * `runtime` is what wf_worker.runtime will be. 0, or -errno (-ENOMEM, -EAGAIN, or what the driver

@@ -623,7 +623,14 @@ static void watch(struct wf_worker *worker)
  * parked, and is the last itself. */
 static bool is_last(struct wf_pool *pool)
 {
-    return wf_pool_stands_still != NULL && wf_park_all(&pool->park);
+    /* relaxed: set before this pool started, always to the same */
+    return wf_load_relaxed(&wf_pool_hooks.stands_still) != NULL && wf_park_all(&pool->park);
+}
+
+static bool stands_still(struct wf_pool *pool)
+{
+    return is_last(pool) &&
+           wf_load_relaxed(&wf_pool_hooks.stands_still)(pool); /* relaxed: as above */
 }
 
 static void park(struct wf_worker *worker)
@@ -634,7 +641,7 @@ static void park(struct wf_worker *worker)
     enum sight sight = look_before_sleep(worker);
     if (sight == NOTHING && !worker->saw_light) {
         worker->watch_ns = WF_WATCH_MIN_NS;
-        if (!is_last(pool) || !wf_pool_stands_still(pool)) {
+        if (!stands_still(pool)) {
             sleep_until(worker, INT64_MAX);
         }
     } else if (sight != WORK) {

@@ -457,7 +457,7 @@ WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
 /* wf_fiber.waits_for of waits that are no wf_call; waits_at is the task, the scope, nothing. */
 extern const char WF_WAITS_TASK[], WF_WAITS_SCOPE[], WF_WAITS_SECTION[];
 
-/* wf_pool_stands_still: deadlock.c */
+/* wf_pool_hooks.stands_still: deadlock.c */
 bool wf_runtime_stands_still(struct wf_pool *pool);
 
 /* Writes a line for each stack of `rt` that waits. How many. Any thread. */

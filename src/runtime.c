@@ -111,7 +111,8 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     rt->drain = opts->drain > 0 ? opts->drain : DRAIN_DEFAULT;
     rt->kill = opts->kill > 0 ? opts->kill : DRAIN_DEFAULT;
     wf_fiber_describe = describe;
-    wf_pool_stands_still = wf_runtime_stands_still;
+    /* relaxed: the start of the workers publishes it */
+    wf_store_relaxed(&wf_pool_hooks.stands_still, wf_runtime_stands_still);
     rt->deadlock = opts->deadlock;
     rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
     if (rt->blocking == NULL) {
