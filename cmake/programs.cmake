@@ -21,11 +21,6 @@ else()
   message(STATUS "weft: taskbench without jemalloc: it cannot count allocations")
 endif()
 
-# To be linked while looking for mutexes that are held across a wait.
-add_library(weft_debug STATIC tools/debug/held.c)
-target_compile_definitions(weft_debug PRIVATE _GNU_SOURCE=)
-target_link_libraries(weft_debug PUBLIC weft_static ${CMAKE_DL_LIBS})
-
 # One program per file, in the build's folder of the same name.
 foreach(folder examples bench bench/micro)
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)

@@ -92,8 +92,8 @@ typedef struct weft_reason {
  *     if (rc == -ECANCELED) log_info("cancelled: %s", weft_why()->text); */
 const weft_reason *weft_why(void);
 
-/* Time left until the current scope's deadline (the earliest of all enclosing): >= 0, WEFT_FOREVER
- * if none. */
+/* Time left until the current scope's deadline (the earliest of all enclosing): >= 0; WEFT_FOREVER
+ * if there is none, and outside a task. */
 weft_time weft_remaining(void);
 
 /* --- sources ---------------------------------------------------------------------------------- */

@@ -40,7 +40,8 @@ void weft_sem_fini(weft_sem *sem);
 int weft_sem_acquire(weft_sem *sem);
 
 /* Takes n permits at once or none, 1 <= n <= max. A request that has to wait holds up smaller ones
- * behind it, so it gets its turn. The errors of weft_sem_acquire; -EINVAL: n out of range. */
+ * behind it, so it gets its turn. The errors of weft_sem_acquire; -EINVAL: n out of range. May suspend. Task
+ * context. */
 int weft_sem_acquire_n(weft_sem *sem, uint32_t n);
 
 /* Takes a permit if one is there and nobody waits: 0, else -EAGAIN; -ESHUTDOWN: closed. Any thread.
@@ -265,7 +266,7 @@ int weft_ticker_wait(weft_ticker *ticker);
 /* Finds out that two use at once what only one may use, such as a database session: it does not make
  * anybody wait. All zero is one that nobody is in. Opaque. */
 typedef struct weft_guard {
-    WEFT_ALIGNAS(8) unsigned char opaque[16];
+    WEFT_ALIGNAS(8) unsigned char opaque[24];
 } weft_guard;
 
 /* Nobody is inside. Needs no end. */

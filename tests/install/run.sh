@@ -35,6 +35,7 @@ try "find_package: configure" "$cmake" -G Ninja -S "$here" -B "$work/consumer" -
 try "find_package: build" "$cmake" --build "$work/consumer"
 try "find_package: run with the shared library" "$work/consumer/consumer_shared"
 try "find_package: run with the static library" "$work/consumer/consumer_static"
+try "find_package: run with the library that looks for held mutexes" "$work/consumer/consumer_debug"
 
 pc=$(find "$work/prefix" -name weft.pc)
 libdir=$(dirname "$(dirname "$pc")")

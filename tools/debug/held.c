@@ -2,7 +2,7 @@
  * while a task is suspended. Whoever wants it next blocks a worker's thread, and the task may go on,
  * and unlock, on another thread.
  *
- * Linking it (`weft_debug` in CMake, before the C library) is all: it takes the place of the mutex
+ * Linking it (`weft::debug` in CMake, in the place of weft::static) is all: it takes the place of the mutex
  * functions, counts per thread what is locked, and looks at each suspension of a task (weft_on_suspend,
  * whose place it takes). Each place where such a task was started is reported once, on stderr. It sees
  * pthread_mutex_lock and _trylock, of the program and of its shared libraries; not spin locks, nor
