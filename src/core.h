@@ -88,6 +88,8 @@ struct wf_task {
     WF_ATOMIC(const char *) name; /* given by the program, or NULL; the task writes, reports read */
     /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
     WF_ATOMIC(struct wf_env *) spawner;
+    /* whose env that is; to be compared, not followed: the spawner may be gone. Valid with spawner */
+    const struct wf_task *spawner_task;
     WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
     WF_ATOMIC(uint32_t) called;    /* kind CALLED: futex word, 1 when ended */
     int64_t failed_ns;             /* when it ended, if rc < 0: which failure came first in time */

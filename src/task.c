@@ -323,6 +323,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
     task->env.locals = env->locals; /* the spawner awaits it before it unbinds */
     /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
     wf_store_relaxed(&task->spawner, env);
+    task->spawner_task = env->task;
     (void)wf_add_relaxed(&env->unawaited, 1);
     wf_start_queued(self, &task->work);
     return 0;
@@ -427,11 +428,12 @@ static int wait_done(struct wf_fiber *self, struct wf_task *task)
 }
 
 /* The first await by the task that spawned it (by whichever of its strands) takes it off the
- * account. */
+ * account. Another awaiter must not follow `spawner`: whoever spawned it may have awaited it, and
+ * returned, meanwhile. */
 static void settle_spawner(struct wf_task *awaiter, struct wf_task *task)
 {
     struct wf_env *spawner = wf_load_relaxed(&task->spawner); /* relaxed: see weft_spawn_ */
-    if (spawner != NULL && spawner->task == awaiter &&
+    if (spawner != NULL && task->spawner_task == awaiter &&
         wf_cas_relaxed(&task->spawner, &spawner, NULL)) {
         (void)wf_sub_relaxed(&spawner->unawaited, 1);
     }
