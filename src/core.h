@@ -536,10 +536,11 @@ struct weft_rt {
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
     struct weft_exec *loops;       /* freed executors whose slabs may still be in use; as above */
     struct wf_blocking *blocking;
-    WF_ATOMIC(uint32_t) stopped;  /* 1: the pool is gone */
-    int deadlock;                 /* enum weft_deadlock; immutable */
-    WF_ATOMIC(uint32_t) entering; /* foreign threads in weft_call whose task has not begun */
-    WF_ATOMIC(uint32_t) callers;  /* and those whose task has not ended */
+    WF_ATOMIC(uint32_t) finishing; /* 1: some thread ends the pool, or has */
+    WF_ATOMIC(uint32_t) stopped;   /* futex word: 1 when the pool is gone */
+    int deadlock;                  /* enum weft_deadlock; immutable */
+    WF_ATOMIC(uint32_t) entering;  /* foreign threads in weft_call whose task has not begun */
+    WF_ATOMIC(uint32_t) callers;   /* and those whose task has not ended */
     WF_ATOMIC(uint32_t) loops_open;
     WF_ATOMIC(uint32_t) deadlocked; /* see deadlock.c */
     WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */

@@ -244,14 +244,31 @@ static void let_go(weft_rt *rt)
     }
 }
 
-/* Nothing is in the root scope any more. */
-static void finish_stop(weft_rt *rt)
+/* Another thread has come to the end of the same stop. */
+static WF_COLD void wait_stopped(weft_rt *rt)
 {
+    /* sync(runtime.wait_stopped): acquire, the pool is gone; pairs sync(runtime.stopped) */
+    while (wf_load_acquire(&rt->stopped) == 0) { /* ends: the other is about to finish */
+        (void)wf_sys.futex_wait(&rt->stopped, 0, INT64_MAX);
+    }
+}
+
+/* Nothing is in the root scope any more. 0, or -EALREADY: another thread has done it. */
+static int finish_stop(weft_rt *rt)
+{
+    if (wf_xchg_relaxed(&rt->finishing, 1) != 0) { /* relaxed: decides who, orders nothing */
+        wait_stopped(rt);
+        return -EALREADY;
+    }
     (void)wf_timer_del(&rt->fault_timer);
     wf_values_collect_root(rt);
     report_shields(rt);
     wf_pool_stop(rt->pool);
-    wf_store_relaxed(&rt->stopped, 1); /* relaxed: who must know was told by the return */
+    /* sync(runtime.stopped): release, for a thread that has stopped it too; pairs
+     * sync(runtime.wait_stopped). LAST TOUCH but for the address: that one may free the runtime */
+    wf_store_release(&rt->stopped, 1);
+    (void)wf_sys.futex_wake(&rt->stopped, INT32_MAX);
+    return 0;
 }
 
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
@@ -274,8 +291,7 @@ int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill)
             return -ETIME;
         }
     }
-    finish_stop(rt);
-    return 0;
+    return finish_stop(rt);
 }
 
 /* The end of weft_run: tasks may take as long as they like, services may not. */
@@ -289,7 +305,7 @@ static void stop_after_root(weft_rt *rt)
         }
         (void)wait_quiet(rt, WEFT_FOREVER);
     }
-    finish_stop(rt);
+    (void)finish_stop(rt);
 }
 
 void weft_rt_free(weft_rt *rt)
@@ -298,7 +314,8 @@ void weft_rt_free(weft_rt *rt)
         return;
     }
     if (wf_load_relaxed(&rt->stopped) == 0) {
-        if (weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER) < 0) {
+        int rc = weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER);
+        if (rc < 0 && rc != -EALREADY) {
             wf_misuse("weft_rt_free: called by a task of that runtime");
             return;
         }

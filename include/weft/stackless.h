@@ -101,8 +101,8 @@ int weft_val_drop_slow_(weft_val *val);
  * again. While another task is waiting for it: -EBUSY. The consumer may be another task than the
  * one that began the operation; while it waits, the operation belongs to its scope. In a cancelled
  * scope: the result, if it is there, else the operation is cancelled, and the result is mostly
- * -ECANCELED. A value that is there may be consumed on any thread; to wait, task context: -EPERM
- * elsewhere, and the value is as it was. May suspend. */
+ * -ECANCELED. A result that was known at once may be consumed on any thread; what was pending, even
+ * if it has ended, in task context: -EPERM elsewhere, and the value is as it was. May suspend. */
 #define weft_val_await(val) weft_val_await_(&(val))
 static inline int64_t weft_val_await_(weft_val *val)
 {

@@ -94,7 +94,7 @@ int weft_rt_start(weft_rt **out, const weft_rt_opts *opts);
  * left are cancelled, and have up to `kill`. Then what is still there is listed on stderr: name,
  * where it was started, what it waits for. 0: all tasks have ended and the threads are gone. -ETIME:
  * some are still there; the runtime stays as it is, and the call may be repeated. -EALREADY: stopped
- * before. -EDEADLK: called by a task of this runtime. Foreign thread. */
+ * before, or by another thread meanwhile. -EDEADLK: called by a task of this runtime. Foreign thread. */
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill);
 
 /* The code of the failure that stopped the runtime by itself (WEFT_STOP); 0: none did. Any thread,

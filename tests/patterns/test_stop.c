@@ -1,6 +1,7 @@
 /* Stopping a runtime: drain, cancel, report, repeat. */
 #include "capture.h"
 #include "pattern.h"
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
@@ -216,6 +217,38 @@ Test(stop, threads_that_post_while_it_stops_are_served_or_refused)
             pthread_join(threads[i], NULL);
         }
         wt_eq(atomic_load(&refused), 2);
+        weft_rt_free(rt);
+    }
+}
+
+struct stopper {
+    weft_rt *rt;
+    atomic_int *start;
+    int rc;
+};
+
+static void *stop_with_others(void *arg)
+{
+    struct stopper *stopper = arg;
+    atomic_fetch_sub(stopper->start, 1);
+    while (atomic_load(stopper->start) > 0) { /* ends: the others come */
+    }
+    stopper->rc = weft_rt_stop(stopper->rt, WEFT_SEC(30), WEFT_SEC(30));
+    return NULL;
+}
+
+Test(stop, of_two_threads_that_stop_it_one_does_and_the_other_learns_it_afterwards)
+{
+    for (int i = 0; i < 100; i++) {
+        weft_rt *rt = start(2);
+        atomic_int both = 2;
+        struct stopper a = {rt, &both, 1}, b = {rt, &both, 1};
+        pthread_t thread;
+        wt_eq(pthread_create(&thread, NULL, stop_with_others, &a), 0);
+        (void)stop_with_others(&b);
+        pthread_join(thread, NULL);
+        wt_eq(a.rc + b.rc, -EALREADY);
+        wt_true(a.rc == 0 || b.rc == 0);
         weft_rt_free(rt);
     }
 }
