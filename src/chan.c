@@ -11,14 +11,17 @@
  * Handing over to a waiter that may be cancelled at the same moment, or served by another channel of
  * its select. Its wait is claimed under our lock; the copy must be whole when it looks, and must do no
  * harm if the claim fails.
- *   From a sender: its item is copied out before the claim, and counted only if the claim succeeds.
- *   Its memory is there: it takes our lock before it returns from a wait that we have not claimed.
+ *   From a sender that waits here alone: its item is copied out before the claim, and counted only if
+ *   the claim succeeds. Its memory is there: it takes our lock before it returns from a wait that we
+ *   have not claimed.
  *   To a receiver that waits here alone: copied before the claim. Its memory is its own until it
  *   returns, so a copy before a failed claim is harmless: the item goes to the next one, and the loser
  *   reports that it took nothing.
- *   To a receiver in a select (wait->ops == &wf_select_ops): its cases may share the memory, and the
- *   copy of a loser could spoil the winner's. So it is copied after the claim; a select takes the lock
- *   of the object that was granted before it looks at the item.
+ *   From or to a select (wait->ops == &wf_select_ops): its cases may share the memory, so what a loser
+ *   copies could spoil the winner's, or be torn by it. So it is copied after the claim; a select takes
+ *   the lock of the object that was granted before it looks at the item, or returns. For the same
+ *   reason a select that takes from hand to hand does not let an item into its memory before the
+ *   claim (recv_by_hand).
  * What is won of a stack that lies is owed a run; it is resumed after the lock is dropped.
  *
  * An unbounded channel's items are in a list of chunks instead of the ring. A chunk is allocated
@@ -272,8 +275,15 @@ static bool take_from_sender(weft_chan *chan, void *to, struct wf_owed *owed)
 {
     struct wf_waiter *place;
     while ((place = wf_waitq_pop(&chan->senders)) != NULL) { /* ends: the queue is under our lock */
-        wf_item_copy(to, place->item, chan->item_bytes);
+        bool late = place->wait->ops == &wf_select_ops;      /* see the head of this file */
+        const void *item = place->item;
+        if (!late) {
+            wf_item_copy(to, item, chan->item_bytes);
+        }
         if (wf_claim_owing(place, WF_WAIT_GRANTED, owed)) {
+            if (late) {
+                wf_item_copy(to, item, chan->item_bytes);
+            }
             return true;
         }
     }
@@ -682,10 +692,22 @@ static ssize_t case_sent(weft_case *of)
     return 0;
 }
 
+/* The sender whose item is copied may turn out to be cancelled: see the head of this file. */
+static WF_NOINLINE ssize_t recv_by_hand(weft_chan *chan, void *item, struct wf_owed *owed)
+{
+    unsigned char offered[WEFT_CHAN_ITEM_MAX] WF_ALIGNED(16);
+    ssize_t rc = recv_locked(chan, offered, owed);
+    if (rc == 1) {
+        wf_item_copy(item, offered, chan->item_bytes);
+    }
+    return rc;
+}
+
 static ssize_t case_try_recv(weft_case *of, struct wf_owed *owed)
 {
     weft_chan *chan = of->object;
-    ssize_t rc = recv_locked(chan, of->item, owed);
+    bool by_hand = chan->capacity == 0 && !wf_list_is_empty(&chan->senders);
+    ssize_t rc = by_hand ? recv_by_hand(chan, of->item, owed) : recv_locked(chan, of->item, owed);
     return rc == -EAGAIN && !chan->closed ? WF_PENDING : rc;
 }
 

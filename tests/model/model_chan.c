@@ -582,6 +582,41 @@ static void selects_that_face_each_other_meet_once(void)
     wloom_assert(actors[0].rc + actors[1].rc == 1);
 }
 
+static void send_second_if_open(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    me->rc = send_item(me, chan2, 2);
+    wloom_assert(me->rc == 0 || me->rc == -EPIPE);
+}
+
+/* What comes in by one case goes where that which goes out by the other is. */
+static void choose_with_one_item(void)
+{
+    struct actor *me = actor_of((void *)2);
+    wf_plain_write(&me->item, 1);
+    weft_case cases[] = {WEFT_ON_SEND(chan, &me->item), WEFT_ON_RECV(chan2, &me->item)};
+    me->rc = choose(me, cases, 2);
+    wloom_assert(me->rc >= 0 && cases[me->rc].rc == me->rc);
+    wloom_assert(wf_plain_read(&me->item) == (me->rc == 0 ? 1 : 2));
+    sent += me->rc == 0 ? 1 : 0;
+    received += me->rc == 1 ? 2 : 0;
+    wloom_retire(cases, sizeof cases);
+    wloom_retire(&me->item, sizeof me->item);
+}
+
+static void the_cases_of_a_select_may_share_their_memory(void)
+{
+    begin_chan(0, WEFT_FULL_WAIT);
+    wloom_spawn(recv_one, (void *)0);
+    wloom_spawn(send_second_if_open, (void *)1);
+    choose_with_one_item();
+    close_chan(NULL);
+    (void)weft_chan_close(chan2, 0);
+    wloom_join_all();
+    check_conserved();
+    wloom_assert(actors[0].rc + (actors[1].rc == 0) == 1);
+}
+
 /* --- generators ------------------------------------------------------------------------------- */
 
 static struct weft_gen gen;
@@ -729,6 +764,7 @@ static const struct wloom_scenario scenarios[] = {
     {"select_two_claimers", the_case_that_loses_has_no_effect, NULL, NULL, false},
     {"select_cancelled", a_cancelled_select_has_no_effect, NULL, NULL, false},
     {"select_facing", selects_that_face_each_other_meet_once, NULL, NULL, false},
+    {"select_shared", the_cases_of_a_select_may_share_their_memory, NULL, NULL, false},
     {"gen_close", close_meets_the_producer, NULL, NULL, false},
     {"gen_consumer_cancelled", a_consumer_that_is_cancelled, NULL, NULL, false},
     {"gen_cancelled", its_scope_is_cancelled, NULL, NULL, false},

@@ -3,6 +3,12 @@
 #include <stdlib.h>
 #include <weft/weft.h>
 
+static unsigned draw(unsigned *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 16;
+}
+
 static weft_chan *new_chan(size_t capacity)
 {
     weft_chan *chan;
@@ -324,6 +330,41 @@ TaskTest(select, an_event_is_a_case_and_an_auto_one_is_used_up_only_if_chosen, 1
     return 0;
 }
 
+struct stopped_send {
+    weft_chan *chan;
+    weft_cancel *stop;
+    int item;
+};
+
+static int send_until_stopped(void *arg)
+{
+    struct stopped_send *send = arg;
+    return (int)weft_under(send->stop, weft_chan_send(send->chan, &send->item));
+}
+
+TaskTest(select, what_a_cancelled_sender_offered_is_written_nowhere, 1)
+{
+    weft_chan *hand = new_chan(0), *full = new_chan(1);
+    weft_cancel stop;
+    weft_cancel_init(&stop, NULL);
+    struct stopped_send stopped = {hand, &stop, 7};
+    weft_task t;
+    weft_spawn(&t, send_until_stopped, &stopped);
+    weft_yield();
+    wt_eq(weft_chan_send(full, &(int){8}), 0);
+    weft_cancel_fire(&stop, NULL); /* it stands in the queue still */
+    int x = -1, y = -1;
+    weft_case cases[] = {WEFT_ON_RECV(hand, &x), WEFT_ON_RECV(full, &y)};
+    wt_eq(weft_select(cases, 2, WEFT_ORDERED), 1);
+    wt_eq(y, 8);
+    wt_eq(x, -1, "that case was not chosen");
+    wt_eq(weft_await(&t), -ECANCELED);
+    weft_cancel_fini(&stop);
+    weft_chan_free(hand);
+    weft_chan_free(full);
+    return 0;
+}
+
 /* --- selects against each other --------------------------------------------------------------- */
 
 #define ACTORS 8
@@ -341,12 +382,6 @@ struct actor {
     int id;
 };
 
-static unsigned draw(unsigned *state)
-{
-    *state = *state * 1664525 + 1013904223;
-    return *state >> 16;
-}
-
 static weft_time patience(unsigned *state)
 {
     return draw(state) % 4 == 0 ? WEFT_NS(draw(state) % 20000) : WEFT_FOREVER;
@@ -359,24 +394,26 @@ WEFT_TASK(trade, struct actor)
     unsigned state = (unsigned)arg->id * 31 + 7;
     for (int turn = 0; turn < TURNS;) {
         int out = arg->id * TURNS + turn;
-        int in = -1;
+        int item = out;
         weft_case cases[2 * CHANS];
-        for (int i = 0; i < CHANS; i++) {
-            cases[i] = WEFT_ON_SEND(arena->chans[i], &out);
-            cases[CHANS + i] = WEFT_ON_RECV(arena->chans[i], &in); /* they share the memory */
+        for (int i = 0; i < CHANS; i++) { /* all share the memory */
+            cases[i] = WEFT_ON_SEND(arena->chans[i], &item);
+            cases[CHANS + i] = WEFT_ON_RECV(arena->chans[i], &item);
         }
         int which = weft_within(patience(&state), weft_select(cases, 2 * CHANS, 0));
         if (which < 0) {
             wt_eq(which, -ETIME);
+            wt_eq(item, out, "nothing was done");
         } else if (which < CHANS) {
             wt_eq(cases[which].rc, 0);
+            wt_eq(item, out);
             atomic_fetch_add(&arena->sent, 1);
             atomic_fetch_add(&arena->sent_sum, out);
             turn++;
         } else {
             wt_eq(cases[which].rc, 1);
             atomic_fetch_add(&arena->received, 1);
-            atomic_fetch_add(&arena->received_sum, in);
+            atomic_fetch_add(&arena->received_sum, item);
         }
     }
     if (atomic_fetch_sub(&arena->senders_left, 1) == 1) {
