@@ -41,9 +41,11 @@ void weft_event_fini(weft_event *handle)
     if (wf_sync_is_zeroed(&event->waiters)) {
         return;
     }
+    struct wf_owed owed = {0};
     wf_lock(&event->lock);
-    bool waited = wf_waitq_claim_all(&event->waiters, WF_WAIT_SHUT);
+    bool waited = wf_shut_owing(&event->waiters, -ESHUTDOWN, &owed);
     wf_unlock(&event->lock);
+    wf_run_owed(&owed);
     if (waited) {
         wf_misuse("weft_event_fini: tasks were waiting for it");
     }
@@ -158,7 +160,7 @@ static ssize_t case_try(weft_case *of, struct wf_owed *owed)
 
 static void case_enlist(weft_case *of, struct wf_waiter *place)
 {
-    wf_set_code_of_shut(place, -ESHUTDOWN); /* for fini, which only claims */
+    place->item = NULL;
     wf_list_push_back(&event_of(of->object)->waiters, &place->in_queue);
 }
 

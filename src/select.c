@@ -154,38 +154,59 @@ static ssize_t select_begin(weft_case *cases, int n, bool waits, int start, stru
     }
 }
 
-/* Out of all queues. An object that was closed or freed is not touched again. */
+/* The case whose place that is; NULL: none, nothing was granted. */
+static weft_case *case_of(struct wf_call *call, const struct wf_waiter *place)
+{
+    weft_case *cases = call->object;
+    for (int i = 0; i < (int)call->detail; i++) {
+        if (cases[i].object != NULL && place_of(&cases[i]) == place) {
+            return &cases[i];
+        }
+    }
+    return NULL;
+}
+
+/* The cases are there: if another object has ended the wait, its waiter takes our lock before it
+ * returns. */
+void wf_select_leave_locked(struct wf_waiter *place)
+{
+    struct wf_call *call = wf_container_of(place->wait, struct wf_call, wait);
+    weft_case *cases = call->object;
+    weft_case *shut = case_of(call, place);
+    struct wf_lock *lock = kind_of(shut)->lock(shut);
+    for (int i = 0; i < (int)call->detail; i++) {
+        if (cases[i].object != NULL && kind_of(&cases[i])->lock(&cases[i]) == lock) {
+            wf_list_unlink(&place_of(&cases[i])->in_queue);
+        }
+    }
+}
+
+/* Out of all queues. An object that was closed or freed is not touched again: of it we look at the
+ * address of its lock. */
 static ssize_t select_finish(struct wf_call *call)
 {
     enum wf_wait_state outcome = wf_wait_outcome(&call->wait);
     struct wf_waiter *granted = wf_wait_place(&call->wait);
     weft_case *cases = call->object;
-    int n = (int)call->detail;
-    int chosen = -ECANCELED;
-    void *shut = NULL;
-    for (int i = 0; i < n && granted != NULL; i++) {
-        if (cases[i].object != NULL && place_of(&cases[i]) == granted) {
-            chosen = i;
-            shut = outcome == WF_WAIT_SHUT ? cases[i].object : NULL;
-        }
-    }
-    for (int i = 0; i < n; i++) {
+    weft_case *chosen = case_of(call, granted);
+    struct wf_lock *shut = outcome == WF_WAIT_SHUT ? kind_of(chosen)->lock(chosen) : NULL;
+    for (int i = 0; i < (int)call->detail; i++) {
         weft_case *of = &cases[i];
-        if (of->object == NULL || of->object == shut) {
+        struct wf_lock *lock = of->object != NULL ? kind_of(of)->lock(of) : NULL;
+        if (lock == NULL || lock == shut) {
             continue;
         }
-        struct wf_lock *lock = kind_of(of)->lock(of);
         wf_lock(lock);
         wf_list_unlink(&place_of(of)->in_queue);
-        if (i == chosen) {
+        if (of == chosen) {
             of->rc = (int)kind_of(of)->granted_locked(of);
         }
         wf_unlock(lock);
     }
     if (shut != NULL) {
-        cases[chosen].rc = wf_code_of_shut(granted);
+        chosen->rc = wf_code_of_shut(granted);
     }
-    return chosen;
+    return chosen != NULL ? chosen - cases : -ECANCELED;
 }
 
 const struct wf_wait_ops wf_select_ops = {

@@ -83,14 +83,22 @@ WF_INLINE bool wf_claim_owing(struct wf_waiter *place, enum wf_wait_state cause,
     return claim != WF_CLAIM_LOST;
 }
 
+/* Under the lock of the place's object, which is being closed: takes the wait's other places there out
+ * of the object's queues. */
+WF_COLD void wf_select_leave_locked(struct wf_waiter *place);
+
 /* Under the lock: ends all waits of a queue. Each finds `code` in its own place, and does not touch
- * the object again: it may be freed. Whether there was any. */
+ * the object again: it may be freed. Nor do we touch the waiter after the claim, so a select that
+ * waits at the object in several places leaves all of them before it. Whether there was any. */
 WF_INLINE bool wf_shut_owing(struct wf_list *queue, int code, struct wf_owed *owed)
 {
     bool any = false;
     struct wf_waiter *place;
     while ((place = wf_waitq_pop(queue)) != NULL) { /* ends: the queue is under our lock */
         wf_set_code_of_shut(place, code);           /* harmless if the claim fails */
+        if (place->wait->ops == &wf_select_ops) {
+            wf_select_leave_locked(place);
+        }
         any |= wf_claim_owing(place, WF_WAIT_SHUT, owed);
     }
     return any;

@@ -582,6 +582,25 @@ static void selects_that_face_each_other_meet_once(void)
     wloom_assert(actors[0].rc + actors[1].rc == 1);
 }
 
+/* Waits in both queues of one channel, which is closed. */
+static void choose_either_way(void *arg)
+{
+    struct actor *me = actor_of(arg);
+    weft_case cases[] = {WEFT_ON_SEND(chan, &me->item), WEFT_ON_RECV(chan, &me->item)};
+    me->rc = choose(me, cases, 2);
+    wloom_assert(me->rc >= 0 && cases[me->rc].rc == (me->rc == 0 ? -EPIPE : 0));
+    wloom_retire(cases, sizeof cases);
+}
+
+static void close_meets_a_select_in_two_places(void)
+{
+    begin_chan(0, WEFT_FULL_WAIT);
+    wloom_spawn(choose_either_way, (void *)0);
+    close_chan(NULL);
+    wloom_join_all();
+    check_conserved();
+}
+
 static void send_second_if_open(void *arg)
 {
     struct actor *me = actor_of(arg);
@@ -764,6 +783,7 @@ static const struct wloom_scenario scenarios[] = {
     {"select_two_claimers", the_case_that_loses_has_no_effect, NULL, NULL, false},
     {"select_cancelled", a_cancelled_select_has_no_effect, NULL, NULL, false},
     {"select_facing", selects_that_face_each_other_meet_once, NULL, NULL, false},
+    {"select_closed", close_meets_a_select_in_two_places, NULL, NULL, false},
     {"select_shared", the_cases_of_a_select_may_share_their_memory, NULL, NULL, false},
     {"gen_close", close_meets_the_producer, NULL, NULL, false},
     {"gen_consumer_cancelled", a_consumer_that_is_cancelled, NULL, NULL, false},

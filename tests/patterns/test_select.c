@@ -1,6 +1,8 @@
 /* weft_select: one of several is done, the others have no effect. */
 #include "pattern.h"
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <weft/weft.h>
 
 static unsigned draw(unsigned *state)
@@ -362,6 +364,65 @@ TaskTest(select, what_a_cancelled_sender_offered_is_written_nowhere, 1)
     weft_cancel_fini(&stop);
     weft_chan_free(hand);
     weft_chan_free(full);
+    return 0;
+}
+
+/* --- against close ---------------------------------------------------------------------------- */
+
+#define PLACES 64
+
+/* A thread that closes the channel in the very moment in which a select enlists in it, in many places. */
+struct closer {
+    weft_chan *chan;
+    atomic_int asked, closed;
+};
+
+static void *close_when_asked(void *arg)
+{
+    struct closer *closer = arg;
+    unsigned state = 1;
+    int turn = 0;
+    for (;;) { /* ends: asked to */
+        int asked;
+        while ((asked = atomic_load(&closer->asked)) == turn) { /* ends: a turn, or the end */
+        }
+        if (asked < 0) {
+            return NULL;
+        }
+        turn = asked;
+        for (volatile unsigned i = draw(&state) % 4000; i > 0; i--) {
+        }
+        wt_eq(weft_chan_close(closer->chan, -EPROTO), 0);
+        atomic_store(&closer->closed, turn);
+    }
+}
+
+TaskTest(select, the_cases_are_the_callers_again_when_it_has_returned, 1, .timeout = 60)
+{
+    static struct closer closer;
+    atomic_store(&closer.asked, 0);
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, close_when_asked, &closer), 0);
+    int64_t end_ns = now_ns() + WEFT_SEC(1);
+    for (int turn = 1; turn <= 4000 && now_ns() < end_ns; turn++) {
+        closer.chan = new_chan(0);
+        weft_case *cases = malloc(PLACES * sizeof *cases);
+        int x;
+        for (int i = 0; i < PLACES; i++) {
+            cases[i] = i % 2 == 0 ? WEFT_ON_RECV(closer.chan, &x) : WEFT_ON_SEND(closer.chan, &x);
+        }
+        atomic_store(&closer.asked, turn);
+        int which = weft_select(cases, PLACES, 0);
+        wt_ge(which, 0);
+        wt_eq(cases[which].rc, which % 2 == 0 ? -EPROTO : -EPIPE);
+        memset(cases, 0xff, PLACES * sizeof *cases);
+        free(cases);
+        while (atomic_load(&closer.closed) != turn) { /* ends: it has only to return */
+        }
+        weft_chan_free(closer.chan);
+    }
+    atomic_store(&closer.asked, -1);
+    pthread_join(thread, NULL);
     return 0;
 }
 
