@@ -431,6 +431,9 @@ static void drop_all(weft_chan *chan)
     if (chan->spare != NULL) {
         wf_sys.release(chan->spare);
     }
+    if (chan->first != NULL) { /* linked for a sender that was cancelled; no item came into it */
+        wf_sys.release(chan->first);
+    }
 }
 
 void weft_chan_free(weft_chan *chan)
