@@ -8,14 +8,16 @@
  *
  * Under the lock: `waiters` holds the one wait, live, or none. The timer is added by the waiter after
  * its beginning has let go of the lock, and taken back by its end, because the wheel's lock comes
- * before ours; fire() takes ours in that order. */
+ * before ours; fire() takes ours in that order. From its beginning to its end the timer and the tick
+ * that it waits for are one waiter's, also when its wait is over and it has not run yet. */
 #include "pool/base/sys.h"
 #include "src/sync.h"
 #include "src/value.h"
 
 struct wf_ticker {
     struct wf_lock lock;
-    struct wf_list waiters; /* under lock; one place at most is live */
+    bool is_waited;         /* under lock: by a wait that has begun and not come to its end */
+    struct wf_list waiters; /* under lock; one place at most */
     int64_t next_ns;        /* under lock: the first tick that no wait has returned */
     int64_t period_ns;      /* immutable */
     struct wf_timer timer;  /* the waiter's, from begin to end */
@@ -62,7 +64,7 @@ void weft_ticker_fini(weft_ticker *handle)
 {
     wf_live_end(handle);
     struct wf_ticker *ticker = ticker_of(handle);
-    if (wf_sync_is_zeroed(&ticker->waiters)) {
+    if (wf_sync_is_nobodys(&ticker->waiters)) {
         return;
     }
     (void)wf_timer_del(&ticker->timer);
@@ -96,6 +98,7 @@ static ssize_t ticker_finish(struct wf_call *call)
     (void)wf_timer_del(&ticker->timer); /* and waits until tick() is through */
     wf_lock(&ticker->lock);
     wf_list_unlink(&call->place.in_queue);
+    ticker->is_waited = false;
     ssize_t rc = outcome == WF_WAIT_GRANTED ? take_ticks(ticker, wf_sys.now_ns()) : -ECANCELED;
     wf_unlock(&ticker->lock);
     return rc;
@@ -109,9 +112,9 @@ static ssize_t ticker_begin(struct wf_ticker *ticker, struct wf_call *call, stru
 {
     int64_t now_ns = wf_sys.now_ns();
     wf_lock(&ticker->lock);
-    ssize_t rc =
-        wf_waitq_first(&ticker->waiters) != NULL ? -EBUSY : (ssize_t)take_ticks(ticker, now_ns);
+    ssize_t rc = ticker->is_waited ? -EBUSY : (ssize_t)take_ticks(ticker, now_ns);
     if (rc == 0) {
+        ticker->is_waited = true;
         wf_call_queue(call, resume, &ticker_ops, ticker, &ticker->waiters, NULL);
         rc = WF_PENDING;
     }

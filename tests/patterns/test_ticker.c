@@ -80,6 +80,61 @@ TaskTest(ticker, a_second_waiter_is_told_ebusy, 1)
     return 0;
 }
 
+struct stopped {
+    weft_ticker ticker;
+    weft_cancel stop;
+};
+
+static int wait_until_stopped(void *arg)
+{
+    struct stopped *stopped = arg;
+    return (int)weft_under(&stopped->stop, weft_ticker_wait(&stopped->ticker));
+}
+
+TaskTest(ticker, a_waiter_that_is_being_cancelled_still_keeps_others_out, 1)
+{
+    struct stopped stopped;
+    weft_ticker_init(&stopped.ticker, WEFT_MS(20));
+    weft_cancel_init(&stopped.stop, NULL);
+    weft_task t;
+    weft_spawn(&t, wait_until_stopped, &stopped);
+    settle();
+    weft_cancel_fire(&stopped.stop, NULL);
+    int rc = weft_ticker_wait(&stopped.ticker); /* before that one has run again */
+    wt_true(rc == -EBUSY || rc >= 1, "rc %d", rc);
+    rc = weft_await(&t);
+    wt_true(rc == -ECANCELED || rc >= 1, "rc %d", rc);
+    wt_ge(weft_ticker_wait(&stopped.ticker), 1, "and it is free again");
+    weft_cancel_fini(&stopped.stop);
+    weft_ticker_fini(&stopped.ticker);
+    return 0;
+}
+
+static int yield_and_wait_on(void *ticker)
+{
+    int rc = weft_yield();
+    return rc < 0 ? rc : weft_ticker_wait(ticker);
+}
+
+TaskTest(ticker, a_tick_that_somebody_was_woken_for_is_nobody_elses, 1)
+{
+    weft_ticker ticker;
+    int64_t begin_ns = now_ns();
+    weft_ticker_init(&ticker, PERIOD);
+    weft_task first, second;
+    weft_spawn(&first, wait_on, &ticker);
+    settle();
+    weft_spawn(&second, yield_and_wait_on, &ticker);
+    weft_yield();
+    burn_until(begin_ns + 2 * PERIOD);
+    weft_yield(); /* the tick wakes the first, which stands behind the second */
+    int rc = weft_await(&second);
+    wt_true(rc == -EBUSY || weft_status(&first) >= 1, "rc %d", rc);
+    wt_ge(weft_await(&first), 1);
+    weft_ticker_fini(&ticker);
+    return 0;
+}
+
 TaskTest(ticker, its_end_with_a_waiter_is_misuse_and_that_gets_eshutdown, 1, .init = misuse_noted)
 {
     weft_ticker *ticker = malloc(sizeof *ticker);
