@@ -132,15 +132,16 @@ void weft_reuse_free(weft_reuse *pool)
 static void free_slot(weft_reuse *pool, struct slot *slot)
 {
     struct wf_waiter *first;
+    bool is_open = slot->is_open; /* read before the claim, after which it is the taker's */
     while ((first = wf_waitq_first(&pool->takers)) != NULL) { /* ends: each turn takes one out */
         *(struct slot **)first->item = slot; /* harmless if the claim fails: it does not look */
         if (wf_waitq_grant(first)) {
-            pool->stats.reused += slot->is_open;
+            pool->stats.reused += is_open;
             return; /* leased as before, by another */
         }
     }
     pool->stats.leased--;
-    if (slot->is_open) {
+    if (is_open) {
         pool->stats.idle++;
         slot->link.next = pool->open.next; /* at the front */
         slot->link.prev = &pool->open;

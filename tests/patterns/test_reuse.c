@@ -546,3 +546,53 @@ Test(reuse, no_item_is_lost_or_leased_twice_when_deadlines_race_with_hand_overs)
     wt_eq(weft_run(crowd_of_16, NULL, .workers = 2), 0);
     wt_eq(weft_run(crowd_of_16, NULL, .workers = 8), 0);
 }
+
+/* --- handed over, and found broken at once ---------------------------------------------------- */
+
+static int fail_check(void *item, weft_time idle, void *ctx)
+{
+    (void)ctx, (void)item, (void)idle;
+    return -EPIPE;
+}
+
+WEFT_TASK(use_broken_ones, struct crowd *)
+{
+    for (int i = 0; i < 300; i++) {
+        WEFT_LEASE(lease);
+        wt_eq(weft_reuse_take((*arg)->pool, &lease), 0);
+        wt_gt(number_of(&lease), 0);
+        atomic_fetch_add(&(*arg)->taken, 1);
+    }
+    return 0;
+}
+
+static int crowd_of_8_at_one(void *arg)
+{
+    (void)arg;
+    struct crowd *crowd = calloc(1, sizeof *crowd);
+    weft_reuse_opts opts = {.max = 1,
+                            .item_bytes = sizeof(struct connection),
+                            .ctx = &crowd->server,
+                            .open = dial,
+                            .close = hang_up,
+                            .check = fail_check};
+    wt_eq(weft_reuse_new(&crowd->pool, &opts), 0);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < 8; i++) {
+        weft_go(&s, use_broken_ones, &crowd);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    weft_reuse_stats stats;
+    weft_reuse_stats_get(crowd->pool, &stats);
+    wt_eq(stats.opened, atomic_load(&crowd->taken));
+    wt_eq(stats.reused, atomic_load(&crowd->taken) - 1, "each but the first was leased open");
+    wt_eq(stats.closed, stats.reused);
+    weft_reuse_free(crowd->pool);
+    free(crowd);
+    return 0;
+}
+
+Test(reuse, one_that_is_handed_over_is_the_takers_at_once)
+{
+    wt_eq(weft_run(crowd_of_8_at_one, NULL, .workers = 4), 0);
+}
