@@ -218,16 +218,18 @@ int weft_emit(const void *item)
 
 /* --- the consumer ----------------------------------------------------------------------------- */
 
-/* Of an ended generator, by its consumer. Who asks first gets the record. */
+/* Of an ended generator, by its consumer; or by whoever gives up the value of a next, which may be no
+ * task. The first task that asks gets the record. */
 static ssize_t end_of(struct weft_gen *gen)
 {
     if (wf_likely(gen->rc >= 0)) {
         return 0;
     }
-    if (!gen->is_told) {
+    struct wf_fiber *self = wf_peek_task();
+    if (!gen->is_told && self != NULL && self->env->task != NULL) {
         gen->is_told = true;
         weft_error *error = wf_error_of(&gen->task, gen->rc, wf_error_take(&gen->task));
-        wf_error_hand_on(wf_self()->env->task, error, NULL);
+        wf_error_hand_on(self->env->task, error, NULL);
     }
     return gen->rc;
 }

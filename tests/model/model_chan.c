@@ -72,6 +72,11 @@ struct wf_fiber *wf_enter_task(int *rc)
     return NULL;
 }
 
+struct wf_fiber *wf_peek_task(void)
+{
+    return NULL;
+}
+
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
     (void)self, (void)call;

@@ -1,8 +1,10 @@
 /* Generators: async streams with back-pressure and cancellation. */
 #include "pattern.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <weft/stackless.h>
 #include <weft/weft.h>
 
 /* Emits 0, 1, 2, ... n - 1; counts what it has begun to make. */
@@ -553,4 +555,35 @@ Test(gen, no_item_is_lost_or_doubled_when_deadlines_and_closes_race_with_emits)
         wt_eq(weft_run(run_storm, &storm, .workers = workers), 0);
         wt_gt(atomic_load(&storm.taken), 0);
     }
+}
+
+/* --- values that are given up ----------------------------------------------------------------- */
+
+static int fail_at_once(void *arg)
+{
+    (void)arg;
+    return weft_fail(-EPROTO, "nothing to give");
+}
+
+static void *drop_value(void *val)
+{
+    wt_eq(weft_val_drop(*(weft_val *)val), 0);
+    return NULL;
+}
+
+TaskTest(gen, the_end_that_a_foreign_thread_gives_up_is_told_by_close, 1)
+{
+    weft_gen *gen = new_gen(fail_at_once, NULL);
+    int item;
+    weft_val next = weft_gen_next_v(gen, &item);
+    while (weft_val_ready(next) == 0) { /* ends: the producer fails */
+        weft_yield();
+    }
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, drop_value, &next), 0);
+    pthread_join(thread, NULL);
+    wt_eq(weft_gen_close(gen), -EPROTO);
+    wt_true(weft_last() != NULL);
+    wt_eq(strcmp(weft_last()->text, "nothing to give"), 0);
+    return 0;
 }
