@@ -41,7 +41,7 @@ void weft_barrier_fini(weft_barrier *handle)
 {
     wf_live_end(handle);
     struct wf_barrier *barrier = barrier_of(handle);
-    if (wf_sync_is_zeroed(&barrier->waiters)) {
+    if (wf_sync_is_nobodys(&barrier->waiters)) {
         return;
     }
     wf_lock(&barrier->lock);

@@ -38,7 +38,7 @@ void weft_event_fini(weft_event *handle)
 {
     wf_live_end(handle);
     struct wf_event *event = event_of(handle);
-    if (wf_sync_is_zeroed(&event->waiters)) {
+    if (wf_sync_is_nobodys(&event->waiters)) {
         return;
     }
     struct wf_owed owed = {0};
@@ -205,7 +205,7 @@ void weft_latch_fini(weft_latch *handle)
 {
     wf_live_end(handle);
     struct wf_latch *latch = latch_of(handle);
-    if (wf_sync_is_zeroed(&latch->waiters)) {
+    if (wf_sync_is_nobodys(&latch->waiters)) {
         return;
     }
     wf_lock(&latch->lock);

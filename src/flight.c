@@ -66,7 +66,7 @@ void weft_flight_fini(weft_flight *handle)
 {
     wf_live_end(handle);
     struct wf_flight *flight = flight_of(handle);
-    if (wf_sync_is_zeroed(&flight->buckets[0])) {
+    if (wf_sync_is_nobodys(&flight->buckets[0])) {
         return;
     }
     bool in_use = false;

@@ -40,7 +40,7 @@ void weft_mutex_fini(weft_mutex *handle)
 {
     wf_live_end(handle);
     struct wf_mutex *mutex = mutex_of(handle);
-    if (wf_sync_is_zeroed(&mutex->waiters)) {
+    if (wf_sync_is_nobodys(&mutex->waiters)) {
         return;
     }
     wf_lock(&mutex->lock);
@@ -176,6 +176,9 @@ int weft_mutex_unlock(weft_mutex *handle)
 const weft_place *weft_mutex_owner(const weft_mutex *handle)
 {
     struct wf_mutex *mutex = mutex_of(handle);
+    if (wf_forked) {
+        return NULL;
+    }
     wf_lock(&mutex->lock);
     const weft_place *place = mutex->owner != NULL ? mutex->owner_place : NULL;
     wf_unlock(&mutex->lock);

@@ -393,6 +393,10 @@ int weft_reuse_close(weft_reuse *pool)
 
 void weft_reuse_stats_get(weft_reuse *pool, weft_reuse_stats *out)
 {
+    *out = (weft_reuse_stats){0};
+    if (wf_forked) {
+        return;
+    }
     wf_lock(&pool->lock);
     *out = pool->stats;
     wf_unlock(&pool->lock);

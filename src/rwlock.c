@@ -42,7 +42,7 @@ void weft_rwlock_fini(weft_rwlock *handle)
 {
     wf_live_end(handle);
     struct wf_rwlock *lock = rwlock_of(handle);
-    if (wf_sync_is_zeroed(&lock->waiters)) {
+    if (wf_sync_is_nobodys(&lock->waiters)) {
         return;
     }
     wf_lock(&lock->lock);
@@ -305,6 +305,9 @@ int weft_rwlock_unlock(weft_rwlock *handle)
 const weft_place *weft_rwlock_writer(const weft_rwlock *handle)
 {
     struct wf_rwlock *lock = rwlock_of(handle);
+    if (wf_forked) {
+        return NULL;
+    }
     wf_lock(&lock->lock);
     const weft_place *place = lock->writer != NULL ? lock->writer_place : NULL;
     wf_unlock(&lock->lock);

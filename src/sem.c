@@ -58,7 +58,7 @@ void weft_sem_fini(weft_sem *handle)
     wf_live_end(handle);
     struct wf_sem *sem = sem_of(handle);
     bool first;
-    if (!wf_sync_is_zeroed(&sem->waiters) && shut_sem(sem, &first)) {
+    if (!wf_sync_is_nobodys(&sem->waiters) && shut_sem(sem, &first)) {
         wf_misuse("weft_sem_fini: tasks were waiting for it");
     }
 }

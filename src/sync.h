@@ -15,7 +15,9 @@
  *      object's lock if it says so where it stands; that makes it the last one to touch the object
  *      before its task goes on, and then the object may lie on that task's stack.
  * S.4  Zeroed memory was never initialised, and is nobody's: fini returns at once (E41). A queue that
- *      was initialised has a `next`. */
+ *      was initialised has a `next`.
+ * S.5  In a forked child nobody takes a lock: a thread that the child does not have may hold it. What
+ *      cannot return -ENOSYS does nothing, and says that there is nothing. */
 #ifndef WF_SYNC_H
 #define WF_SYNC_H
 
@@ -35,6 +37,12 @@
 WF_INLINE bool wf_sync_is_zeroed(const struct wf_list *waiters)
 {
     return waiters->next == NULL;
+}
+
+/* For fini: there is nothing to end. */
+WF_INLINE bool wf_sync_is_nobodys(const struct wf_list *waiters)
+{
+    return wf_forked || wf_sync_is_zeroed(waiters);
 }
 
 /* The end of a wait at an object that begins with its lock, call->object, where the grant itself is
