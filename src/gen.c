@@ -437,6 +437,16 @@ static int begin_close(struct weft_gen *gen, enum gen_state *state)
     return rc;
 }
 
+/* Does the producer's end wait for what runs under `env`? Its scopes are its own: they stay. */
+static bool is_of_producer(const struct weft_gen *gen, const struct wf_env *env)
+{
+    const struct wf_scope *scope = env->scope;
+    while (scope != NULL && scope != &gen->scope) { /* ends: at the root */
+        scope = scope->parent;
+    }
+    return scope != NULL;
+}
+
 int weft_gen_close(weft_gen *gen)
 {
     int rc = 0;
@@ -444,7 +454,7 @@ int weft_gen_close(weft_gen *gen)
     if (self == NULL) {
         return rc;
     }
-    if (self->env->task == &gen->task) {
+    if (is_of_producer(gen, self->env)) {
         return -EDEADLK;
     }
     enum gen_state state;

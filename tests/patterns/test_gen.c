@@ -557,6 +557,46 @@ Test(gen, no_item_is_lost_or_doubled_when_deadlines_and_closes_race_with_emits)
     }
 }
 
+struct family {
+    weft_gen *gen;
+    atomic_int closed;
+    int close_rc;
+};
+
+WEFT_TASK(close_it_from_inside, struct family *)
+{
+    struct family *family = *arg;
+    do { /* ends: when the consumer has its item */
+        weft_yield();
+        family->close_rc = weft_gen_close(family->gen);
+    } while (family->close_rc == -EBUSY);
+    atomic_store(&family->closed, 1);
+    return 0;
+}
+
+static int have_a_child_close_it(void *arg)
+{
+    struct family *family = arg;
+    WEFT_SCOPE(s);
+    weft_go(&s, close_it_from_inside, &family);
+    int rc = weft_emit(&(int){1});
+    int end = weft_scope_end(&s);
+    return rc < 0 ? rc : end;
+}
+
+TaskTest(gen, close_by_a_task_that_the_producer_waits_for_is_edeadlk, 1) /* E36 */
+{
+    struct family family = {0};
+    family.gen = new_gen(have_a_child_close_it, &family);
+    int item;
+    wt_eq(weft_gen_next(family.gen, &item), 1);
+    yield_until(&family.closed, 1);
+    wt_eq(family.close_rc, -EDEADLK);
+    wt_eq(weft_gen_next(family.gen, &item), 0);
+    wt_eq(weft_gen_close(family.gen), 0);
+    return 0;
+}
+
 /* --- values that are given up ----------------------------------------------------------------- */
 
 static int fail_at_once(void *arg)
