@@ -104,6 +104,7 @@ struct wf_task {
      * `cancel`. */
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_* */
     uint32_t base_waits;        /* waits enlisted under its own env right now */
+    uint32_t base_scopes;       /* scopes open directly under its own env */
     struct wf_wait *base_wait;  /* the last of them; NULL: it has left */
     weft_reason reason;         /* valid when cancel is set, and immutable then */
     /* it has ever made a binding, whose env may count tasks that it spawned */
@@ -313,6 +314,7 @@ struct wf_scope {
     uint8_t on_error;  /* enum weft_on_error; immutable */
     uint8_t open;      /* between begin and end; the owner writes, under lock at the end */
     uint8_t is_shield; /* immutable */
+    uint8_t is_base;   /* counted in the base_scopes of outer->task; under the parent's lock */
     struct wf_failures failures; /* of pooled tasks */
 
     /* immutable while open */

@@ -171,6 +171,8 @@ static void link_to_parent(struct wf_scope *scope, struct wf_env *outer)
     scope->parent = parent;
     wf_lock(&parent->lock);
     wf_list_push_back(&parent->children, &scope->sibling);
+    scope->is_base = wf_env_is_base(outer);
+    outer->task->base_scopes += scope->is_base;
     uint32_t cancelled = scope->shielded ? 0 : wf_env_cancelled(outer);
     if (wf_unlikely(cancelled != 0)) {
         /* Relaxed: nobody else can reach the child but under the parent's lock. */
@@ -280,6 +282,7 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     wf_source_unlink_scope(scope);
     wf_lock(&scope->parent->lock);
     wf_list_unlink(&scope->sibling);
+    scope->outer->task->base_scopes -= scope->is_base;
     wf_unlock(&scope->parent->lock);
     /* No walk is inside: each holds a pin. A cancel call of this very scope may be, and have come too
      * late for one: wait for it. */

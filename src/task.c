@@ -277,6 +277,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->rt = rt;
     wf_store_relaxed(&task->cancel, 0);
     task->base_waits = 0;
+    task->base_scopes = 0;
     wf_store_relaxed(&task->has_bound, 0);
     wf_store_relaxed(&task->reads_more, 0);
     for (int i = 0; i < WF_READS_KNOWN; i++) {

@@ -406,14 +406,22 @@ static void end_waits_of(struct wf_scope *owner, struct wf_task *task)
 
 static bool end_single_wait_locked(struct wf_task *task, struct woken *woken)
 {
-    /* relaxed, both: a task that it spawns meanwhile looks at the flag under this lock before it
-     * waits */
-    if (task->base_waits != 1 || task->base_wait == NULL ||
-        wf_load_relaxed(&task->env.unawaited) != 0 || wf_load_relaxed(&task->has_bound) != 0) {
+    if (task->base_waits > 1 || (task->base_waits == 1 && task->base_wait == NULL)) {
         return false;
     }
-    end_wait_locked(task->base_wait, woken);
+    if (task->base_waits == 1) {
+        end_wait_locked(task->base_wait, woken);
+    }
     return true;
+}
+
+/* Has it spawned nothing, under its own env or one of its bindings, that is still to be awaited? Then
+ * all that waits or is open in the owner scope on its behalf is counted by itself. */
+static bool is_without_children(struct wf_task *task)
+{
+    /* relaxed, both: a task that it spawns meanwhile looks at the flag under the owner's lock before it
+     * waits, or opens a scope */
+    return wf_load_relaxed(&task->env.unawaited) == 0 && wf_load_relaxed(&task->has_bound) == 0;
 }
 
 static void take_callbacks_locked(struct wf_walk *walk, struct wf_scope *owner,
@@ -444,9 +452,12 @@ void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
         task->reason = *reason;
         wf_store_relaxed(&task->cancel, WF_CANCEL_FIRED);
         wf_store_relaxed(&owner->cancel, wf_load_relaxed(&owner->cancel) | WF_CANCEL_MEMBER);
-        ended = end_single_wait_locked(task, &woken);
+        bool alone = is_without_children(task);
+        ended = alone && end_single_wait_locked(task, &woken);
         take_callbacks_locked(&walk, owner, task);
-        move_all(&owner->children, &owner->visit);
+        if (!alone || task->base_scopes != 0) {
+            move_all(&owner->children, &owner->visit);
+        }
     }
     wf_unlock(&owner->lock);
     resume_all(&woken);

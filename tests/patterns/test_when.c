@@ -926,3 +926,47 @@ TaskTest(when, a_call_that_need_not_wait_does_not_suspend, 1)
     wt_eq(after.suspends, before.suspends);
     return 0;
 }
+
+/* --- what a loser has open in a crowded scope ------------------------------------------------- */
+
+static int wait_in_a_scope_of_its_own(void *sem)
+{
+    return weft_within(WEFT_SEC(3600), weft_sem_acquire(sem)) == -ECANCELED ? -ECANCELED : 0;
+}
+
+static int wait_in_a_scope_of_a_child(void *sem)
+{
+    weft_task child;
+    (void)weft_spawn(&child, wait_in_a_scope_of_its_own, sem);
+    return weft_await(&child);
+}
+
+static int succeed_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Counted, so that nothing is looked for among the other scopes; a miscount would leave it asleep. */
+TaskTest(when, a_losers_wait_is_found_in_the_scopes_that_it_and_its_children_opened, 2)
+{
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    weft_fn *const losers[] = {wait_in_a_scope_of_its_own, wait_in_a_scope_of_a_child};
+    for (int i = 0; i < 200; i++) {
+        weft_task loser, winner, bystander;
+        wt_eq(weft_spawn(&bystander, wait_in_a_scope_of_its_own, &never), 0);
+        wt_eq(weft_spawn(&loser, losers[i % 2], &never), 0);
+        (void)weft_yield();
+        wt_eq(weft_spawn(&winner, succeed_at_once, NULL), 0);
+        int which = -1;
+        wt_eq(weft_when((weft_task *const[]){&loser, &winner}, 2, WEFT_FIRST, &which), 0);
+        wt_eq(which, 1);
+        wt_eq(weft_status(&loser), -ECANCELED);
+        wt_eq(weft_status(&bystander), -EINPROGRESS);
+        wt_eq(weft_sem_release(&never, 1), 0);
+        wt_eq(weft_await(&bystander), 0);
+    }
+    weft_sem_fini(&never);
+    return 0;
+}

@@ -22,7 +22,8 @@ Test(sys, errors_are_negative_and_errno_is_not_the_way)
     wt_eq(wf_sys.eventfd_add(-1, 1), -EBADF);
     wt_eq(wf_sys.shutdown(-1, 0), -EBADF);
     char byte;
-    wt_eq(wf_sys.pread_flags(-1, &byte, 1, 0, 0), -EBADF);
+    ssize_t n = wf_sys.pread_flags(-1, &byte, 1, 0, 0);
+    wt_true(n == -EBADF || n == -ENOSYS, "%zd", n); /* emulators do not know preadv2 */
     wt_eq(wf_sys.protect((void *)1, 4096, PROT_READ), -EINVAL);
     wt_false(wf_sys.map(SIZE_MAX / 2, PROT_READ));
     errno = 5;
