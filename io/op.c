@@ -50,6 +50,7 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
     op->home = worker;
     op->heard = 0;
     op->asked = 0;
+    op->res = 0;
     op->phase = WF_OP_NEW;
     op->message.run = run_message;
     wf_list_init(&op->queue);

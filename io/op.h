@@ -16,9 +16,10 @@
  *                                     |                     v
  *                                     +--[cancelled]-----> ENDED --[done]--> the submitter's again
  *
- * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: an entry was written, `slot`
- * is its place in the table of what is in flight; `queue` links it only while its cancellation
- * waits to be written. ENDED: `res` is valid; `done` has run, or will when the message has arrived.
+ * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: the kernel has it (io_uring: an
+ * entry was written, and `slot` is its place in the table of what is in flight; epoll: a blocking
+ * thread is inside the call); `queue` links it only while its cancellation waits to be written. What
+ * epoll does itself, when a descriptor is ready, goes from WAITING to ENDED. ENDED: `res` is valid; `done` has run, or will when the message has arrived.
  *
  * The race between cancelling and ending is decided by one compare-and-swap on `race`, by any
  * thread:
@@ -38,8 +39,9 @@
  *      spells -ECANCELED, and becomes that.)
  * G.4  Submitting never fails, never blocks and makes no system call: a full queue is waited for by
  *      the op, not by the worker. A kernel that refuses completes the op with -errno.
- * G.5  An op cancelled while WAITING is never given to the kernel; it ends with -ECANCELED in
- *      bounded time. */
+ * G.5  An op cancelled while WAITING is not given to the kernel any more, except that one that has not
+ *      been tried at all may be tried once; it ends, with -ECANCELED unless it has done something,
+ *      in bounded time. */
 #ifndef WF_OP_H
 #define WF_OP_H
 
@@ -90,7 +92,7 @@ struct wf_op {
     /* home, from submit to done */
     uint8_t phase; /* enum wf_op_phase */
     uint8_t heard; /* the message has arrived */
-    uint8_t asked; /* how often the kernel was asked to let go of it */
+    uint8_t asked; /* the driver's own; 0 at submit. io_uring: how often it was asked to let go */
 
     /* submitter, before submit */
     int fd;
@@ -102,7 +104,7 @@ struct wf_op {
     /* home, from submit to done */
     struct wf_worker *home; /* immutable meanwhile: a cancel reads it on any thread */
     uint32_t slot;          /* while PENDING */
-    int32_t res;            /* valid in done and after */
+    int32_t res;            /* valid in done and after; epoll: before, what was moved so far */
     struct wf_list queue;
 
     /* any thread */
@@ -137,9 +139,17 @@ struct wf_io_ops {
     void (*cancel)(struct wf_worker *home, struct wf_op *op);
 };
 
+/* What was refused. `call` is NULL while nothing was. */
+struct wf_io_refusal {
+    const char *call; /* name of the system call, static */
+    int rc;           /* -errno that it gave */
+};
+
 struct wf_io_driver {
     struct wf_driver base;
     const struct wf_io_ops *io;
+    struct wf_io_refusal refusal; /* of the last open */
+    struct wf_io_refusal because; /* of io_uring, for which this driver stands in */
 };
 
 /* home: the op has ended with `res`, and is not linked in `queue`. Calls done, now or when the

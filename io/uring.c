@@ -492,7 +492,7 @@ static void uring_close(struct wf_driver *driver)
 static int uring_open(struct wf_driver *driver, int workers)
 {
     struct wf_uring_driver *d = driver_of(driver);
-    d->refusal = (struct wf_uring_refusal){.call = "malloc", .rc = -ENOMEM};
+    d->io.refusal = (struct wf_io_refusal){.call = "malloc", .rc = -ENOMEM};
     d->workers = 0;
     d->rings = wf_sys.alloc(WF_LINE_PAIR, sizeof *d->rings * (size_t)workers);
     if (d->rings == NULL) {
@@ -500,15 +500,15 @@ static int uring_open(struct wf_driver *driver, int workers)
     }
     unsigned size = 0;
     while (d->workers < workers) {
-        int rc = open_one(&d->rings[d->workers], &size, &d->refusal.call);
+        int rc = open_one(&d->rings[d->workers], &size, &d->io.refusal.call);
         if (rc < 0) {
-            d->refusal.rc = rc;
+            d->io.refusal.rc = rc;
             uring_close(driver);
             return rc;
         }
         d->workers++;
     }
-    d->refusal = (struct wf_uring_refusal){0};
+    d->io.refusal = (struct wf_io_refusal){0};
     return 0;
 }
 
@@ -528,8 +528,7 @@ static const struct wf_io_ops uring_io_ops = {.submit = uring_submit, .cancel = 
 
 struct wf_driver *wf_uring_driver_new(void)
 {
-    struct wf_uring_driver *d = wf_sys.alloc(WF_LINE, WF_LINE);
-    _Static_assert(sizeof *d <= WF_LINE, "aligned_alloc takes multiples of the alignment");
+    struct wf_uring_driver *d = wf_sys.alloc(WF_LINE, sizeof *d);
     if (d == NULL) {
         return NULL;
     }
@@ -566,7 +565,7 @@ static int probe_nop(struct wf_ring *ring, const char **refused)
     return rc < 0 ? rc : 0;
 }
 
-int wf_uring_probe(struct wf_uring_refusal *refusal)
+int wf_uring_probe(struct wf_io_refusal *refusal)
 {
     struct wf_ring ring;
     int rc = wf_ring_open(&ring, PROBE_ENTRIES, PROBE_COMPLETIONS, &refusal->call);
@@ -586,7 +585,7 @@ int wf_uring_probe(struct wf_uring_refusal *refusal)
         wf_ring_leave(&ring);
     }
     wf_ring_close(&ring);
-    *refusal = rc < 0 ? (struct wf_uring_refusal){.call = refusal->call, .rc = rc}
-                      : (struct wf_uring_refusal){0};
+    *refusal = rc < 0 ? (struct wf_io_refusal){.call = refusal->call, .rc = rc}
+                      : (struct wf_io_refusal){0};
     return rc;
 }

@@ -11,12 +11,6 @@
 #include "pool/base/list.h"
 #include "pool/timer.h"
 
-/* What was refused. `call` is NULL while nothing was. */
-struct wf_uring_refusal {
-    const char *call; /* name of the system call, static */
-    int rc;           /* -errno that it gave */
-};
-
 /* One worker's ring and what is in it. */
 struct wf_uring {
     /* any thread; immutable from open to close */
@@ -43,13 +37,12 @@ struct wf_uring_driver {
     struct wf_io_driver io;
     struct wf_uring *rings; /* array of `workers` */
     int workers;
-    struct wf_uring_refusal refusal; /* of the last open */
 };
 
 /* Does io_uring work here, as far as one operation shows? Sets up a ring as the workers will, on
  * the calling thread, which should end afterwards: the kernel keeps memory for each thread that
  * ever had a ring. 0, or -errno and *refusal. */
-int wf_uring_probe(struct wf_uring_refusal *refusal);
+int wf_uring_probe(struct wf_io_refusal *refusal);
 
 /* NULL: no memory. Both any thread. */
 struct wf_driver *wf_uring_driver_new(void);

@@ -92,6 +92,34 @@ static void release(weft_rt *rt)
     wf_sys.release(rt);
 }
 
+/* With a driver that does without what the first was refused, if nobody has asked for that one by its
+ * name. */
+static int start_pool(weft_rt *rt, const weft_rt_opts *opts)
+{
+    int workers = opts->workers > 0 ? opts->workers : wf_sys_cpu_count();
+    int rc = wf_pool_start(&rt->pool, workers, rt->driver, rt);
+    if (rc < 0 && strcmp(backend_name(opts), "auto") == 0) {
+        struct wf_driver *instead = wf_io_driver_instead(rt->driver);
+        if (instead != NULL) {
+            wf_io_driver_free(rt->driver);
+            rt->driver = instead;
+            rc = wf_pool_start(&rt->pool, workers, rt->driver, rt);
+        }
+    }
+    return rc;
+}
+
+/* Once per process: the choice that nobody made, and why it is not the best one. */
+static void say_backend(const struct wf_driver *driver)
+{
+    static WF_ATOMIC(uint32_t) said;
+    char why[256];
+    wf_io_driver_why(driver, why, sizeof why);
+    if (why[0] != '\0' && wf_xchg_relaxed(&said, 1) == 0) { /* relaxed: guards no data */
+        (void)fprintf(stderr, "weft: I/O by %s: %s\n", driver->ops->name, why);
+    }
+}
+
 static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *place)
 {
     *out = NULL;
@@ -125,8 +153,7 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         (void)fprintf(stderr, "weft: %s\n", why);
         goto fail;
     }
-    rc = wf_pool_start(&rt->pool, opts->workers > 0 ? opts->workers : wf_sys_cpu_count(),
-                       rt->driver, rt);
+    rc = start_pool(rt, opts);
     if (rc < 0) {
         wf_io_driver_why(rt->driver, why, sizeof why);
         if (why[0] != '\0') {
@@ -134,6 +161,7 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         }
         goto fail;
     }
+    say_backend(rt->driver);
     *out = rt;
     return 0;
 fail:
@@ -462,10 +490,12 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
     }
     struct wf_stacks_report stacks;
     wf_stacks_report(&stacks);
+    char cause[64];
+    wf_io_driver_cause(rt->driver, cause, sizeof cause);
     return snprintf(
         out, bytes,
-        "weft %d.%d.%d: %d workers, I/O by %s, %zu stacks of %zu KiB at most, guarded by %s",
+        "weft %d.%d.%d: %d workers, I/O by %s%s, %zu stacks of %zu KiB at most, guarded by %s",
         WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
         wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count, rt->driver->ops->name,
-        stacks.slots_max, WF_STACK_BYTES / 1024, guards[stacks.guard]);
+        cause, stacks.slots_max, WF_STACK_BYTES / 1024, guards[stacks.guard]);
 }

@@ -13,11 +13,13 @@
  *   was set). When the scope is cancelled during the wait the kernel is asked to let go, and the
  *   call returns when it has: -ECANCELED means that nothing happened; what happened all the same is
  *   returned as it is, so no byte is lost and no descriptor leaks. A disk that has begun to read or
- *   write cannot be asked; the call returns when it has finished.
+ *   write cannot be asked; the call returns when it has finished. By epoll (weft_rt_opts.io), nor
+ *   can a weft_open, weft_fsync or weft_statx that has begun.
  * - Any number of tasks may use one descriptor at once, for what the system call allows; who gets
  *   which bytes is not defined when several read, or several write, at the same position or stream.
  * - A descriptor must not be closed while a call is using it (weft_shutdown first, or cancel):
- *   close does not end what is in flight, and its number may be somebody else's next file. */
+ *   close does not end what is in flight, and its number may be somebody else's next file. What
+ *   waits then stays so until it is cancelled, or gets -EBADF; it does not touch the next file. */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 
@@ -98,6 +100,8 @@ int weft_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
  * wanted. `flags`: SOCK_NONBLOCK or 0; SOCK_CLOEXEC is added. The connection's descriptor is the
  * caller's, also when the scope was cancelled but somebody had come. -EMFILE, -ENFILE: no
  * descriptor to be had; the connection stays in the queue, so wait before trying again. Suspends.
+ * By epoll, a listener from which other processes accept too needs O_NONBLOCK: it could occupy the
+ * worker otherwise, until somebody comes.
  *
  *     for (;;) {
  *         int peer = weft_accept(listener, NULL, NULL, 0);
@@ -109,7 +113,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *bytes, int flags);
 
 /* Connects the socket to *address, of `bytes` bytes. 0; -ECONNREFUSED, -ETIMEDOUT (the network's,
  * after minutes: set a deadline) ... After -ECANCELED the socket's state is not known: close it.
- * Suspends. */
+ * Suspends. By epoll, a socket with O_NONBLOCK is connected without the help of a thread. */
 int weft_connect(int fd, const struct sockaddr *address, socklen_t bytes);
 
 /* Receives up to `bytes`. `flags` as recv(2): MSG_WAITALL waits for all of them (fewer: the end, an

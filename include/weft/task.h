@@ -58,7 +58,8 @@ typedef struct weft_rt_opts {
     /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
     int workers;
     int blocking_max; /* threads for weft_blocking; 0: 64 */
-    /* "auto" (also NULL), "uring"; the environment's WEFT_IO overrides NULL and "auto" */
+    /* "uring", "epoll", or "auto" (also NULL): io_uring, or epoll where the kernel refuses that, which
+     * is said once on stderr; the environment's WEFT_IO overrides NULL and "auto" */
     const char *io;
     weft_unobserved_fn *on_unobserved; /* NULL: all such failures are logged */
     void *on_unobserved_arg;           /* its second argument; stays the caller's */
@@ -78,8 +79,8 @@ typedef struct weft_rt_opts {
  * -EDEADLK. Returns fn's result (fn was called); the code of the failure that stopped the runtime
  * (WEFT_STOP), unless fn had failed before it; or before fn was called: -EINVAL (workers < 0 or >
  * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, unknown io), -ENOMEM, -EAGAIN (no
- * thread to be had), or what io_uring said: -EPERM (forbidden here), -ENOSYS (not there). A line on
- * stderr says what was refused and the remedy. */
+ * thread to be had), or, if io_uring was asked for by its name, what it said: -EPERM (forbidden
+ * here), -ENOSYS (not there). A line on stderr says what was refused and the remedy. */
 #define weft_run(fn, arg, ...) \
     weft_run_((fn), (arg), &(weft_rt_opts){__VA_ARGS__}, WEFT_HERE_STARTS_(#fn))
 int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place *place);

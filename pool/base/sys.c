@@ -237,6 +237,7 @@ struct wf_sys wf_sys = {
     .close = sys_close,
     .shutdown = sys_shutdown,
     .pread_flags = sys_pread_flags,
+    .call = raw_syscall,
     .uring_setup = sys_uring_setup,
     .uring_enter = sys_uring_enter,
     .uring_register = sys_uring_register,

@@ -55,6 +55,10 @@ struct wf_sys {
     /* preadv2 of one part; `flags` are its RWF_* */
     ssize_t (*pread_flags)(int fd, void *buffer, size_t bytes, int64_t offset, int flags);
 
+    /* Any other system call, by its number, as the kernel takes it: what io/ does on descriptors by
+     * epoll and on blocking threads. */
+    long (*call)(long number, long a, long b, long c, long d, long e, long f);
+
     /* io_uring, raw: liburing's wrappers go through libc's errno or enter by themselves. */
     int (*uring_setup)(unsigned entries, void *params);
     int (*uring_enter)(int fd, unsigned submit, unsigned min_complete, unsigned flags, void *arg,

@@ -87,7 +87,7 @@ Test(runtime, the_environment_overrides_only_an_io_that_was_left_open)
     setenv("WEFT_IO", "teapot", 1);
     wt_eq(weft_rt_start(&rt, NULL), -EINVAL);
     wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.io = "auto"}), -EINVAL);
-    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1, .io = "uring"}), 0);
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1, .io = "epoll"}), 0);
     stop_and_free(rt);
     unsetenv("WEFT_IO");
 }

@@ -120,7 +120,7 @@ static void make_key(struct tb_machine *m)
     append_slug(m->key, sizeof m->key, text);
 }
 
-static const char *const backends[] = {"uring", "epoll", "futex", "sim"};
+static const char *const backends[] = {"epoll", "uring", "futex", "sim"};
 
 void tb_machine_set_report(struct tb_machine *m, const char *report)
 {

@@ -4,7 +4,8 @@
 #ifndef RIG_H
 #define RIG_H
 
-#include "io/op.h"
+#include "io/epoll.h"
+#include "io/io.h"
 #include "io/uring.h"
 #include "pool/base/sys.h"
 #include "pool/pool.h"
@@ -17,7 +18,8 @@ struct rig {
     struct wf_pool pool;
     struct wf_worker worker;
     struct wf_driver *driver;
-    struct wf_uring *uring;
+    struct wf_uring *uring; /* of the driver that it has */
+    struct wf_epoll *epoll;
 };
 
 /* An op, and what became of it. */
@@ -33,9 +35,9 @@ static inline void rig_count_done(struct wf_op *op)
     ((struct rig_op *)op->waiter)->done++;
 }
 
-static inline void rig_open(void)
+static inline void rig_open_driver(struct wf_driver *driver)
 {
-    rig.driver = wf_uring_driver_new();
+    rig.driver = driver;
     wt_eq(rig.driver->ops->open(rig.driver, 1), 0);
     wt_eq(wf_park_init(&rig.pool.park, 1), 0);
     rig.pool.driver = rig.driver;
@@ -44,14 +46,25 @@ static inline void rig_open(void)
     rig.worker.pool = &rig.pool;
     rig.worker.driver = rig.driver;
     rig.driver->ops->worker_begin(rig.driver, &rig.worker);
+}
+
+static inline void rig_open(void)
+{
+    rig_open_driver(wf_uring_driver_new());
     rig.uring = rig.worker.driver_state;
+}
+
+static inline void rig_open_epoll(void)
+{
+    rig_open_driver(wf_epoll_driver_new((struct wf_io_refusal){0}));
+    rig.epoll = rig.worker.driver_state;
 }
 
 static inline void rig_close(void)
 {
     rig.driver->ops->worker_end(rig.driver, &rig.worker);
     rig.driver->ops->close(rig.driver);
-    wf_uring_driver_free(rig.driver);
+    wf_io_driver_free(rig.driver);
 }
 
 static inline void rig_submit(struct rig_op *op)
