@@ -135,6 +135,9 @@ TaskTest(callback, run_when_the_flag_is_visible_in_the_whole_tree, 1) /* E7 */
 
 /* --- on the current scope --------------------------------------------------------------------- */
 
+static atomic_int
+    taken_off; /* by a task that was woken before the canceller came to its callback */
+
 static int register_and_wait(atomic_int *ready)
 {
     weft_cancel_reg reg;
@@ -142,7 +145,7 @@ static int register_and_wait(atomic_int *ready)
     wt_eq(weft_cancel_on(NULL, &reg, note, &mark), 0);
     atomic_fetch_add(ready, 1);
     int rc = weft_sleep(WEFT_SEC(3600));
-    wt_eq(weft_cancel_off(&reg), 0);
+    atomic_fetch_add(&taken_off, weft_cancel_off(&reg));
     return rc;
 }
 
@@ -160,8 +163,9 @@ TaskTest(callback, of_the_current_scope_runs_when_an_outer_one_is_cancelled, 2)
     }
     yield_until(&ready, 4);
     weft_scope_cancel(&s, NULL);
-    wt_eq(atomic_load(&ran), 4);
     wt_eq(weft_scope_end(&s), -ECANCELED);
+    wt_eq(atomic_load(&ran) + atomic_load(&taken_off),
+          4); /* each once, or told that it never will */
     return 0;
 }
 
