@@ -61,9 +61,7 @@ enum wf_task_kind {
     WF_TASK_FOLLOWING, /* a continuation, in its maker's memory, owned by a scope: cont.c */
 };
 
-/* A task's life is its `waiters`, see awaiter.h. RUNNING or a list: queued or running; rc is not
- * valid. DONE: rc and error are valid and immutable but for the error's taking over; the finisher has
- * touched the task for the last time, its memory is the owner's again. */
+/* wf_task.frame of a pooled task whose memory is the runtime's, not a worker's. */
 #define WF_FRAME_FOREIGN WF_FRAME_CLASSES
 
 /* Failures in order of time, under a lock of whoever has them: the first few records, linked by
@@ -78,6 +76,9 @@ struct wf_failures {
  * weft_rwlock_read. Two, because nesting deeper is rare, and 8 bytes of every task each. */
 #define WF_READS_KNOWN 2
 
+/* A task's life is its `waiters`, see awaiter.h. RUNNING or a list: queued or running; rc is not
+ * valid. DONE: rc and error are valid and immutable but for the error's taking over; the finisher has
+ * touched the task for the last time, its memory is the owner's again. */
 struct wf_task {
     struct wf_work work;        /* queued to start */
     struct wf_awaiters waiters; /* see above */
@@ -252,9 +253,9 @@ weft_reason wf_reason(enum weft_why_kind kind, const char *text, const weft_plac
 
 /* Cancels one task that was spawned into a scope, with all that it spawned and has open, and leaves
  * the rest of the scope alone. Any thread that keeps the task and its scope from ending: in practice
- * a member of the scope that holds the task's memory. A task that has ended: no effect. Only the
- * task's waits are looked for if it is the only one of its kind that waits, else all of the
- * scope. */
+ * a member of the scope that holds the task's memory. A task that has ended: no effect. Costs the
+ * same however full the scope is, as long as the task has at most one wait, no scope of its own open
+ * and nothing spawned; else all that waits or is open in the scope is looked at. */
 void wf_task_cancel(struct wf_task *task, const weft_reason *reason);
 
 /* --- callbacks, sources: cancel.c ------------------------------------------------------------- */
