@@ -202,16 +202,21 @@ static inline int wf_park_idle(struct wf_park *park)
     return idle;
 }
 
-/* self, after its announcement: are all workers PARKED, NOTIFIED or CALLED, and nobody searching? After
- * the announcement's fence, so of two that sleep at the same time at least one sees the other. */
+/* self, after its announcement: are all workers PARKED, none claimed, and nobody searching? One that is
+ * claimed has a message, or work, and is about to run it. After the announcement's fence, so of two that
+ * sleep at the same time at least one sees the other. */
 WF_INLINE bool wf_park_all(struct wf_park *park)
 {
-    int parked = 0;
-    for (int i = 0; i < WF_PARK_WORDS; i++) {
-        parked += __builtin_popcountll(wf_load_relaxed(&park->parked[i])); /* relaxed: see above */
+    /* relaxed, all: see above */
+    if (wf_load_relaxed(&park->searching) != 0) {
+        return false;
     }
-    return parked == park->workers &&
-           wf_load_relaxed(&park->searching) == 0; /* relaxed: see above */
+    for (int i = 0; i < park->workers; i++) {
+        if (wf_load_relaxed(&park->states[i].state) != WF_PARK_PARKED) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Any thread: racy; for reports. */

@@ -139,7 +139,7 @@ void wf_post(struct wf_worker *target, struct wf_work *message)
     do {
         message->next = newest;
         /* sync(worker.post): release, the message's contents; the claim below has the fence against
-         * the sleeper's look at its inbox. Pairs sync(worker.collect) */
+         * the sleeper's look at its inbox. Pairs sync(worker.collect), sync(worker.look) */
     } while (!wf_cas_release(&target->inbox, &newest, message));
     struct wf_pool *pool = target->pool;
     if (wf_park_claim(&pool->park, (int)target->index)) {
@@ -279,8 +279,9 @@ void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *aft
 
 static WF_COLD void run_messages(struct wf_fiber *self, struct wf_worker *worker)
 {
-    /* sync(worker.collect): acquire, the messages' contents; pairs sync(worker.post) */
-    struct wf_work *message = wf_xchg_acquire(&worker->inbox, NULL);
+    /* sync(worker.collect): acq_rel, the messages' contents; and who finds the inbox empty finds us
+     * awake. Pairs sync(worker.post), sync(worker.look) */
+    struct wf_work *message = wf_xchg_acq_rel(&worker->inbox, NULL);
     worker->serving = true;
     while (message != NULL) {
         struct wf_work *next = message->next;

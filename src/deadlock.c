@@ -1,9 +1,10 @@
 /* deadlock.c: notices that no task of a runtime can ever go on, and ends that.
  *
- * Called by the last worker that is about to sleep. Nothing will ever come if: every worker is parked;
- * no timer is armed; the kernel has no operation of ours; no blocking call runs; no loop lends itself
- * a thread of the program; a foreign thread waits in weft_call; and the process has no other thread
- * that could wake a task. All of this holds still once it holds, because only these could change it.
+ * Called by the last worker that is about to sleep. Nothing will ever come if: every worker is parked,
+ * none is called, and no inbox has a message; no timer is armed; the kernel has no operation of ours;
+ * no blocking call runs; no loop lends itself a thread of the program; a foreign thread waits in
+ * weft_call; and the process has no other thread that could wake a task. All of this holds still once
+ * it holds, because only these could change it.
  * The last point is found by counting: the threads of the process, less those that the kernel made
  * for io_uring, are our workers, our idle blocking threads, and those that wait in weft_call. With any
  * other thread (a second runtime, the program's own, a sanitizer's) nothing is certain and nothing is
@@ -33,7 +34,10 @@ static bool is_anything_under_way(weft_rt *rt)
         /* relaxed, both: their workers are parked, and wrote them before they announced it */
         submitted += wf_load_relaxed(&worker->counters.ops_submitted);
         completed += wf_load_relaxed(&worker->counters.ops_completed);
-        if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX) {
+        /* sync(worker.look): acquire, a message that is gone was taken by a worker that we see awake;
+         * pairs sync(worker.post), sync(worker.collect) */
+        if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX ||
+            wf_load_acquire(&worker->inbox) != NULL) {
             return true;
         }
     }

@@ -266,3 +266,21 @@ Test(park, no_work_is_left_beside_sleeping_workers)
     wt_le(wf_load_relaxed(&wakes), 2u * WORKS); /* one per submit, one per work found */
     free(works);
 }
+
+/* --- standing still --------------------------------------------------------------------------- */
+
+Test(park, a_worker_that_is_called_or_notified_does_not_stand_still, .init = four_workers)
+{
+    park_workers(3);
+    wt_true(!wf_park_all(&park)); /* the fourth runs */
+    wf_park_announce(&park, 3);
+    wt_true(wf_park_all(&park));
+    wt_true(wf_park_claim(&park, 2));
+    wt_true(!wf_park_all(&park)); /* its message is under way */
+    wf_park_retract(&park, 2);
+    wt_true(!wf_park_all(&park));
+    wf_park_announce(&park, 2);
+    wt_true(wf_park_all(&park));
+    wt_eq(wf_park_pick(&park), 0);
+    wt_true(!wf_park_all(&park));
+}
