@@ -21,6 +21,7 @@
 #include "src/select.h"
 #include "pool/base/check.h"
 #include "src/core.h"
+#include "src/value.h"
 
 struct case_state {
     struct wf_waiter place;
@@ -221,6 +222,12 @@ static bool are_cases_valid(const weft_case *cases, int n, int flags)
     return valid;
 }
 
+/* The first case to be tried. */
+static int start_of(struct wf_fiber *self, int n, int flags)
+{
+    return (flags & WEFT_ORDERED) != 0 ? 0 : (int)wf_rng_below(&self->worker->rng, (uint32_t)n);
+}
+
 int weft_select(weft_case *cases, int n, int flags)
 {
     int rc = 0;
@@ -231,10 +238,21 @@ int weft_select(weft_case *cases, int n, int flags)
     if (wf_unlikely(!are_cases_valid(cases, n, flags))) {
         return -EINVAL;
     }
-    int start =
-        (flags & WEFT_ORDERED) != 0 ? 0 : (int)wf_rng_below(&self->worker->rng, (uint32_t)n);
     struct wf_call call;
-    return (int)wf_call_end(
-        self, &call,
-        select_begin(cases, n, (flags & WEFT_NOWAIT) == 0, start, &call, &self->resume));
+    return (int)wf_call_end(self, &call,
+                            select_begin(cases, n, (flags & WEFT_NOWAIT) == 0,
+                                         start_of(self, n, flags), &call, &self->resume));
+}
+
+weft_val weft_select_v_(weft_case *cases, int n, int flags, const weft_place *place)
+{
+    struct wf_begun b;
+    if (!wf_v_begin(&b, WF_V_CALL, place)) {
+        return b.val;
+    }
+    if (wf_unlikely(!are_cases_valid(cases, n, flags))) {
+        return wf_v_end(&b, -EINVAL);
+    }
+    return wf_v_end(&b, select_begin(cases, n, (flags & WEFT_NOWAIT) == 0,
+                                     start_of(b.self, n, flags), b.call, b.resume));
 }

@@ -35,13 +35,15 @@
  *     sync.h    weft_sem_acquire_v, weft_sem_acquire_n_v, weft_event_wait_v, weft_latch_wait_v,
  *               weft_barrier_wait_v, weft_ticker_wait_v
  *     chan.h    weft_chan_send_v, weft_chan_recv_v
+ *     select.h  weft_select_v; so also a watch, and a broadcast: it waits at one case
  *     gen.h     weft_gen_next_v
  *     io.h      weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
  *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v
  *
  * Everything else, which takes several waits (weft_foreach, weft_when, weft_send_all, a whole function
- * of the program), becomes a value by weft_task_v. Mutexes and rwlocks have owners that are tasks, and
- * a frame is none between its steps: it takes a semaphore of one permit.
+ * of the program), becomes a value by weft_task_v. Mutexes and rwlocks have owners that are tasks, and a frame
+ * is none between its steps: it takes a semaphore of one permit. Nor has it scopes that last over a
+ * wait, so there is no weft_scope_next_v; and what emits into a generator is a task.
  *
  * An operation that was begun belongs to the scope in which it was begun: cancelling the scope
  * cancels it, and the scope's end waits for it. Memory that it names (a buffer, an item) must stay
@@ -52,6 +54,7 @@
 #include <weft/chan.h>
 #include <weft/gen.h>
 #include <weft/io.h>
+#include <weft/select.h>
 #include <weft/sync.h>
 #include <weft/task.h>
 
@@ -175,16 +178,17 @@ int weft_promise_set(const weft_promise *promise, int64_t result);
 /* Each begins what the call of the same name without _v does. When no memory can be had the value
  * is -ENOMEM; in a cancelled scope -ECANCELED, nothing was begun. Task context, frames included. May
  * not suspend. */
-#define weft_sem_acquire_v(sem)      weft_sem_acquire_n_v_((sem), 1, WEFT_HERE)
-#define weft_sem_acquire_n_v(sem, n) weft_sem_acquire_n_v_((sem), (n), WEFT_HERE)
-#define weft_event_wait_v(event)     weft_event_wait_v_((event), WEFT_HERE)
-#define weft_latch_wait_v(latch)     weft_latch_wait_v_((latch), WEFT_HERE)
-#define weft_barrier_wait_v(barrier) weft_barrier_wait_v_((barrier), WEFT_HERE)
-#define weft_ticker_wait_v(ticker)   weft_ticker_wait_v_((ticker), WEFT_HERE)
-#define weft_gen_next_v(gen, item)   weft_gen_next_v_((gen), (item), WEFT_HERE)
-#define weft_chan_send_v(chan, item) weft_chan_send_v_((chan), (item), WEFT_HERE)
-#define weft_chan_recv_v(chan, item) weft_chan_recv_v_((chan), (item), WEFT_HERE)
-#define weft_sleep_v(duration)       weft_sleep_v_((duration), WEFT_HERE)
+#define weft_sem_acquire_v(sem)        weft_sem_acquire_n_v_((sem), 1, WEFT_HERE)
+#define weft_sem_acquire_n_v(sem, n)   weft_sem_acquire_n_v_((sem), (n), WEFT_HERE)
+#define weft_event_wait_v(event)       weft_event_wait_v_((event), WEFT_HERE)
+#define weft_latch_wait_v(latch)       weft_latch_wait_v_((latch), WEFT_HERE)
+#define weft_barrier_wait_v(barrier)   weft_barrier_wait_v_((barrier), WEFT_HERE)
+#define weft_ticker_wait_v(ticker)     weft_ticker_wait_v_((ticker), WEFT_HERE)
+#define weft_gen_next_v(gen, item)     weft_gen_next_v_((gen), (item), WEFT_HERE)
+#define weft_chan_send_v(chan, item)   weft_chan_send_v_((chan), (item), WEFT_HERE)
+#define weft_chan_recv_v(chan, item)   weft_chan_recv_v_((chan), (item), WEFT_HERE)
+#define weft_select_v(cases, n, flags) weft_select_v_((cases), (n), (flags), WEFT_HERE)
+#define weft_sleep_v(duration)         weft_sleep_v_((duration), WEFT_HERE)
 weft_val weft_sem_acquire_n_v_(weft_sem *sem, uint32_t n, const weft_place *place);
 weft_val weft_event_wait_v_(weft_event *event, const weft_place *place);
 weft_val weft_latch_wait_v_(weft_latch *latch, const weft_place *place);
@@ -193,6 +197,7 @@ weft_val weft_ticker_wait_v_(weft_ticker *ticker, const weft_place *place);
 weft_val weft_gen_next_v_(weft_gen *gen, void *item, const weft_place *place);
 weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place);
 weft_val weft_chan_recv_v_(weft_chan *chan, void *item, const weft_place *place);
+weft_val weft_select_v_(weft_case *cases, int n, int flags, const weft_place *place);
 weft_val weft_sleep_v_(weft_time duration, const weft_place *place);
 
 /* The end of a task that was spawned, as weft_await: not a point of cancellation, and whoever

@@ -1,8 +1,10 @@
 /* Frames: tasks without a stack. */
 #include "pattern.h"
 #include <stdlib.h>
+#include <weft/chan.h>
 #include <weft/debug.h>
 #include <weft/stackless.h>
+#include <weft/watch.h>
 
 struct counter {
     weft_frame sm;
@@ -637,5 +639,96 @@ TaskTest(frame, many_are_cancelled_while_they_are_granted_and_no_permit_is_lost,
         free(counters);
         weft_sem_fini(&sem);
     }
+    return 0;
+}
+
+/* --- select ----------------------------------------------------------------------------------- */
+
+struct chooser {
+    weft_frame sm;
+    weft_chan *chan;
+    weft_watch *watch;
+    uint64_t seen;
+    weft_case cases[2];
+    int item, value, which;
+    int got[2], sum;
+};
+
+WEFT_STEP(choose, struct chooser)
+{
+    WEFT_BEGIN(&f->sm);
+    for (;;) {
+        f->cases[0] = WEFT_ON_RECV(f->chan, &f->item);
+        f->cases[1] = WEFT_ON_WATCH(f->watch, &f->seen, &f->value);
+        WEFT_AWAIT(&f->sm, f->which, weft_select_v(f->cases, 2, 0));
+        if (f->which < 0) {
+            return f->which;
+        }
+        if (f->cases[f->which].rc <= 0) {
+            return f->cases[f->which].rc;
+        }
+        f->got[f->which]++;
+        f->sum += f->which == 0 ? f->item : f->value;
+    }
+}
+
+static void chooser_new(struct chooser *chooser)
+{
+    int value = 1000;
+    *chooser = (struct chooser){.seen = 1};
+    wt_eq(weft_chan_new(&chooser->chan, sizeof(int), 1), 0);
+    wt_eq(weft_watch_new(&chooser->watch, sizeof value, &value), 0);
+}
+
+static void chooser_free(struct chooser *chooser)
+{
+    weft_chan_free(chooser->chan);
+    weft_watch_free(chooser->watch);
+}
+
+TaskTest(frame, selects_among_a_channel_and_a_watch, 2)
+{
+    struct chooser chooser;
+    chooser_new(&chooser);
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, choose, &chooser), 0);
+    for (int i = 1; i <= 100; i++) {
+        wt_eq(weft_chan_send(chooser.chan, &i), 0);
+    }
+    int value = 7;
+    wt_eq(weft_watch_set(chooser.watch, &value), 0);
+    wt_eq(weft_chan_close(chooser.chan, 0), 0);
+    wt_eq(weft_scope_end(&s), 0);
+    wt_eq(chooser.got[0], 100);
+    wt_le(chooser.got[1], 1); /* the close may be chosen first */
+    wt_eq(chooser.sum, 5050 + 7 * chooser.got[1]);
+    chooser_free(&chooser);
+    return 0;
+}
+
+TaskTest(frame, that_selects_is_cancelled_and_leaves_all_queues, 2)
+{
+    struct chooser chooser;
+    chooser_new(&chooser);
+    WEFT_SCOPE(s);
+    wt_eq(weft_go_frame(&s, choose, &chooser), 0);
+    weft_yield();
+    weft_scope_cancel(&s, "enough");
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    int item = 1;
+    wt_eq(weft_chan_try_send(chooser.chan, &item), 0); /* into the buffer: nobody waits */
+    wt_eq(weft_chan_len(chooser.chan), 1);
+    chooser_free(&chooser);
+    return 0;
+}
+
+TaskTest(frame, a_select_with_bad_arguments_fails_at_once, 1)
+{
+    weft_case none = {.kind = 99};
+    weft_val val = weft_select_v(&none, 1, 0);
+    wt_eq(weft_val_ready(val), 1);
+    wt_eq(weft_val_await(val), -EINVAL);
+    val = weft_select_v(&none, 0, 0);
+    wt_eq(weft_val_await(val), -EINVAL);
     return 0;
 }
