@@ -49,8 +49,9 @@ static void after_sleep(struct wf_fiber *now, struct wf_fiber *before, void *arg
 
 static void loop_sleep(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns)
 {
-    (void)deadline_ns; /* the host asks the wheel */
-    wf_fiber_switch(wf_self(), &worker->home, after_sleep, loop_of(driver));
+    struct wf_loop *loop = loop_of(driver);
+    loop->deadline_ns = deadline_ns;
+    wf_fiber_switch(wf_self(), &worker->home, after_sleep, loop);
 }
 
 static void loop_wake(struct wf_driver *driver, int worker_index)
@@ -76,7 +77,7 @@ static const struct wf_driver_ops loop_driver_ops = {
 
 int wf_loop_init(struct wf_loop *loop, void *runtime)
 {
-    *loop = (struct wf_loop){.driver = {.ops = &loop_driver_ops}};
+    *loop = (struct wf_loop){.driver = {.ops = &loop_driver_ops}, .deadline_ns = INT64_MAX};
     int rc = wf_pool_start_hosted(&loop->pool, &loop->driver, runtime);
     if (rc < 0) {
         return rc;
@@ -107,6 +108,12 @@ int wf_loop_run(struct wf_loop *loop)
     /* returns from loop_sleep, on this thread */
     wf_fiber_switch(&worker->home, loop->resting, NULL, NULL);
     return (int)(wf_load_relaxed(&worker->counters.runs) - before); /* relaxed: as above */
+}
+
+int64_t wf_loop_next_ns(struct wf_loop *loop)
+{
+    int64_t timer_ns = wf_wheel_next_ns(&loop->pool->workers[0].wheel);
+    return timer_ns < loop->deadline_ns ? timer_ns : loop->deadline_ns;
 }
 
 void wf_loop_stop(struct wf_loop *loop)

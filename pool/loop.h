@@ -20,11 +20,16 @@ struct wf_loop {
     int wake_fd; /* eventfd; immutable */
     /* whoever runs the loop */
     struct wf_fiber *resting; /* the stack that left in `sleep`, or the prepared first one */
+    int64_t deadline_ns;      /* until when it would have slept; INT64_MAX: until it is woken */
     bool begun;               /* it has run; before, its worker looks parked without having slept */
 };
 
 /* 0, or -ENOMEM, -EMFILE ... with nothing left behind. `runtime` as for wf_pool_start. */
 int wf_loop_init(struct wf_loop *loop, void *runtime);
+
+/* When it wants to run again although nobody woke it: the next timer, or another try of a worker that
+ * had no stack for new work, and counts on nobody's wake. INT64_MAX: never. Whoever runs it. */
+int64_t wf_loop_next_ns(struct wf_loop *loop);
 
 /* Nothing is queued or suspended on it. Frees its stacks; what its worker's slabs gave out stays valid
  * until wf_loop_fini. */

@@ -255,10 +255,9 @@ ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resu
 /* From a loop, which has no ring: to the pool and back. */
 static WF_COLD ssize_t await_op_elsewhere(struct wf_fiber *self, struct wf_op *op)
 {
-    struct wf_home *home = wf_fiber_home(self);
-    wf_exec_return(self, NULL);
+    struct wf_home *home = wf_exec_lend(self);
     ssize_t result = wf_await_op(op);
-    wf_exec_return(self, home);
+    wf_exec_take_back(self, home);
     return result;
 }
 

@@ -473,6 +473,10 @@ int wf_dump_waits(struct weft_rt *rt, int fd);
 /* A body has ended elsewhere than it began: back to where its stack was. */
 void wf_exec_return(struct wf_fiber *self, struct wf_home *to);
 bool wf_exec_is_loop(struct wf_home *home);
+/* From a loop, which has no ring, to the pool for an operation, and back. In between the loop counts
+ * the strand as its own, so that it is not freed meanwhile. */
+struct wf_home *wf_exec_lend(struct wf_fiber *self);
+void wf_exec_take_back(struct wf_fiber *self, struct wf_home *home);
 /* Around the sleep of a foreign thread in weft_call. */
 void wf_exec_call_begin(struct wf_task *task);
 void wf_exec_call_end(void);

@@ -30,7 +30,7 @@ struct weft_exec {
     struct wf_work *first, *newest; /* resume works of the stacks that wait for their turn */
     /* loop */
     struct wf_loop *loop; /* NULL: serial. Immutable */
-    weft_rt *rt;          /* immutable */
+    weft_rt *rt;          /* of a serial one: the first whose task moved here; under lock */
     WF_ATOMIC(struct wf_task *)
     awaited;                /* what the loop's thread waits for in weft_call; or NULL */
     uint64_t number;        /* immutable */
@@ -171,6 +171,20 @@ WF_COLD void wf_exec_return(struct wf_fiber *self, struct wf_home *to)
     move_home(self, to);
 }
 
+WF_COLD struct wf_home *wf_exec_lend(struct wf_fiber *self)
+{
+    struct wf_home *home = wf_fiber_home(self);
+    (void)wf_add_relaxed(&resident_of(home)->residents, 1); /* relaxed: a count for a check */
+    move_home(self, NULL);
+    return home;
+}
+
+WF_COLD void wf_exec_take_back(struct wf_fiber *self, struct wf_home *home)
+{
+    move_home(self, home);
+    leave_for_good(resident_of(home));
+}
+
 /* Who cannot end before `task` has: its spawner, or whoever opened the scope that owns it. */
 static struct wf_task *holder_of(struct wf_task *task)
 {
@@ -185,6 +199,21 @@ static bool is_held_by(struct wf_task *task, const struct wf_task *holder)
         task = holder_of(task);
     }
     return task != NULL;
+}
+
+/* An executor is for the tasks of one runtime: whoever leaves makes the next one ready where he is. */
+static bool belongs_to(struct weft_exec *exec, weft_rt *rt)
+{
+    if (exec->loop != NULL) {
+        return exec->rt == rt; /* since it was made */
+    }
+    wf_lock(&exec->lock);
+    if (exec->rt == NULL) {
+        exec->rt = rt;
+    }
+    bool belongs = exec->rt == rt;
+    wf_unlock(&exec->lock);
+    return belongs;
 }
 
 int weft_move_to(weft_exec *to, weft_exec **from)
@@ -205,10 +234,10 @@ int weft_move_to(weft_exec *to, weft_exec **from)
     if (target == home) {
         return 0;
     }
+    if (to != NULL && !belongs_to(to, wf_runtime_of(self))) {
+        return -EINVAL;
+    }
     if (to != NULL && to->loop != NULL) {
-        if (to->rt != wf_runtime_of(self)) {
-            return -EINVAL;
-        }
         /* sync(exec.awaited): acquire, the task that is waited for; pairs sync(exec.await) */
         struct wf_task *awaited = wf_load_acquire(&to->awaited);
         if (awaited != NULL && is_held_by(self->env->task, awaited)) {
@@ -382,7 +411,7 @@ weft_time weft_exec_timeout(const weft_exec *exec)
     if (wf_forked || exec == NULL || exec->loop == NULL) {
         return WEFT_FOREVER;
     }
-    int64_t next_ns = wf_wheel_next_ns(&exec->loop->pool->workers[0].wheel);
+    int64_t next_ns = wf_loop_next_ns(exec->loop);
     if (next_ns == INT64_MAX) {
         return WEFT_FOREVER;
     }

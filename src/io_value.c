@@ -73,11 +73,11 @@ static bool io_again(struct wf_call *call, ssize_t result)
     struct wf_fiber *self = wf_self();
     struct wf_home *home = wf_fiber_home(self);
     if (wf_unlikely(wf_exec_is_loop(home))) {
-        wf_exec_return(self, NULL);
+        (void)wf_exec_lend(self);
     }
     (void)io_begin(io, self->worker);
     if (wf_unlikely(wf_fiber_home(self) != home)) {
-        wf_exec_return(self, home);
+        wf_exec_take_back(self, home);
     }
     return true;
 }
@@ -86,10 +86,9 @@ static bool io_again(struct wf_call *call, ssize_t result)
 static WF_COLD weft_val begin_elsewhere(struct wf_fiber *self, const struct wf_op *op, size_t done,
                                         const weft_place *place)
 {
-    struct wf_home *home = wf_fiber_home(self);
-    wf_exec_return(self, NULL);
+    struct wf_home *home = wf_exec_lend(self);
     weft_val val = wf_io_v(op, done, place);
-    wf_exec_return(self, home);
+    wf_exec_take_back(self, home);
     return val;
 }
 

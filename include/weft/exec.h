@@ -45,8 +45,9 @@ int weft_move_to(weft_exec *to, weft_exec **from);
 int weft_pin(int on);
 
 /* A new serial executor: of the tasks that have moved to it one runs at a time, in the order in which
- * they became ready; while one waits for something, the next runs. *out is the caller's, to be freed
- * with weft_exec_free before its runtime is. Any thread. 0; -ENOMEM (*out = NULL). */
+ * they became ready; while one waits for something, the next runs. It is of the runtime whose task
+ * moves to it first. *out is the caller's, to be freed with weft_exec_free before that runtime is. Any
+ * thread. 0; -ENOMEM (*out = NULL). */
 int weft_exec_serial_new(weft_exec **out);
 
 /* A new loop of `rt`: its tasks run on the thread that calls weft_exec_run, and only inside that call.
@@ -71,8 +72,8 @@ int weft_exec_run(weft_exec *loop);
  * to be read or closed. -EINVAL: not a loop. Any thread. */
 int weft_exec_fd(const weft_exec *loop);
 
-/* How long until a timer of the loop's tasks is due, >= 0; WEFT_FOREVER: there is none. The thread that
- * runs the loop. */
+/* How long until weft_exec_run is to be called even if the descriptor is not readable, for a timer of
+ * the loop's tasks, say; >= 0. WEFT_FOREVER: not before. The thread that runs the loop. */
 weft_time weft_exec_timeout(const weft_exec *loop);
 
 /* Frees an executor. NULL is fine. Foreign thread or task. 0; -EBUSY, and misuse: tasks are still on

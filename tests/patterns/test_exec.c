@@ -197,6 +197,31 @@ Test(exec, freeing_an_executor_with_tasks_on_it_is_misuse)
     wt_eq(weft_run(free_too_early, NULL, .workers = 1), 0);
 }
 
+static int visit(void *serial)
+{
+    int rc = weft_move_to(serial, NULL);
+    wt_eq(weft_move_to(WEFT_POOL, NULL), 0);
+    return rc;
+}
+
+Test(exec, a_serial_executor_is_of_the_runtime_whose_task_came_first)
+{
+    weft_exec *serial;
+    weft_rt *one = NULL, *two = NULL;
+    weft_rt_opts opts = {.workers = 1};
+    wt_eq(weft_exec_serial_new(&serial), 0);
+    wt_eq(weft_rt_start(&one, &opts), 0);
+    wt_eq(weft_rt_start(&two, &opts), 0);
+    wt_eq(weft_call(one, visit, serial), 0);
+    wt_eq(weft_call(two, visit, serial), -EINVAL);
+    wt_eq(weft_call(one, visit, serial), 0);
+    wt_eq(weft_exec_free(serial), 0);
+    wt_eq(weft_rt_stop(two, WEFT_FOREVER, WEFT_FOREVER), 0);
+    wt_eq(weft_rt_stop(one, WEFT_FOREVER, WEFT_FOREVER), 0);
+    weft_rt_free(two);
+    weft_rt_free(one);
+}
+
 /* --- loop ------------------------------------------------------------------------------------- */
 
 static struct ui {
@@ -293,6 +318,34 @@ Test(exec, deadlines_and_spawned_tasks_work_on_a_loop)
     ui_begin(1);
     wt_eq(weft_post(ui.rt, in_time, NULL), 0);
     ui_loop(1);
+    ui_end();
+}
+
+static int pipe_fds[2];
+static int read_on_the_loop(void *arg)
+{
+    (void)arg;
+    char byte;
+    wt_eq(weft_move_to(ui.loop, NULL), 0);
+    atomic_fetch_add(&ui.done, 1);
+    wt_eq(weft_read(pipe_fds[0], &byte, 1), 1); /* by a worker of the pool */
+    wt_true(thread_now() == ui.thread);
+    atomic_fetch_add(&ui.done, 1);
+    return 0;
+}
+
+Test(exec, a_loop_is_not_freed_while_a_task_of_it_waits_for_the_kernel)
+{
+    (void)weft_on_misuse(note);
+    ui_begin(1);
+    wt_eq(pipe(pipe_fds), 0);
+    wt_eq(weft_post(ui.rt, read_on_the_loop, NULL), 0);
+    ui_loop(1); /* and it has left for the read, in the same run */
+    wt_eq(weft_exec_free(ui.loop), -EBUSY);
+    wt_eq(write(pipe_fds[1], "x", 1), 1);
+    ui_loop(2);
+    wt_eq(close(pipe_fds[0]), 0);
+    wt_eq(close(pipe_fds[1]), 0);
     ui_end();
 }
 
