@@ -14,6 +14,7 @@
 #include <weft/reuse.h>
 #include <weft/service.h>
 #include <weft/select.h>
+#include <weft/stream.h>
 #include <weft/sync.h>
 #include <weft/task.h>
 #include <weft/watch.h>
