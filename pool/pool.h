@@ -27,9 +27,12 @@ struct wf_pool {
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 
-/* Asked by a worker that is about to sleep while all others of its pool do. True: it has made something
- * ready. NULL (the default): nobody asks. Set before a pool starts; other pools may run. */
-typedef bool wf_stands_still_fn(struct wf_pool *pool);
+/* Asked by a worker that is about to sleep while all others of its pool do. What it returns is called
+ * when the worker looks awake again, so that nobody takes it for one that sleeps meanwhile; NULL:
+ * nothing is to be done. No function (the default): nobody asks. Set before a pool starts; other pools
+ * may run. */
+typedef void wf_stood_still_fn(struct wf_pool *pool);
+typedef wf_stood_still_fn *wf_stands_still_fn(struct wf_pool *pool);
 extern struct wf_pool_hooks {
     WF_ATOMIC(wf_stands_still_fn *) stands_still;
 } wf_pool_hooks;

@@ -620,29 +620,26 @@ static void watch(struct wf_worker *worker)
     }
 }
 
-/* Are all workers parked, and does somebody want to know? A worker that parks at this moment sees us
- * parked, and is the last itself. */
-static bool is_last(struct wf_pool *pool)
+/* If all workers are parked, and somebody wants to know: what is to be done about it; or NULL. A worker
+ * that parks at this moment sees us parked, and is the last itself. */
+static wf_stood_still_fn *stands_still(struct wf_pool *pool)
 {
     /* relaxed: set before this pool started, always to the same */
-    return wf_load_relaxed(&wf_pool_hooks.stands_still) != NULL && wf_park_all(&pool->park);
-}
-
-static bool stands_still(struct wf_pool *pool)
-{
-    return is_last(pool) &&
-           wf_load_relaxed(&wf_pool_hooks.stands_still)(pool); /* relaxed: as above */
+    wf_stands_still_fn *ask = wf_load_relaxed(&wf_pool_hooks.stands_still);
+    return ask != NULL && wf_park_all(&pool->park) ? ask(pool) : NULL;
 }
 
 static void park(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     int self = (int)worker->index;
+    wf_stood_still_fn *stood_still = NULL;
     wf_park_announce(&pool->park, self);
     enum sight sight = look_before_sleep(worker);
     if (sight == NOTHING && !worker->saw_light) {
         worker->watch_ns = WF_WATCH_MIN_NS;
-        if (!stands_still(pool)) {
+        stood_still = stands_still(pool);
+        if (stood_still == NULL) {
             sleep_until(worker, INT64_MAX);
         }
     } else if (sight != WORK) {
@@ -650,6 +647,9 @@ static void park(struct wf_worker *worker)
     }
     worker->saw_light = false;
     wf_park_retract(&pool->park, self);
+    if (wf_unlikely(stood_still != NULL)) {
+        stood_still(pool);
+    }
     run_timers(worker);
 }
 

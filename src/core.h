@@ -463,7 +463,7 @@ WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
 extern const char WF_WAITS_TASK[], WF_WAITS_SCOPE[], WF_WAITS_SECTION[];
 
 /* wf_pool_hooks.stands_still: deadlock.c */
-bool wf_runtime_stands_still(struct wf_pool *pool);
+wf_stood_still_fn *wf_runtime_stands_still(struct wf_pool *pool);
 
 /* Writes a line for each stack of `rt` that waits. How many. Any thread. */
 int wf_dump_waits(struct weft_rt *rt, int fd);
@@ -549,7 +549,7 @@ struct weft_rt {
     WF_ATOMIC(uint32_t) entering;  /* foreign threads in weft_call whose task has not begun */
     WF_ATOMIC(uint32_t) callers;   /* and those whose task has not ended */
     WF_ATOMIC(uint32_t) loops_open;
-    WF_ATOMIC(uint32_t) deadlocked; /* see deadlock.c */
+    WF_ATOMIC(uint32_t) deadlocked; /* enum stage of deadlock.c; 0: no deadlock so far */
     WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */
     /* immutable after start */
     weft_unobserved_fn *on_unobserved;

@@ -110,25 +110,54 @@ static void say(const char *text)
     (void)ignored;
 }
 
-bool wf_runtime_stands_still(struct wf_pool *pool)
+enum stage {
+    WATCHING, /* nothing has happened yet */
+    FIRING,   /* a worker cancels the root scope */
+    FIRED,    /* it has */
+};
+
+static void say_what_waits(struct wf_pool *pool, const char *headline)
+{
+    say(headline);
+    (void)wf_dump_waits(pool->workers[0].runtime, STDERR_FILENO);
+}
+
+static void cancel_all(struct wf_pool *pool)
 {
     weft_rt *rt = pool->workers[0].runtime;
-    if (rt == NULL || rt->pool != pool || rt->deadlock == WEFT_DEADLOCK_OFF || !is_stuck(rt)) {
-        return false;
-    }
     int saved = errno; /* of the worker's thread: nobody's */
-    /* relaxed: only a last sleeper is here, one at a time */
-    bool again = wf_load_relaxed(&rt->deadlocked) != 0;
-    say(again ? "weft: and these cannot be cancelled\n"
-              : "weft: deadlock: nothing that any task waits for can happen\n");
-    (void)wf_dump_waits(rt, STDERR_FILENO);
-    if (again) {
-        abort();
-    }
+    say_what_waits(pool, "weft: deadlock: nothing that any task waits for can happen\n");
     say("weft: the tasks are cancelled; weft_call gives -EDEADLK\n");
     errno = saved;
-    wf_store_relaxed(&rt->deadlocked, 1); /* relaxed: read by who is woken by the cancellation */
     weft_reason reason = wf_reason(WEFT_WHY_DEADLOCK, "deadlock", rt->root.place);
     (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, &reason);
-    return true;
+    /* sync(deadlock.fired): release, who sees it sees us awake, with what was made ready in our queue;
+     * pairs sync(deadlock.stage) */
+    wf_store_release(&rt->deadlocked, FIRED);
+}
+
+static void end_process(struct wf_pool *pool)
+{
+    say_what_waits(pool, "weft: and these cannot be cancelled\n");
+    abort();
+}
+
+/* Two that go to sleep at the same time may both find that they are the last: one of them acts. */
+wf_stood_still_fn *wf_runtime_stands_still(struct wf_pool *pool)
+{
+    weft_rt *rt = pool->workers[0].runtime;
+    if (rt == NULL || rt->pool != pool || rt->deadlock == WEFT_DEADLOCK_OFF) {
+        return NULL;
+    }
+    /* sync(deadlock.stage): acquire, the worker that cancelled is seen awake until it sleeps again; pairs
+     * sync(deadlock.fired) */
+    uint32_t stage = wf_load_acquire(&rt->deadlocked);
+    if (stage == FIRING || !is_stuck(rt)) {
+        return NULL;
+    }
+    if (stage == FIRED) {
+        return end_process;
+    }
+    /* relaxed: read by those whom the cancellation wakes */
+    return wf_cas_relaxed(&rt->deadlocked, &stage, FIRING) ? cancel_all : NULL;
 }
