@@ -26,6 +26,21 @@ weft_frame_run_ skip called by workers
 weft_frame_wait_ skip called by steps, which workers call
 weft_frame_end_ skip called by steps, which workers call
 weft_frame_yield_ skip called by steps, which workers call
+weft_copy skip it works on the caller's memory; its stream says so
+weft_reader_frame skip it works on the caller's memory; its stream says so
+weft_reader_line skip it works on the caller's memory; its stream says so
+weft_reader_prefix skip it works on the caller's memory; its stream says so
+weft_reader_until skip it works on the caller's memory; its stream says so
+weft_writer_flush skip it works on the caller's memory; its stream says so
+weft_writer_frame skip it works on the caller's memory; its stream says so
+weft_writer_printf skip it works on the caller's memory; its stream says so
+weft_writer_vprintf skip it works on the caller's memory; its stream says so
+weft_writer_write skip it works on the caller's memory; its stream says so
+weft_reader_exact skip it works on the caller's memory; its stream says so
+weft_reader_peek skip it works on the caller's memory; its stream says so
+weft_reader_read skip it works on the caller's memory; its stream says so
+weft_reader_consume skip it works on the caller's memory; its stream says so
+weft_writer_error 0 it says what it was told
 END
 
 for path in "$include"/weft/*.h; do
@@ -63,6 +78,7 @@ grep -F "$include/weft/" "$work/declared" | grep -v ' \*/ static ' | sed 's,^.*\
                 else if (type ~ /weft_error \*/) call = call "NULL"
                 else if (type ~ /char \*$/ && type ~ /const/) call = call "\"text\""
                 else if (type ~ /\*/) call = call "(void *)zeroed[" i "]"
+                else if (type ~ /^weft_/ && type !~ /^weft_time/) call = call "(" type "){0}" # a struct
                 else call = call "1"
             }
             call = call ")"
