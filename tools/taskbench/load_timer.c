@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <weft/cancel.h>
+#include <weft/stackless.h>
 
 /* --- sleep ------------------------------------------------------------------------------------ */
 
@@ -15,6 +16,7 @@ struct night {
     _Atomic uint64_t early;
     _Atomic uint64_t late_ns; /* sum */
     _Atomic uint64_t late_max_ns;
+    struct dozer *dozers; /* sleep/frames alone */
 };
 
 struct sleeper {
@@ -34,19 +36,41 @@ static void note_late(struct night *night, uint64_t late_ns)
     }
 }
 
-WEFT_TASK(sleep_once, struct sleeper)
+static void note_awake(const struct sleeper *sleeper, uint64_t start_ns)
 {
-    uint64_t start = tb_now_ns();
-    int rc = weft_sleep(WEFT_NS(arg->duration_ns));
-    uint64_t elapsed_ns = tb_now_ns() - start;
-    struct night *night = arg->night;
-    if (elapsed_ns < arg->duration_ns) {
+    uint64_t elapsed_ns = tb_now_ns() - start_ns;
+    struct night *night = sleeper->night;
+    if (elapsed_ns < sleeper->duration_ns) {
         atomic_fetch_add_explicit(&night->early, 1, memory_order_relaxed);
     } else {
-        note_late(night, elapsed_ns - arg->duration_ns);
+        note_late(night, elapsed_ns - sleeper->duration_ns);
     }
     atomic_fetch_add_explicit(&night->slept, 1, memory_order_relaxed);
+}
+
+WEFT_TASK(sleep_once, struct sleeper)
+{
+    uint64_t start_ns = tb_now_ns();
+    int rc = weft_sleep(WEFT_NS(arg->duration_ns));
+    note_awake(arg, start_ns);
     return rc;
+}
+
+/* The same without a stack. */
+struct dozer {
+    weft_frame sm;
+    struct sleeper sleeper;
+    uint64_t start_ns;
+    int rc;
+};
+
+WEFT_STEP(doze_once, struct dozer)
+{
+    WEFT_BEGIN(&f->sm);
+    f->start_ns = tb_now_ns();
+    WEFT_AWAIT(&f->sm, f->rc, weft_sleep_v(WEFT_NS(f->sleeper.duration_ns)));
+    note_awake(&f->sleeper, f->start_ns);
+    return f->rc;
 }
 
 /* splitmix64: durations that a seed repeats. */
@@ -72,7 +96,19 @@ static void sleep_close(struct tb_trial *trial)
         tb_metric(trial, "late_mean", "ns", (double)night->late_ns / (double)night->slept);
         tb_metric(trial, "late_max", "ns", (double)night->late_max_ns);
     }
+    free(night->dozers);
     free(trial->state);
+}
+
+static int doze_open(struct tb_trial *trial)
+{
+    int rc = sleep_open(trial);
+    struct night *night = trial->state;
+    if (rc == 0) {
+        night->dozers = calloc(trial->params[0], sizeof(struct dozer));
+        rc = night->dozers != NULL ? 0 : tb_skip(trial, "no memory for the frames");
+    }
+    return rc;
 }
 
 static int sleep_all(struct tb_trial *trial, struct night *night)
@@ -82,7 +118,12 @@ static int sleep_all(struct tb_trial *trial, struct night *night)
     WEFT_SCOPE(scope);
     for (uint64_t i = 0; i < trial->params[0] && rc == 0; i++) {
         struct sleeper sleeper = {night, half_ns + next_random(&random) % (half_ns + 1)};
-        rc = weft_go(&scope, sleep_once, &sleeper);
+        if (night->dozers != NULL) {
+            night->dozers[i].sleeper = sleeper;
+            rc = weft_go_frame(&scope, doze_once, &night->dozers[i]);
+        } else {
+            rc = weft_go(&scope, sleep_once, &sleeper);
+        }
     }
     int end = weft_scope_end(&scope);
     return rc < 0 ? rc : end;
@@ -93,7 +134,7 @@ static int sleep_sample(struct tb_trial *trial, uint64_t rounds)
 {
     (void)rounds;
     struct night *night = trial->state;
-    *night = (struct night){.span_ns = trial->params[1] * 1000000};
+    *night = (struct night){.span_ns = trial->params[1] * 1000000, .dozers = night->dozers};
     return sleep_all(trial, night);
 }
 
@@ -135,6 +176,20 @@ const struct tb_load tb_loads_timer[] = {
         .params = {{"tasks", 100000, 1, 1000000, "tasks that sleep at a time"},
                    {"span_ms", 300, 2, 60000, "longest sleep; the shortest is half of it"}},
         .open = sleep_open,
+        .sample = sleep_sample,
+        .check = sleep_check,
+        .close = sleep_close,
+    },
+    {
+        .name = "sleep/frames",
+        .group = "timers",
+        .about = "the same with frames instead of stacks",
+        .op = "sleeper",
+        .flags = TB_LOAD_QUICK | TB_LOAD_ONCE | TB_LOAD_CPU,
+        .samples_max = 5,
+        .params = {{"tasks", 100000, 1, 1000000, "frames that sleep at a time"},
+                   {"span_ms", 300, 2, 60000, "longest sleep; the shortest is half of it"}},
+        .open = doze_open,
         .sample = sleep_sample,
         .check = sleep_check,
         .close = sleep_close,
