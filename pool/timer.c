@@ -9,6 +9,10 @@
  * this; it is then the slot's turn: its timers are put where they belong by the new tick (lower),
  * or fired.
  *
+ * In level 0 the timers of a slot that are not due go back to it; were it looked at again at the next
+ * deadline, k timers would be moved k/2 times each. So after some have fired it is looked at again when
+ * the slack is over (T.2).
+ *
  * Each slot knows its earliest deadline, so that the worker sleeps until that very time and not
  * until a slot begins: a timer far away costs one wake-up, not one per level. After a delete it may
  * be too early, never too late; emptying the slot or moving its timers corrects it.
@@ -204,11 +208,23 @@ static bool begin_slot(struct wf_wheel *wheel, int64_t now_ns)
     return true;
 }
 
+/* The present slot's next turn is not before the slack is over, but within its tick: the wheel must not
+ * move past a slot that has timers. */
+static void postpone(const struct wf_wheel *wheel, struct wf_wheel_slot *slot, int64_t now_ns)
+{
+    int64_t end_ns = (wheel->tick << WF_TIMER_TICK_BITS) + ((1 << WF_TIMER_TICK_BITS) - 1);
+    int64_t turn_ns = end_ns - now_ns < WF_TIMER_SLACK_NS ? end_ns : now_ns + WF_TIMER_SLACK_NS;
+    if (slot->earliest_ns < turn_ns) {
+        slot->earliest_ns = turn_ns;
+    }
+}
+
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
 {
     check_not_firing(wheel);
     int fired = 0;
     int moved = 0;
+    struct wf_wheel_slot *crowded = NULL; /* the present one: some of its timers fired, some stay */
     wf_lock(&wheel->lock);
     /* Ends: by the batch, or since each turn of a slot moves its timers lower, fires them, or finds
      * none due. */
@@ -228,8 +244,14 @@ int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
             fired++;
             fire(wheel, timer);
         } else {
-            slot_add(wheel, timer); /* lower, or back to the present slot until its exact time */
+            slot_add(wheel, timer); /* lower, or back to the present slot */
+            crowded = fired > 0 && tick_of(timer->deadline_ns) <= wheel->tick
+                          ? &wheel->slots[timer->slot]
+                          : crowded;
         }
+    }
+    if (crowded != NULL) {
+        postpone(wheel, crowded, now_ns);
     }
     hint_update(wheel);
     wf_store_relaxed(&wheel->fired, wf_load_relaxed(&wheel->fired) + (uint64_t)fired);

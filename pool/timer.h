@@ -5,8 +5,8 @@
  * stuck.
  *
  * Terms. tick: 2^16 ns (65.5 us). slot: a list of timers of one tick (level 0) or of 64^L ticks
- * (level L). Eight levels of 64 slots cover all of int64_t nanoseconds. hint: the earliest
- * deadline, readable without the lock.
+ * (level L). Eight levels of 64 slots cover all of int64_t nanoseconds. hint: when to look next,
+ * readable without the lock.
  *
  * Who may call: wf_timer_add the worker that owns the wheel; everything else any thread. It reads
  * no clock: the caller passes the time.
@@ -17,10 +17,11 @@
  *
  * Guarantees:
  *   T.1 Never early: fire() runs when now_ns >= deadline_ns, by the now_ns that advance was given.
- *   T.2 On time: the hint is at most the earliest deadline (it may be earlier after a delete), so a
- *       caller that advances at the hint fires exactly then. Timers fire in the order of their
- *       ticks, where one that was late when added has the tick of the wheel at that time; within a
- *       tick, in no promised order.
+ *   T.2 On time: a caller that advances at the hint fires a timer at its deadline exactly; or, if
+ *       another one of its tick has fired just before, up to WF_TIMER_SLACK_NS later: a tick with
+ *       many timers is looked at a few times, not once for each of them. Timers fire in the order
+ *       of their ticks, where one that was late when added has the tick of the wheel at that time;
+ *       within a tick, in no promised order.
  *   T.3 When wf_timer_del has returned, fire() is not running and will not run, until the timer is
  *       added again.
  *   T.4 advance does not touch a timer once it called its fire(): where fire() makes the claim that
@@ -42,6 +43,9 @@
 #define WF_WHEEL_LEVELS    8
 #define WF_WHEEL_SLOTS     64
 
+/* How much later than its deadline a timer may fire if another one of its tick has just fired. */
+#define WF_TIMER_SLACK_NS 50000
+
 /* Timers that one call of advance moves or fires: bounds how long the lock is held (about 50
  * us). */
 #define WF_WHEEL_BATCH 1024
@@ -59,7 +63,9 @@ struct wf_timer {
 
 struct wf_wheel_slot {
     struct wf_list timers;
-    int64_t earliest_ns; /* at most the earliest deadline in `timers`; meaningless when empty */
+    /* when its turn is: at most the earliest deadline in `timers`, and in level 0, after some of them
+     * have fired, the slack later; meaningless when empty */
+    int64_t earliest_ns;
 };
 
 struct wf_wheel {
