@@ -126,14 +126,30 @@ static bool wants_rest(const struct wf_op *op, long moved, long left)
            (type == SOCK_STREAM || type == SOCK_SEQPACKET);
 }
 
-static long try_message(struct wf_op *op)
+/* A datagram socket that was shut down gives 0 bytes to who waits, -EAGAIN to who does not, and is
+ * ready all the time: whoever asked again would ask for ever. */
+static bool is_shut(const struct wf_op *op)
 {
+    long events = ready_now(op->fd, POLLRDHUP);
+    return events > 0 && (events & POLLRDHUP) != 0;
+}
+
+static long try_message(struct wf_op *op, bool ready)
+{
+    bool shut = false;
     long number = op->kind == WF_OP_SEND ? SYS_sendto : SYS_recvfrom;
     long flags = (long)((op->flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT);
-    for (;;) { /* ends: with the bytes, or the result */
+    for (;;) { /* ends: with the bytes, or the result; at the end of a shut one the second time */
         long left = (long)op->bytes - op->res;
         long n = wf_sys.call(number, op->fd, (long)op->address + op->res, left, flags, 0, 0);
         if (n == -EAGAIN && (op->flags & MSG_DONTWAIT) == 0) {
+            if (shut) {
+                return op->res; /* nothing had come before the end */
+            }
+            shut = ready && op->kind == WF_OP_RECV && is_shut(op);
+            if (shut) {
+                continue;
+            }
             return WF_TRY_BLOCKS;
         }
         if (n < 0) {
@@ -173,6 +189,9 @@ static void accept_end(void)
 
 static long try_accept(const struct wf_op *op)
 {
+    if ((op->flags & ~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) {
+        return -EINVAL; /* at once, and not when somebody comes */
+    }
     long flags = flags_of(op);
     if (flags < 0) {
         return flags;
@@ -273,9 +292,9 @@ long wf_op_try(struct wf_op *op, bool ready)
         return try_connect(op);
     case WF_OP_SEND:
     case WF_OP_RECV:
-        return try_message(op);
+        return try_message(op, ready);
     case WF_OP_POLL: {
-        long events = ready_now(op->fd, op->flags);
+        long events = ready_now(op->fd, wf_op_events(op));
         return events == 0 ? WF_TRY_BLOCKS : events;
     }
     case WF_OP_SHUTDOWN:
@@ -323,7 +342,7 @@ uint32_t wf_op_events(const struct wf_op *op)
     case WF_OP_RECV:
         return (op->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
     case WF_OP_POLL:
-        return op->flags;
+        return op->flags | POLLRDHUP; /* which io_uring gives unasked, like POLLERR and POLLHUP */
     default:
         return POLLIN;
     }

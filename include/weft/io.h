@@ -143,8 +143,8 @@ ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags);
 int weft_shutdown(int fd, int how);
 
 /* Waits until one of `events` (POLLIN, POLLOUT, POLLPRI, POLLRDHUP of <poll.h>) is so for the
- * descriptor, which may be of any kind that poll(2) takes. The events that are, > 0; POLLERR and
- * POLLHUP come unasked. For descriptors that another library reads and writes. May suspend. */
+ * descriptor, which may be of any kind that poll(2) takes. The events that are, > 0; POLLERR,
+ * POLLHUP and POLLRDHUP come unasked. For descriptors that another library reads and writes. May suspend. */
 int weft_wait_fd(int fd, int events);
 
 #ifdef __cplusplus
