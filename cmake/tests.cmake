@@ -102,7 +102,7 @@ function(weft_tests kind timeout)
     weft_register(${name} ${target} ${kind} ${timeout} ${arguments})
     # The same once more by epoll, which "auto" chooses only where io_uring is refused. Not what looks into one
     # driver, or has none.
-    if(URING_FOUND AND NOT name MATCHES "^(taskbench/|unit/pool/)|/test_(uring|epoll|op)")
+    if(URING_FOUND AND NOT name MATCHES "^(taskbench/|unit/pool/)|/test_(uring|epoll|op|conformance)")
       weft_register(epoll/${name} ${target} "epoll;${kind}" ${timeout} ${arguments})
       set_property(TEST epoll/${name} APPEND PROPERTY ENVIRONMENT WEFT_IO=epoll)
     endif()

@@ -1,0 +1,907 @@
+/* conformance.h: one script of operations on files, pipes and sockets, normal, short, at the end, refused,
+ * cancelled and out of time, that writes down what each of them gave.
+ *
+ * The transcript depends on nothing but the promises of <weft/io.h>: no addresses, no descriptor
+ * numbers, no times, no counts that the kernel's buffers decide. So it must be the same, byte for byte,
+ * whichever backend does the work and whatever that backend lacks (test_conformance.c).
+ *
+ * To add an operation, add it to a section here, or a section to `sections`. A step must have one right
+ * result: where two are allowed (a race), write down what both have in common. */
+#ifndef CONFORMANCE_H
+#define CONFORMANCE_H
+
+#include "tests/support/wt.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <weft/debug.h>
+#include <weft/stackless.h>
+#include <weft/weft.h>
+
+#define TRANSCRIPT_MAX 65536
+
+static char transcript[TRANSCRIPT_MAX];
+static size_t transcript_used;
+
+/* --- writing down ----------------------------------------------------------------------------- */
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n =
+        vsnprintf(transcript + transcript_used, sizeof transcript - transcript_used, format, args);
+    va_end(args);
+    wt_true(n >= 0 && (size_t)n < sizeof transcript - transcript_used, "TRANSCRIPT_MAX");
+    transcript_used += (size_t)n;
+}
+
+/* The step's source, and what came of it. */
+static long note(const char *step, long result)
+{
+    const char *name = result < 0 ? strerrorname_np((int)-result) : NULL;
+    if (name != NULL) {
+        say("%s: -%s\n", step, name);
+    } else {
+        say("%s: %ld\n", step, result);
+    }
+    return result;
+}
+
+#define show(step) note(#step, (long)(step))
+
+/* Of a step that gives a descriptor, or anything else whose value does not matter: that it does. */
+static int note_some(const char *step, long result)
+{
+    if (result < 0) {
+        note(step, result);
+    } else {
+        say("%s: some\n", step);
+    }
+    return (int)result;
+}
+
+#define show_some(step) note_some(#step, (long)(step))
+
+static void show_text(const char *text, long bytes)
+{
+    say("    \"%.*s\"\n", bytes > 0 ? (int)bytes : 0, text);
+}
+
+/* --- helpers ---------------------------------------------------------------------------------- */
+
+#define NOWHERE ((void *)8) /* no memory of ours */
+#define SOON    WEFT_MS(2)
+
+static void make_pair(int ends[2], int type)
+{
+    wt_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0);
+}
+
+static void make_pipe(int ends[2])
+{
+    wt_eq(pipe2(ends, O_CLOEXEC), 0);
+}
+
+static void close_both(const int ends[2])
+{
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static int make_listener(struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof *address;
+    wt_eq(bind(fd, (struct sockaddr *)address, bytes), 0);
+    wt_eq(listen(fd, 8), 0);
+    wt_eq(getsockname(fd, (struct sockaddr *)address, &bytes), 0);
+    return fd;
+}
+
+static int make_socket(void)
+{
+    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+/* A connection over TCP: ends[0] was accepted. */
+static void make_connection(int ends[2])
+{
+    struct sockaddr_in address;
+    int listener = make_listener(&address);
+    ends[1] = make_socket();
+    wt_eq(connect(ends[1], (struct sockaddr *)&address, sizeof address), 0);
+    ends[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    close(listener);
+}
+
+/* Takes what fits, so that the next send would wait. */
+static void fill(int fd)
+{
+    static const char zeros[65536];
+    while (send(fd, zeros, sizeof zeros, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    } /* ends: full */
+}
+
+/* One call of a task of its own; what it gave comes back as the task's result. */
+struct call {
+    int fd;
+    char *buffer;
+    size_t bytes;
+    int flags;
+};
+
+/* As a task: `...` are the call's fields. It must be awaited in the same block. */
+#define start(task, fn, ...) (void)weft_spawn(task, fn, (&(struct call){__VA_ARGS__}))
+
+static int do_recv(void *arg)
+{
+    const struct call *c = arg;
+    return (int)weft_recv(c->fd, c->buffer, c->bytes, c->flags);
+}
+
+static int do_send(void *arg)
+{
+    const struct call *c = arg;
+    return (int)weft_send(c->fd, c->buffer, c->bytes, c->flags);
+}
+
+static int do_read(void *arg)
+{
+    const struct call *c = arg;
+    return (int)weft_read(c->fd, c->buffer, c->bytes);
+}
+
+static int do_write(void *arg)
+{
+    const struct call *c = arg;
+    return (int)weft_write(c->fd, c->buffer, c->bytes);
+}
+
+static int do_accept(void *arg)
+{
+    const struct call *c = arg;
+    int fd = weft_accept(c->fd, NULL, NULL, 0);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0 ? fd : 0;
+}
+
+static int do_wait_fd(void *arg)
+{
+    const struct call *c = arg;
+    return weft_wait_fd(c->fd, c->flags);
+}
+
+static void let_it_wait(void)
+{
+    for (int i = 0; i < 4; i++) {
+        weft_yield();
+    }
+    weft_sleep(WEFT_US(200)); /* the results do not depend on it: it makes the other order likely */
+}
+
+/* What the call gives when its scope is cancelled while it waits. Twice, because that is allowed. */
+static int cancelled(weft_fn *call, struct call c)
+{
+    weft_task task;
+    WEFT_SCOPE(scope);
+    weft_spawn(&task, call, &c);
+    let_it_wait();
+    wt_eq(weft_scope_cancel(&scope, "script"), 0);
+    wt_eq(weft_scope_cancel(&scope, "again"), -EALREADY);
+    int rc = weft_await(&task);
+    (void)weft_scope_end(&scope);
+    return rc;
+}
+
+/* What it gives in a scope that is cancelled already, whatever it could have done. */
+static int refused(weft_fn *call, struct call c)
+{
+    WEFT_SCOPE(scope);
+    wt_eq(weft_scope_cancel(&scope, "script"), 0);
+    int rc = call(&c);
+    (void)weft_scope_end(&scope);
+    return rc;
+}
+
+/* What it gives when the deadline has passed before it begins. */
+static int late(weft_fn *call, struct call c)
+{
+    return weft_within(WEFT_US(1), (weft_sleep(WEFT_MS(1)), call(&c)));
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static char folder[64];
+
+static const char *path_of(const char *name)
+{
+    static char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void script_files(void)
+{
+    char buffer[64] = "";
+    struct statx about;
+    show(weft_open(path_of("none"), O_RDONLY, 0));
+    int fd = show_some(weft_open(path_of("file"), O_RDWR | O_CREAT | O_EXCL, 0600));
+    show(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    show(weft_open(path_of("file"), O_RDWR | O_CREAT | O_EXCL, 0600));
+    show(weft_open(path_of("file"), O_RDONLY | O_DIRECTORY, 0));
+    show(weft_open(path_of("file/below"), O_RDONLY, 0));
+    show(weft_open(path_of("."), O_WRONLY, 0));
+    show(weft_open("", O_RDONLY, 0));
+    show(weft_open(NOWHERE, O_RDONLY, 0));
+    static char name[PATH_MAX + 10];
+    memset(name, 'x', sizeof name - 1);
+    show(weft_open(name, O_RDONLY, 0));
+
+    show(weft_read(fd, buffer, sizeof buffer));
+    show(weft_write(fd, "0123456789", 10));
+    show(weft_write(fd, "", 0));
+    show(weft_write(fd, NULL, 0));
+    show(weft_pwrite(fd, "abc", 3, 20));
+    show(weft_pwrite(fd, "abc", 3, -1));
+    show(weft_pwrite(fd, "abc", 3, INT64_MAX));
+    show(weft_pread(fd, buffer, 4, 8));
+    show(memcmp(buffer, "89\0\0", 4));
+    show(weft_pread(fd, buffer, sizeof buffer, 20));
+    show_text(buffer, 3);
+    show(weft_pread(fd, buffer, sizeof buffer, 23));
+    show(weft_pread(fd, buffer, sizeof buffer, 1 << 30));
+    show(weft_pread(fd, buffer, sizeof buffer, -1));
+    show(weft_pread(fd, buffer, sizeof buffer, INT64_MIN));
+    show(weft_pread(fd, buffer, 0, 0));
+    show(weft_pread(fd, NULL, 0, 0));
+    show(weft_pread(fd, NOWHERE, 8, 0));
+    show(weft_pwrite(fd, NOWHERE, 8, 0));
+    show(weft_read(fd, buffer, 5)); /* the position is where the first write left it */
+    show(lseek(fd, 0, SEEK_SET));
+    show(weft_read(fd, buffer, 5));
+    show_text(buffer, 5);
+    show(weft_read(fd, buffer, 3));
+    show_text(buffer, 3);
+    show(lseek(fd, 0, SEEK_CUR));
+    show(weft_write(fd, "X", 1));
+    show(weft_pread(fd, buffer, 3, 7));
+    show_text(buffer, 3);
+    show(weft_fsync(fd));
+    show(weft_statx(AT_FDCWD, path_of("file"), 0, STATX_SIZE, &about));
+    show(about.stx_size);
+    show(weft_statx(fd, "", AT_EMPTY_PATH, STATX_SIZE | STATX_MODE, &about));
+    show(about.stx_mode & 07777);
+    show(weft_statx(fd, "", 0, STATX_SIZE, &about));
+    show(weft_statx(AT_FDCWD, path_of("none"), 0, STATX_SIZE, &about));
+    show(weft_statx(AT_FDCWD, path_of("file"), 0, STATX_SIZE, NOWHERE));
+    show(weft_statx(AT_FDCWD, path_of("file"), 0x40000000, STATX_SIZE, &about));
+
+    int reading = show_some(weft_open(path_of("file"), O_RDONLY, 0));
+    int writing = show_some(weft_open(path_of("file"), O_WRONLY | O_APPEND, 0));
+    show(weft_write(reading, "x", 1));
+    show(weft_pwrite(reading, "x", 1, 0));
+    show(weft_read(writing, buffer, 1));
+    show(weft_pread(writing, buffer, 1, 0));
+    show(weft_write(writing, "end", 3));
+    show(weft_pread(fd, buffer, sizeof buffer, 23));
+    int here = show_some(weft_open(path_of("."), O_RDONLY | O_DIRECTORY, 0));
+    show(weft_read(here, buffer, 1));
+    show(weft_fsync(here));
+    show(weft_fsync(-1));
+    int null = show_some(weft_open("/dev/null", O_RDWR, 0));
+    show(weft_read(null, buffer, 1));
+    show(weft_write(null, buffer, sizeof buffer));
+    int zero = show_some(weft_open("/dev/zero", O_RDONLY, 0));
+    show(weft_read(zero, buffer, sizeof buffer));
+    show(weft_close(zero));
+    show(weft_close(null));
+    show(weft_close(here));
+    show(weft_close(writing));
+    show(weft_close(reading));
+    show(weft_close(fd));
+    show(weft_close(fd));
+    show(weft_close(-1));
+
+    /* descriptors that are none */
+    show(weft_read(fd, buffer, 1));
+    show(weft_write(fd, buffer, 1));
+    show(weft_pread(fd, buffer, 1, 0));
+    show(weft_pwrite(fd, buffer, 1, 0));
+    show(weft_read(-1, buffer, 1));
+    show(weft_read(INT_MAX, buffer, 1));
+    show(weft_statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &about));
+}
+
+/* --- pipes and the like ----------------------------------------------------------------------- */
+
+static void script_pipes(void)
+{
+    int ends[2];
+    char buffer[64] = "";
+    weft_task task;
+    make_pipe(ends);
+    start(&task, do_read, .fd = ends[0], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    show(weft_write(ends[1], "hello", 5));
+    show(weft_await(&task));
+    show_text(buffer, 5);
+    show(weft_write(ends[1], "hello", 5));
+    show(weft_read(ends[0], buffer, 2));
+    show(weft_read(ends[0], buffer, 64));
+    show(weft_pread(ends[0], buffer, 1, 0));
+    show(weft_pwrite(ends[1], "at", 2, 7));
+    show(weft_read(ends[0], buffer, 64));
+    show(weft_fsync(ends[1]));
+    show(weft_read(ends[1], buffer, 1));
+    show(weft_write(ends[0], buffer, 1));
+    show(weft_read(ends[0], buffer, 0));
+
+    /* more than it holds */
+    static char large[200000];
+    show(weft_write(ends[1], large, sizeof large) == 65536);
+    show(weft_within(0, weft_write(ends[1], large, sizeof large)));
+    show(weft_within(SOON, weft_write(ends[1], large, 1)));
+    start(&task, do_write, .fd = ends[1], .buffer = large, .bytes = 4096);
+    let_it_wait();
+    show(weft_read(ends[0], large, 65536));
+    show(weft_await(&task));
+    show(weft_read(ends[0], large, sizeof large));
+
+    /* the ends */
+    start(&task, do_read, .fd = ends[0], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    close(ends[1]);
+    show(weft_await(&task));
+    show(weft_read(ends[0], buffer, 64));
+    close(ends[0]);
+    make_pipe(ends);
+    fill(ends[1]); /* not a socket: does nothing */
+    close(ends[0]);
+    show(weft_write(ends[1], "x", 1));
+    close(ends[1]);
+    make_pipe(ends);
+    (void)weft_write(ends[1], large, sizeof large);
+    start(&task, do_write, .fd = ends[1], .buffer = large, .bytes = 1);
+    let_it_wait();
+    close(ends[0]);
+    show(weft_await(&task));
+    close(ends[1]);
+
+    /* O_NONBLOCK makes no difference */
+    wt_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    start(&task, do_read, .fd = ends[0], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    show(weft_write(ends[1], "later", 5));
+    show(weft_await(&task));
+    show(weft_within(SOON, weft_read(ends[0], buffer, 1)));
+    close_both(ends);
+
+    int counter = eventfd(0, EFD_CLOEXEC);
+    start(&task, do_read, .fd = counter, .buffer = buffer, .bytes = 8);
+    let_it_wait();
+    show(weft_write(counter, &(uint64_t){7}, 8));
+    show(weft_await(&task));
+    show(buffer[0]);
+    show(weft_write(counter, "short", 5));
+    show(weft_read(counter, buffer, 5));
+    show(weft_within(0, weft_read(counter, buffer, 8)));
+    close(counter);
+}
+
+/* --- sockets ---------------------------------------------------------------------------------- */
+
+static void script_streams(void)
+{
+    int ends[2];
+    char buffer[64] = "";
+    weft_task task;
+    make_pair(ends, SOCK_STREAM);
+    show(weft_send(ends[0], "hello", 5, 0));
+    show(weft_recv(ends[1], buffer, 64, MSG_PEEK));
+    show(weft_recv(ends[1], buffer, 2, 0));
+    show(weft_recv(ends[1], buffer, 64, 0));
+    show_text(buffer, 3);
+    show(weft_recv(ends[1], buffer, 64, MSG_DONTWAIT));
+    show(weft_recv(ends[1], buffer, 0, MSG_DONTWAIT));
+    show(weft_send(ends[0], buffer, 0, 0));
+    show(weft_send(ends[0], NOWHERE, 1, 0));
+    show(weft_send(ends[0], "x", 1, 0));
+    show(weft_recv(ends[1], NOWHERE, 1, 0));
+    show(weft_recv(ends[1], buffer, 1, MSG_ERRQUEUE | MSG_DONTWAIT));
+    show(weft_send_all(ends[0], "", 0, 0));
+
+    /* all of it, in pieces */
+    start(&task, do_recv, .fd = ends[1], .buffer = buffer, .bytes = 10, .flags = MSG_WAITALL);
+    for (int i = 0; i < 5; i++) {
+        let_it_wait();
+        wt_eq(weft_send(ends[0], "ab", 2, 0), 2);
+    }
+    show(weft_await(&task));
+    show_text(buffer, 10);
+    (void)recv(ends[1], buffer, 64, MSG_DONTWAIT);
+    start(&task, do_recv, .fd = ends[1], .buffer = buffer, .bytes = 10, .flags = MSG_WAITALL);
+    show(weft_send(ends[0], "abc", 3, 0));
+    let_it_wait();
+    show(weft_shutdown(ends[0], SHUT_WR));
+    show(weft_await(&task));
+    show(weft_recv(ends[1], buffer, 64, 0));
+    show(weft_recv(ends[1], buffer, 64, MSG_WAITALL));
+    show(weft_send(ends[0], "x", 1, 0));
+    show(weft_write(ends[0], "x", 1));
+    show(weft_send(ends[1], "back", 4, 0)); /* the other half is open */
+    show(weft_read(ends[0], buffer, 64));
+    show(weft_shutdown(ends[1], 7));
+    close_both(ends);
+
+    /* the peer goes */
+    make_pair(ends, SOCK_STREAM);
+    start(&task, do_recv, .fd = ends[1], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    close(ends[0]);
+    show(weft_await(&task));
+    show(weft_send(ends[1], "x", 1, 0));
+    close(ends[1]);
+    make_pair(ends, SOCK_STREAM);
+    fill(ends[1]);
+    show(weft_send(ends[1], "x", 1, MSG_DONTWAIT));
+    start(&task, do_send, .fd = ends[1], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    close(ends[0]);
+    show(weft_await(&task) < 0);
+    close(ends[1]);
+
+    /* our own shutdown ends what waits */
+    make_pair(ends, SOCK_STREAM);
+    start(&task, do_recv, .fd = ends[1], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    show(weft_shutdown(ends[1], SHUT_RD));
+    show(weft_await(&task));
+    fill(ends[1]);
+    start(&task, do_send, .fd = ends[1], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    show(weft_shutdown(ends[1], SHUT_RDWR));
+    show(weft_await(&task));
+    close_both(ends);
+
+    /* TCP: urgent data, and a reset */
+    make_connection(ends);
+    show(weft_send(ends[1], "u", 1, MSG_OOB));
+    show(weft_wait_fd(ends[0], POLLPRI) & POLLPRI);
+    show(weft_recv(ends[0], buffer, 1, MSG_OOB));
+    show_text(buffer, 1);
+    show(weft_send(ends[0], "unread", 6, 0));
+    show(weft_wait_fd(ends[1], POLLIN) & POLLIN);
+    close(ends[1]); /* with data that nobody has read: a reset */
+    show(weft_recv(ends[0], buffer, 64, 0));
+    show(weft_recv(ends[0], buffer, 64, 0));
+    show(weft_send(ends[0], "x", 1, 0));
+    close(ends[0]);
+
+    /* what is no socket */
+    make_pipe(ends);
+    show(weft_recv(ends[0], buffer, 1, 0));
+    show(weft_send(ends[1], buffer, 1, 0));
+    show(weft_shutdown(ends[1], SHUT_WR));
+    show(weft_accept(ends[0], NULL, NULL, 0));
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    show(weft_connect(ends[0], (struct sockaddr *)&address, sizeof address));
+    close_both(ends);
+    show(weft_recv(ends[0], buffer, 1, 0));
+    show(weft_send(ends[0], buffer, 1, 0));
+    show(weft_accept(ends[0], NULL, NULL, 0));
+    show(weft_connect(ends[0], (struct sockaddr *)&address, sizeof address));
+    show(weft_shutdown(ends[0], SHUT_WR));
+    show(weft_recv(-1, buffer, 1, 0));
+    show(weft_send(-1, buffer, 1, 0));
+    show(weft_accept(-1, NULL, NULL, 0));
+    show(weft_connect(-1, (struct sockaddr *)&address, sizeof address));
+}
+
+static void script_messages(void)
+{
+    int ends[2];
+    char buffer[64] = "";
+    weft_task task;
+    make_pair(ends, SOCK_DGRAM);
+    show(weft_send(ends[0], "one", 3, 0));
+    show(weft_send(ends[0], "", 0, 0));
+    show(weft_send(ends[0], "three", 5, 0));
+    show(weft_recv(ends[1], buffer, 64, MSG_WAITALL)); /* no streams: one message */
+    show(weft_recv(ends[1], buffer, 64, 0));
+    show(weft_recv(ends[1], buffer, 2, MSG_TRUNC));
+    show(weft_within(0, weft_recv(ends[1], buffer, 64, 0)));
+    static char large[1 << 20];
+    show(weft_send(ends[0], large, sizeof large, 0));
+    show(weft_shutdown(ends[0], SHUT_RDWR));
+    show(weft_recv(ends[0], buffer, 64, 0));
+    close_both(ends);
+
+    make_pair(ends, SOCK_SEQPACKET);
+    show(weft_send(ends[0], "one", 3, 0));
+    show(weft_send(ends[0], "two", 3, 0));
+    show(weft_recv(ends[1], buffer, 64, 0));
+    show(weft_recv(ends[1], buffer, 64, 0));
+    start(&task, do_recv, .fd = ends[1], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    close(ends[0]);
+    show(weft_await(&task));
+    close(ends[1]);
+
+    int fds[2];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    fds[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    fds[1] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    wt_eq(bind(fds[0], (struct sockaddr *)&address, bytes), 0);
+    wt_eq(getsockname(fds[0], (struct sockaddr *)&address, &bytes), 0);
+    show(weft_send(fds[1], "x", 1, 0));
+    show(weft_connect(fds[1], (struct sockaddr *)&address, sizeof address));
+    show(weft_send(fds[1], "udp", 3, 0));
+    show(weft_recv(fds[0], buffer, 64, 0));
+    show_text(buffer, 3);
+    show(weft_send(fds[1], large, 70000, 0));
+    start(&task, do_recv, .fd = fds[1], .buffer = buffer, .bytes = 64);
+    let_it_wait();
+    close(fds[0]);
+    show(weft_send(fds[1], "x", 1, 0)); /* nobody there: the answer ends who waits */
+    show(weft_await(&task));
+    close(fds[1]);
+}
+
+static void script_connections(void)
+{
+    struct sockaddr_in address;
+    struct sockaddr_in peer;
+    socklen_t bytes = sizeof peer;
+    weft_task task;
+    int listener = make_listener(&address);
+    int client = make_socket();
+    start(&task, do_accept, .fd = listener);
+    let_it_wait();
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
+    show(weft_await(&task));
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
+    close(client);
+
+    client = make_socket();
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
+    int server = show_some(weft_accept(listener, (struct sockaddr *)&peer, &bytes, SOCK_NONBLOCK));
+    show(bytes == sizeof peer && peer.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+    show(fcntl(server, F_GETFD) == FD_CLOEXEC);
+    show((fcntl(server, F_GETFL) & O_NONBLOCK) != 0);
+    show(weft_accept(server, NULL, NULL, 0));
+    show(weft_accept(client, NULL, NULL, 0));
+    close(server);
+    close(client);
+
+    client = make_socket();
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
+    bytes = 4; /* room for a part of the address */
+    server = show_some(weft_accept(listener, (struct sockaddr *)&peer, &bytes, 0));
+    show(bytes);
+    show((fcntl(server, F_GETFL) & O_NONBLOCK) != 0);
+    close(server);
+    close(client);
+
+    client = make_socket();
+    show(weft_connect(client, (struct sockaddr *)&address, 3));
+    show(weft_connect(client, NOWHERE, sizeof address));
+    struct sockaddr_in other = address;
+    other.sin_family = AF_UNIX + 40;
+    show(weft_connect(client, (struct sockaddr *)&other, sizeof other));
+    show(weft_send(client, "x", 1, 0));
+    show(weft_recv(client, &other, 1, 0));
+    show(weft_shutdown(client, SHUT_WR));
+    show(weft_accept(listener, NULL, NULL, 0x40000000));
+    show(weft_within(0, weft_accept(listener, NULL, NULL, 0)));
+    show(weft_within(SOON, weft_accept(listener, NULL, NULL, 0)));
+    close(client);
+    close(listener);
+    client = make_socket();
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address)); /* nobody there */
+    close(client);
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
+    close(client);
+
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    (void)snprintf(local.sun_path, sizeof local.sun_path, "%s/socket", folder);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    show(weft_connect(client, (struct sockaddr *)&local, sizeof local));
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    wt_eq(bind(listener, (struct sockaddr *)&local, sizeof local), 0);
+    show(weft_connect(client, (struct sockaddr *)&local, sizeof local)); /* it does not listen */
+    wt_eq(listen(listener, 4), 0);
+    show(weft_connect(client, (struct sockaddr *)&local, sizeof local));
+    server = show_some(weft_accept(listener, NULL, NULL, 0));
+    show(weft_send(client, "local", 5, 0));
+    char buffer[8];
+    show(weft_recv(server, buffer, 8, 0));
+    close(server);
+    close(client);
+    close(listener);
+}
+
+static void script_readiness(void)
+{
+    int ends[2];
+    weft_task task;
+    make_pair(ends, SOCK_STREAM);
+    show(weft_wait_fd(ends[0], POLLOUT));
+    show(weft_wait_fd(ends[0], POLLIN | POLLOUT));
+    show(weft_within(0, weft_wait_fd(ends[0], POLLIN)));
+    show(weft_within(SOON, weft_wait_fd(ends[0], POLLIN)));
+    start(&task, do_wait_fd, .fd = ends[0], .flags = POLLIN | POLLRDHUP);
+    let_it_wait();
+    show(weft_send(ends[1], "x", 1, 0));
+    show(weft_await(&task));
+    show(weft_wait_fd(ends[0], POLLIN));
+    show(weft_shutdown(ends[1], SHUT_WR));
+    show(weft_wait_fd(ends[0], POLLRDHUP));
+    close(ends[1]);
+    show(weft_wait_fd(ends[0], POLLIN | POLLOUT | POLLRDHUP));
+    show(weft_wait_fd(ends[0], POLLPRI)); /* POLLHUP, unasked */
+    close(ends[0]);
+    show(weft_wait_fd(ends[0], POLLIN));
+    show(weft_wait_fd(-1, POLLIN));
+    make_pipe(ends);
+    close(ends[0]);
+    show(weft_wait_fd(ends[1], POLLOUT)); /* POLLERR, unasked */
+    close(ends[1]);
+    int counter = eventfd(0, EFD_CLOEXEC);
+    start(&task, do_wait_fd, .fd = counter, .flags = POLLIN);
+    let_it_wait();
+    show(weft_write(counter, &(uint64_t){1}, 8));
+    show(weft_await(&task));
+    close(counter);
+}
+
+/* --- cancellation ----------------------------------------------------------------------------- */
+
+static void script_cancellation(void)
+{
+    int ends[2];
+    int pipes[2];
+    char buffer[64] = "";
+    struct sockaddr_in address;
+    int listener = make_listener(&address);
+    make_pair(ends, SOCK_STREAM);
+    make_pipe(pipes);
+    struct call receiving = {.fd = ends[0], .buffer = buffer, .bytes = 8};
+    struct call all = {.fd = ends[0], .buffer = buffer, .bytes = 8, .flags = MSG_WAITALL};
+    struct call reading = {.fd = pipes[0], .buffer = buffer, .bytes = 8};
+    struct call accepting = {.fd = listener};
+    struct call waiting = {.fd = ends[0], .flags = POLLIN};
+    struct call sending = {.fd = ends[1], .buffer = buffer, .bytes = 8};
+    struct call writing = {.fd = pipes[1], .buffer = buffer, .bytes = 8};
+
+    show(cancelled(do_recv, receiving));
+    show(cancelled(do_recv, all));
+    show(cancelled(do_read, reading));
+    show(cancelled(do_accept, accepting));
+    show(cancelled(do_wait_fd, waiting));
+    show(late(do_recv, receiving));
+    show(late(do_read, reading));
+    show(late(do_accept, accepting));
+    show(late(do_wait_fd, waiting));
+    show(weft_within(-5, weft_recv(ends[0], buffer, 8, 0)));
+    show(weft_within(INT64_MIN, weft_recv(ends[0], buffer, 8, 0)));
+
+    /* refused before anything is tried; tried once when out of time */
+    show(weft_send(ends[1], "abc", 3, 0));
+    show(weft_write(pipes[1], "abc", 3));
+    show(refused(do_recv, receiving));
+    show(refused(do_read, reading));
+    show(refused(do_wait_fd, waiting));
+    show(refused(do_send, sending));
+    show(refused(do_write, writing));
+    show(refused(do_accept, accepting));
+    show(late(do_recv, receiving));
+    show(late(do_read, reading));
+    show(late(do_send, sending));
+    show(recv(ends[0], buffer, 64, MSG_DONTWAIT));
+    show(late(do_write, writing));
+    show(read(pipes[0], buffer, 64));
+    show(weft_send(ends[1], "abc", 3, 0));
+    show(weft_within(WEFT_FOREVER, weft_recv(ends[0], buffer, 8, 0)));
+    show(weft_send(ends[1], "abc", 3, 0));
+    show(weft_within(INT64_MAX - 1, weft_recv(ends[0], buffer, 8, 0)));
+
+    /* what had come is given; what comes later is still there */
+    show(weft_send(ends[1], "part", 4, 0));
+    show(cancelled(do_recv, all));
+    show_text(buffer, 4);
+    show(weft_send(ends[1], "part", 4, 0));
+    show(weft_within(SOON, weft_recv(ends[0], buffer, 8, MSG_WAITALL)));
+    show(cancelled(do_recv, receiving));
+    show(weft_send(ends[1], "later", 5, 0));
+    show(weft_recv(ends[0], buffer, 8, 0));
+    show_text(buffer, 5);
+
+    /* what waits for room */
+    fill(ends[1]);
+    show(cancelled(do_send, sending));
+    show(late(do_send, sending));
+    static char large[65536];
+    (void)weft_write(pipes[1], large, sizeof large);
+    show(cancelled(do_write, writing));
+    show(late(do_write, writing));
+
+    /* files: tried or not, but never half known */
+    show(refused(do_read, (struct call){.fd = -1}));
+    WEFT_SCOPE(scope);
+    show(weft_scope_cancel(&scope, "script"));
+    show(weft_open(path_of("file"), O_RDONLY, 0));
+    show(weft_fsync(pipes[0]));
+    struct statx about;
+    show(weft_statx(AT_FDCWD, path_of("file"), 0, STATX_SIZE, &about));
+    show(weft_pread(-1, buffer, 1, 0));
+    show(weft_shutdown(ends[0], SHUT_RDWR)); /* works all the same, and so does close */
+    show(weft_close(ends[0]));
+    show(weft_scope_end(&scope));
+    close(ends[1]);
+    close_both(pipes);
+    close(listener);
+}
+
+/* --- several at once -------------------------------------------------------------------------- */
+
+struct reader {
+    int fd;
+    long bytes;
+};
+
+static int read_to_end(void *arg)
+{
+    struct reader *r = arg;
+    char buffer[100];
+    ssize_t n;
+    while ((n = weft_recv(r->fd, buffer, sizeof buffer, 0)) > 0) {
+        r->bytes += n;
+    }
+    return (int)n;
+}
+
+static void script_sharing(void)
+{
+    int ends[2];
+    char buffer[1000] = "";
+    make_pair(ends, SOCK_STREAM);
+    struct reader readers[2] = {{.fd = ends[0]}, {.fd = ends[0]}};
+    weft_task tasks[3];
+    weft_spawn(&tasks[0], read_to_end, &readers[0]);
+    weft_spawn(&tasks[1], read_to_end, &readers[1]);
+    struct reader back = {.fd = ends[1]};
+    weft_spawn(&tasks[2], read_to_end, &back);
+    for (int i = 0; i < 20; i++) {
+        wt_eq(weft_send_all(ends[1], buffer, sizeof buffer, 0), (ssize_t)sizeof buffer);
+        weft_yield();
+    }
+    show(weft_send(ends[0], "back", 4, 0));
+    show(weft_shutdown(ends[1], SHUT_WR));
+    show(weft_await(&tasks[0]));
+    show(weft_await(&tasks[1]));
+    show(readers[0].bytes + readers[1].bytes);
+    show(weft_shutdown(ends[0], SHUT_RDWR));
+    show(weft_await(&tasks[2]));
+    show(back.bytes);
+    close_both(ends);
+
+    /* closed under an operation, and its number used again: the next file's data is not touched */
+    make_pair(ends, SOCK_STREAM);
+    struct call c = {.fd = ends[0], .buffer = buffer, .bytes = 8};
+    WEFT_SCOPE(scope);
+    weft_spawn(&tasks[0], do_recv, &c);
+    let_it_wait();
+    int number = ends[0];
+    close(ends[0]);
+    int next[2];
+    make_pair(next, SOCK_STREAM);
+    show(next[0] == number);
+    show(weft_send(next[1], "mine", 4, 0));
+    let_it_wait();
+    show(weft_scope_cancel(&scope, "closed"));
+    show(weft_await(&tasks[0]) < 0);
+    show(weft_scope_end(&scope));
+    show(weft_recv(next[0], buffer, 8, 0));
+    close_both(next);
+    close(ends[1]);
+}
+
+/* --- as values -------------------------------------------------------------------------------- */
+
+static void script_values(void)
+{
+    int ends[2];
+    char buffer[64] = "";
+    struct statx about;
+    int fd = show_some(weft_val_await_new(weft_open_v(path_of("values"), O_RDWR | O_CREAT, 0600)));
+    show(weft_val_await_new(weft_write_v(fd, "0123456789", 10)));
+    show(weft_val_await_new(weft_pwrite_v(fd, "abc", 3, 8)));
+    show(weft_val_await_new(weft_pread_v(fd, buffer, 64, 5)));
+    show_text(buffer, 6);
+    show(weft_val_await_new(weft_pread_v(fd, buffer, 64, -1)));
+    show(weft_val_await_new(weft_read_v(fd, buffer, 64)));
+    show(weft_val_await_new(weft_fsync_v(fd)));
+    show(weft_val_await_new(weft_statx_v(fd, "", AT_EMPTY_PATH, STATX_SIZE, &about)));
+    show(about.stx_size);
+    show(weft_val_await_new(weft_open_v(path_of("none"), O_RDONLY, 0)));
+    close(fd);
+    make_pair(ends, SOCK_STREAM);
+    weft_val receiving = weft_recv_v(ends[0], buffer, 64, 0);
+    show(weft_val_await_new(weft_send_v(ends[1], "value", 5, 0)));
+    show(weft_val_await(receiving));
+    show_text(buffer, 5);
+    show(weft_val_await_new(weft_wait_fd_v(ends[0], POLLOUT)));
+    show(weft_within(SOON, (long)weft_val_await_new(weft_recv_v(ends[0], buffer, 64, 0))));
+    close_both(ends);
+    struct sockaddr_in address;
+    int listener = make_listener(&address);
+    int client = make_socket();
+    weft_val accepting = weft_accept_v(listener, NULL, NULL, 0);
+    show(weft_val_await_new(weft_connect_v(client, (struct sockaddr *)&address, sizeof address)));
+    int server = show_some(weft_val_await(accepting));
+    close(server);
+    close(client);
+    close(listener);
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} sections[] = {
+    {"files", script_files},
+    {"pipes", script_pipes},
+    {"streams", script_streams},
+    {"messages", script_messages},
+    {"connections", script_connections},
+    {"readiness", script_readiness},
+    {"cancellation", script_cancellation},
+    {"sharing", script_sharing},
+    {"values", script_values},
+};
+
+static int lowest_descriptor(void)
+{
+    int fd = dup(STDERR_FILENO);
+    close(fd);
+    return fd;
+}
+
+/* The root task. Leaves the transcript behind, and nothing else. */
+static int run_script(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        say("--- %s\n", sections[i].name);
+        int lowest = lowest_descriptor();
+        sections[i].run();
+        say("descriptors left open: %d\n", lowest_descriptor() - lowest);
+    }
+    weft_stats stats;
+    weft_stats_get(weft_rt_current(), &stats);
+    say("in flight: %lld\n", (long long)(stats.ops_submitted - stats.ops_completed));
+    return 0;
+}
+
+#endif
