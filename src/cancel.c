@@ -648,6 +648,7 @@ static void run_arm(struct wf_fiber *self, struct wf_work *work)
 static bool take_off_timer_locked(struct wf_source *source)
 {
     (void)wf_timer_del(&source->timer);
+    source->timer.wheel = NULL; /* the source may outlive the runtime, and the wheel with it */
     source->armed = false;
     return !source->time_up;
 }

@@ -534,3 +534,26 @@ TaskTest(source, fired_while_a_scope_under_it_waits_for_its_tasks_cancels_them, 
     weft_sem_fini(&member.never);
     return 0;
 }
+
+/* --- after the runtime ------------------------------------------------------------------------ */
+
+static int time_and_take_off(void *arg)
+{
+    weft_cancel *sources = arg;
+    wt_eq(weft_cancel_after(&sources[0], WEFT_SEC(3600)), 0);
+    wt_eq(weft_cancel_after(&sources[0], WEFT_FOREVER), 0);
+    wt_eq(weft_cancel_after(&sources[1], WEFT_US(100)), 0);
+    wt_eq(weft_under(&sources[1], sleep_long()), -ETIME);
+    wt_eq(weft_cancel_after(&sources[1], WEFT_FOREVER), -EALREADY);
+    return 0;
+}
+
+Test(source, one_without_a_timer_may_outlive_the_runtime_that_timed_it)
+{
+    weft_cancel sources[2];
+    weft_cancel_init(&sources[0], NULL);
+    weft_cancel_init(&sources[1], NULL);
+    wt_eq(weft_run(time_and_take_off, sources, .workers = 2), 0);
+    weft_cancel_fini(&sources[0]); /* under ASan: no worker of the runtime's is looked at */
+    weft_cancel_fini(&sources[1]);
+}
