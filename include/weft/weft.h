@@ -12,6 +12,7 @@
 #include <weft/local.h>
 #include <weft/par.h>
 #include <weft/reuse.h>
+#include <weft/serve.h>
 #include <weft/service.h>
 #include <weft/select.h>
 #include <weft/stream.h>

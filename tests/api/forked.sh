@@ -41,6 +41,7 @@ weft_reader_peek skip it works on the caller's memory; its stream says so
 weft_reader_read skip it works on the caller's memory; its stream says so
 weft_reader_consume skip it works on the caller's memory; its stream says so
 weft_writer_error 0 it says what it was told
+weft_server_stopping 0 it looks at the caller's memory
 END
 
 for path in "$include"/weft/*.h; do
