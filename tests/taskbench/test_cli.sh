@@ -102,6 +102,46 @@ brief="--workers 1 --reps 5 --seconds 0.01"
     has err "could not be written"
 }
 
+# --- report and history ---
+what="a report of what was measured"
+rm -f "$work/h.jsonl"
+# shellcheck disable=SC2086
+{
+    try "a line of history" 0 run spawn $brief --history "$work/h.jsonl" --label c1 --quiet
+    try "another" 0 run spawn $brief --history "$work/h.jsonl" --label c2 --quiet
+    try "a history that cannot be written" 3 run spawn $brief --history "$work/none/h" --quiet
+    has err "cannot add to"
+}
+try "a report" 0 report "$work/a.json" --history "$work/h.jsonl" -o "$work/out.html"
+lines err 0
+cp "$work/out.html" "$work/out"
+has out "spawn 1w"
+has out "</html>"
+try "to stdout" 0 report "$work/a.json" "$work/a.json" -o -
+has out "<!DOCTYPE html>"
+try "help report" 0 help report
+has out "--history FILE"
+try "a report of nothing" 2 report
+has err "report needs a result"
+try "a report to nowhere" 2 report "$work/a.json"
+has err "report needs -o FILE"
+try "an option that there is not" 2 report --hsitory x
+has err "did you mean '--history'?"
+try "a file that is not there" 3 report "$work/none.json" -o "$work/x.html"
+has err "cannot read"
+lines err 1
+printf '{"schema":"weft.taskbench/9"}' >"$work/b.json"
+try "another schema" 3 report "$work/a.json" "$work/b.json" -o "$work/x.html"
+has err "is of schema 'weft.taskbench/9'"
+lines err 1
+if [ -e "$work/x.html" ]; then fail "$what: a file in spite of that"; else ok; fi
+try "no history" 3 report --history "$work/none" -o "$work/x.html"
+has err "cannot read"
+try "a place that cannot be written" 2 report "$work/a.json" -o "$work/none/x.html"
+has err "cannot write"
+try "a full disk" 3 report "$work/a.json" -o /dev/full
+has err "could not be written"
+
 # --- allocations ---
 # shellcheck disable=SC2086
 if "$taskbench" run spawn $brief | grep -q "no jemalloc"; then

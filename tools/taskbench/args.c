@@ -170,6 +170,18 @@ static int take_out(struct tb_args *args, const char *text)
     return text[0] ? 0 : refuse(args, "-o needs the name of a file");
 }
 
+static int take_history(struct tb_args *args, const char *text)
+{
+    args->history = text;
+    return text[0] ? 0 : refuse(args, "--history needs the name of a file");
+}
+
+static int take_label(struct tb_args *args, const char *text)
+{
+    args->label = text;
+    return text[0] ? 0 : refuse(args, "--label needs a text, as the name of a commit");
+}
+
 static int take_assert_allocs(struct tb_args *args, const char *text)
 {
     args->assert_allocs_given = true;
@@ -217,6 +229,8 @@ static const struct option options[] = {
     {"-p", true, take_setting},
     {"--format", true, take_format},
     {"-o", true, take_out},
+    {"--history", true, take_history},
+    {"--label", true, take_label},
     {"--no-color", false, take_no_color},
     {"--quiet", false, take_quiet},
     {"--assert-allocs", true, take_assert_allocs},

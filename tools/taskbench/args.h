@@ -38,6 +38,8 @@ struct tb_args {
     bool quiet;
     bool assert_allocs_given;
     double assert_allocs; /* per op */
+    const char *history;  /* a file to add a line to; NULL */
+    const char *label;    /* of that line; NULL */
     bool help;            /* --help: everything else may be unset */
     char error[200];      /* why it was refused, without "taskbench: " */
 };

@@ -20,6 +20,8 @@ const char tb_run_details[] =
     "  --format table|json|csv|md\n"
     "  -o FILE               the report into FILE, in the format of its ending unless\n"
     "                        --format says another; the table still on the terminal\n"
+    "  --history FILE        adds the medians as one line to FILE, for 'report'\n"
+    "  --label TEXT          what that line is of, say a commit\n"
     "  --assert-allocs N     exit 1 if a row allocates more than N times per op\n"
     "  --no-color            as the environment's NO_COLOR\n"
     "  --quiet               no progress, and no table beside -o\n"
@@ -36,10 +38,10 @@ static int help_all(void)
     printf("usage: taskbench COMMAND ...\n\n");
     for (const struct tb_command *c = tb_commands; c->name; c++) {
         if (c->summary) {
-            printf("  %-5s %-26s %s\n", c->name, c->synopsis, c->summary);
+            printf("  %-6s %-26s %s\n", c->name, c->synopsis, c->summary);
         }
     }
-    printf("  %-32s %s\n", "--version", "say which taskbench and which weft this is");
+    printf("  %-33s %s\n", "--version", "say which taskbench and which weft this is");
     printf("\n'taskbench help COMMAND' says more.\n");
     return TB_EXIT_OK;
 }

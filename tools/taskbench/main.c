@@ -9,6 +9,8 @@
 
 const struct tb_command tb_commands[] = {
     {"run", "[WORKLOAD...] [options]", "measure workloads", tb_run_details, tb_cmd_run},
+    {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
+     tb_cmd_report},
     {"list", "", "show the workloads and their parameters", NULL, tb_cmd_list},
     {"help", "[COMMAND]", "explain a command", NULL, tb_cmd_help},
     {"agent", "", NULL, NULL, tb_cmd_agent},

@@ -1,0 +1,13 @@
+/* terminal.h: what the commands need to know of where they write. */
+#ifndef TB_TERMINAL_H
+#define TB_TERMINAL_H
+
+#include "args.h"
+
+/* Escape sequences on stdout: it is a terminal that understands them, and nobody has asked for none. */
+bool tb_may_color(const struct tb_args *args);
+
+/* So that pipes do not take the numbers of stdin, stdout and stderr, should one of those be closed. */
+void tb_open_standard_streams(void);
+
+#endif
