@@ -4,6 +4,7 @@
  * program's. SO_RCVTIMEO on a listener, to keep accept from waiting, is inherited by what it
  * accepts. MSG_FASTOPEN, to connect without waiting, sends something else than connect does. */
 #include "io/attempt.h"
+#include "io/parts.h"
 #include "pool/base/sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,8 @@
 
 /* How long somebody who wants to accept spins while another does. An accept takes 1 to 2 us. */
 #define ACCEPT_SPINS 100
+/* Connections taken in a row, before others have their turn. */
+#define ACCEPTS_MAX 32
 
 /* Descriptor flags, or -errno. */
 static long flags_of(const struct wf_op *op)
@@ -48,32 +51,56 @@ static long option_of(int fd, int option, int *value)
 
 /* --- read, write ------------------------------------------------------------------------------ */
 
+static bool reads(const struct wf_op *op)
+{
+    return op->kind == WF_OP_READ || op->kind == WF_OP_READV;
+}
+
+/* The buffers of the op: several, or one, which is put into `one`. How many. */
+static size_t parts_of(const struct wf_op *op, struct iovec *one, const struct iovec **parts)
+{
+    if (op->kind == WF_OP_READV || op->kind == WF_OP_WRITEV) {
+        *parts = (const struct iovec *)(uintptr_t)op->address;
+        return op->bytes;
+    }
+    *one = (struct iovec){.iov_base = (void *)(uintptr_t)op->address, .iov_len = op->bytes};
+    *parts = one;
+    return 1;
+}
+
 static long transfer_waiting(const struct wf_op *op)
 {
-    bool reads = op->kind == WF_OP_READ;
-    uint32_t bytes = op->bytes;
-    if (op->asked == WF_ASKED_READY && !reads && bytes > PIPE_BUF) {
-        bytes = PIPE_BUF; /* what a pipe that is ready has room for: more might wait for long */
+    struct iovec one;
+    struct iovec window[WF_PARTS_WINDOW];
+    const struct iovec *parts;
+    size_t count = parts_of(op, &one, &parts);
+    if (op->asked == WF_ASKED_READY && !reads(op) && wf_parts_bytes(parts, count) > PIPE_BUF) {
+        /* what a pipe that is ready has room for: more might wait for long */
+        count = (size_t)wf_parts_after(parts, count, 0, PIPE_BUF, window);
+        parts = window;
     }
     if (op->offset != UINT64_MAX) {
-        long n = wf_sys.call(reads ? SYS_pread64 : SYS_pwrite64, op->fd, (long)op->address, bytes,
+        /* the offset's upper half has a register of its own, which 64-bit kernels ignore */
+        long n = wf_sys.call(reads(op) ? SYS_preadv : SYS_pwritev, op->fd, (long)parts, (long)count,
                              (long)op->offset, 0, 0);
         if (n != -ESPIPE) {
             return n;
         }
         /* what has no positions: io_uring ignores the offset there */
     }
-    return wf_sys.call(reads ? SYS_read : SYS_write, op->fd, (long)op->address, bytes, 0, 0, 0);
+    return wf_sys.call(reads(op) ? SYS_readv : SYS_writev, op->fd, (long)parts, (long)count, 0, 0,
+                       0);
 }
 
 /* -EAGAIN: it would wait. -EOPNOTSUPP: neither the descriptor nor, perhaps, the kernel can say so. */
 static long transfer_now(const struct wf_op *op)
 {
-    struct iovec part = {.iov_base = (void *)(uintptr_t)op->address, .iov_len = op->bytes};
-    long number = op->kind == WF_OP_READ ? SYS_preadv2 : SYS_pwritev2;
-    /* no offset: this is no file. Its upper half has a register of its own, which 64-bit kernels
-     * ignore */
-    long n = wf_sys.call(number, op->fd, (long)&part, 1, -1, 0, RWF_NOWAIT);
+    struct iovec one;
+    const struct iovec *parts;
+    size_t count = parts_of(op, &one, &parts);
+    /* no offset: this is no file */
+    long n = wf_sys.call(reads(op) ? SYS_preadv2 : SYS_pwritev2, op->fd, (long)parts, (long)count,
+                         -1, 0, RWF_NOWAIT);
     return n == -ENOSYS ? -EOPNOTSUPP : n;
 }
 
@@ -117,12 +144,39 @@ static long try_transfer(struct wf_op *op, bool ready)
 
 /* --- sockets ---------------------------------------------------------------------------------- */
 
-/* Does MSG_WAITALL mean to go on after `moved` of `left` bytes? */
-static bool wants_rest(const struct wf_op *op, long moved, long left)
+static const struct msghdr *message_of(const struct wf_op *op)
+{
+    return (const struct msghdr *)(uintptr_t)op->address;
+}
+
+static bool is_message(const struct wf_op *op)
+{
+    return op->kind == WF_OP_SENDMSG || op->kind == WF_OP_RECVMSG;
+}
+
+static bool receives(const struct wf_op *op)
+{
+    return op->kind == WF_OP_RECV || op->kind == WF_OP_RECVMSG;
+}
+
+/* Of all that the op is to move. */
+static long bytes_of(const struct wf_op *op)
+{
+    if (!is_message(op)) {
+        return op->bytes;
+    }
+    size_t bytes = wf_parts_bytes(message_of(op)->msg_iov, message_of(op)->msg_iovlen);
+    return bytes < INT32_MAX ? (long)bytes : INT32_MAX;
+}
+
+/* Does MSG_WAITALL mean to go on after `moved` more bytes? With ancillary data a message ends where
+ * that does, as recvmsg has it. */
+static bool wants_rest(const struct wf_op *op, long moved)
 {
     int type;
     return (op->flags & MSG_WAITALL) != 0 && (op->flags & MSG_PEEK) == 0 && moved > 0 &&
-           moved < left && option_of(op->fd, SO_TYPE, &type) == 0 &&
+           !(is_message(op) && message_of(op)->msg_control != NULL) &&
+           moved < bytes_of(op) - op->res && option_of(op->fd, SO_TYPE, &type) == 0 &&
            (type == SOCK_STREAM || type == SOCK_SEQPACKET);
 }
 
@@ -134,19 +188,38 @@ static bool is_shut(const struct wf_op *op)
     return events > 0 && (events & POLLRDHUP) != 0;
 }
 
-static long try_message(struct wf_op *op, bool ready)
+/* A message whose first bytes have been moved: the rest of them, with nothing besides. */
+static long move_rest(const struct wf_op *op, long number, long flags)
+{
+    struct iovec window[WF_PARTS_WINDOW];
+    struct msghdr rest = {.msg_iov = window};
+    rest.msg_iovlen = (size_t)wf_parts_after(message_of(op)->msg_iov, message_of(op)->msg_iovlen,
+                                             (size_t)op->res, INT32_MAX, window);
+    return wf_sys.call(number, op->fd, (long)&rest, flags, 0, 0, 0);
+}
+
+static long move(const struct wf_op *op, long flags)
+{
+    if (is_message(op)) {
+        long number = receives(op) ? SYS_recvmsg : SYS_sendmsg;
+        return op->res > 0 ? move_rest(op, number, flags)
+                           : wf_sys.call(number, op->fd, (long)op->address, flags, 0, 0, 0);
+    }
+    return wf_sys.call(receives(op) ? SYS_recvfrom : SYS_sendto, op->fd,
+                       (long)op->address + op->res, (long)op->bytes - op->res, flags, 0, 0);
+}
+
+static long try_move(struct wf_op *op, bool ready)
 {
     bool shut = false;
-    long number = op->kind == WF_OP_SEND ? SYS_sendto : SYS_recvfrom;
     long flags = (long)((op->flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT);
     for (;;) { /* ends: with the bytes, or the result; at the end of a shut one the second time */
-        long left = (long)op->bytes - op->res;
-        long n = wf_sys.call(number, op->fd, (long)op->address + op->res, left, flags, 0, 0);
+        long n = move(op, flags);
         if (n == -EAGAIN && (op->flags & MSG_DONTWAIT) == 0) {
             if (shut) {
                 return op->res; /* nothing had come before the end */
             }
-            shut = ready && op->kind == WF_OP_RECV && is_shut(op);
+            shut = ready && receives(op) && is_shut(op);
             if (shut) {
                 continue;
             }
@@ -156,7 +229,7 @@ static long try_message(struct wf_op *op, bool ready)
             return op->res > 0 ? op->res
                                : n; /* an error after some bytes will be the next call's */
         }
-        if (!wants_rest(op, n, left)) {
+        if (!wants_rest(op, n)) {
             return op->res + n;
         }
         op->res += (int32_t)n;
@@ -214,6 +287,19 @@ static long try_accept(const struct wf_op *op)
         accept_end();
     }
     return rc == -EAGAIN ? WF_TRY_BLOCKS : rc;
+}
+
+/* As many as may be there; each is handed over. */
+static long try_accept_many(struct wf_op *op)
+{
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        long rc = try_accept(op);
+        if (rc < 0) {
+            return rc; /* WF_TRY_BLOCKS too */
+        }
+        op->more(op, (int32_t)rc);
+    }
+    return WF_TRY_BLOCKS; /* is ready again at once */
 }
 
 static long connect_now(const struct wf_op *op)
@@ -285,14 +371,20 @@ long wf_op_try(struct wf_op *op, bool ready)
         return op->flags == 0 ? 0 : -EINVAL;
     case WF_OP_READ:
     case WF_OP_WRITE:
+    case WF_OP_READV:
+    case WF_OP_WRITEV:
         return try_transfer(op, ready);
     case WF_OP_ACCEPT:
         return try_accept(op);
+    case WF_OP_ACCEPT_MANY:
+        return try_accept_many(op);
     case WF_OP_CONNECT:
         return try_connect(op);
     case WF_OP_SEND:
     case WF_OP_RECV:
-        return try_message(op, ready);
+    case WF_OP_SENDMSG:
+    case WF_OP_RECVMSG:
+        return try_move(op, ready);
     case WF_OP_POLL: {
         long events = ready_now(op->fd, wf_op_events(op));
         return events == 0 ? WF_TRY_BLOCKS : events;
@@ -314,6 +406,8 @@ long wf_op_run(struct wf_op *op)
     switch ((enum wf_op_kind)op->kind) {
     case WF_OP_READ:
     case WF_OP_WRITE:
+    case WF_OP_READV:
+    case WF_OP_WRITEV:
         return transfer_waiting(op);
     case WF_OP_OPENAT:
         return wf_sys.call(SYS_openat, op->fd, (long)op->address, op->flags, op->bytes, 0, 0);
@@ -336,10 +430,13 @@ uint32_t wf_op_events(const struct wf_op *op)
 {
     switch ((enum wf_op_kind)op->kind) {
     case WF_OP_WRITE:
+    case WF_OP_WRITEV:
     case WF_OP_SEND:
+    case WF_OP_SENDMSG:
     case WF_OP_CONNECT:
         return POLLOUT;
     case WF_OP_RECV:
+    case WF_OP_RECVMSG:
         return (op->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
     case WF_OP_POLL:
         return op->flags | POLLRDHUP; /* which io_uring gives unasked, like POLLERR and POLLHUP */

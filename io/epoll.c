@@ -227,7 +227,7 @@ static void wait_ready(struct wf_epoll *e, struct wf_op *op)
         op->slot = PLACE_WATCH;
         wf_list_push_back(&watch->ops, &op->queue);
         e->watching++;
-    } else if (rc == -EPERM && (op->kind == WF_OP_READ || op->kind == WF_OP_WRITE)) {
+    } else if (rc == -EPERM && wf_op_transfers(op)) {
         enter_line(e, op);
     } else {
         end(e, op, rc == -EPERM ? -EINVAL : rc); /* as io_uring says of what cannot be polled */
@@ -249,13 +249,17 @@ static bool must_queue(const struct wf_epoll *e, const struct wf_op *op)
 static int try_first(struct wf_epoll *e, struct wf_op *op)
 {
     bool knows_fd = op->kind != WF_OP_NOP && op->kind != WF_OP_OPENAT && op->kind != WF_OP_STATX;
-    long res = knows_fd && must_queue(e, op) ? WF_TRY_BLOCKS : wf_op_try(op, false);
+    long res = WF_TRY_BLOCKS;
+    if (!knows_fd || !must_queue(e, op)) {
+        op->phase = WF_OP_PENDING; /* `more` may cancel it: there is no list to take it out of */
+        res = wf_op_try(op, false);
+        op->phase = WF_OP_WAITING;
+    }
     if (wf_likely(res != WF_TRY_BLOCKS && res != WF_TRY_THREAD)) {
         end(e, op, res);
         return 1;
     }
-    bool transfers = op->kind == WF_OP_READ || op->kind == WF_OP_WRITE;
-    if (op->heard && !(res == WF_TRY_THREAD && transfers)) { /* a ready one will not take long */
+    if (op->heard && !(res == WF_TRY_THREAD && wf_op_transfers(op))) { /* a ready one is short */
         end_cancelled(e, op);
         return 1;
     }

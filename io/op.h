@@ -18,7 +18,7 @@
  *
  * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: the kernel has it (io_uring: an
  * entry was written, and `slot` is its place in the table of what is in flight; epoll: a blocking
- * thread is inside the call); `queue` links it only while its cancellation waits to be written. What
+ * thread is inside the call, or it is just being tried for the first time); `queue` links it only while its cancellation waits to be written. What
  * epoll does itself, when a descriptor is ready, goes from WAITING to ENDED. ENDED: `res` is valid; `done` has run, or will when the message has arrived.
  *
  * The race between cancelling and ending is decided by one compare-and-swap on `race`, by any
@@ -58,6 +58,10 @@ struct wf_op;
  * which wf_io_cancel is called. May submit another op. */
 typedef void wf_op_done_fn(struct wf_op *op);
 
+/* One result of an op that goes on: under the same rules, before done, on home's thread. May cancel
+ * the op. */
+typedef void wf_op_more_fn(struct wf_op *op, int32_t res);
+
 /* What to do. The fields that a kind does not name are 0. */
 enum wf_op_kind {
     WF_OP_NOP,
@@ -74,6 +78,12 @@ enum wf_op_kind {
     WF_OP_RECV,     /* fd, address, bytes; flags: MSG_* */
     WF_OP_POLL,     /* fd; flags: POLL*; res: the events that are ready */
     WF_OP_SHUTDOWN, /* fd; bytes: SHUT_* */
+    WF_OP_READV,    /* fd; address: iovec *; bytes: how many; offset as for READ */
+    WF_OP_WRITEV,   /* likewise */
+    WF_OP_SENDMSG,  /* fd; address: msghdr *; bytes: 1; flags: MSG_* */
+    WF_OP_RECVMSG,  /* likewise */
+    /* fd; flags: SOCK_*: each connection goes to `more`, until an error or a cancellation */
+    WF_OP_ACCEPT_MANY,
     WF_OP_KINDS
 };
 
@@ -86,6 +96,7 @@ enum wf_op_race { WF_OP_OPEN, WF_OP_ASKED, WF_OP_OVER };
 struct wf_op {
     /* submitter, before submit */
     wf_op_done_fn *done; /* LAST TOUCH: it may free the op, or let its owner do so */
+    wf_op_more_fn *more; /* of a kind that has several results */
     void *waiter;        /* the submitter's own, for done */
     uint8_t kind;        /* enum wf_op_kind */
 
@@ -155,6 +166,13 @@ struct wf_io_driver {
 /* home: the op has ended with `res`, and is not linked in `queue`. Calls done, now or when the
  * message arrives. */
 void wf_op_end(struct wf_op *op, int32_t res);
+
+/* Does it read or write as files are read and written? */
+WF_INLINE bool wf_op_transfers(const struct wf_op *op)
+{
+    return op->kind == WF_OP_READ || op->kind == WF_OP_WRITE || op->kind == WF_OP_READV ||
+           op->kind == WF_OP_WRITEV;
+}
 
 /* The facts that hold in each phase, above. home, from submit to done. */
 void wf_op_check(const struct wf_op *op);

@@ -17,7 +17,8 @@
  *      inside our enters: at most one for each entry submitted, and WF_DEFERRED_MAX held back; we
  *      enter only when it is empty, and it has room for that (checked below). So the number of ops
  *      in flight needs not to be bounded by its size. (If it ever did overflow the kernel would
- *      keep the rest and say so, which is_due sees.)
+ *      keep the rest and say so, which is_due sees. An op with several results can bring that
+ *      about: it ends when the queue is full, and what comes behind it is kept.)
  * G.3  A cancellation names slot and generation. It is written after the entry of its op and never
  *      hits a later one.
  * G.4  A completion that names no op in flight is counted, reported once and otherwise ignored.
@@ -71,13 +72,25 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 
 /* The kernel's operation codes: of each kind, and our own. Rings are restricted to them. */
 static const uint8_t codes[] = {
-    [WF_OP_NOP] = IORING_OP_NOP,           [WF_OP_READ] = IORING_OP_READ,
-    [WF_OP_WRITE] = IORING_OP_WRITE,       [WF_OP_OPENAT] = IORING_OP_OPENAT,
-    [WF_OP_CLOSE] = IORING_OP_CLOSE,       [WF_OP_FSYNC] = IORING_OP_FSYNC,
-    [WF_OP_STATX] = IORING_OP_STATX,       [WF_OP_ACCEPT] = IORING_OP_ACCEPT,
-    [WF_OP_CONNECT] = IORING_OP_CONNECT,   [WF_OP_SEND] = IORING_OP_SEND,
-    [WF_OP_RECV] = IORING_OP_RECV,         [WF_OP_POLL] = IORING_OP_POLL_ADD,
-    [WF_OP_SHUTDOWN] = IORING_OP_SHUTDOWN, [WF_OP_KINDS] = IORING_OP_ASYNC_CANCEL,
+    [WF_OP_NOP] = IORING_OP_NOP,
+    [WF_OP_READ] = IORING_OP_READ,
+    [WF_OP_WRITE] = IORING_OP_WRITE,
+    [WF_OP_OPENAT] = IORING_OP_OPENAT,
+    [WF_OP_CLOSE] = IORING_OP_CLOSE,
+    [WF_OP_FSYNC] = IORING_OP_FSYNC,
+    [WF_OP_STATX] = IORING_OP_STATX,
+    [WF_OP_ACCEPT] = IORING_OP_ACCEPT,
+    [WF_OP_CONNECT] = IORING_OP_CONNECT,
+    [WF_OP_SEND] = IORING_OP_SEND,
+    [WF_OP_RECV] = IORING_OP_RECV,
+    [WF_OP_POLL] = IORING_OP_POLL_ADD,
+    [WF_OP_SHUTDOWN] = IORING_OP_SHUTDOWN,
+    [WF_OP_KINDS] = IORING_OP_ASYNC_CANCEL,
+    [WF_OP_READV] = IORING_OP_READV,
+    [WF_OP_WRITEV] = IORING_OP_WRITEV,
+    [WF_OP_SENDMSG] = IORING_OP_SENDMSG,
+    [WF_OP_RECVMSG] = IORING_OP_RECVMSG,
+    [WF_OP_ACCEPT_MANY] = IORING_OP_ACCEPT,
 };
 _Static_assert(WF_FSYNC_DATA == IORING_FSYNC_DATASYNC, "op.h's number is the kernel's");
 
@@ -116,6 +129,9 @@ static bool start(struct wf_uring *u, struct wf_op *op)
     entry->len = op->bytes;
     entry->rw_flags = (__kernel_rwf_t)op->flags; /* one union with the flags of the other kinds */
     entry->user_data = wf_slots_number(&u->slots, slot);
+    if (wf_unlikely(op->kind == WF_OP_ACCEPT_MANY)) {
+        entry->ioprio = IORING_ACCEPT_MULTISHOT;
+    }
     op->slot = slot;
     op->phase = WF_OP_PENDING;
     wf_count(&u->worker->counters.ops_submitted);
@@ -275,9 +291,13 @@ static void complete_own(struct wf_uring *u, const struct wf_ring_completion *co
 static int complete(struct wf_uring *u, const struct wf_ring_completion *completion)
 {
     struct wf_op *op = wf_slots_find(&u->slots, completion->user_data);
-    if (wf_unlikely(op == NULL || (completion->flags & IORING_CQE_F_MORE) != 0)) {
-        complete_own(u, completion); /* or not final, which none of our kinds has */
+    if (wf_unlikely(op == NULL)) {
+        complete_own(u, completion);
         return 0;
+    }
+    if (wf_unlikely((completion->flags & IORING_CQE_F_MORE) != 0)) {
+        op->more(op, completion->res); /* only kinds that have it get such a completion */
+        return 1;
     }
     wf_slots_give(&u->slots, op->slot);
     wf_list_unlink(&op->queue);

@@ -566,6 +566,11 @@ struct weft_rt {
     struct wf_list drain_waiters; /* wf_waiter.in_queue; under drain_lock */
     /* 0; what services are asked for that start now: enum service_phase. Written under drain_lock */
     WF_ATOMIC(uint32_t) draining;
+    /* listeners with a lane in some worker, by in_rt: listen.c. The lock is before a listener's */
+    struct wf_lock listeners_lock;
+    struct wf_list listeners;
+    WF_ATOMIC(uint32_t) listeners_left; /* futex word: 0 when that list is empty */
+
     struct wf_timer fault_timer;    /* armed by the failure that stopped it: ends its drain */
     struct wf_work fault_message;   /* which that timer sends, since it may not cancel by itself */
     struct wf_worker *fault_worker; /* written before the timer is armed */
@@ -580,6 +585,8 @@ WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)
 void wf_runtime_fault(struct weft_rt *rt, int rc);
 /* A shield without a bound was opened: said on stderr when the runtime stops. */
 void wf_runtime_note_shield(struct weft_rt *rt, const weft_place *place);
+/* Ends what listeners have in the kernel; no task runs any more, and none will. By a foreign thread. */
+void wf_listeners_end(struct weft_rt *rt);
 /* The root scope is empty: wakes weft_rt_stop. */
 void wf_runtime_quiet(struct wf_scope *root);
 

@@ -22,4 +22,8 @@ WF_INLINE uint64_t wf_io_address(const void *pointer)
  * begun again. The caller has a fiber or gets the code for having none. */
 ssize_t wf_io_await(struct wf_op *op);
 
+struct msghdr;
+/* Closes the descriptors that came with a received message. */
+void wf_message_close_fds(struct msghdr *message);
+
 #endif

@@ -36,6 +36,8 @@ static void io_discard(struct wf_call *call, ssize_t result)
     uint8_t kind = io_value_of(call)->op.kind;
     if (result >= 0 && (kind == WF_OP_ACCEPT || kind == WF_OP_OPENAT)) {
         (void)wf_sys.close((int)result);
+    } else if (result >= 0 && kind == WF_OP_RECVMSG) {
+        wf_message_close_fds((struct msghdr *)(uintptr_t)io_value_of(call)->op.address);
     }
 }
 
@@ -57,7 +59,7 @@ static ssize_t io_begin(struct io_value *io, struct wf_worker *worker)
 static bool io_again(struct wf_call *call, ssize_t result)
 {
     struct io_value *io = io_value_of(call);
-    bool transfers = io->op.kind == WF_OP_READ || io->op.kind == WF_OP_WRITE;
+    bool transfers = wf_op_transfers(&io->op);
     if (io->kind != WF_OP_NOP && result >= 0) { /* it has polled */
         io->op.kind = io->kind;
         io->op.flags = io->flags;
@@ -65,7 +67,7 @@ static bool io_again(struct wf_call *call, ssize_t result)
     } else if (result == -EAGAIN && transfers) {
         io->kind = io->op.kind;
         io->flags = io->op.flags;
-        io->op.flags = io->kind == WF_OP_READ ? POLLIN : POLLOUT;
+        io->op.flags = io->kind == WF_OP_READ || io->kind == WF_OP_READV ? POLLIN : POLLOUT;
         io->op.kind = WF_OP_POLL;
     } else if (result != -EINTR) {
         return false;

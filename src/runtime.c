@@ -75,6 +75,7 @@ static weft_rt *allocate(const weft_place *place)
         wf_scope_init_root(&rt->root, place);
         rt->root.runtime = rt;
         wf_list_init(&rt->services);
+        wf_list_init(&rt->listeners);
         wf_list_init(&rt->drain_waiters);
         wf_timer_init(&rt->fault_timer, fault_drained);
         rt->fault_message.run = fault_cancel;
@@ -289,6 +290,7 @@ static int finish_stop(weft_rt *rt)
         return -EALREADY;
     }
     (void)wf_timer_del(&rt->fault_timer);
+    wf_listeners_end(rt);
     wf_values_collect_root(rt);
     report_shields(rt);
     wf_pool_stop(rt->pool);

@@ -60,6 +60,20 @@ ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 ssize_t weft_pread(int fd, void *buffer, size_t bytes, int64_t offset);
 ssize_t weft_pwrite(int fd, const void *buffer, size_t bytes, int64_t offset);
 
+struct iovec; /* <sys/uio.h> */
+
+/* As the four above, into or from `count` buffers, one after the other (0 to IOV_MAX, which is 1024;
+ * 0: 0). The array is the kernel's until the call has returned, and is not changed. -EINVAL: count or
+ * offset out of range, or the lengths' sum is more than a ssize_t holds. May suspend.
+ *
+ *     struct iovec parts[] = {{.iov_base = head, .iov_len = head_bytes},
+ *                             {.iov_base = body, .iov_len = body_bytes}};
+ *     ssize_t n = weft_writev(fd, parts, 2); */
+ssize_t weft_readv(int fd, const struct iovec *parts, int count);
+ssize_t weft_writev(int fd, const struct iovec *parts, int count);
+ssize_t weft_preadv(int fd, const struct iovec *parts, int count, int64_t offset);
+ssize_t weft_pwritev(int fd, const struct iovec *parts, int count, int64_t offset);
+
 /* Opens `path` (NUL-terminated, relative to the working directory). `flags` as open(2), O_CLOEXEC
  * is added; `mode` matters with O_CREAT and O_TMPFILE only, and is cut by the umask. The
  * descriptor, which is the caller's, to be closed with weft_close; also when the scope was

@@ -38,7 +38,9 @@
  *     select.h  weft_select_v; so also a watch, and a broadcast: it waits at one case
  *     gen.h     weft_gen_next_v
  *     io.h      weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
- *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v
+ *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v,
+ *               weft_readv_v, weft_writev_v, weft_preadv_v, weft_pwritev_v
+ *     net.h     weft_sendmsg_v, weft_recvmsg_v, weft_listener_accept_v
  *
  * Everything else, which takes several waits (weft_foreach, weft_when, weft_send_all, a whole function
  * of the program), becomes a value by weft_task_v. Mutexes and rwlocks have owners that are tasks, and a frame
@@ -54,6 +56,7 @@
 #include <weft/chan.h>
 #include <weft/gen.h>
 #include <weft/io.h>
+#include <weft/net.h>
 #include <weft/select.h>
 #include <weft/sync.h>
 #include <weft/task.h>
@@ -206,8 +209,8 @@ weft_val weft_sleep_v_(weft_time duration, const weft_place *place);
 weft_val weft_await_v_(weft_task *task, const weft_place *place);
 
 /* The same of the kernel's operations; what io.h says about memory holds until the value was
- * consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v or weft_open_v
- * brings to a value that was dropped is closed. */
+ * consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v, weft_open_v,
+ * weft_listener_accept_v or weft_recvmsg_v brings to a value that was dropped is closed. */
 #define weft_read_v(fd, buffer, bytes)  weft_read_v_((fd), (buffer), (bytes), WEFT_HERE)
 #define weft_write_v(fd, buffer, bytes) weft_write_v_((fd), (buffer), (bytes), WEFT_HERE)
 #define weft_pread_v(fd, buffer, bytes, offset) \
@@ -242,6 +245,26 @@ weft_val weft_connect_v_(int fd, const struct sockaddr *address, socklen_t bytes
 weft_val weft_recv_v_(int fd, void *buffer, size_t bytes, int flags, const weft_place *place);
 weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const weft_place *place);
 weft_val weft_wait_fd_v_(int fd, int events, const weft_place *place);
+
+#define weft_readv_v(fd, parts, count)  weft_readv_v_((fd), (parts), (count), WEFT_HERE)
+#define weft_writev_v(fd, parts, count) weft_writev_v_((fd), (parts), (count), WEFT_HERE)
+#define weft_preadv_v(fd, parts, count, offset) \
+    weft_preadv_v_((fd), (parts), (count), (offset), WEFT_HERE)
+#define weft_pwritev_v(fd, parts, count, offset) \
+    weft_pwritev_v_((fd), (parts), (count), (offset), WEFT_HERE)
+#define weft_sendmsg_v(fd, message, flags) weft_sendmsg_v_((fd), (message), (flags), WEFT_HERE)
+#define weft_recvmsg_v(fd, message, flags) weft_recvmsg_v_((fd), (message), (flags), WEFT_HERE)
+#define weft_listener_accept_v(listener, peer) \
+    weft_listener_accept_v_((listener), (peer), WEFT_HERE)
+weft_val weft_readv_v_(int fd, const struct iovec *parts, int count, const weft_place *place);
+weft_val weft_writev_v_(int fd, const struct iovec *parts, int count, const weft_place *place);
+weft_val weft_preadv_v_(int fd, const struct iovec *parts, int count, int64_t offset,
+                        const weft_place *place);
+weft_val weft_pwritev_v_(int fd, const struct iovec *parts, int count, int64_t offset,
+                         const weft_place *place);
+weft_val weft_sendmsg_v_(int fd, const struct msghdr *message, int flags, const weft_place *place);
+weft_val weft_recvmsg_v_(int fd, struct msghdr *message, int flags, const weft_place *place);
+weft_val weft_listener_accept_v_(weft_listener *listener, weft_addr *peer, const weft_place *place);
 
 /* --- frames ----------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <weft/gen.h>
 #include <weft/io.h>
 #include <weft/local.h>
+#include <weft/net.h>
 #include <weft/par.h>
 #include <weft/reuse.h>
 #include <weft/serve.h>

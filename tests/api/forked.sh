@@ -12,6 +12,11 @@ cat >"$work/exceptions" <<'END'
 weft_version 100 it needs no runtime
 weft_error_format 0 it writes what it is given, here nothing
 weft_describe any it writes what it is given
+weft_addr_parse any it reads what it is given, and needs no runtime
+weft_addr_format any it writes what it is given
+weft_addr_port any likewise
+weft_addr_local any a system call, for which no runtime is needed
+weft_addr_peer any likewise
 weft_leave 1 its value is its result
 weft_within_end_ 1 its value is its result
 weft_shield_end_ 1 its value is its result

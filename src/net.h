@@ -1,0 +1,23 @@
+/* net.h: what the files of src/ that implement <weft/net.h> share. */
+#ifndef WF_SRC_NET_H
+#define WF_SRC_NET_H
+
+#include "src/io.h"
+#include <weft/net.h>
+
+/* A decimal number from 0 to 65535; -EINVAL: not a number, -ERANGE: a larger one. */
+int wf_port_parse(const char *text);
+
+/* An address of IP without brackets, with an interface behind a '%' perhaps: 0; -EINVAL: it is none;
+ * -ENODEV. */
+int wf_addr_host(weft_addr *out, const char *host, int port);
+
+/* Is an option out of range? */
+bool wf_conn_opts_are_bad(const weft_conn_opts *opts);
+/* Sets them for a socket of this family. 0 or -errno. */
+int wf_conn_opts_set(int fd, const weft_conn_opts *opts, int family);
+int wf_option_set(int fd, int level, int option, int value);
+/* Whole seconds, rounded up; 32768: more than the kernel takes. */
+int wf_seconds(weft_time duration);
+
+#endif
