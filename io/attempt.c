@@ -392,6 +392,7 @@ long wf_op_try(struct wf_op *op, bool ready)
     case WF_OP_SHUTDOWN:
         return wf_sys.shutdown(op->fd, (int)op->bytes);
     case WF_OP_OPENAT:
+    case WF_OP_OPENAT2:
     case WF_OP_CLOSE:
     case WF_OP_FSYNC:
     case WF_OP_STATX:
@@ -411,6 +412,9 @@ long wf_op_run(struct wf_op *op)
         return transfer_waiting(op);
     case WF_OP_OPENAT:
         return wf_sys.call(SYS_openat, op->fd, (long)op->address, op->flags, op->bytes, 0, 0);
+    case WF_OP_OPENAT2:
+        return wf_sys.call(SYS_openat2, op->fd, (long)op->address, (long)op->offset, op->bytes, 0,
+                           0);
     case WF_OP_CLOSE:
         return wf_sys.close(op->fd);
     case WF_OP_FSYNC:

@@ -248,7 +248,8 @@ static bool must_queue(const struct wf_epoll *e, const struct wf_op *op)
 /* The op is linked nowhere, and nobody has tried it. Ops ended: 0 or 1. */
 static int try_first(struct wf_epoll *e, struct wf_op *op)
 {
-    bool knows_fd = op->kind != WF_OP_NOP && op->kind != WF_OP_OPENAT && op->kind != WF_OP_STATX;
+    bool knows_fd = op->kind != WF_OP_NOP && op->kind != WF_OP_OPENAT &&
+                    op->kind != WF_OP_OPENAT2 && op->kind != WF_OP_STATX;
     long res = WF_TRY_BLOCKS;
     if (!knows_fd || !must_queue(e, op)) {
         op->phase = WF_OP_PENDING; /* `more` may cancel it: there is no list to take it out of */

@@ -91,6 +91,7 @@ static const uint8_t codes[] = {
     [WF_OP_SENDMSG] = IORING_OP_SENDMSG,
     [WF_OP_RECVMSG] = IORING_OP_RECVMSG,
     [WF_OP_ACCEPT_MANY] = IORING_OP_ACCEPT,
+    [WF_OP_OPENAT2] = IORING_OP_OPENAT2,
 };
 _Static_assert(WF_FSYNC_DATA == IORING_FSYNC_DATASYNC, "op.h's number is the kernel's");
 

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <weft/file.h>
 
 #define POSITION_OWN UINT64_MAX /* op.h: the file's own position */
 
@@ -231,27 +232,38 @@ weft_val weft_pwrite_v_(int fd, const void *buffer, size_t bytes, int64_t offset
 
 /* --- files as a whole ------------------------------------------------------------------------- */
 
-static struct wf_op open_op(const char *path, int flags, mode_t mode)
+static struct wf_op open_op(int dirfd, const char *path, int flags, mode_t mode)
 {
     return (struct wf_op){
         .kind = WF_OP_OPENAT,
-        .fd = AT_FDCWD,
+        .fd = dirfd,
         .address = wf_io_address(path),
         .bytes = mode,
         .flags = (uint32_t)flags | O_CLOEXEC,
     };
 }
 
+int weft_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+    struct wf_op op = open_op(dirfd, path, flags, mode);
+    return (int)wf_io_await(&op);
+}
+
 int weft_open(const char *path, int flags, mode_t mode)
 {
-    struct wf_op op = open_op(path, flags, mode);
-    return (int)wf_io_await(&op);
+    return weft_openat(AT_FDCWD, path, flags, mode);
+}
+
+weft_val weft_openat_v_(int dirfd, const char *path, int flags, mode_t mode,
+                        const weft_place *place)
+{
+    struct wf_op op = open_op(dirfd, path, flags, mode);
+    return wf_io_v(&op, 0, place);
 }
 
 weft_val weft_open_v_(const char *path, int flags, mode_t mode, const weft_place *place)
 {
-    struct wf_op op = open_op(path, flags, mode);
-    return wf_io_v(&op, 0, place);
+    return weft_openat_v_(AT_FDCWD, path, flags, mode, place);
 }
 
 int weft_close(int fd)
@@ -264,20 +276,32 @@ int weft_close(int fd)
     return rc == -EINTR ? 0 : rc; /* Linux has closed it when it says that */
 }
 
-static struct wf_op fsync_op(int fd)
+static struct wf_op fsync_op(int fd, uint32_t flags)
 {
-    return (struct wf_op){.kind = WF_OP_FSYNC, .fd = fd};
+    return (struct wf_op){.kind = WF_OP_FSYNC, .fd = fd, .flags = flags};
 }
 
 int weft_fsync(int fd)
 {
-    struct wf_op op = fsync_op(fd);
+    struct wf_op op = fsync_op(fd, 0);
+    return (int)wf_io_await(&op);
+}
+
+int weft_fdatasync(int fd)
+{
+    struct wf_op op = fsync_op(fd, WF_FSYNC_DATA);
     return (int)wf_io_await(&op);
 }
 
 weft_val weft_fsync_v_(int fd, const weft_place *place)
 {
-    struct wf_op op = fsync_op(fd);
+    struct wf_op op = fsync_op(fd, 0);
+    return wf_io_v(&op, 0, place);
+}
+
+weft_val weft_fdatasync_v_(int fd, const weft_place *place)
+{
+    struct wf_op op = fsync_op(fd, WF_FSYNC_DATA);
     return wf_io_v(&op, 0, place);
 }
 

@@ -1,8 +1,10 @@
-/* io.h: what file.c and net.c share: awaiting an operation of io/op.h as a call of the API. */
+/* io.h: what the files of <weft/io.h> and <weft/file.h> share: awaiting an operation of io/op.h, or a
+ * system call on a thread that may block, as a call of the API. */
 #ifndef WF_SRC_IO_H
 #define WF_SRC_IO_H
 
 #include "io/op.h"
+#include "pool/blocking.h"
 #include "src/core.h"
 #include <weft/io.h>
 
@@ -25,5 +27,32 @@ ssize_t wf_io_await(struct wf_op *op);
 struct msghdr;
 /* Closes the descriptors that came with a received message. */
 void wf_message_close_fds(struct msghdr *message);
+
+/* --- system calls on a thread that may block: thread_call.c ------------------------------------ */
+
+/* A system call by its number, as wf_sys.call takes it. */
+struct wf_thread_call {
+    long number;
+    long args[6];
+    /* the call's own */
+    struct wf_blocking_request request;
+    struct wf_wait *wait;
+    long result;
+};
+
+#define WF_THREAD_CALL(number_, ...)                                   \
+    (struct wf_thread_call)                                            \
+    {                                                                  \
+        .number = (number_), .args = { __VA_ARGS__ } /* the rest: 0 */ \
+    }
+
+/* Makes the call on a thread of the runtime's, and suspends until it has returned: what it gave, >= 0
+ * or -errno. Once on the thread it cannot be interrupted, so a cancellation is seen by the next call.
+ * -ECANCELED: the scope was cancelled before, or its deadline had passed; not called. -EAGAIN: no
+ * thread at all could be had. The memory that the arguments name is the call's until it returns. */
+long wf_thread_await(struct wf_thread_call *call);
+
+/* The same, and is no point of cancellation: for what has to be undone. */
+long wf_thread_finish(struct wf_thread_call *call);
 
 #endif

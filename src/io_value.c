@@ -34,7 +34,7 @@ static ssize_t io_finish(struct wf_call *call)
 static void io_discard(struct wf_call *call, ssize_t result)
 {
     uint8_t kind = io_value_of(call)->op.kind;
-    if (result >= 0 && (kind == WF_OP_ACCEPT || kind == WF_OP_OPENAT)) {
+    if (result >= 0 && (kind == WF_OP_ACCEPT || kind == WF_OP_OPENAT || kind == WF_OP_OPENAT2)) {
         (void)wf_sys.close((int)result);
     } else if (result >= 0 && kind == WF_OP_RECVMSG) {
         wf_message_close_fds((struct msghdr *)(uintptr_t)io_value_of(call)->op.address);

@@ -208,7 +208,7 @@ weft_val weft_sleep_v_(weft_time duration, const weft_place *place);
 #define weft_await_v(task) weft_await_v_((task), WEFT_HERE)
 weft_val weft_await_v_(weft_task *task, const weft_place *place);
 
-/* The same of the kernel's operations; what io.h says about memory holds until the value was
+/* The same of the kernel's operations; what io.h and file.h say about memory holds until the value was
  * consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v, weft_open_v,
  * weft_listener_accept_v or weft_recvmsg_v brings to a value that was dropped is closed. */
 #define weft_read_v(fd, buffer, bytes)  weft_read_v_((fd), (buffer), (bytes), WEFT_HERE)
@@ -218,7 +218,15 @@ weft_val weft_await_v_(weft_task *task, const weft_place *place);
 #define weft_pwrite_v(fd, buffer, bytes, offset) \
     weft_pwrite_v_((fd), (buffer), (bytes), (offset), WEFT_HERE)
 #define weft_open_v(path, flags, mode) weft_open_v_((path), (flags), (mode), WEFT_HERE)
-#define weft_fsync_v(fd)               weft_fsync_v_((fd), WEFT_HERE)
+#define weft_openat_v(dirfd, path, flags, mode) \
+    weft_openat_v_((dirfd), (path), (flags), (mode), WEFT_HERE)
+#define weft_fsync_v(fd)     weft_fsync_v_((fd), WEFT_HERE)
+#define weft_fdatasync_v(fd) weft_fdatasync_v_((fd), WEFT_HERE)
+#define weft_renameat_v(from_dirfd, from, to_dirfd, to, flags) \
+    weft_renameat_v_((from_dirfd), (from), (to_dirfd), (to), (flags), WEFT_HERE)
+#define weft_unlinkat_v(dirfd, path, flags) weft_unlinkat_v_((dirfd), (path), (flags), WEFT_HERE)
+#define weft_mkdirat_v(dirfd, path, mode)   weft_mkdirat_v_((dirfd), (path), (mode), WEFT_HERE)
+#define weft_ftruncate_v(fd, bytes)         weft_ftruncate_v_((fd), (bytes), WEFT_HERE)
 #define weft_statx_v(dirfd, path, flags, mask, out) \
     weft_statx_v_((dirfd), (path), (flags), (mask), (out), WEFT_HERE)
 #define weft_accept_v(fd, address, bytes, flags) \
@@ -235,7 +243,15 @@ weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const
 weft_val weft_pwrite_v_(int fd, const void *buffer, size_t bytes, int64_t offset,
                         const weft_place *place);
 weft_val weft_open_v_(const char *path, int flags, mode_t mode, const weft_place *place);
+weft_val weft_openat_v_(int dirfd, const char *path, int flags, mode_t mode,
+                        const weft_place *place);
 weft_val weft_fsync_v_(int fd, const weft_place *place);
+weft_val weft_fdatasync_v_(int fd, const weft_place *place);
+weft_val weft_renameat_v_(int from_dirfd, const char *from, int to_dirfd, const char *to,
+                          unsigned flags, const weft_place *place);
+weft_val weft_unlinkat_v_(int dirfd, const char *path, int flags, const weft_place *place);
+weft_val weft_mkdirat_v_(int dirfd, const char *path, mode_t mode, const weft_place *place);
+weft_val weft_ftruncate_v_(int fd, int64_t bytes, const weft_place *place);
 weft_val weft_statx_v_(int dirfd, const char *path, int flags, unsigned mask, struct statx *out,
                        const weft_place *place);
 weft_val weft_accept_v_(int fd, struct sockaddr *address, socklen_t *bytes, int flags,

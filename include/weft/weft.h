@@ -7,6 +7,7 @@
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/exec.h>
+#include <weft/file.h>
 #include <weft/gen.h>
 #include <weft/io.h>
 #include <weft/local.h>

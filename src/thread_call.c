@@ -1,0 +1,110 @@
+/* thread_call.c: a system call on a thread that may block, as a call of the API: for what no ring does
+ * faster, on both backends in the same way (io.h; ADR 0019). As weft_blocking it cannot be interrupted:
+ * the thread is inside the kernel. */
+#include "pool/base/sys.h"
+#include "src/io_value.h"
+
+static int make_call(void *arg)
+{
+    struct wf_thread_call *call = arg;
+    const long *a = call->args;
+    call->result = wf_sys.call(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return 0;
+}
+
+/* On the thread. Or on one that could not start the thread, uncalled: then `result` is still what
+ * thread_begin has put there. */
+static void call_done(struct wf_blocking_request *request)
+{
+    struct wf_thread_call *call = wf_container_of(request, struct wf_thread_call, request);
+    (void)wf_wait_claim(call->wait, WF_WAIT_GRANTED); /* LAST TOUCH */
+}
+
+/* It ends by itself. */
+static void call_cancel(struct wf_wait *wait)
+{
+    (void)wait;
+}
+
+static ssize_t call_finish(struct wf_call *call)
+{
+    return ((struct wf_thread_call *)call->object)->result;
+}
+
+static const struct wf_wait_ops stack_ops = {
+    .cancel = call_cancel, .finish = call_finish, .name = "a file operation (not interruptible)"};
+
+/* WF_PENDING, or -EAGAIN: there is no thread. */
+static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
+                            struct wf_work *resume, struct wf_fiber *self,
+                            const struct wf_wait_ops *ops)
+{
+    wf_wait_init(&call->wait, resume, ops);
+    call->object = thread;
+    thread->wait = &call->wait;
+    thread->result = -EAGAIN;
+    thread->request =
+        (struct wf_blocking_request){.call = make_call, .arg = thread, .done = call_done};
+    int rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &thread->request);
+    return rc < 0 ? rc : WF_PENDING;
+}
+
+static long await(struct wf_fiber *self, struct wf_thread_call *thread)
+{
+    struct wf_call call;
+    return wf_call_end(self, &call, thread_begin(thread, &call, &self->resume, self, &stack_ops));
+}
+
+long wf_thread_await(struct wf_thread_call *thread)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    /* an expired deadline: it cannot be tried without waiting */
+    return wf_env_cancelled(self->env) != 0 ? -ECANCELED : await(self, thread);
+}
+
+long wf_thread_finish(struct wf_thread_call *thread)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_task(&rc);
+    return self == NULL ? rc : await(self, thread);
+}
+
+/* --- as a value ------------------------------------------------------------------------------- */
+
+struct thread_value {
+    struct wf_value value;
+    struct wf_thread_call thread;
+};
+
+_Static_assert(sizeof(struct thread_value) <= 256, "pool.c, value_bytes");
+
+/* Never; but it says which class of memory the record is of: value.c, kind_of. */
+static bool call_again(struct wf_call *call, ssize_t result)
+{
+    (void)call, (void)result;
+    return false;
+}
+
+static const struct wf_wait_ops value_ops = {.cancel = call_cancel,
+                                             .finish = call_finish,
+                                             .again = call_again,
+                                             .name = "a file operation (not interruptible)"};
+
+weft_val wf_thread_v(const struct wf_thread_call *thread, const weft_place *place)
+{
+    struct wf_fiber *self = wf_peek_task();
+    if (self != NULL && wf_env_cancelled(self->env) != 0) {
+        return wf_val_done(-ECANCELED, place);
+    }
+    struct wf_begun b;
+    if (!wf_v_begin(&b, WF_V_OP, place)) {
+        return b.val;
+    }
+    struct thread_value *record = wf_container_of(b.value, struct thread_value, value);
+    record->thread = *thread;
+    return wf_v_end(&b, thread_begin(&record->thread, b.call, NULL, b.self, &value_ops));
+}
