@@ -13,6 +13,7 @@
 #include <weft/local.h>
 #include <weft/net.h>
 #include <weft/par.h>
+#include <weft/proc.h>
 #include <weft/reuse.h>
 #include <weft/serve.h>
 #include <weft/service.h>

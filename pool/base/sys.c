@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,6 +202,83 @@ static int sys_close(int fd)
     return or_errno(close(fd));
 }
 
+/* --- child processes */
+
+/* What the child is to have as 0, 1 and 2 must not be one of these numbers itself, or the first copy
+ * made would hide the source of the next: the descriptor, or a copy of it, or -errno. */
+static int spawn_source(int fd, int target)
+{
+    return fd == target || fd > STDERR_FILENO ? fd : or_errno(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/* 0 or an errno. `copies`: -1 each at first; to be closed by the caller. */
+static int spawn_descriptors(posix_spawn_file_actions_t *actions, const struct wf_spawn *spawn,
+                             int copies[3])
+{
+    int error = 0;
+    for (int i = 0; i < 3 && error == 0; i++) {
+        if (spawn->fds[i] < 0) {
+            error = posix_spawn_file_actions_addopen(actions, i, "/dev/null",
+                                                     i == 0 ? O_RDONLY : O_WRONLY, 0);
+        } else if (spawn->fds[i] != i) {
+            int source = spawn_source(spawn->fds[i], i);
+            copies[i] = source != spawn->fds[i] ? source : -1;
+            error = source < 0 ? -source : posix_spawn_file_actions_adddup2(actions, source, i);
+        }
+    }
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+    if (error == 0 && !spawn->inherit) {
+        error = posix_spawn_file_actions_addclosefrom_np(actions, 3);
+    }
+#endif
+    return error;
+}
+
+static int spawn_attributes(posix_spawnattr_t *attributes, const struct wf_spawn *spawn)
+{
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    (void)posix_spawnattr_setsigmask(attributes, &none);
+    (void)posix_spawnattr_setsigdefault(attributes, &defaults);
+    int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+    return posix_spawnattr_setflags(attributes,
+                                    (short)(flags | (spawn->group ? POSIX_SPAWN_SETPGROUP : 0)));
+}
+
+static int sys_spawn(const struct wf_spawn *spawn)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int copies[3] = {-1, -1, -1};
+    pid_t pid = 0;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) {
+        return -error;
+    }
+    error = posix_spawnattr_init(&attributes);
+    if (error == 0) {
+        error = spawn_attributes(&attributes, spawn);
+        error = error != 0 ? error : spawn_descriptors(&actions, spawn, copies);
+        if (error == 0 && spawn->cwd != NULL) {
+            error = posix_spawn_file_actions_addchdir_np(&actions, spawn->cwd);
+        }
+        if (error == 0) {
+            error = posix_spawnp(&pid, spawn->file, &actions, &attributes, spawn->argv,
+                                 spawn->env != NULL ? spawn->env : environ);
+        }
+        (void)posix_spawnattr_destroy(&attributes);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (copies[i] >= 0) {
+            (void)close(copies[i]);
+        }
+    }
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return error != 0 ? -error : pid;
+}
+
 static int sys_uring_setup(unsigned entries, void *params)
 {
     return (int)raw_syscall(SYS_io_uring_setup, entries, (long)params, 0, 0, 0, 0);
@@ -238,6 +316,7 @@ struct wf_sys wf_sys = {
     .shutdown = sys_shutdown,
     .pread_flags = sys_pread_flags,
     .call = raw_syscall,
+    .spawn = sys_spawn,
     .uring_setup = sys_uring_setup,
     .uring_enter = sys_uring_enter,
     .uring_register = sys_uring_register,

@@ -18,6 +18,17 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* What a child process begins with. */
+struct wf_spawn {
+    const char *file;  /* looked for in PATH if it has no '/' */
+    char *const *argv; /* NULL after the last */
+    char *const *env;  /* NULL: the caller's */
+    const char *cwd;   /* NULL: the caller's */
+    int fds[3];        /* what its 0, 1 and 2 are copies of; < 0: /dev/null */
+    bool inherit;      /* others without close-on-exec stay open, if the system can close them */
+    bool group;        /* it leads a process group of its own */
+};
+
 struct wf_sys {
     /* Memory. map: anonymous, private, NORESERVE; prot as mmap(2). NULL when refused. */
     void *(*map)(size_t bytes, int prot);
@@ -58,6 +69,10 @@ struct wf_sys {
     /* Any other system call, by its number, as the kernel takes it: what io/ does on descriptors by
      * epoll and on blocking threads. */
     long (*call)(long number, long a, long b, long c, long d, long e, long f);
+
+    /* A child process that executes a program, with no signal blocked: its number, or -errno, also of
+     * the execution. Blocks for some milliseconds. */
+    int (*spawn)(const struct wf_spawn *spawn);
 
     /* io_uring, raw: liburing's wrappers go through libc's errno or enter by themselves. */
     int (*uring_setup)(unsigned entries, void *params);
