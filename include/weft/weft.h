@@ -18,6 +18,7 @@
 #include <weft/serve.h>
 #include <weft/service.h>
 #include <weft/select.h>
+#include <weft/signal.h>
 #include <weft/stream.h>
 #include <weft/sync.h>
 #include <weft/task.h>

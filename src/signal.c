@@ -1,0 +1,265 @@
+/* signal.c: signals as events.
+ *
+ * A table of places, one per open listener; the handler walks it. It runs on any thread of the
+ * program's, between any two instructions, also of the functions here; so it takes no lock, and what it
+ * looks at stays: a place's listener may be looked at while `handlers` counts it.
+ *
+ * open:   the listener is complete -> its place -> the handler is installed
+ * close:  the place is NULL -> no handler runs that might have seen it -> the listener is gone
+ *
+ * Guarantees.
+ * N.1  A signal that arrives between open and close sets its bit in each listener that wants it, and
+ *      then makes its eventfd readable.
+ * N.2  A bit is taken by one task. One who takes a bit and leaves others makes the eventfd readable
+ *      again; so if a bit is set, the eventfd is readable or somebody is on the way to look.
+ * N.3  The former action of a signal is read before the first listener's handler is there, and put back
+ *      when the last one closes. Under `table_lock`.
+ *
+ * In the child of a fork(2) the listeners are the parent's: the handler there puts the former action
+ * back and raises the signal again. */
+#include "pool/base/check.h"
+#include "pool/base/lock.h"
+#include "pool/base/sys.h"
+#include "src/core.h"
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <weft/io.h>
+#include <weft/signal.h>
+
+#define WF_SIGNAL_LAST 64 /* the bits of a word; the kernel's _NSIG */
+
+struct signals {
+    WF_ATOMIC(uint64_t) arrived; /* bit n - 1: signal n; handlers set, tasks clear */
+    uint64_t wanted;             /* immutable while open */
+    int fd;                      /* likewise; eventfd */
+    uint32_t open;               /* whoever opens and closes */
+};
+
+_Static_assert(sizeof(struct signals) <= sizeof(weft_signal), "weft_signal is too small");
+
+static struct signals *signals_of(weft_signal *handle)
+{
+    return (struct signals *)(void *)handle;
+}
+
+static WF_ATOMIC(struct signals *) places[WEFT_SIGNAL_MAX];
+static WF_ATOMIC(uint32_t) handlers; /* that run right now */
+
+static struct wf_lock table_lock;
+/* under table_lock; `former` is read by the handler too, of a signal that has users */
+static uint32_t users[WF_SIGNAL_LAST + 1];
+static struct sigaction former[WF_SIGNAL_LAST + 1];
+
+static uint64_t bit_of(int number)
+{
+    return UINT64_C(1) << (number - 1);
+}
+
+/* --- the handler ------------------------------------------------------------------------------ */
+
+static void on_signal(int number)
+{
+    if (wf_forked) {
+        (void)sigaction(number, &former[number], NULL);
+        (void)raise(number); /* delivered when this handler has returned */
+        return;
+    }
+    /* sync(signal.enter): seq_cst, we count before we look at the places; pairs sync(signal.close) */
+    (void)wf_add_seq_cst(&handlers, 1);
+    for (int i = 0; i < WEFT_SIGNAL_MAX; i++) {
+        /* sync(signal.look): seq_cst, a listener that is complete, and not one whose close has missed
+         * us; pairs sync(signal.place), sync(signal.close) */
+        struct signals *signals = wf_load_seq_cst(&places[i]);
+        if (signals != NULL && (signals->wanted & bit_of(number)) != 0) {
+            /* sync(signal.arrive): acq_rel, before the eventfd is readable; pairs sync(signal.take) */
+            (void)wf_or_acq_rel(&signals->arrived, bit_of(number));
+            (void)wf_sys.eventfd_add(signals->fd, 1);
+        }
+    }
+    /* sync(signal.leave): seq_cst, all that we did to a listener comes before its close; pairs
+     * sync(signal.drain). LAST TOUCH of all listeners. */
+    (void)wf_sub_seq_cst(&handlers, 1);
+}
+
+/* --- open, close ------------------------------------------------------------------------------ */
+
+/* The bits of a list; 0: something in it is no signal to wait for. */
+static uint64_t bits_of(const int *numbers)
+{
+    static const int own[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                              SIGILL,  SIGTRAP, SIGABRT, SIGSYS};
+    uint64_t bits = 0;
+    for (; *numbers != 0; numbers++) {
+        if (*numbers < 0 || *numbers > WF_SIGNAL_LAST) {
+            return 0;
+        }
+        bits |= bit_of(*numbers);
+    }
+    for (size_t i = 0; i < WF_COUNT(own); i++) {
+        if ((bits & bit_of(own[i])) != 0) {
+            return 0;
+        }
+    }
+    return bits;
+}
+
+/* One user less of each signal in `bits`; those without are as they were before. */
+static void leave_locked(uint64_t bits)
+{
+    for (int number = 1; number <= WF_SIGNAL_LAST; number++) {
+        if ((bits & bit_of(number)) != 0 && --users[number] == 0) {
+            (void)sigaction(number, &former[number], NULL);
+        }
+    }
+}
+
+/* 0; or -EINVAL, and nothing has changed: libc keeps some numbers to itself. */
+static int join_locked(uint64_t bits)
+{
+    struct sigaction mine;
+    memset(&mine, 0, sizeof mine);
+    mine.sa_handler = on_signal;
+    mine.sa_flags = SA_RESTART; /* the program's own calls need not know */
+    sigfillset(&mine.sa_mask);  /* one at a time on a thread: its stack is the program's */
+    uint64_t joined = 0;
+    for (int number = 1; number <= WF_SIGNAL_LAST; number++) {
+        if ((bits & bit_of(number)) == 0) {
+            continue;
+        }
+        if (users[number] == 0 && (sigaction(number, NULL, &former[number]) != 0 ||
+                                   sigaction(number, &mine, NULL) != 0)) {
+            leave_locked(joined);
+            return -EINVAL;
+        }
+        users[number]++;
+        joined |= bit_of(number);
+    }
+    return 0;
+}
+
+static int find_place_locked(void)
+{
+    for (int i = 0; i < WEFT_SIGNAL_MAX; i++) {
+        if (wf_load_relaxed(&places[i]) == NULL) { /* relaxed: written under the lock */
+            return i;
+        }
+    }
+    return -EAGAIN;
+}
+
+/* Takes it out of the table; afterwards no handler knows it. */
+static void withdraw_locked(struct signals *signals)
+{
+    for (int i = 0; i < WEFT_SIGNAL_MAX; i++) {
+        if (wf_load_relaxed(&places[i]) == signals) { /* relaxed: as above */
+            /* sync(signal.close): seq_cst, whoever counts after this does not see it; pairs
+             * sync(signal.enter), sync(signal.look) */
+            wf_store_seq_cst(&places[i], NULL);
+        }
+    }
+    /* Ends: a handler takes microseconds, and one that interrupted us has returned.
+     * sync(signal.drain): seq_cst, comes after what it did to the listener; pairs
+     * sync(signal.leave) */
+    while (wf_load_seq_cst(&handlers) != 0) {
+        wf_sys.nap(1000);
+    }
+}
+
+static int enter_locked(struct signals *signals)
+{
+    int place = find_place_locked();
+    if (place < 0) {
+        return place;
+    }
+    /* sync(signal.place): seq_cst, the listener is complete; pairs sync(signal.look) */
+    wf_store_seq_cst(&places[place], signals);
+    int rc = join_locked(signals->wanted);
+    if (rc < 0) {
+        withdraw_locked(signals);
+    }
+    return rc;
+}
+
+int weft_signal_open(weft_signal *handle, const int *numbers)
+{
+    if (wf_forked) {
+        return -ENOSYS;
+    }
+    struct signals *signals = signals_of(handle);
+    memset(signals, 0, sizeof *signals);
+    signals->wanted = bits_of(numbers);
+    if (signals->wanted == 0) {
+        return -EINVAL;
+    }
+    signals->fd = wf_sys.eventfd();
+    if (signals->fd < 0) {
+        return signals->fd;
+    }
+    wf_lock(&table_lock);
+    int rc = enter_locked(signals);
+    wf_unlock(&table_lock);
+    if (rc < 0) {
+        (void)wf_sys.close(signals->fd);
+        return rc;
+    }
+    signals->open = 1;
+    return 0;
+}
+
+void weft_signal_close(weft_signal *handle)
+{
+    struct signals *signals = signals_of(handle);
+    if (wf_forked || signals->open == 0) {
+        return;
+    }
+    signals->open = 0;
+    wf_lock(&table_lock);
+    leave_locked(signals->wanted);
+    withdraw_locked(signals);
+    wf_unlock(&table_lock);
+    (void)wf_sys.close(signals->fd);
+}
+
+/* --- next ------------------------------------------------------------------------------------- */
+
+/* The lowest signal that has arrived, or 0. */
+static int take(struct signals *signals)
+{
+    uint64_t arrived = wf_load_relaxed(&signals->arrived); /* a guess for the compare-and-swap */
+    while (arrived != 0) { /* ends: others take and set single bits of 64 */
+        /* sync(signal.take): acq_rel, what its sender did before; pairs sync(signal.arrive) */
+        if (wf_cas_acq_rel(&signals->arrived, &arrived, arrived & (arrived - 1))) {
+            if ((arrived & (arrived - 1)) != 0) {
+                (void)wf_sys.eventfd_add(signals->fd, 1); /* N.2: for another task that waits */
+            }
+            return __builtin_ctzll(arrived) + 1;
+        }
+    }
+    return 0;
+}
+
+int weft_signal_next(weft_signal *handle)
+{
+    struct signals *signals = signals_of(handle);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    if (signals->open == 0) {
+        return -EINVAL;
+    }
+    int number = take(signals);
+    while (number == 0) { /* ends: with a signal; another task may have been faster */
+        rc = weft_wait_fd(signals->fd, POLLIN);
+        if (rc < 0) {
+            return rc;
+        }
+        uint64_t count;
+        (void)wf_sys.call(SYS_read, signals->fd, (long)&count, sizeof count, 0, 0, 0);
+        number = take(signals);
+    }
+    return number;
+}
