@@ -417,7 +417,8 @@ static void drop(struct wf_value *value)
     wait->resume = &value->work;
     wait->ops->cancel(wait);
     wf_unlock(&scope->lock);
-    if (!wf_wait_arm(wait)) { /* else LAST TOUCH */
+    if (!wf_wait_arm(wait)) {        /* else LAST TOUCH */
+        (void)wf_wait_outcome(wait); /* acquires the result: a failed arm does not */
         end_dropped(value);
     }
 }
