@@ -121,8 +121,9 @@ static int join_locked(uint64_t bits)
     struct sigaction mine;
     memset(&mine, 0, sizeof mine);
     mine.sa_handler = on_signal;
-    mine.sa_flags = SA_RESTART; /* the program's own calls need not know */
-    sigfillset(&mine.sa_mask);  /* one at a time on a thread: its stack is the program's */
+    /* RESTART: the program's own calls need not know. ONSTACK: a loop's thread may be on a task's stack */
+    mine.sa_flags = SA_RESTART | SA_ONSTACK;
+    sigfillset(&mine.sa_mask); /* one at a time on a thread: its stack is the program's */
     uint64_t joined = 0;
     for (int number = 1; number <= WF_SIGNAL_LAST; number++) {
         if ((bits & bit_of(number)) == 0) {
