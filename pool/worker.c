@@ -82,6 +82,9 @@ static void wake_unless_watched(struct wf_worker *worker, bool light)
     if (pool->worker_count == 1) {
         return;
     }
+    if (wf_park_state(&pool->park, (int)worker->index) >= WF_PARK_PARKED) {
+        return; /* it has slept, finds this as a searcher, and then wakes others if there is more */
+    }
     if (light) {
         /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
          * sync(park.announce), sync(park.found) */
@@ -653,18 +656,18 @@ static void park(struct wf_worker *worker)
     run_timers(worker);
 }
 
-/* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. */
+/* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. It searches
+ * from here on, also while it polls: what it finds there it will run itself, and wakes somebody when it
+ * has found more than that; a single completion wakes nobody. */
 static struct wf_work *idle(struct wf_worker *worker)
 {
+    bool may_search = wf_park_search(&worker->pool->park, (int)worker->index);
     poll_driver(worker);
     if (has_own_work(worker)) {
         return NULL;
     }
     struct wf_work *work = take_injected(worker);
-    if (work != NULL) {
-        return work;
-    }
-    if (wf_park_search(&worker->pool->park, (int)worker->index)) {
+    if (work == NULL && may_search) {
         work = search(worker);
     }
     if (work == NULL) {
