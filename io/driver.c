@@ -60,6 +60,12 @@ static int explain(struct wf_io_refusal refusal, char *why, size_t why_bytes)
                        "each worker's ring counts with 12 to 36 KiB.",
                        call);
         return -ENOMEM;
+    case EBUSY:
+        (void)snprintf(
+            why, why_bytes,
+            "completions cannot be rescued: the program handles SIGURG. Leave that signal "
+            "to weft, or let .rescue be WEFT_RESCUE_AUTO or WEFT_RESCUE_OFF.");
+        return -EBUSY;
     default:
         (void)snprintf(why, why_bytes, "io_uring cannot be used: %s failed (%s).", call,
                        strerror(-refusal.rc));
@@ -186,6 +192,24 @@ void wf_io_driver_cause(const struct wf_driver *driver, char *cause, size_t caus
         (void)snprintf(cause, cause_bytes, " (%s: %s)", because.call,
                        name != NULL ? name : "refused");
     }
+}
+
+void wf_io_driver_set_rescue(struct wf_driver *driver, int rescue)
+{
+    wf_container_of(driver, struct wf_io_driver, base)->rescue = (uint8_t)rescue;
+}
+
+bool wf_io_driver_rescue_refused(const struct wf_driver *driver)
+{
+    return io_of(driver)->rescue_refused;
+}
+
+const char *wf_io_driver_rescue(const struct wf_driver *driver)
+{
+    if (driver->ops->rescue != NULL) {
+        return "on";
+    }
+    return wf_io_driver_rescue_refused(driver) ? "off: the program handles SIGURG" : "off";
 }
 
 void wf_io_driver_free(struct wf_driver *driver)

@@ -3,6 +3,7 @@
 #define WF_IO_H
 
 #include "pool/driver.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /* `backend`: NULL or "auto" (io_uring, or epoll where the kernel refuses that), "uring", "epoll".
@@ -27,6 +28,13 @@ void wf_io_driver_why(const struct wf_driver *driver, char *why, size_t why_byte
  * other does not need (RLIMIT_MEMLOCK is too low for all the rings). NULL: there is none, or no
  * memory. The first is still the caller's. */
 struct wf_driver *wf_io_driver_instead(const struct wf_driver *driver);
+
+/* Before the driver is opened: enum wf_rescue (op.h). epoll does not care. */
+void wf_io_driver_set_rescue(struct wf_driver *driver, int rescue);
+/* Of an open driver, for a report: "on", "off", or "off: ..." with the reason. Static. */
+const char *wf_io_driver_rescue(const struct wf_driver *driver);
+/* Of an open driver: was it not to be had, though wanted? */
+bool wf_io_driver_rescue_refused(const struct wf_driver *driver);
 
 /* For a report, behind the driver's name: " (io_uring_setup: EPERM)", or empty. */
 void wf_io_driver_cause(const struct wf_driver *driver, char *cause, size_t cause_bytes);

@@ -57,8 +57,7 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
     /* Relaxed: what makes the op reachable for a canceller (the lock of G.1's caller) publishes
      * it. */
     wf_store_relaxed(&op->race, WF_OP_OPEN);
-    io_of(worker)->submit(worker, op);
-    wf_op_check(op);
+    io_of(worker)->submit(worker, op); /* LAST TOUCH: a rescuer may have it */
 }
 
 void wf_io_cancel(struct wf_op *op)
@@ -71,7 +70,8 @@ void wf_io_cancel(struct wf_op *op)
     }
     struct wf_fiber *self = wf_self();
     if (self != NULL && self->worker == op->home) {
-        hear(op); /* cannot have ended: the end happens on this thread, and would have found OPEN */
+        hear(
+            op); /* cannot have ended: on this thread it would have found OPEN; no rescuer seizes it */
     } else {
         wf_post(op->home, &op->message); /* LAST TOUCH */
     }
@@ -87,6 +87,20 @@ void wf_op_end(struct wf_op *op, int32_t res)
     if (!asked || op->heard) {
         op->done(op); /* LAST TOUCH */
     }
+}
+
+bool wf_op_seize(struct wf_op *op)
+{
+    uint32_t open = WF_OP_OPEN;
+    return wf_cas_relaxed(&op->race, &open, WF_OP_OVER); /* relaxed: see wf_io_cancel */
+}
+
+void wf_op_end_seized(struct wf_op *op, int32_t res)
+{
+    wf_check_inner(op->phase == WF_OP_PENDING && !is_linked(op) && !op->heard);
+    op->res = res;
+    op->phase = WF_OP_ENDED;
+    op->done(op); /* LAST TOUCH */
 }
 
 int wf_io_poll(struct wf_worker *worker)

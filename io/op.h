@@ -7,7 +7,7 @@
  * the waiter runs meanwhile. *final completion*: what says that the kernel has let go of the op and
  * of its buffers. *message*: the request for cancellation, on its way to home.
  *
- * Phases, which home alone reads and writes:
+ * Phases, which home reads and writes, and after wf_op_seize the rescuer instead:
  *
  *            [wf_io_submit, no room]          [room]
  *      NEW ----------------------> WAITING ----------> PENDING
@@ -28,11 +28,14 @@
  *        +---------------[home: the end]--------------------------^
  *
  * ASKED: there is one message, and `done` waits until home has heard it. OVER: nobody sends one any
- * more.
+ * more. A *rescuer*, another worker that has the op's final completion while home is busy, may end an
+ * op too, but only one that it moves from OPEN to OVER itself (wf_op_seize): so the rest of home's
+ * state, its lists and messages, stays home's.
  *
  * Guarantees.
- * G.1  `done` is called exactly once for each submit, on home's thread, and after that no one else
- *      touches the op: neither the kernel, nor a cancel that was under way.
+ * G.1  `done` is called exactly once for each submit, on home's thread or that of another worker of
+ *      the pool, and after that no one else touches the op: neither the kernel, nor a cancel that was
+ *      under way.
  * G.2  The buffers named by the op are the kernel's until `done`.
  * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result.
  *      (One exception: -EINTR of an op that was asked to cancel is how an interrupted io-wq thread
@@ -157,9 +160,18 @@ struct wf_io_refusal {
     int rc;           /* -errno that it gave */
 };
 
+/* Are completions of a worker that is busy handed over by another one? */
+enum wf_rescue {
+    WF_RESCUE_AUTO = 0, /* if it can be had */
+    WF_RESCUE_OFF,
+    WF_RESCUE_ON, /* or the driver does not open */
+};
+
 struct wf_io_driver {
     struct wf_driver base;
     const struct wf_io_ops *io;
+    uint8_t rescue;               /* enum wf_rescue; set before open */
+    bool rescue_refused;          /* by the last open: the program handles the signal */
     struct wf_io_refusal refusal; /* of the last open */
     struct wf_io_refusal because; /* of io_uring, for which this driver stands in */
 };
@@ -174,6 +186,12 @@ WF_INLINE bool wf_op_transfers(const struct wf_op *op)
     return op->kind == WF_OP_READ || op->kind == WF_OP_WRITE || op->kind == WF_OP_READV ||
            op->kind == WF_OP_WRITEV;
 }
+
+/* A rescuer, which has the final completion of an op that is PENDING: may it end the op? False:
+ * somebody has asked for its cancellation, and home has to. */
+bool wf_op_seize(struct wf_op *op);
+/* Instead of wf_op_end, by who has seized it. Calls done. */
+void wf_op_end_seized(struct wf_op *op, int32_t res);
 
 /* The facts that hold in each phase, above. home, from submit to done. */
 void wf_op_check(const struct wf_op *op);

@@ -28,6 +28,8 @@
  * -EPERM is not safe, because the kernel has the buffers, and without entering it nobody learns
  * when it has not; leaking them is not possible, because they are on the waiters' stacks. */
 #include "io/uring.h"
+#include "io/uring_kick.h"
+#include "io/uring_rescue.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/worker.h"
@@ -46,9 +48,6 @@ static const struct {
     uint32_t entries, completions;
 } ring_sizes[] = {{256, 1024}, {64, 256}};
 
-/* What one enter lets the kernel finish of what it held back: IO_LOCAL_TW_DEFAULT_MAX is 20
- * (liburing#1474). */
-#define WF_DEFERRED_MAX 32
 _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.2");
 
 /* Entries queued that make a poll due: at 32 the system call's share is down to 10 ns each. */
@@ -136,6 +135,10 @@ static bool start(struct wf_uring *u, struct wf_op *op)
     op->slot = slot;
     op->phase = WF_OP_PENDING;
     wf_count(&u->worker->counters.ops_submitted);
+    wf_ring_publish(&u->ring); /* LAST TOUCH: a rescuer may end it */
+    if (wf_slots_used(&u->slots) == 1) {
+        wf_exposed(u->worker);
+    }
     return true;
 }
 
@@ -272,8 +275,9 @@ static void cancel_answered(struct wf_uring *u, uint64_t number, int32_t res)
 
 static bool is_cancel(const struct wf_uring *u, uint64_t number)
 {
+    /* relaxed: ours */
     return (number & CANCEL_TAG) != 0 &&
-           (uint32_t)(number & ~CANCEL_TAG) < u->slots.chunks * WF_SLOTS_CHUNK;
+           (uint32_t)(number & ~CANCEL_TAG) < wf_load_relaxed(&u->slots.chunks) * WF_SLOTS_CHUNK;
 }
 
 static void complete_own(struct wf_uring *u, const struct wf_ring_completion *completion)
@@ -310,13 +314,27 @@ static int complete(struct wf_uring *u, const struct wf_ring_completion *complet
     return 1;
 }
 
-/* Hands over completions, `max` at most. How many were taken; *ended grows by those that were an
- * op's. */
+/* What a rescuer has left, before what came later. How many. */
+static WF_COLD int take_leftover(struct wf_uring *u, int *ended)
+{
+    int count = (int)wf_load_relaxed(&u->left); /* relaxed: we hold */
+    for (int i = 0; i < count; i++) {
+        *ended += complete(u, &u->leftover[i]);
+    }
+    wf_store_relaxed(&u->left, 0);
+    return count;
+}
+
+/* Hands over completions, `max` at most but for what a rescuer has left. How many were taken; *ended
+ * grows by those that were an op's. */
 static int reap(struct wf_uring *u, int max, int *ended)
 {
     wf_check_inner(!u->polling);
     u->polling = true;
     int taken = 0;
+    if (wf_unlikely(wf_load_relaxed(&u->left) != 0)) { /* relaxed: we hold */
+        taken = take_leftover(u, ended);
+    }
     struct wf_ring_completion completion;
     while (taken < max && wf_ring_take(&u->ring, &completion)) {
         *ended += complete(u, &completion);
@@ -360,7 +378,8 @@ static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver;
     struct wf_uring *u = uring_of(worker);
-    if (wf_ring_has(&u->ring) || wf_ring_is_pressed(&u->ring)) {
+    /* relaxed: a hint; the poll holds */
+    if (wf_ring_has(&u->ring) || wf_ring_is_pressed(&u->ring) || wf_load_relaxed(&u->left) != 0) {
         return true;
     }
     if (wf_likely(u->ring.queued == 0 && wf_list_is_empty(&u->cancelling) &&
@@ -370,10 +389,28 @@ static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
     return u->ring.queued >= WF_DUE_QUEUED || ++u->age >= WF_DUE_AGE;
 }
 
-static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
+/* The owner comes to the driver. False: a rescuer is handing over what there is, and soon through. */
+static bool hold(struct wf_uring *u)
 {
-    (void)driver;
-    struct wf_uring *u = uring_of(worker);
+    uint32_t nobody = WF_HELD_BY_NOBODY;
+    wf_store_relaxed(&u->visits, wf_load_relaxed(&u->visits) + 1); /* relaxed: only we write it */
+    /* sync(uring.hold): acquire, what a rescuer did; pairs sync(uring.rescued) */
+    if (wf_unlikely(!wf_cas_acquire(&u->holder, &nobody, WF_HELD_BY_OWNER))) {
+        return false;
+    }
+    wf_slots_collect(&u->slots);
+    return true;
+}
+
+static void let_go(struct wf_uring *u)
+{
+    /* sync(uring.let_go): release, what we did; pairs sync(uring.rescue) */
+    wf_store_release(&u->holder, WF_HELD_BY_NOBODY);
+}
+
+/* Of the holder. Ops ended. */
+static int poll_held(struct wf_uring *u)
+{
     int ended = drop(u);
     int taken = reap(u, WF_REAP_MAX, &ended);
     /* Ends: each turn gives entries to the kernel or takes completions, up to the bound; or is the
@@ -393,6 +430,18 @@ static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
     return ended;
 }
 
+static int uring_poll(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver;
+    struct wf_uring *u = uring_of(worker);
+    if (!hold(u)) {
+        return 0;
+    }
+    int ended = poll_held(u);
+    let_go(u);
+    return ended;
+}
+
 static int64_t time_left_ns(int64_t deadline_ns)
 {
     if (deadline_ns == INT64_MAX) {
@@ -404,17 +453,22 @@ static int64_t time_left_ns(int64_t deadline_ns)
 
 static void uring_sleep(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns)
 {
+    (void)driver;
     struct wf_uring *u = uring_of(worker);
+    if (!hold(u)) {
+        return; /* there is work in a moment, at the rescuer */
+    }
     int ended = 0;
-    if (wf_unlikely(u->woken || wf_ring_has(&u->ring) || drop(u) > 0 || !stage(u) ||
-                    !arm_wake(u))) {
+    if (wf_unlikely(u->woken || wf_ring_has(&u->ring) || wf_load_relaxed(&u->left) != 0 ||
+                    drop(u) > 0 || !stage(u) || !arm_wake(u))) {
         /* something to do before it may sleep (G.1), or instead of it */
-        (void)uring_poll(driver, worker);
+        (void)poll_held(u);
     } else {
         (void)enter(u, 1, time_left_ns(deadline_ns));
         (void)reap(u, WF_REAP_MAX, &ended);
     }
     u->woken = false; /* this sleep has returned for it */
+    let_go(u);
 }
 
 /* Any thread. */
@@ -437,19 +491,31 @@ static void uring_worker_begin(struct wf_driver *driver, struct wf_worker *worke
              rc);
     u->worker = worker;
     worker->driver_state = u;
+    if (driver_of(driver)->kicks) {
+        wf_kick_begin(u);
+    }
 }
 
 static void uring_worker_end(struct wf_driver *driver, struct wf_worker *worker)
 {
-    (void)driver;
     struct wf_uring *u = uring_of(worker);
-    wf_check(u->slots.used == 0 && wf_list_is_empty(&u->waiting) && wf_list_is_empty(&u->dropped),
-             "worker %u ends while %u operations are in flight", worker->index, u->slots.used);
+    /* ends: nothing is in flight that a rescuer could come for once more; and held for good */
+    while (!hold(u)) {
+        wf_spin_hint();
+    }
+    if (driver_of(driver)->kicks) {
+        wf_kick_end(u);
+    }
+    uint32_t in_flight = wf_slots_used(&u->slots);
+    wf_check(in_flight == 0 && wf_list_is_empty(&u->waiting) && wf_list_is_empty(&u->dropped),
+             "worker %u ends while %u operations are in flight", worker->index, in_flight);
     wf_ring_leave(&u->ring);
     worker->driver_state = NULL;
 }
 
 /* --- open, close ------------------------------------------------------------------------------ */
+
+static const struct wf_driver_ops uring_driver_ops, uring_rescue_ops;
 
 /* The largest ring, from *size on, that is to be had. */
 static int open_ring(struct wf_ring *ring, unsigned *size, const char **refused)
@@ -508,6 +574,28 @@ static void uring_close(struct wf_driver *driver)
     }
     wf_sys.release(d->rings);
     d->rings = NULL;
+    if (d->kicks) {
+        wf_kick_drop();
+        d->kicks = false;
+        d->io.base.ops = &uring_driver_ops;
+    }
+}
+
+/* 0; or -EBUSY, if rescue was asked for by name and cannot be had. */
+static int open_rescue(struct wf_uring_driver *d, int workers)
+{
+    d->io.rescue_refused = false;
+    if (d->io.rescue == WF_RESCUE_OFF || workers == 1) {
+        return 0;
+    }
+    int rc = wf_kick_claim();
+    if (rc < 0) {
+        d->io.rescue_refused = true;
+        return d->io.rescue == WF_RESCUE_ON ? rc : 0;
+    }
+    d->kicks = true;
+    d->io.base.ops = &uring_rescue_ops;
+    return 0;
 }
 
 static int uring_open(struct wf_driver *driver, int workers)
@@ -529,6 +617,12 @@ static int uring_open(struct wf_driver *driver, int workers)
         }
         d->workers++;
     }
+    int rc = open_rescue(d, workers);
+    if (rc < 0) {
+        d->io.refusal = (struct wf_io_refusal){.call = "sigaction", .rc = rc};
+        uring_close(driver);
+        return rc;
+    }
     d->io.refusal = (struct wf_io_refusal){0};
     return 0;
 }
@@ -543,6 +637,21 @@ static const struct wf_driver_ops uring_driver_ops = {
     .poll = uring_poll,
     .sleep = uring_sleep,
     .wake = uring_wake,
+};
+
+/* With rescue. */
+static const struct wf_driver_ops uring_rescue_ops = {
+    .name = "io_uring",
+    .open = uring_open,
+    .close = uring_close,
+    .worker_begin = uring_worker_begin,
+    .worker_end = uring_worker_end,
+    .is_due = uring_is_due,
+    .poll = uring_poll,
+    .sleep = uring_sleep,
+    .wake = uring_wake,
+    .is_exposed = wf_uring_is_exposed,
+    .rescue = wf_uring_rescue,
 };
 
 static const struct wf_io_ops uring_io_ops = {.submit = uring_submit, .cancel = uring_cancel};

@@ -11,10 +11,33 @@
 #include "pool/base/list.h"
 #include "pool/timer.h"
 
+/* Completions that a rescuer leaves to the owner, at most; when they are so many, it stops. */
+#define WF_LEFT_MAX 64
+
+/* Who has the completions to itself, and may take and hand them over: the owner, while it is in the
+ * driver, or a rescuer (uring_rescue.h), or nobody. By try-lock; nobody waits for it. */
+enum wf_uring_holder { WF_HELD_BY_NOBODY = 0, WF_HELD_BY_OWNER, WF_HELD_BY_RESCUER };
+
 /* One worker's ring and what is in it. */
 struct wf_uring {
     /* any thread; immutable from open to close */
     int wake_fd WF_ALIGNED(WF_LINE_PAIR); /* eventfd: a write to it ends the worker's sleep */
+
+    /* any thread; atomic */
+    WF_ATOMIC(uint32_t) holder; /* enum wf_uring_holder */
+    WF_ATOMIC(uint32_t) left;   /* completions in `leftover`; the holder writes it */
+    WF_ATOMIC(uint32_t) visits; /* times that the owner came to the driver; the owner writes it */
+    /* The worker's thread, as the kernel numbers it; 0: it has not begun, or has ended. */
+    WF_ATOMIC(int32_t) thread;
+
+    /* the holder */
+    struct wf_ring_completion leftover[WF_LEFT_MAX]; /* oldest first */
+
+    /* the lookout (pool/worker.c), one at a time: what it saw here last */
+    uint32_t seen_visits;
+    int64_t seen_ns;     /* since when; 0: nothing */
+    int64_t kicked_ns;   /* when the owner was last kicked */
+    int64_t kick_gap_ns; /* until it may be kicked again */
 
     /* owner: the worker's thread */
     struct wf_ring ring WF_ALIGNED(WF_LINE_PAIR);
@@ -35,7 +58,9 @@ struct wf_uring {
 
 struct wf_uring_driver {
     struct wf_io_driver io;
-    struct wf_uring *rings; /* array of `workers` */
+    bool kicks;                      /* it has claimed the signal; immutable from open to close */
+    WF_ATOMIC(uint32_t) signal_lost; /* it was taken from us */
+    struct wf_uring *rings;          /* array of `workers` */
     int workers;
 };
 

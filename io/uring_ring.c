@@ -250,12 +250,26 @@ static void take_back_pressed(struct wf_ring *ring)
     }
 }
 
+void wf_ring_publish(struct wf_ring *ring)
+{
+    /* sync(ring.publish): release, the entries are written before the kernel sees their number, and
+     * so is what they are about for who reaps in our place; pairs sync(ring.kernel),
+     * sync(ring.published) */
+    wf_store_release(&ring->entry_tail->value, ring->written);
+}
+
+static void count_queued(struct wf_ring *ring)
+{
+    /* sync(ring.consumed): acquire, the kernel has copied the entries whose places we reuse; pairs
+     * sync(ring.kernel) */
+    ring->queued = ring->written - wf_load_acquire(&ring->entry_head->value);
+}
+
 int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_ns)
 {
     take_back_pressed(ring);
-    /* sync(ring.publish): release, the entries are written before the kernel sees their number;
-     * pairs sync(ring.kernel) */
-    wf_store_release(&ring->entry_tail->value, ring->written);
+    wf_ring_publish(ring);
+    count_queued(ring); /* an enter that is given more than there is does not wait */
     unsigned flags = ring->enter_flags | IORING_ENTER_GETEVENTS;
     if (min_complete > 0 && (ring->features & WF_IORING_FEAT_NO_IOWAIT) != 0) {
         flags |= WF_IORING_ENTER_NO_IOWAIT;
@@ -270,28 +284,42 @@ int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_n
     } else {
         rc = wf_sys.uring_enter(ring->enter_fd, ring->queued, min_complete, flags, NULL, 0);
     }
-    /* Counted by the kernel's word, not by rc, which may be an error although entries were taken.
-     * sync(ring.consumed): acquire, the kernel has copied the entries whose places we reuse; pairs
-     * sync(ring.kernel) */
-    ring->queued = ring->written - wf_load_acquire(&ring->entry_head->value);
+    count_queued(ring); /* not by rc, which may be an error although entries were taken */
     return rc;
+}
+
+void wf_ring_kick(struct wf_ring *ring)
+{
+    /* Relaxed, all: on the ring's thread, whose stores come in order, and the enter is a system call.
+     * The thread itself enters only when all completions have been taken; there must be room for what
+     * that brings after we have come in between, and for what we bring. */
+    uint32_t waiting = wf_load_relaxed(&ring->completion_tail->value) -
+                       wf_load_relaxed(&ring->completion_head->value);
+    uint32_t entries =
+        wf_load_relaxed(&ring->entry_tail->value) - wf_load_relaxed(&ring->entry_head->value);
+    if (waiting + entries + 2 * WF_DEFERRED_MAX + ring->entries_max > ring->completions_max) {
+        return;
+    }
+    take_back_pressed(ring);
+    (void)wf_sys.uring_enter(ring->enter_fd, entries, 0, ring->enter_flags | IORING_ENTER_GETEVENTS,
+                             NULL, 0);
 }
 
 /* --- completions ------------------------------------------------------------------------------ */
 
 bool wf_ring_take(struct wf_ring *ring, struct wf_ring_completion *out)
 {
+    uint32_t taken = wf_load_relaxed(&ring->taken); /* relaxed, here and below: only we write it */
     /* sync(ring.arrived): acquire, the completion's contents, and the buffers that it is about;
      * pairs sync(ring.kernel) */
-    if (wf_load_acquire(&ring->completion_tail->value) == ring->taken) {
+    if (wf_load_acquire(&ring->completion_tail->value) == taken) {
         return false;
     }
-    const struct io_uring_cqe *completion =
-        &ring->completions[ring->taken & (ring->completions_max - 1)];
+    const struct io_uring_cqe *completion = &ring->completions[taken & (ring->completions_max - 1)];
     out->user_data = completion->user_data;
     out->res = completion->res;
     out->flags = completion->flags;
-    ring->taken++;
+    wf_store_relaxed(&ring->taken, taken + 1);
     return true;
 }
 
@@ -299,5 +327,6 @@ void wf_ring_give_back(struct wf_ring *ring)
 {
     /* sync(ring.give_back): release, we have read what the kernel may now overwrite; pairs
      * sync(ring.kernel) */
-    wf_store_release(&ring->completion_head->value, ring->taken);
+    /* relaxed: only we write `taken` */
+    wf_store_release(&ring->completion_head->value, wf_load_relaxed(&ring->taken));
 }

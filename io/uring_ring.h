@@ -7,7 +7,8 @@
  *
  * Who may call: open, restrict and close any one thread, while no other uses the ring; all else the
  * thread that called wf_ring_enable, which is welded to the ring (DEFER_TASKRUN: the kernel answers
- * -EEXIST to everybody else).
+ * -EEXIST to everybody else). But completions are taken from memory alone, by one thread at a time,
+ * whichever it is: wf_ring_take, wf_ring_give_back. The caller sees to that (uring.h, `holder`).
  *
  * Life:  closed --open--> disabled --restrict--> disabled --enable [on its thread]--> enabled --leave--> --close--> closed
  *
@@ -28,8 +29,11 @@
 struct io_uring_cqe;
 struct io_uring_sqe;
 
-/* A word in memory that the kernel shares. TSan does not see the kernel's side, and needs not: only
- * one of our threads uses a ring. What the kernel does, so that the labels below have a partner:
+/* What one enter lets the kernel finish of what it held back: IO_LOCAL_TW_DEFAULT_MAX is 20
+ * (liburing#1474). */
+#define WF_DEFERRED_MAX 32
+
+/* A word in memory that the kernel shares. TSan does not see the kernel's side. What the kernel does, so that the labels below have a partner:
  * sync(ring.kernel): it loads the submission tail with acquire and stores the submission head with
  * release when it has copied the entries; stores the completion tail with release when the
  * completions are written, and loads the completion head with acquire before it reuses their places
@@ -60,8 +64,11 @@ struct wf_ring {
     int enter_fd;         /* fd, or its index among the thread's registered rings */
     uint32_t enter_flags; /* accordingly */
     uint32_t written;     /* entries, modulo 2^32: the submission tail to be published */
-    uint32_t queued;      /* of these, not yet taken by the kernel */
-    uint32_t taken;       /* completions, modulo 2^32: the completion head to be published */
+    uint32_t queued;      /* of these, not yet taken by the kernel; or more: see wf_ring_kick */
+
+    /* who takes completions; others read it racily */
+    /* completions, modulo 2^32: the completion head to be published */
+    WF_ATOMIC(uint32_t) taken;
 };
 
 /* A disabled ring of `entries` and `completions` places (powers of two). 0; or -errno, and in
@@ -91,6 +98,31 @@ void wf_ring_close(struct wf_ring *ring);
 /* The next entry, zeroed, to be filled in before the next call; NULL when all places are queued. */
 struct io_uring_sqe *wf_ring_entry(struct wf_ring *ring);
 
+/* The entries written so far are complete: from here on wf_ring_kick may give them to the kernel. */
+void wf_ring_publish(struct wf_ring *ring);
+
+/* Gives the kernel what was published, and lets it do what it deferred, unless the completions could
+ * then not hold what the next enter brings. For a signal handler on the ring's thread: it may come
+ * between any two instructions of the other functions, and changes nothing but the shared words;
+ * `queued` is too large afterwards, until the next enter. */
+void wf_ring_kick(struct wf_ring *ring);
+
+/* Who takes completions in the owner's place, after wf_ring_take: sees what the owner wrote before it
+ * published the entries that were completed. */
+WF_INLINE void wf_ring_see_published(const struct wf_ring *ring)
+{
+    /* sync(ring.published): acquire; a completion comes after the kernel has read the number that was
+     * published with its entry, so the load cannot find an older one. Pairs sync(ring.publish) */
+    (void)wf_load_acquire(&ring->entry_tail->value);
+}
+
+/* Any thread: entries were published that the kernel has not taken. Racy. */
+WF_INLINE bool wf_ring_has_entries(const struct wf_ring *ring)
+{
+    /* relaxed, both: a hint */
+    return wf_load_relaxed(&ring->entry_tail->value) != wf_load_relaxed(&ring->entry_head->value);
+}
+
 /* Gives the kernel what is queued, lets it do what it deferred, and waits until `min_complete`
  * completions are there or timeout_ns (>= 0; INT64_MAX: none) has passed. Does not wait if not all
  * that was queued could be given. Entries taken, >= 0; or -errno: -ETIME, -EINTR, -EAGAIN (no
@@ -107,17 +139,17 @@ WF_INLINE bool wf_ring_is_full(const struct wf_ring *ring)
     return ring->queued == ring->entries_max;
 }
 
-/* Completions are there to be taken. Relaxed: wf_ring_take acquires. */
+/* Any thread: completions are there to be taken. Relaxed: wf_ring_take acquires. */
 WF_INLINE bool wf_ring_has(const struct wf_ring *ring)
 {
-    return wf_load_relaxed(&ring->completion_tail->value) != ring->taken;
+    return wf_load_relaxed(&ring->completion_tail->value) != wf_load_relaxed(&ring->taken);
 }
 
 /* Flags by which the kernel says that it holds back completions: there is deferred work, or their
  * queue was full. */
 #define WF_RING_PRESSED (1u << 1 | 1u << 2)
 
-/* An enter would bring completions. Relaxed: a hint; the enter fetches what it announces. */
+/* Any thread: an enter would bring completions. Relaxed: a hint; the enter fetches what it announces. */
 WF_INLINE bool wf_ring_is_pressed(const struct wf_ring *ring)
 {
     return (wf_load_relaxed(&ring->flags->value) & WF_RING_PRESSED) != 0;

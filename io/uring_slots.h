@@ -6,7 +6,12 @@
  * op's end, names a slot's earlier use and finds nothing. That is checked in release builds too; a
  * pointer could not be.
  *
- * Used by one thread. Slots come in chunks that are allocated when there have never been so many
+ * Used by one thread, the owner; but any thread that has the completions to itself (uring.h, `holder`)
+ * may look up what they name, and give slots back to it (wf_slots_return), which it takes in when it
+ * has the completions to itself (wf_slots_collect). An op and its slot's generation are written before
+ * the entry is published, and not again until the slot has come back.
+ *
+ * Slots come in chunks that are allocated when there have never been so many
  * ops in flight, and kept; the first one by open, so there is always room for some. The bound is
  * the number of tasks that can wait at once, so it cannot be met by ops of waiting tasks. It must
  * not be less: idle connections each hold a slot for as long as they are idle, and an op that
@@ -15,7 +20,7 @@
 #ifndef WF_URING_SLOTS_H
 #define WF_URING_SLOTS_H
 
-#include "pool/base/compiler.h"
+#include "pool/base/atomic.h"
 #include "pool/base/sys.h"
 #include <stdbool.h>
 
@@ -29,16 +34,30 @@ struct wf_op;
 struct wf_slot {
     struct wf_op *op;    /* NULL: free */
     uint32_t generation; /* of this use, or of the next if free */
-    uint32_t next_free;  /* while free */
+    uint32_t next_free;  /* while free or returned */
 };
 
 struct wf_slots {
-    uint32_t used;
-    uint32_t used_max; /* WF_SLOTS_MAX; tests set less */
-    uint32_t free;     /* the one used last: its line is the warmest */
-    uint32_t chunks;
+    /* owner */
+    WF_ATOMIC(uint32_t) used; /* returned ones included; others read it racily */
+    uint32_t used_max;        /* WF_SLOTS_MAX; tests set less */
+    uint32_t free;            /* the one used last: its line is the warmest */
+    /* who has the completions */
+    uint32_t returned; /* the last that was returned; WF_SLOTS_NONE: none */
+    /* owner; others read */
+    WF_ATOMIC(uint32_t) chunks;
     struct wf_slot *chunk[WF_SLOTS_CHUNKS];
 };
+
+/* In use, also of those that were returned. Any thread; racy but for the owner. */
+WF_INLINE uint32_t wf_slots_used(const struct wf_slots *slots)
+{
+    return wf_load_relaxed(&slots->used); /* relaxed: a hint, or ours */
+}
+
+/* relaxed: only the owner writes it, with no locked instruction */
+#define wf_slots_add_used_(slots, n) \
+    wf_store_relaxed(&(slots)->used, wf_load_relaxed(&(slots)->used) + (uint32_t)(n))
 
 WF_INLINE struct wf_slot *wf_slots_at(const struct wf_slots *slots, uint32_t index)
 {
@@ -47,19 +66,22 @@ WF_INLINE struct wf_slot *wf_slots_at(const struct wf_slots *slots, uint32_t ind
 
 static WF_UNUSED WF_COLD bool wf_slots_grow(struct wf_slots *slots)
 {
-    if (slots->chunks == WF_SLOTS_CHUNKS) {
+    uint32_t chunks = wf_load_relaxed(&slots->chunks); /* relaxed: ours */
+    if (chunks == WF_SLOTS_CHUNKS) {
         return false;
     }
     struct wf_slot *chunk = wf_sys.alloc(WF_LINE, sizeof *chunk * WF_SLOTS_CHUNK);
     if (chunk == NULL) {
         return false;
     }
-    uint32_t first = slots->chunks * WF_SLOTS_CHUNK;
+    uint32_t first = chunks * WF_SLOTS_CHUNK;
     for (uint32_t i = 0; i < WF_SLOTS_CHUNK; i++) {
         chunk[i] =
             (struct wf_slot){.next_free = i + 1 < WF_SLOTS_CHUNK ? first + i + 1 : slots->free};
     }
-    slots->chunk[slots->chunks++] = chunk;
+    slots->chunk[chunks] = chunk;
+    /* sync(slots.grow): release, the chunk; pairs sync(slots.find) */
+    wf_store_release(&slots->chunks, chunks + 1);
     slots->free = first;
     return true;
 }
@@ -67,33 +89,35 @@ static WF_UNUSED WF_COLD bool wf_slots_grow(struct wf_slots *slots)
 /* False: no memory for the first chunk. */
 static inline bool wf_slots_open(struct wf_slots *slots)
 {
-    slots->used = 0;
+    wf_store_relaxed(&slots->used, 0); /* relaxed, both: nobody else is there yet */
     slots->used_max = WF_SLOTS_MAX;
     slots->free = WF_SLOTS_NONE;
-    slots->chunks = 0;
+    slots->returned = WF_SLOTS_NONE;
+    wf_store_relaxed(&slots->chunks, 0);
     return wf_slots_grow(slots);
 }
 
 static inline void wf_slots_close(struct wf_slots *slots)
 {
-    for (uint32_t i = 0; i < slots->chunks; i++) {
+    /* relaxed, both: nobody else is there any more */
+    for (uint32_t i = 0; i < wf_load_relaxed(&slots->chunks); i++) {
         wf_sys.release(slots->chunk[i]);
     }
-    slots->chunks = 0;
+    wf_store_relaxed(&slots->chunks, 0);
 }
 
 /* A slot for the op, or WF_SLOTS_NONE: as many as allowed are in use, or there is no memory for
  * more. */
 static inline uint32_t wf_slots_take(struct wf_slots *slots, struct wf_op *op)
 {
-    if (wf_unlikely(slots->used == slots->used_max ||
+    if (wf_unlikely(wf_slots_used(slots) == slots->used_max ||
                     (slots->free == WF_SLOTS_NONE && !wf_slots_grow(slots)))) {
         return WF_SLOTS_NONE;
     }
     uint32_t index = slots->free;
     struct wf_slot *slot = wf_slots_at(slots, index);
     slots->free = slot->next_free;
-    slots->used++;
+    wf_slots_add_used_(slots, 1);
     slot->op = op;
     return index;
 }
@@ -108,7 +132,8 @@ WF_INLINE uint64_t wf_slots_number(const struct wf_slots *slots, uint32_t index)
 static inline struct wf_op *wf_slots_find(const struct wf_slots *slots, uint64_t number)
 {
     uint32_t index = (uint32_t)number;
-    if (wf_unlikely(index >= slots->chunks * WF_SLOTS_CHUNK)) {
+    /* sync(slots.find): acquire, the chunk; pairs sync(slots.grow) */
+    if (wf_unlikely(index >= wf_load_acquire(&slots->chunks) * WF_SLOTS_CHUNK)) {
         return NULL;
     }
     const struct wf_slot *slot = wf_slots_at(slots, index);
@@ -123,7 +148,30 @@ static inline void wf_slots_give(struct wf_slots *slots, uint32_t index)
     slot->generation++;
     slot->next_free = slots->free;
     slots->free = index;
-    slots->used--;
+    wf_slots_add_used_(slots, -1);
+}
+
+/* As wf_slots_give, by who has the completions but is not the owner. */
+static inline void wf_slots_return(struct wf_slots *slots, uint32_t index)
+{
+    struct wf_slot *slot = wf_slots_at(slots, index);
+    slot->op = NULL;
+    slot->generation++;
+    slot->next_free = slots->returned;
+    slots->returned = index;
+}
+
+/* Owner, who has the completions: what was returned is free. */
+static inline void wf_slots_collect(struct wf_slots *slots)
+{
+    while (wf_unlikely(slots->returned != WF_SLOTS_NONE)) { /* ends: nobody adds meanwhile */
+        uint32_t index = slots->returned;
+        struct wf_slot *slot = wf_slots_at(slots, index);
+        slots->returned = slot->next_free;
+        slot->next_free = slots->free;
+        slots->free = index;
+        wf_slots_add_used_(slots, -1);
+    }
 }
 
 #endif

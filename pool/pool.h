@@ -24,6 +24,7 @@ struct wf_pool {
     WF_ATOMIC(uint32_t) foreigners;
     /* workers that sleep for a bounded time beside light work: see worker.c */
     WF_ATOMIC(uint32_t) watchers;
+    WF_ATOMIC(uint32_t) lookout; /* 1: some parked worker looks after the others: see worker.c */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 

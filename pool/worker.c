@@ -22,6 +22,20 @@
  * park.h, with "watchers" for "searching"). When all are parked there is no light work, and nobody
  * watches: an idle pool is silent.
  *
+ * The lookout. What a worker has under way in its driver (operations of the kernel) is of no use to
+ * anybody while it computes. So if some worker is awake and has such things, one that has nothing to do
+ * is the *lookout*: it sleeps, parked, for as long as the driver says, and asks it to do what the others
+ * do not come to (driver.h, rescue). When all are parked it goes on for LOOKOUT_LINGER rounds, so that
+ * a server with a request now and then does not wake one each time, and then sleeps like the others: an
+ * idle pool is silent. A worker that wakes up and is about to run something, with things under way and
+ * no lookout, wakes one (post_lookout); and so does one that begins to have something under way while
+ * other works are queued here, which may compute (wf_exposed).
+ *    Waking up                                      The lookout resigns
+ *      1. state := SEARCHING [wf_park_retract]        1. lookout := 0
+ *      2. full fence                                  2. full fence
+ *      3. lookout == 0? wake a parked worker          3. is somebody awake and exposed? be it again
+ * Whoever comes second sees the other.
+ *
  * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX
  * stacks suspended, or no memory) it goes on resuming fibers, which gives stacks back, and leaves
  * new work queued: see `starved`. */
@@ -47,6 +61,10 @@
 #define WF_LIGHT_READY 32
 /* A search lasts at least this long, so that it can outlast the delay above. */
 #define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
+/* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
+ * LOOKOUT_LINGER_NS on: 15 ms in all. */
+#define LOOKOUT_LINGER    4
+#define LOOKOUT_LINGER_NS INT64_C(1000000)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
 
@@ -607,22 +625,6 @@ static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
                                timer_ns < deadline_ns ? timer_ns : deadline_ns);
 }
 
-/* Somebody who is awake has light work: sleep for a while, longer each time that it came to
- * nothing. */
-static void watch(struct wf_worker *worker)
-{
-    struct wf_pool *pool = worker->pool;
-    (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
-    sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
-    /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
-     * fence of the searchers, to whom sync(park.found) or our announcement passes this on, comes
-     * after it. */
-    (void)wf_sub_relaxed(&pool->watchers, 1);
-    if (worker->watch_ns < WF_WATCH_MAX_NS) {
-        worker->watch_ns *= 2;
-    }
-}
-
 /* If all workers are parked, and somebody wants to know: what is to be done about it; or NULL. A worker
  * that parks at this moment sees us parked, and is the last itself. */
 static wf_stood_still_fn *stands_still(struct wf_pool *pool)
@@ -630,6 +632,148 @@ static wf_stood_still_fn *stands_still(struct wf_pool *pool)
     /* relaxed: set before this pool started, always to the same */
     wf_stands_still_fn *ask = wf_load_relaxed(&wf_pool_hooks.stands_still);
     return ask != NULL && wf_park_all(&pool->park) ? ask(pool) : NULL;
+}
+
+/* --- the lookout ------------------------------------------------------------------------------ */
+
+static bool is_rescue_on(const struct wf_worker *worker)
+{
+    return worker->driver->ops->rescue != NULL && worker->pool->worker_count > 1;
+}
+
+/* Is a worker awake that has something under way which its driver cannot do without it? */
+static bool is_any_exposed(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    for (int i = 0; i < pool->worker_count; i++) {
+        if (wf_park_state(&pool->park, i) < WF_PARK_PARKED &&
+            worker->driver->ops->is_exposed(worker->driver, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The parked worker that is the last to be woken for work becomes the lookout: it is woken, finds
+ * nothing to do, and parks. */
+static WF_COLD void wake_lookout(struct wf_worker *worker)
+{
+    struct wf_park *park = &worker->pool->park;
+    for (int i = worker->pool->worker_count - 1; i >= 0; i--) {
+        if (wf_park_state(park, i) == WF_PARK_PARKED && wf_park_claim(park, i)) {
+            wake(worker, i);
+            return;
+        }
+    }
+}
+
+/* This worker has been parked, and is about to run something. */
+static void post_lookout(struct wf_worker *worker)
+{
+    if (!is_rescue_on(worker)) {
+        return;
+    }
+    /* sync(worker.awake): seq_cst, who resigns sees that we are awake, or we see that it has; pairs
+     * sync(worker.resigned) */
+    wf_fence_seq_cst();
+    /* relaxed: ordered by the fence */
+    if (wf_unlikely(wf_load_relaxed(&worker->pool->lookout) == 0) && is_any_exposed(worker)) {
+        wake_lookout(worker);
+    }
+}
+
+void wf_exposed(struct wf_worker *worker)
+{
+    if (is_rescue_on(worker) && has_own_work(worker)) {
+        post_lookout(worker);
+    }
+}
+
+/* A parked worker has slept for a while: has it something better to do than to sleep on? Not for light
+ * work: whoever makes that ready wakes it, since nobody watches. */
+static bool is_wanted(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    /* relaxed, all: what is found is taken with its own orders */
+    return wf_park_state(&pool->park, (int)worker->index) != WF_PARK_PARKED ||
+           has_own_work(worker) || wf_load_relaxed(&worker->inbox) != NULL ||
+           wf_load_relaxed(&pool->stopping) != 0 || is_timer_due(worker) ||
+           worker->driver->ops->is_due(worker->driver, worker) || look(pool) == WORK;
+}
+
+/* One term as the lookout. True: it is wanted elsewhere. */
+static bool keep_lookout(struct wf_worker *worker)
+{
+    int idle = 0;
+    while (idle < LOOKOUT_LINGER) { /* ends: wanted, or nobody has been awake for so many rounds */
+        int64_t again_ns = worker->driver->ops->rescue(worker->driver, worker);
+        if (again_ns == 0) {
+            return true;
+        }
+        if (again_ns == INT64_MAX) {
+            again_ns = LOOKOUT_LINGER_NS << idle++;
+        } else {
+            idle = 0;
+        }
+        sleep_until(worker, wf_sys.now_ns() + again_ns);
+        if (is_wanted(worker)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False: there is a lookout. */
+static bool appoint(struct wf_pool *pool)
+{
+    /* sync(worker.appoint): acquire, what the last lookout knew of the others; pairs
+     * sync(worker.resign) */
+    return wf_xchg_acquire(&pool->lookout, 1) == 0;
+}
+
+static void resign(struct wf_pool *pool)
+{
+    /* sync(worker.resign): release, what we know of the others; pairs sync(worker.appoint) */
+    wf_store_release(&pool->lookout, 0);
+    /* sync(worker.resigned): seq_cst, who wakes up sees that there is no lookout, or our next look sees
+     * that it is awake; pairs sync(worker.awake) */
+    wf_fence_seq_cst();
+}
+
+/* Somebody who is awake has light work: sleep for a while, longer each time that it came to
+ * nothing. As the lookout, too, if there is none. */
+static void watch(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    bool appointed = is_rescue_on(worker) && appoint(pool);
+    (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
+    sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
+    /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
+     * fence of the searchers, to whom sync(park.found) or our announcement passes this on, comes
+     * after it. */
+    (void)wf_sub_relaxed(&pool->watchers, 1);
+    if (appointed) {
+        (void)worker->driver->ops->rescue(worker->driver, worker);
+        resign(pool);
+    }
+    if (worker->watch_ns < WF_WATCH_MAX_NS) {
+        worker->watch_ns *= 2;
+    }
+}
+
+/* Parked: sleeps until it is wanted, as the lookout while there is need of one. */
+static void sleep_on(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    bool wanted = false;
+    /* ends: wanted, or nobody is exposed */
+    while (!wanted && is_rescue_on(worker) && is_any_exposed(worker) && appoint(pool)) {
+        wanted = keep_lookout(worker);
+        resign(pool); /* and look again, whether there is need of one */
+    }
+    if (!wanted) {
+        sleep_until(worker, INT64_MAX);
+    }
 }
 
 static void park(struct wf_worker *worker)
@@ -643,7 +787,7 @@ static void park(struct wf_worker *worker)
         worker->watch_ns = WF_WATCH_MIN_NS;
         stood_still = stands_still(pool);
         if (stood_still == NULL) {
-            sleep_until(worker, INT64_MAX);
+            sleep_on(worker);
         }
     } else if (sight != WORK) {
         watch(worker);
@@ -654,6 +798,9 @@ static void park(struct wf_worker *worker)
         stood_still(pool);
     }
     run_timers(worker);
+    if (has_own_work(worker)) {
+        post_lookout(worker);
+    }
 }
 
 /* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. It searches
@@ -672,6 +819,8 @@ static struct wf_work *idle(struct wf_worker *worker)
     }
     if (work == NULL) {
         park(worker);
+    } else {
+        post_lookout(worker);
     }
     return work;
 }

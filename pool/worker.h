@@ -51,6 +51,8 @@ struct wf_counters {
     WF_ATOMIC(uint64_t) ops_submitted; /* operations given to the kernel */
     WF_ATOMIC(uint64_t) ops_completed; /* final completions seen */
     WF_ATOMIC(uint64_t) ops_cancelled; /* of these, cancelled */
+    WF_ATOMIC(uint64_t) ops_rescued;   /* of the completed, submitted by a worker that was busy */
+    WF_ATOMIC(uint64_t) kicks;         /* signals sent to such */
     WF_ATOMIC(uint64_t) driver_enters; /* system calls of the driver */
     WF_ATOMIC(uint64_t) timers_fired;
 };
@@ -141,6 +143,9 @@ void wf_post(struct wf_worker *target, struct wf_work *message);
 /* From a worker, after it published work by other means (fork.h): wakes somebody if nobody
  * searches. */
 void wf_wake_check(struct wf_worker *worker);
+
+/* From the driver, on the worker's thread: something is under way at it, as nothing was before. */
+void wf_exposed(struct wf_worker *worker);
 
 /* --- suspend --- */
 

@@ -1,6 +1,7 @@
 /* runtime.c: composition root: puts pool, driver and root scope together, and is the door for
  * foreign threads. */
 #include "io/io.h"
+#include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
@@ -52,7 +53,9 @@ static int check_options(const weft_rt_opts *opts)
                       WEFT_WORKERS_MAX, WEFT_BLOCKING_MAX);
         return -EINVAL;
     }
-    return opts->deadlock < 0 || opts->deadlock > WEFT_DEADLOCK_ALWAYS ? -EINVAL : 0;
+    bool known = opts->deadlock >= 0 && opts->deadlock <= WEFT_DEADLOCK_ALWAYS &&
+                 opts->rescue >= 0 && opts->rescue <= WEFT_RESCUE_ON;
+    return known ? 0 : -EINVAL;
 }
 
 static const char *backend_name(const weft_rt_opts *opts)
@@ -61,6 +64,26 @@ static const char *backend_name(const weft_rt_opts *opts)
     const char *environment = getenv("WEFT_IO");
     return strcmp(name, "auto") == 0 && environment != NULL && *environment != '\0' ? environment
                                                                                     : name;
+}
+
+_Static_assert((int)WEFT_RESCUE_OFF == WF_RESCUE_OFF && (int)WEFT_RESCUE_ON == WF_RESCUE_ON,
+               "one list");
+
+/* enum wf_rescue; -EINVAL: the environment says something unknown. */
+static int rescue_mode(const weft_rt_opts *opts)
+{
+    static const char *const names[] = {"auto", "off", "on"};
+    const char *environment = getenv("WEFT_RESCUE");
+    if (opts->rescue != WEFT_RESCUE_AUTO || environment == NULL || *environment == '\0') {
+        return opts->rescue;
+    }
+    for (int i = 0; i < (int)WF_COUNT(names); i++) {
+        if (strcmp(environment, names[i]) == 0) {
+            return i;
+        }
+    }
+    (void)fprintf(stderr, "weft: WEFT_RESCUE is \"%s\": it must be auto, off or on\n", environment);
+    return -EINVAL;
 }
 
 static void fault_drained(struct wf_timer *timer);
@@ -121,6 +144,18 @@ static void say_backend(const struct wf_driver *driver)
     }
 }
 
+/* Once per process, likewise. */
+static void say_rescue(const struct wf_driver *driver)
+{
+    static WF_ATOMIC(uint32_t) said;
+    /* relaxed: guards no data */
+    if (wf_io_driver_rescue_refused(driver) && wf_xchg_relaxed(&said, 1) == 0) {
+        (void)fprintf(stderr,
+                      "weft: the program handles SIGURG: completions of a busy worker are not "
+                      "rescued\n");
+    }
+}
+
 static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *place)
 {
     *out = NULL;
@@ -154,6 +189,11 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         (void)fprintf(stderr, "weft: %s\n", why);
         goto fail;
     }
+    rc = rescue_mode(opts);
+    if (rc < 0) {
+        goto fail;
+    }
+    wf_io_driver_set_rescue(rt->driver, rc);
     rc = start_pool(rt, opts);
     if (rc < 0) {
         wf_io_driver_why(rt->driver, why, sizeof why);
@@ -163,6 +203,7 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         goto fail;
     }
     say_backend(rt->driver);
+    say_rescue(rt->driver);
     *out = rt;
     return 0;
 fail:
@@ -467,6 +508,8 @@ void weft_stats_get(weft_rt *rt, weft_stats *out)
         out->ops_submitted += wf_load_relaxed(&counters->ops_submitted);
         out->ops_completed += wf_load_relaxed(&counters->ops_completed);
         out->ops_cancelled += wf_load_relaxed(&counters->ops_cancelled);
+        out->ops_rescued += wf_load_relaxed(&counters->ops_rescued);
+        out->kicks += wf_load_relaxed(&counters->kicks);
         out->driver_enters += wf_load_relaxed(&counters->driver_enters);
         out->timers_fired += wf_load_relaxed(&counters->timers_fired);
         for (int j = 0; j < WF_FRAME_CLASSES; j++) {
@@ -494,10 +537,12 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
     wf_stacks_report(&stacks);
     char cause[64];
     wf_io_driver_cause(rt->driver, cause, sizeof cause);
-    return snprintf(
-        out, bytes,
-        "weft %d.%d.%d: %d workers, I/O by %s%s, %zu stacks of %zu KiB at most, guarded by %s",
-        WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
-        wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count, rt->driver->ops->name,
-        cause, stacks.slots_max, WF_STACK_BYTES / 1024, guards[stacks.guard]);
+    return snprintf(out, bytes,
+                    "weft %d.%d.%d: %d workers, I/O by %s%s, rescue %s, %zu stacks of %zu KiB at "
+                    "most, guarded by "
+                    "%s",
+                    WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
+                    wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count,
+                    rt->driver->ops->name, cause, wf_io_driver_rescue(rt->driver), stacks.slots_max,
+                    WF_STACK_BYTES / 1024, guards[stacks.guard]);
 }

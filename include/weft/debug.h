@@ -27,6 +27,9 @@ typedef struct weft_stats {
     uint64_t slab_chunks;
     /* stacks that exist: in use or cached, over all runtimes of the process */
     uint64_t stacks;
+    /* of ops_completed, those that an idle worker took over from a busy one (weft_rt_opts.rescue), and
+     * the signals that this took */
+    uint64_t ops_rescued, kicks;
 } weft_stats;
 
 /* Any thread, between start and free. */

@@ -54,6 +54,19 @@ enum weft_deadlock {
         2, /* the same whatever other threads there are: none of them wakes tasks */
 };
 
+/* Rescue: while a worker computes, or blocks in a call that is not weft's, an idle worker takes over
+ * the operations of the kernel that have completed for it, so that the tasks that wait for them go on.
+ * By io_uring only, with two workers or more. To this end a worker that has been away for half a
+ * millisecond is sent SIGURG; its handler restarts what can be restarted (SA_RESTART), but a call of
+ * the program's on that thread which the kernel never restarts (poll, nanosleep ...) gives EINTR. A
+ * program that handles SIGURG itself, at the start or later, keeps it, and has no rescue. */
+enum weft_rescue {
+    WEFT_RESCUE_AUTO =
+        0, /* on if it can be had; said once on stderr if the program has the signal */
+    WEFT_RESCUE_OFF = 1, /* no signal is touched */
+    WEFT_RESCUE_ON = 2,  /* the runtime does not start without: -EBUSY */
+};
+
 typedef struct weft_rt_opts {
     /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
     int workers;
@@ -68,6 +81,9 @@ typedef struct weft_rt_opts {
      * themselves before it cancels them, and how long it then waits before it reports what is still
      * there. 0: 10 s each. */
     weft_time drain, kill;
+    /* enum weft_rescue; 0: if it can be had; the environment's WEFT_RESCUE (auto, off, on) overrides
+     * 0 */
+    int rescue;
 } weft_rt_opts;
 
 /* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it

@@ -24,6 +24,10 @@
 #define WF_UNUSED       __attribute__((unused))
 #define WF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
+/* A thread-local variable that a signal handler may touch: it has its place from the thread's start,
+ * where the general model may allocate at the first touch. */
+#define WF_TLS_STATIC __attribute__((tls_model("initial-exec")))
+
 /* Two lines: the adjacent-line prefetcher of x86 makes pairs of 64-byte lines move together. */
 #define WF_LINE       64
 #define WF_LINE_PAIR  128

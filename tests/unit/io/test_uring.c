@@ -237,7 +237,7 @@ Test(capacity, more_ops_in_flight_than_the_completion_queue_holds, .init = rig_o
         rig_submit(&many[i]);
     }
     wt_eq(rig_poll(), 0);
-    wt_eq(rig.uring->slots.used, MANY);
+    wt_eq(wf_slots_used(&rig.uring->slots), MANY);
     wt_true(wf_list_is_empty(&rig.uring->waiting));
     uint64_t one = 1;
     wt_eq(write(event, &one, sizeof one), (ssize_t)sizeof one);

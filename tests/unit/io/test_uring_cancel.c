@@ -131,7 +131,7 @@ Test(cancel, done_waits_for_a_message_that_is_under_way, .init = open_all, .fini
     rig_poll();
     wt_eq(op.done, 0, "or the message would point to freed memory");
     wt_eq(op.op.phase, WF_OP_ENDED);
-    wt_eq(rig.uring->slots.used, 0);
+    wt_eq(wf_slots_used(&rig.uring->slots), 0);
     wt_eq(rig_hear(), 1);
     wt_eq(op.done, 1);
     wt_eq(op.op.res, 0, "it had succeeded");
