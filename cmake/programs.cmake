@@ -8,8 +8,17 @@ list(FILTER sources EXCLUDE REGEX "/main\\.c$")
 add_library(taskbench_parts STATIC ${sources})
 target_include_directories(taskbench_parts INTERFACE tools/taskbench)
 target_link_libraries(taskbench_parts PUBLIC weft_static m)
+# Counts of instructions can be compared between equal builds only.
+string(TOUPPER "CMAKE_C_FLAGS_${CMAKE_BUILD_TYPE}" build_flags)
+string(STRIP "${CMAKE_C_FLAGS} ${${build_flags}}" build_flags)
+set_property(SOURCE tools/taskbench/budget.c APPEND PROPERTY COMPILE_DEFINITIONS
+  "TB_BUILD=\"${build_flags}, checks $<BOOL:${WEFT_CHECKS}>\"")
 add_executable(taskbench tools/taskbench/main.c)
-target_link_libraries(taskbench PRIVATE taskbench_parts)
+# With all of weft, exported: workloads from shared objects (weft/bench.h) call it.
+target_sources(taskbench PRIVATE $<TARGET_OBJECTS:weft_objects>)
+target_link_libraries(taskbench PRIVATE taskbench_parts ${CMAKE_DL_LIBS})
+target_link_options(taskbench PRIVATE LINKER:--dynamic-list=${PROJECT_SOURCE_DIR}/cmake/taskbench.list)
+set_target_properties(taskbench PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/taskbench.list)
 # Shared, as find_library prefers: linked statically, jemalloc's thread data would be cached across a stack switch
 # (jemalloc#2890). Sanitizers bring an allocator of their own. taskbench looks for it when it runs (alloc.c).
 if(JEMALLOC AND NOT WEFT_SANITIZE)
@@ -31,6 +40,13 @@ foreach(folder examples bench bench/micro)
       continue()
     endif()
     string(REPLACE / _ target ${folder}_${name})
+    if(folder STREQUAL examples AND name MATCHES "^bench_") # workloads for taskbench, which brings weft
+      add_library(${target} MODULE ${source})
+      target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include)
+      set_target_properties(${target} PROPERTIES
+        PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+      continue()
+    endif()
     add_executable(${target} ${source})
     set_target_properties(${target} PROPERTIES
       OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})

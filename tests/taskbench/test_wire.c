@@ -83,6 +83,26 @@ Test(wire, allocations_that_cannot_be_counted_say_why)
     wt_str_eq(row.uncounted, "malloc is not jemalloc's");
 }
 
+Test(wire, system_calls_and_places_are_read)
+{
+    struct tb_wire_in in = in_of();
+    read_all(&in, (const char *[]){"traced 12", "site call 12 0 4096 /x/a b.so\tfutex",
+                                   "site alloc 3 336 99 \ttask t (started in f, a.c:3)", NULL});
+    wt_true(row.traced);
+    wt_eq(row.calls, 12u);
+    wt_eq(row.sites_n, 2);
+    wt_eq(row.sites[0].kind, TB_SITE_CALL);
+    wt_str_eq(row.sites[0].module, "/x/a b.so");
+    wt_str_eq(row.sites[0].what, "futex");
+    wt_eq(row.sites[0].offset, 4096u);
+    wt_eq(row.sites[1].kind, TB_SITE_ALLOC);
+    wt_eq(row.sites[1].bytes, 336u);
+    wt_str_eq(row.sites[1].module, "");
+    wt_str_eq(row.sites[1].what, "task t (started in f, a.c:3)");
+    wt_eq(tb_wire_read(&in, "site call 12 0 4096 /x/a.so"), -EPROTO);
+    wt_eq(tb_wire_read(&in, "traced many"), -EPROTO);
+}
+
 Test(wire, a_counter_of_another_version_is_left_out)
 {
     struct tb_wire_in in = in_of();
@@ -215,7 +235,11 @@ static int argv_of(struct tb_agent_args *args, char **argv)
 Test(agent, arguments_survive_the_way)
 {
     static struct tb_row out, back;
-    struct tb_plan plan = {.samples = 7, .budget_ns = 123456789}, plan_back = {0};
+    struct tb_plan plan = {.samples = 7,
+                           .budget_ns = 123456789,
+                           .pass = TB_PASS_CALLGRIND,
+                           .rounds = 41},
+                   plan_back = {0};
     struct tb_agent_args args;
     char *argv[TB_AGENT_ARGS + 1];
     out = (struct tb_row){
@@ -229,19 +253,23 @@ Test(agent, arguments_survive_the_way)
     wt_eq(back.params[1], 99u);
     wt_eq(plan_back.samples, 7);
     wt_eq(plan_back.budget_ns, 123456789u);
+    wt_eq(plan_back.pass, TB_PASS_CALLGRIND);
+    wt_eq(plan_back.rounds, 41u);
 }
 
 Test(agent, other_arguments_are_refused)
 {
     static struct tb_row back;
     struct tb_plan plan;
-    char *too_few[] = {"agent", "chan", "2", "1", "0", "5", "3", NULL};
-    char *too_many[] = {"agent", "within", "2", "1", "0", "5", "3", NULL};
-    char *no_load[] = {"agent", "what", "2", "1", "0", "5", NULL};
-    char *no_number[] = {"agent", "within", "two", "1", "0", "5", NULL};
-    wt_eq(tb_agent_args_read(7, too_few, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(7, too_many, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(6, no_load, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(6, no_number, &back, &plan), -EINVAL);
+    char *too_few[] = {"agent", "chan", "2", "1", "0", "5", "0", "0", "3", NULL};
+    char *too_many[] = {"agent", "within", "2", "1", "0", "5", "0", "0", "3", NULL};
+    char *no_load[] = {"agent", "what", "2", "1", "0", "5", "0", "0", NULL};
+    char *no_pass[] = {"agent", "within", "2", "1", "0", "5", "9", "0", NULL};
+    char *no_number[] = {"agent", "within", "two", "1", "0", "5", "0", "0", NULL};
+    wt_eq(tb_agent_args_read(9, too_few, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(9, too_many, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(8, no_load, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(8, no_pass, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(8, no_number, &back, &plan), -EINVAL);
     wt_eq(tb_agent_args_read(1, no_number, &back, &plan), -EINVAL);
 }

@@ -6,10 +6,10 @@
 #include "row.h"
 #include "sampler.h"
 
-#define TB_AGENT_ARGS      (6 + TB_PARAMS_MAX) /* at most, the command's name included */
+#define TB_AGENT_ARGS      (8 + TB_PARAMS_MAX) /* at most, the command's name included */
 #define TB_AGENT_ARG_BYTES 64
 
-/* agent LOAD WORKERS SEED SAMPLES BUDGET_NS PARAM... (all parameters, in the load's order). */
+/* agent LOAD WORKERS SEED SAMPLES BUDGET_NS PASS ROUNDS PARAM... (all parameters, in the load's order). */
 struct tb_agent_args {
     char text[TB_AGENT_ARGS][TB_AGENT_ARG_BYTES];
     int n;

@@ -205,6 +205,26 @@ static int take_quiet(struct tb_args *args, const char *text)
     return 0;
 }
 
+static int take_budgets(struct tb_args *args, const char *text)
+{
+    args->budgets = text;
+    return text[0] ? 0 : refuse(args, "--budgets needs the name of a file");
+}
+
+static int take_update(struct tb_args *args, const char *text)
+{
+    (void)text;
+    args->update = true;
+    return 0;
+}
+
+static int take_strict(struct tb_args *args, const char *text)
+{
+    (void)text;
+    args->strict = true;
+    return 0;
+}
+
 static int take_help(struct tb_args *args, const char *text)
 {
     (void)text;
@@ -218,33 +238,52 @@ struct option {
     const char *name;
     bool has_value;
     int (*take)(struct tb_args *args, const char *text); /* "" without a value */
+    unsigned commands;                                   /* that have it */
 };
 
+enum { OF_RUN = 1, OF_GATE = 2 };
+
+/* argv[0] to a bit. */
+static const struct choice commands[] = {{"run", OF_RUN}, {"gate", OF_GATE}, {NULL, 0}};
+
+static unsigned command_bit(const char *name)
+{
+    const struct choice *c = commands;
+    while (c->name && strcmp(c->name, name) != 0) {
+        c++;
+    }
+    return (unsigned)c->value;
+}
+
 static const struct option options[] = {
-    {"--set", true, take_set},
-    {"--workers", true, take_workers},
-    {"--reps", true, take_reps},
-    {"--seconds", true, take_seconds},
-    {"--seed", true, take_seed},
-    {"-p", true, take_setting},
-    {"--format", true, take_format},
-    {"-o", true, take_out},
-    {"--history", true, take_history},
-    {"--label", true, take_label},
-    {"--no-color", false, take_no_color},
-    {"--quiet", false, take_quiet},
-    {"--assert-allocs", true, take_assert_allocs},
-    {"--help", false, take_help},
-    {"-h", false, take_help},
+    {"--set", true, take_set, OF_RUN},
+    {"--workers", true, take_workers, OF_RUN | OF_GATE},
+    {"--reps", true, take_reps, OF_RUN},
+    {"--seconds", true, take_seconds, OF_RUN},
+    {"--seed", true, take_seed, OF_RUN | OF_GATE},
+    {"-p", true, take_setting, OF_RUN | OF_GATE},
+    {"--format", true, take_format, OF_RUN | OF_GATE},
+    {"-o", true, take_out, OF_RUN | OF_GATE},
+    {"--history", true, take_history, OF_RUN},
+    {"--label", true, take_label, OF_RUN},
+    {"--no-color", false, take_no_color, OF_RUN | OF_GATE},
+    {"--quiet", false, take_quiet, OF_RUN | OF_GATE},
+    {"--assert-allocs", true, take_assert_allocs, OF_RUN},
+    {"--budgets", true, take_budgets, OF_GATE},
+    {"--update", false, take_update, OF_GATE},
+    {"--strict", false, take_strict, OF_GATE},
+    {"--help", false, take_help, OF_RUN | OF_GATE},
+    {"-h", false, take_help, OF_RUN | OF_GATE},
 };
 
 #define OPTIONS_N (sizeof options / sizeof *options)
 
 /* `n` bytes of `text` are the option's name. */
-static const struct option *find_option(const char *text, size_t n)
+static const struct option *find_option(const struct tb_args *args, const char *text, size_t n)
 {
     for (size_t i = 0; i < OPTIONS_N; i++) {
-        if (strncmp(options[i].name, text, n) == 0 && options[i].name[n] == '\0') {
+        if (options[i].commands & args->command && strncmp(options[i].name, text, n) == 0 &&
+            options[i].name[n] == '\0') {
             return &options[i];
         }
     }
@@ -257,7 +296,9 @@ static int refuse_option(struct tb_args *args, const char *text, size_t n)
     snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), text);
     struct tb_suggest suggest = tb_suggest_for(name);
     for (size_t i = 0; i < OPTIONS_N; i++) {
-        tb_suggest_try(&suggest, options[i].name);
+        if (options[i].commands & args->command) {
+            tb_suggest_try(&suggest, options[i].name);
+        }
     }
     return refuse(args, "unknown option '%s'%s", name, tb_suggest_hint(&suggest, hint));
 }
@@ -268,7 +309,7 @@ static int take_option(struct tb_args *args, int argc, char **argv, int at)
 {
     const char *text = argv[at];
     size_t n = strcspn(text, "=");
-    const struct option *option = find_option(text, n);
+    const struct option *option = find_option(args, text, n);
     if (!option) {
         return refuse_option(args, text, n);
     }
@@ -289,6 +330,16 @@ static int take_workload(struct tb_args *args, const char *text)
     if (args->workloads_n == TB_WORKLOADS_MAX) {
         return refuse(args, "%d workloads at most", TB_WORKLOADS_MAX);
     }
+    if (tb_user_is_object(text)) {
+        char error[TB_REASON_MAX];
+        if (args->groups_n == TB_OBJECTS_MAX) {
+            return refuse(args, "%d shared objects at most", TB_OBJECTS_MAX);
+        }
+        if (tb_user_load(text, args->groups[args->groups_n], error) < 0) {
+            return refuse(args, "%s", error);
+        }
+        text = args->groups[args->groups_n++];
+    }
     args->workloads[args->workloads_n++] = text;
     return 0;
 }
@@ -296,7 +347,7 @@ static int take_workload(struct tb_args *args, const char *text)
 int tb_args_parse(struct tb_args *args, int argc, char **argv)
 {
     bool options_over = false;
-    *args = (struct tb_args){.seed = 1};
+    *args = (struct tb_args){.seed = 1, .command = command_bit(argv[0])};
     for (int i = 1; i < argc; i++) {
         bool is_option = !options_over && argv[i][0] == '-' && argv[i][1] != '\0';
         int rc = 0;

@@ -1,8 +1,9 @@
-/* args.h: the command line of `taskbench run`. Every mistake is one line that names the argument,
+/* args.h: the command line of `taskbench run`, `gate` and the like: argv[0] says which options there are. Every mistake is one line that names the argument,
  * and the one that was meant if something near it exists. */
 #ifndef TB_ARGS_H
 #define TB_ARGS_H
 
+#include "user.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,8 +22,13 @@ struct tb_setting {
 };
 
 struct tb_args {
-    const char *workloads[TB_WORKLOADS_MAX]; /* as typed; checked against the table of workloads */
-    int workloads_n;                         /* 0: the whole set */
+    unsigned command; /* args.c's own: which options there are */
+    /* as typed, checked against the table of workloads later; of a shared object, which is loaded when
+     * it is met, the group that it makes (user.h) */
+    const char *workloads[TB_WORKLOADS_MAX];
+    int workloads_n; /* 0: the whole set */
+    char groups[TB_OBJECTS_MAX][TB_USER_GROUP];
+    int groups_n;
     enum tb_set set;
     int workers[TB_WORKERS_MAX];
     int workers_n;  /* 0: not given */
@@ -40,6 +46,9 @@ struct tb_args {
     double assert_allocs; /* per op */
     const char *history;  /* a file to add a line to; NULL */
     const char *label;    /* of that line; NULL */
+    const char *budgets;  /* gate: the file; NULL: not given */
+    bool update;          /* gate: write what was counted into it */
+    bool strict;          /* what is not known for sure fails */
     bool help;            /* --help: everything else may be unset */
     char error[200];      /* why it was refused, without "taskbench: " */
 };

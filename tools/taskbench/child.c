@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define TICK_MS  100
-#define ARGS_MAX 16
+#define ARGS_MAX 32
 
 extern char **environ;
 
@@ -109,7 +109,7 @@ static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire,
             drain(child, errors, take_last_words);
         }
         heard = ready > 0 ? tb_now_ns() : heard;
-        if (tb_now_ns() - heard > TB_SILENCE_S * UINT64_C(1000000000)) {
+        if (tb_now_ns() - heard > (uint64_t)child->silence_s * UINT64_C(1000000000)) {
             return TB_CHILD_SILENT;
         }
         child->tick(child->arg);
@@ -119,11 +119,11 @@ static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire,
 
 /* stdin from nowhere, the pipes' ends to where the child expects them; all else is close-on-exec.
  * What it prints, which it should not, goes with its errors: stdout is the report's. */
-static int start(char *const *argv, int wire_end, int errors_end, pid_t *pid)
+static int start(const struct tb_child *child, int wire_end, int errors_end, pid_t *pid)
 {
     char *full[ARGS_MAX + 1] = {"taskbench"};
-    for (int i = 0; i < ARGS_MAX - 1 && argv[i]; i++) {
-        full[i + 1] = argv[i];
+    for (int i = 0; i < ARGS_MAX - 1 && child->argv[i]; i++) {
+        full[i + !child->program] = child->argv[i];
     }
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
@@ -131,7 +131,8 @@ static int start(char *const *argv, int wire_end, int errors_end, pid_t *pid)
     posix_spawn_file_actions_adddup2(&actions, errors_end, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, errors_end, STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, wire_end, TB_WIRE_FD);
-    int rc = posix_spawn(pid, "/proc/self/exe", &actions, NULL, full, environ);
+    int rc = child->program ? posix_spawnp(pid, child->program, &actions, NULL, full, environ)
+                            : posix_spawn(pid, "/proc/self/exe", &actions, NULL, full, environ);
     posix_spawn_file_actions_destroy(&actions);
     return -rc;
 }
@@ -163,6 +164,7 @@ void tb_child_run(struct tb_child *child)
     int wire[2], errors[2];
     pid_t pid;
     child->last_words[0] = '\0';
+    child->silence_s = child->silence_s ? child->silence_s : TB_SILENCE_S;
     child->end = TB_CHILD_FAILED;
     if (pipe2(wire, O_CLOEXEC) < 0) {
         child->code = -errno;
@@ -174,7 +176,7 @@ void tb_child_run(struct tb_child *child)
         close(wire[1]);
         return;
     }
-    child->code = start(child->argv, wire[1], errors[1], &pid);
+    child->code = start(child, wire[1], errors[1], &pid);
     close(wire[1]);
     close(errors[1]);
     struct stream from_wire = {.fd = wire[0]}, from_errors = {.fd = errors[0]};

@@ -5,7 +5,7 @@
  *
  * Guarantees.
  * C.1  The child is gone when tb_child_run returns, whatever it did.
- * C.2  A child that says nothing for TB_SILENCE_S seconds is killed: it hangs.
+ * C.2  A child that says nothing for `silence_s` seconds is killed: it hangs.
  * C.3  A signal that asks this process to end (SIGINT, SIGTERM) kills the child; see
  *      tb_interrupted. */
 #ifndef TB_CHILD_H
@@ -25,7 +25,11 @@ enum tb_child_end {
 
 struct tb_child {
     /* given */
-    char *const *argv;                         /* argv[0] is the command's name; ended by NULL */
+    /* NULL: this program, and argv[0] is the command's name; else it is looked for in PATH, and argv
+     * is its whole command line. Ended by NULL. */
+    const char *program;
+    char *const *argv;
+    int silence_s; /* see C.2; 0: TB_SILENCE_S, which tb_child_run then puts in its place */
     void (*line)(void *arg, const char *line); /* one line from the wire */
     void (*tick)(void *arg);                   /* ten times a second, and after lines */
     void *arg;

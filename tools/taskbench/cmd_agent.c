@@ -115,6 +115,10 @@ static void say_end(const struct tb_trial *trial, int rc)
 static void measure(struct tb_trial *trial, const struct tb_plan *plan)
 {
     weft_rt_opts opts = {.workers = trial->workers};
+    if (plan->pass == TB_PASS_CALLGRIND) {
+        opts.io =
+            "epoll"; /* valgrind runs one thread at a time, and not while one waits in a ring */
+    }
     int rc = weft_rt_start(&trial->rt, &opts);
     if (rc < 0) {
         say_start_failed(rc);
@@ -140,8 +144,11 @@ int tb_cmd_agent(int argc, char **argv)
         return refuse();
     }
     become_child();
-    tb_alloc_probe(&plan.uncounted);
-    tb_wire_say("line %.17g", row.workers > 1 ? tb_line_transfer_ns() : -1.0);
+    if (plan.pass != TB_PASS_CALLGRIND) {
+        tb_alloc_probe(&plan.uncounted);
+    }
+    bool lines_matter = row.workers > 1 && plan.pass == TB_PASS_TIME;
+    tb_wire_say("line %.17g", lines_matter ? tb_line_transfer_ns() : -1.0);
     struct tb_trial trial = {.load = row.load, .workers = row.workers, .seed = row.seed};
     memcpy(trial.params, row.params, sizeof trial.params);
     measure(&trial, &plan);

@@ -33,6 +33,25 @@ const char tb_run_details[] =
     "Exit codes: 0 fine, 1 a limit exceeded, 2 wrong usage, 3 nothing measured,\n"
     "5 a workload's own result was wrong (or it crashed, or hung), 130 interrupted.\n";
 
+const char tb_gate_details[] =
+    "Counts what does not depend on the machine's mood, and compares it with FILE:\n"
+    "allocations, bytes and system calls per op, of all threads; the I/O driver's own\n"
+    "system calls; chunks and stacks added by the runtime; instructions per op, if\n"
+    "valgrind is installed. What exceeds its budget is named, with the place in the\n"
+    "code. What cannot be compared here is named too, and is not \"fine\".\n"
+    "\n"
+    "WORKLOAD selects rows of the file; without any, all of them are counted.\n"
+    "\n"
+    "  --update              write what was counted as the new budgets; a WORKLOAD that\n"
+    "                        is not in FILE is added, with --workers (1) and -p\n"
+    "  --strict              exit 3 if anything could not be compared\n"
+    "  --format table|json|md\n"
+    "  -o FILE               the report into FILE\n"
+    "  --seed N, --no-color, --quiet  as for run\n"
+    "\n"
+    "Exit codes: 0 all within, 1 a budget exceeded, 2 wrong usage or budgets that\n"
+    "cannot be read, 3 nothing was compared, 5 a workload's result was wrong.\n";
+
 static int help_all(void)
 {
     printf("usage: taskbench COMMAND ...\n\n");

@@ -25,11 +25,13 @@ const struct tb_command *tb_command_find(const char *name);
 int tb_cmd_list(int argc, char **argv);
 int tb_cmd_run(int argc, char **argv);
 int tb_cmd_report(int argc, char **argv);
+int tb_cmd_gate(int argc, char **argv);
 int tb_cmd_help(int argc, char **argv);
 int tb_cmd_agent(int argc, char **argv);
 int tb_cmd_probe(int argc, char **argv);
+int tb_cmd_trace(int argc, char **argv);
 
-extern const char tb_run_details[];    /* cmd_help.c */
-extern const char tb_report_details[]; /* cmd_report.c */
+extern const char tb_run_details[], tb_gate_details[]; /* cmd_help.c */
+extern const char tb_report_details[];                 /* cmd_report.c */
 
 #endif

@@ -111,6 +111,7 @@ void tb_metric(struct tb_trial *trial, const char *name, const char *unit, doubl
 extern const struct tb_load tb_loads_forkjoin[];
 extern const struct tb_load tb_loads_loops[];
 extern const struct tb_load tb_loads_start[];
+extern const struct tb_load tb_loads_steal[];
 extern const struct tb_load tb_loads_join[];
 extern const struct tb_load tb_loads_outside[];
 extern const struct tb_load tb_loads_switch[];
@@ -124,9 +125,9 @@ extern const struct tb_load tb_loads_frames[];
 extern const struct tb_load tb_loads_net[];
 extern const struct tb_load tb_loads_file[];
 
-#define TB_LOADS_MAX 64
+#define TB_LOADS_MAX 384 /* our own, and those that shared objects may bring */
 
-/* The load number `index`, counted over all files; NULL past the last. */
+/* The load number `index`, counted over all files, the user's (user.h) last; NULL past the last. */
 const struct tb_load *tb_load_at(int index);
 
 /* By its exact name; NULL: there is none. */

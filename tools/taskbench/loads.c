@@ -1,5 +1,6 @@
 /* loads.c: the table of workloads, and what a load may say while it runs. See load.h. */
 #include "load.h"
+#include "user.h"
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdarg.h>
@@ -7,9 +8,10 @@
 #include <string.h>
 
 static const struct tb_load *const tables[] = {
-    tb_loads_forkjoin, tb_loads_loops,  tb_loads_start,  tb_loads_join,    tb_loads_outside,
-    tb_loads_switch,   tb_loads_sync,   tb_loads_lock,   tb_loads_bounded, tb_loads_timer,
-    tb_loads_cancel,   tb_loads_memory, tb_loads_frames, tb_loads_net,     tb_loads_file,
+    tb_loads_forkjoin, tb_loads_loops,   tb_loads_start,  tb_loads_steal,
+    tb_loads_join,     tb_loads_outside, tb_loads_switch, tb_loads_sync,
+    tb_loads_lock,     tb_loads_bounded, tb_loads_timer,  tb_loads_cancel,
+    tb_loads_memory,   tb_loads_frames,  tb_loads_net,    tb_loads_file,
 };
 
 const struct tb_load *tb_load_at(int index)
@@ -21,7 +23,7 @@ const struct tb_load *tb_load_at(int index)
             }
         }
     }
-    return NULL;
+    return tb_user_at(index);
 }
 
 const struct tb_load *tb_load_find(const char *name)

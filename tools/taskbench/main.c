@@ -2,6 +2,7 @@
 #include "command.h"
 #include "exit.h"
 #include "suggest.h"
+#include "user.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,10 +12,13 @@ const struct tb_command tb_commands[] = {
     {"run", "[WORKLOAD...] [options]", "measure workloads", tb_run_details, tb_cmd_run},
     {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
      tb_cmd_report},
+    {"gate", "[WORKLOAD...] --budgets FILE", "hold exact figures against budgets", tb_gate_details,
+     tb_cmd_gate},
     {"list", "", "show the workloads and their parameters", NULL, tb_cmd_list},
     {"help", "[COMMAND]", "explain a command", NULL, tb_cmd_help},
     {"agent", "", NULL, NULL, tb_cmd_agent},
     {"probe", "", NULL, NULL, tb_cmd_probe},
+    {"trace", "", NULL, NULL, tb_cmd_trace},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -61,6 +65,11 @@ int main(int argc, char **argv)
     const struct tb_command *command = tb_command_find(name);
     if (!command) {
         return refuse(name);
+    }
+    char error[TB_REASON_MAX];
+    if (tb_user_load_environment(error) < 0) {
+        fprintf(stderr, "taskbench: %s\n", error);
+        return TB_EXIT_USAGE;
     }
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, reported as such */
     return argc > 1 ? command->run(argc - 1, argv + 1) : command->run(0, argv + argc);

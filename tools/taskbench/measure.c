@@ -13,6 +13,8 @@ struct measurement {
     bool garbled; /* a line was none */
     tb_watch_fn *watch;
     void *arg;
+    const char *program; /* NULL: this one */
+    int silence_s;       /* 0: TB_SILENCE_S */
 };
 
 static void take_line(void *arg, const char *line)
@@ -47,7 +49,7 @@ static void explain(struct tb_row *row, const struct tb_child *child)
         snprintf(what, sizeof what, "died of signal %d (%s)", child->code, strsignal(child->code));
         break;
     case TB_CHILD_SILENT:
-        snprintf(what, sizeof what, "hung: nothing was heard of it for %d s", TB_SILENCE_S);
+        snprintf(what, sizeof what, "hung: nothing was heard of it for %d s", child->silence_s);
         break;
     case TB_CHILD_FAILED:
         snprintf(what, sizeof what, "could not be started (%s)", strerror(-child->code));
@@ -61,7 +63,12 @@ static void explain(struct tb_row *row, const struct tb_child *child)
 /* One child from start to end. false: interrupted. */
 static bool run(struct measurement *m, char *const *argv)
 {
-    struct tb_child child = {.argv = argv, .line = take_line, .tick = tick, .arg = m};
+    struct tb_child child = {.program = m->program,
+                             .argv = argv,
+                             .silence_s = m->silence_s,
+                             .line = take_line,
+                             .tick = tick,
+                             .arg = m};
     m->in = (struct tb_wire_in){.row = m->row};
     m->row->line_ns = -1;
     tb_child_run(&child);
@@ -86,6 +93,16 @@ bool tb_measure(struct tb_row *row, const struct tb_plan *plan, tb_watch_fn *wat
     for (int i = 0; i < args.n; i++) {
         argv[i] = args.text[i];
     }
+    if (!run(&m, argv)) {
+        return false;
+    }
+    tb_row_finish(row);
+    return true;
+}
+
+bool tb_measure_by(struct tb_row *row, const char *program, char **argv, int silence_s)
+{
+    struct measurement m = {.row = row, .program = program, .silence_s = silence_s};
     if (!run(&m, argv)) {
         return false;
     }

@@ -39,8 +39,13 @@ struct tb_row {
     char uncounted[TB_REASON_MAX]; /* why not */
     uint64_t counted_ops;
     struct tb_allocs allocs;
-    weft_stats growth; /* of the runtime's counters */
-    weft_stats total;  /* of them, at the end */
+    weft_stats growth;            /* of the runtime's counters */
+    weft_stats total;             /* of them, at the end */
+    bool traced;                  /* system calls were counted too, over the same sample */
+    char untraced[TB_REASON_MAX]; /* why not */
+    uint64_t calls;               /* system calls, all threads */
+    struct tb_site sites[TB_SITES_MAX];
+    int sites_n;
 
     /* of the process that measured it */
     uint64_t rss_max_bytes;

@@ -2,6 +2,7 @@
 #include "sampler.h"
 #include "alloc.h"
 #include "clock.h"
+#include "mark.h"
 #include "row.h"
 #include "wire.h"
 #include <inttypes.h>
@@ -128,9 +129,75 @@ static int count(struct tb_trial *trial, uint64_t rounds, const char *why_not)
     return rc;
 }
 
+/* --- exact passes ----------------------------------------------------------------------------- */
+
+#define WARM_UPS 2 /* pools grow in the first, and what that left behind settles in the second */
+
+static void say_sites(void)
+{
+    struct tb_site site;
+    for (int i = 0; tb_alloc_site(i, &site); i++) {
+        tb_wire_site(&site);
+    }
+}
+
+static int count_hooked(struct tb_trial *trial, uint64_t rounds, const char *why_not)
+{
+    weft_stats before, after;
+    struct tb_allocs allocs;
+    uint64_t ops = rounds * trial->ops_per_round;
+    if (!why_not) {
+        tb_alloc_want_sites();
+    }
+    bool counting = !why_not && tb_alloc_start() == 0;
+    weft_stats_get(trial->rt, &before);
+    tb_mark_begin();
+    int rc = trial->load->sample(trial, rounds);
+    tb_mark_end();
+    weft_stats_get(trial->rt, &after);
+    if (counting) {
+        tb_alloc_stop(&allocs);
+        tb_wire_say("counted %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, ops, allocs.allocs,
+                    allocs.frees, allocs.bytes);
+        say_sites();
+    } else {
+        tb_wire_say("uncounted %" PRIu64 " %s", ops, why_not ? why_not : "the hooks were refused");
+    }
+    say_growth(&before, &after);
+    return rc == 0 && trial->load->check ? trial->load->check(trial, rounds) : rc;
+}
+
+/* What the sample is that everything else is said of: the reader wants one. */
+static void say_stretch(const struct tb_trial *trial, uint64_t rounds)
+{
+    tb_wire_say("sample 1 %" PRIu64 " 0 0", rounds * trial->ops_per_round);
+}
+
+static int count_exactly(struct tb_trial *trial, const struct tb_plan *plan)
+{
+    uint64_t rounds = plan->rounds, ns;
+    if (rounds == 0) {
+        rounds = (TB_COUNT_OPS + trial->ops_per_round - 1) / trial->ops_per_round;
+    }
+    rounds = trial->load->flags & TB_LOAD_ONCE ? 1 : rounds;
+    int rc = 0;
+    for (int i = 0; i < WARM_UPS && rc == 0; i++) {
+        rc = take_sample(trial, rounds, &ns);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    say_stretch(trial, rounds);
+    return count_hooked(trial, rounds,
+                        plan->pass == TB_PASS_CALLGRIND ? "under callgrind" : plan->uncounted);
+}
+
 static int measure(struct tb_trial *trial, const struct tb_plan *plan)
 {
     struct rounds rounds = {0, 0};
+    if (plan->pass != TB_PASS_TIME) {
+        return count_exactly(trial, plan);
+    }
     int rc = calibrate(trial, trial->load->sample, &rounds.sample);
     if (rc == 0 && trial->load->reference) {
         rc = calibrate(trial, trial->load->reference, &rounds.reference);

@@ -9,7 +9,21 @@
 #define TB_SAMPLES_WANTED \
     5 /* the least number of samples, unless the load takes seconds for each */
 
+#define TB_COUNT_OPS \
+    2000 /* enough that what happens once a sample is less than a thousandth of it */
+
+/* What a process measures of a row. */
+enum tb_pass {
+    TB_PASS_TIME, /* samples, then one more with allocations counted */
+    /* one sample of exactly `rounds` between two marks (mark.h), with allocations and their places
+     * counted; under cmd_trace.c system calls too */
+    TB_PASS_COUNT,
+    TB_PASS_CALLGRIND, /* the same for callgrind: nothing is hooked, and I/O is by epoll */
+};
+
 struct tb_plan {
+    enum tb_pass pass;
+    uint64_t rounds; /* of TB_PASS_COUNT and after; 0: as many as make TB_COUNT_OPS ops */
     /* exactly so many; 0: as many as fit into budget_ns, but at least TB_SAMPLES_WANTED */
     int samples;
     uint64_t budget_ns;    /* for all samples, references included */

@@ -47,6 +47,14 @@ void tb_wire_metrics(const struct tb_trial *trial)
     }
 }
 
+static const char *const site_kinds[] = {[TB_SITE_ALLOC] = "alloc", [TB_SITE_CALL] = "call"};
+
+void tb_wire_site(const struct tb_site *site)
+{
+    tb_wire_say("site %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\t%s", site_kinds[site->kind],
+                site->count, site->bytes, site->offset, site->module, site->what);
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static int read_sample(struct tb_row *row, const char *text)
@@ -115,6 +123,39 @@ static int read_metric(struct tb_row *row, const char *text)
     return 0;
 }
 
+static int read_traced(struct tb_row *row, const char *text)
+{
+    row->traced = sscanf(text, "%" SCNu64, &row->calls) == 1;
+    return row->traced ? 0 : -EPROTO;
+}
+
+static int read_untraced(struct tb_row *row, const char *text)
+{
+    snprintf(row->untraced, sizeof row->untraced, "%s", text);
+    return 0;
+}
+
+static int read_site(struct tb_row *row, const char *text)
+{
+    char kind[8];
+    struct tb_site site = {0};
+    int at = 0;
+    const char *tab = strchr(text, '\t');
+    if (sscanf(text, "%7s %" SCNu64 " %" SCNu64 " %" SCNu64 "%n", kind, &site.count, &site.bytes,
+               &site.offset, &at) != 4 ||
+        text[at] != ' ' || !tab) {
+        return -EPROTO;
+    }
+    const char *module = text + at + 1;
+    site.kind = strcmp(kind, site_kinds[TB_SITE_CALL]) == 0 ? TB_SITE_CALL : TB_SITE_ALLOC;
+    snprintf(site.module, sizeof site.module, "%.*s", (int)(tab - module), module);
+    snprintf(site.what, sizeof site.what, "%s", tab + 1);
+    if (row->sites_n < TB_SITES_MAX) {
+        row->sites[row->sites_n++] = site;
+    }
+    return 0;
+}
+
 static int read_end(struct tb_row *row, enum tb_status status, const char *reason)
 {
     row->status = status;
@@ -165,8 +206,9 @@ int tb_wire_read(struct tb_wire_in *in, const char *line)
         const char *word;
         int (*read)(struct tb_row *row, const char *text);
     } lines[] = {
-        {"sample", read_sample},   {"counted", read_counted}, {"uncounted", read_uncounted},
-        {"counter", read_counter}, {"metric", read_metric},
+        {"sample", read_sample},     {"counted", read_counted}, {"uncounted", read_uncounted},
+        {"counter", read_counter},   {"metric", read_metric},   {"traced", read_traced},
+        {"untraced", read_untraced}, {"site", read_site},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const char *text = after(line, lines[i].word);

@@ -3,6 +3,9 @@
  *     sample NS OPS REFERENCE_NS REFERENCE_OPS      one sample; no reference: 0 0
  *     counted OPS ALLOCS FREES BYTES                the counting sample
  *     uncounted OPS REASON                          the same, where allocations cannot be counted
+ *     traced CALLS                                  system calls in it, all threads
+ *     untraced REASON                               the same, where they cannot be counted
+ *     site KIND COUNT BYTES OFFSET MODULE TAB WHAT  where it allocated ("alloc") or called ("call")
  *     counter NAME GROWTH TOTAL                     of the runtime, over the counting sample
  *     metric NAME UNIT VALUE                        no unit: "-"
  *     rss BYTES                                     the most that was resident
@@ -11,7 +14,7 @@
  *     wrong REASON | skip REASON                    the end, badly
  *     done                                          the end, well
  *
- * Text, so that a run can be watched by hand: `taskbench agent fib 2 1 5 100 3>&1`. */
+ * Text, so that a run can be watched by hand: `taskbench agent fib 2 1 5 100 0 0 30 3>&1`. */
 #ifndef TB_WIRE_H
 #define TB_WIRE_H
 
@@ -28,6 +31,7 @@ void tb_wire_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void tb_wire_counters(const weft_stats *growth, const weft_stats *total);
 void tb_wire_metrics(const struct tb_trial *trial);
+void tb_wire_site(const struct tb_site *site);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -1,0 +1,159 @@
+#!/bin/sh
+# `taskbench gate`: what is within its budget passes; an allocation, a system call and 3 % of instructions more
+# fail, each with its workload and its place; what cannot be compared is never "fine".
+# And workloads from shared objects.
+# Usage: test_gate.sh TASKBENCH PLANTED.so EXAMPLE.so
+set -u
+taskbench=$1 planted=$2 example=$3
+[ -x "$taskbench" ] && [ -e "$planted" ] || {
+    echo "FAIL: no program '$taskbench' or no '$planted'"
+    exit 1
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+export LC_ALL=C NO_COLOR=1 TMPDIR="$work" ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # none under ptrace
+unset WEFT_IO TASKBENCH_LOADS WEFT_PLANT
+
+ok() { passed=$((passed + 1)); }
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL: $1"
+    sed 's/^/    out: /' "$work/out"
+    sed 's/^/    err: /' "$work/err"
+}
+
+# try WHAT EXIT ARGUMENT...: runs it, keeps its output in $work/out and $work/err.
+try() {
+    what=$1 want=$2
+    shift 2
+    "$taskbench" "$@" >"$work/out" 2>"$work/err" </dev/null
+    got=$?
+    if [ "$got" -eq "$want" ]; then ok; else fail "$what: exit $got, not $want"; fi
+}
+
+has() { # FILE TEXT
+    if grep -qF -- "$2" "$work/$1"; then ok; else fail "$what: no '$2' in $1"; fi
+}
+
+lines() { # FILE NUMBER
+    if [ "$(wc -l <"$work/$1")" -eq "$2" ]; then ok; else fail "$what: not $2 lines in $1"; fi
+}
+
+planting() { # PLANT
+    WEFT_PLANT=$1
+    export WEFT_PLANT
+}
+
+budgets=$work/budgets.json
+
+# --- what cannot be read ---
+try "no budgets" 2 gate
+has err "--budgets"
+lines err 1
+try "no such file" 2 gate --budgets "$work/none.json"
+has err "cannot read"
+lines err 1
+echo '{"schema": "something/1"}' >"$work/other.json"
+try "another schema" 2 gate --budgets "$work/other.json"
+has err "its schema is 'something/1'"
+lines err 1
+echo '{"schema": "weft.taskbench.budgets/1", "rows": [' >"$work/cut.json"
+try "half a file" 2 gate --budgets "$work/cut.json"
+has err "is not JSON"
+lines err 1
+echo '{"schema": "weft.taskbench.budgets/1", "rows": [{"workload": "frobnicate"}]}' >"$work/unknown.json"
+try "an unknown workload" 2 gate --budgets "$work/unknown.json"
+has err "there is no workload 'frobnicate'"
+echo '{"schema": "weft.taskbench.budgets/1", "rows": []}' >"$work/empty.json"
+try "nothing compared is not fine" 3 gate --budgets "$work/empty.json"
+has out "0 figures compared"
+echo '{"schema": "weft.taskbench.budgets/1", "rows": [{"workload": "spawn", "limits": {}}]}' >"$work/blank.json"
+try "a row without limits compares nothing" 3 gate --budgets "$work/blank.json"
+try "a shared object that is none" 2 gate "$work/none.so" --budgets "$budgets"
+has err "cannot use"
+
+# --- budgets ---
+try "the first budgets" 0 gate "$planted" --budgets "$budgets" --update
+cp "$budgets" "$work/out"
+has out '"workload": "planted"'
+try "as it was" 0 gate "$planted" --budgets "$budgets"
+has out "0 exceeded"
+counts_allocs=0 counts_calls=0 counts_instructions=0
+grep -q '"allocs_per_op"' "$budgets" && counts_allocs=1
+grep -q '"syscalls_per_op"' "$budgets" && counts_calls=1
+grep -q '"instructions_per_op"' "$budgets" && counts_instructions=1
+try "as JSON" 0 gate "$planted" --budgets "$budgets" --format json
+has out '"schema": "weft.taskbench.gate/1"'
+try "as Markdown, into a file" 0 gate "$planted" --budgets "$budgets" --format md -o "$work/gate.md" --quiet
+lines out 0
+cp "$work/gate.md" "$work/out"
+has out "| planted | 1 |"
+
+# --- planted regressions ---
+planting alloc
+if [ $counts_allocs -eq 1 ]; then
+    try "an allocation more" 1 gate "$planted" --budgets "$budgets"
+    has out "FAIL  planted, 1 worker: allocs/op is 1, its budget 0"
+    has out "x 112 bytes in planted_alloc (planted.c:"
+    has out "task run_op (started in sample, "
+    has out "planted.c:"
+fi
+planting call
+if [ $counts_calls -eq 1 ]; then
+    try "a system call more" 1 gate "$planted" --budgets "$budgets"
+    has out "FAIL  planted, 1 worker: syscalls/op is 1, its budget 0"
+    has out "x getppid in "
+fi
+planting work
+if [ $counts_instructions -eq 1 ]; then
+    try "3 % of instructions more" 1 gate "$planted" --budgets "$budgets"
+    has out "FAIL  planted, 1 worker: instr/op is "
+    has out " in mix"
+fi
+planting wrong
+try "a wrong result" 5 gate "$planted" --budgets "$budgets"
+has out "the planted fault"
+cp "$budgets" "$work/before.json"
+try "a wrong result is no budget" 5 gate "$planted" --budgets "$budgets" --update
+if cmp -s "$budgets" "$work/before.json"; then ok; else fail "the budgets were written"; fi
+planting ""
+
+# --- what cannot be compared ---
+if [ $counts_instructions -eq 1 ]; then
+    sed 's/"build": "[^"]*"/"build": "another"/' "$budgets" >"$work/build.json"
+    planting work
+    try "another compiler's instructions are not compared" 0 gate "$planted" --budgets "$work/build.json"
+    has out "taken with another build"
+    try "which --strict does not accept" 3 gate "$planted" --budgets "$work/build.json" --strict
+    planting ""
+    mkdir "$work/bin"
+    PATH="$work/bin" try "without valgrind" 0 gate "$planted" --budgets "$budgets"
+    has out "not compared: 1 figure: valgrind is not installed"
+fi
+
+# --- shared objects ---
+brief="--workers 1 --reps 5 --seconds 0.01"
+# shellcheck disable=SC2086 # several words
+{
+    try "the example" 0 run "$example" $brief
+    has out "cache/mutex"
+    has out "cache/rwlock"
+    has out "2 measured"
+    try "one of its workloads, with a parameter" 0 run "$example" cache/mutex -p tasks=7 $brief --format json
+    has out '"tasks": 7'
+    planting wrong
+    try "a wrong result of a shared object" 5 run "$planted" $brief
+    has out "the planted fault"
+    planting ""
+}
+echo "int nothing;" >"$work/none.c"
+if cc -shared -fPIC -o "$work/none.so" "$work/none.c" 2>"$work/err"; then
+    try "a shared object without workloads" 2 run "$work/none.so"
+    has err "it defines no WEFT_BENCHES"
+    lines err 1
+fi
+
+[ $counts_calls -eq 1 ] || echo "note: system calls are not counted here"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,290 @@
+/* render_gate.c: what the gate found: a table, Markdown, or JSON. */
+#include "command.h"
+#include "gate.h"
+#include "json.h"
+#include "units.h"
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define GROWTH_SHOWN 3 /* functions named below a row whose instructions grew */
+
+static const char *number(char out[TB_NUMBER_MAX], double value)
+{
+    if (isnan(value)) {
+        return "?";
+    }
+    if (value == floor(value) && value < 1e6) {
+        snprintf(out, TB_NUMBER_MAX, "%.0f", value);
+    } else {
+        snprintf(out, TB_NUMBER_MAX, value < 1 ? "%.4f" : value < 1000 ? "%.2f" : "%.0f", value);
+    }
+    return out;
+}
+
+/* "12.3", "1 !" beyond its budget, "-" where the budget does not speak of it, "?" not compared. */
+static void put_cell(const struct tb_gate_row *g, int metric, char out[TB_NUMBER_MAX + 4])
+{
+    char text[TB_NUMBER_MAX];
+    enum tb_judgement verdict = g->judged.verdict[metric];
+    snprintf(out, TB_NUMBER_MAX + 4, "%s%s",
+             verdict == TB_UNLIMITED      ? "-"
+             : verdict == TB_NOT_COMPARED ? "?"
+                                          : number(text, g->exact.value[metric]),
+             verdict == TB_EXCEEDED ? " !" : "");
+}
+
+static const char *row_word(const struct tb_gate_row *g)
+{
+    static const char *const words[] = {"ok", "WRONG", "skip"};
+    return !g->counted                   ? "not run"
+           : g->row->status != TB_ROW_OK ? words[g->row->status]
+           : g->judged.exceeded > 0      ? "OVER"
+           : g->judged.compared == 0     ? "?"
+                                         : "ok";
+}
+
+/* --- what exceeds, in words ------------------------------------------------------------------- */
+
+/* Where to write, and what begins each line. */
+struct lines {
+    FILE *out;
+    const char *fail, *more, *end;
+};
+
+static void say_sites(const struct lines *to, const struct tb_gate_row *g, enum tb_site_kind kind)
+{
+    for (int i = 0; i < g->row->sites_n; i++) {
+        const struct tb_site *site = &g->row->sites[i];
+        char name[TB_SITE_NAME_MAX];
+        if (site->kind != kind) {
+            continue;
+        }
+        if (kind == TB_SITE_ALLOC) {
+            fprintf(to->out, "%s%" PRIu64 " x %" PRIu64 " bytes in %s, %s%s", to->more, site->count,
+                    site->bytes / site->count, tb_site_name(site, name), site->what, to->end);
+        } else {
+            fprintf(to->out, "%s%" PRIu64 " x %s in %s%s", to->more, site->count, site->what,
+                    tb_site_name(site, name), to->end);
+        }
+    }
+}
+
+static void say_growth(const struct lines *to, const struct tb_gate_row *g)
+{
+    struct tb_function grown[TB_FUNCTIONS_MAX];
+    int n = tb_budget_growth(g->budget, &g->instructions, grown);
+    for (int i = 0; i < n && i < GROWTH_SHOWN; i++) {
+        fprintf(to->out, "%s%+.2f in %s%s", to->more, grown[i].instructions, grown[i].name,
+                to->end);
+    }
+}
+
+static void say_exceeded(const struct lines *to, const struct tb_gate_row *g, int metric)
+{
+    char value[TB_NUMBER_MAX], limit[TB_NUMBER_MAX];
+    double now = g->exact.value[metric], was = g->budget->limit[metric];
+    fprintf(to->out, "%s%s, %d worker%s: %s is %s, its budget %s", to->fail, g->budget->load->name,
+            g->budget->workers, g->budget->workers == 1 ? "" : "s", tb_exacts[metric].title,
+            number(value, now), number(limit, was));
+    if (was > 0) {
+        fprintf(to->out, " (%+.1f %%)", 100 * (now - was) / was);
+    }
+    fputs(to->end, to->out);
+    if (metric == TB_EXACT_ALLOCS) {
+        say_sites(to, g, TB_SITE_ALLOC);
+    } else if (metric == TB_EXACT_CALLS) {
+        say_sites(to, g, TB_SITE_CALL);
+    } else if (metric == TB_EXACT_INSTRUCTIONS) {
+        say_growth(to, g);
+    }
+}
+
+/* Each reason once, with the number of figures that it concerns. */
+static void say_not_compared(const struct lines *to, const struct tb_gate *gate)
+{
+    const char *said[16];
+    int said_n = 0;
+    for (int i = 0; i < gate->rows_n * TB_EXACTS; i++) {
+        const struct tb_gate_row *g = &gate->rows[i / TB_EXACTS];
+        const char *why = g->counted ? g->judged.why_not[i % TB_EXACTS] : NULL;
+        bool is_new = why != NULL && said_n < 16;
+        for (int j = 0; j < said_n && is_new; j++) {
+            is_new = strcmp(said[j], why) != 0;
+        }
+        if (!is_new) {
+            continue;
+        }
+        said[said_n++] = why;
+        int n = 0;
+        for (int j = i; j < gate->rows_n * TB_EXACTS; j++) {
+            const char *other = gate->rows[j / TB_EXACTS].counted
+                                    ? gate->rows[j / TB_EXACTS].judged.why_not[j % TB_EXACTS]
+                                    : NULL;
+            n += other && strcmp(other, why) == 0;
+        }
+        fprintf(to->out, "not compared: %d figure%s: %s%s", n, n == 1 ? "" : "s", why, to->end);
+    }
+}
+
+static void say_all(const struct lines *to, const struct tb_gate *gate)
+{
+    for (int i = 0; i < gate->rows_n; i++) {
+        const struct tb_gate_row *g = &gate->rows[i];
+        if (g->counted && g->row->status != TB_ROW_OK) {
+            fprintf(to->out, "%s%s: %s%s", to->fail, g->budget->load->name, g->row->reason,
+                    to->end);
+        }
+        for (int metric = 0; metric < TB_EXACTS && g->counted; metric++) {
+            if (g->judged.verdict[metric] == TB_EXCEEDED) {
+                say_exceeded(to, g, metric);
+            }
+        }
+    }
+    say_not_compared(to, gate);
+}
+
+static void say_summary(const struct tb_gate *gate, FILE *out)
+{
+    fprintf(out, "%d of %d rows, %d figures compared, %d exceeded", gate->done, gate->rows_n,
+            gate->compared, gate->exceeded);
+    if (gate->not_compared > 0) {
+        fprintf(out, ", %d not compared", gate->not_compared);
+    }
+    if (gate->better > 0) {
+        fprintf(out, ", %d well below (--update would keep them)", gate->better);
+    }
+    fprintf(out, "; %.0f s\n", gate->elapsed_s);
+}
+
+/* --- table ------------------------------------------------------------------------------------ */
+
+void tb_gate_table(const struct tb_gate *gate, FILE *out, bool color)
+{
+    fprintf(out, "%s%-13s %2s", color ? "\033[1m" : "", "workload", "w");
+    for (int i = 0; i < TB_EXACTS; i++) {
+        fprintf(out, " %*s", tb_exacts[i].width, tb_exacts[i].title);
+    }
+    fprintf(out, " %s%s\n", "check", color ? "\033[0m" : "");
+    for (int i = 0; i < gate->rows_n; i++) {
+        const struct tb_gate_row *g = &gate->rows[i];
+        const char *word = row_word(g);
+        bool bad = strcmp(word, "OVER") == 0 || strcmp(word, "WRONG") == 0;
+        fprintf(out, "%s%-13s %2d", color && bad ? "\033[31m" : "", g->budget->load->name,
+                g->budget->workers);
+        for (int metric = 0; metric < TB_EXACTS; metric++) {
+            char cell[TB_NUMBER_MAX + 4] = "";
+            if (g->counted && g->row->status == TB_ROW_OK) {
+                put_cell(g, metric, cell);
+            }
+            fprintf(out, " %*s", tb_exacts[metric].width, cell);
+        }
+        fprintf(out, " %s%s\n", word, color && bad ? "\033[0m" : "");
+    }
+    fputc('\n', out);
+    say_all(&(struct lines){out, "FAIL  ", "      ", "\n"}, gate);
+    say_summary(gate, out);
+}
+
+/* --- Markdown --------------------------------------------------------------------------------- */
+
+void tb_gate_md(const struct tb_gate *gate, FILE *out)
+{
+    fprintf(out, "| workload | w ");
+    for (int i = 0; i < TB_EXACTS; i++) {
+        fprintf(out, "| %s ", tb_exacts[i].title);
+    }
+    fprintf(out, "| check |\n| --- | --: ");
+    for (int i = 0; i < TB_EXACTS; i++) {
+        fprintf(out, "| --: ");
+    }
+    fprintf(out, "| --- |\n");
+    for (int i = 0; i < gate->rows_n; i++) {
+        const struct tb_gate_row *g = &gate->rows[i];
+        fprintf(out, "| %s | %d ", g->budget->load->name, g->budget->workers);
+        for (int metric = 0; metric < TB_EXACTS; metric++) {
+            char cell[TB_NUMBER_MAX + 4] = "";
+            if (g->counted && g->row->status == TB_ROW_OK) {
+                put_cell(g, metric, cell);
+            }
+            fprintf(out, "| %s ", cell);
+        }
+        fprintf(out, "| %s |\n", row_word(g));
+    }
+    fputc('\n', out);
+    say_all(&(struct lines){out, "- **FAIL** ", "  - ", "\n"}, gate);
+    fputc('\n', out);
+    say_summary(gate, out);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
+
+static void put_figure(struct tb_json *json, const struct tb_gate_row *g, int metric)
+{
+    static const char *const verdicts[] = {"within", "better", "exceeded", "not compared",
+                                           "unlimited"};
+    tb_json_open(json, tb_exacts[metric].key, '{');
+    tb_json_real(json, "value", g->exact.value[metric]);
+    tb_json_real(json, "limit", g->budget->limit[metric]);
+    tb_json_text(json, "verdict", verdicts[g->judged.verdict[metric]]);
+    tb_json_text(json, "reason", g->judged.why_not[metric]);
+    tb_json_close(json);
+}
+
+static void put_site(struct tb_json *json, const struct tb_site *site)
+{
+    char name[TB_SITE_NAME_MAX];
+    tb_json_open(json, NULL, '{');
+    tb_json_text(json, "kind", site->kind == TB_SITE_ALLOC ? "alloc" : "syscall");
+    tb_json_count(json, "count", site->count);
+    tb_json_count(json, "bytes", site->bytes);
+    tb_json_text(json, "place", tb_site_name(site, name));
+    tb_json_text(json, site->kind == TB_SITE_ALLOC ? "task" : "call", site->what);
+    tb_json_close(json);
+}
+
+static void put_row(struct tb_json *json, const struct tb_gate_row *g)
+{
+    tb_json_open(json, NULL, '{');
+    tb_json_text(json, "workload", g->budget->load->name);
+    tb_json_count(json, "workers", (uint64_t)g->budget->workers);
+    tb_json_text(json, "check", row_word(g));
+    if (g->counted && g->row->status == TB_ROW_OK) {
+        tb_json_count(json, "ops", g->row->counted_ops);
+        for (int metric = 0; metric < TB_EXACTS; metric++) {
+            put_figure(json, g, metric);
+        }
+        tb_json_open(json, "sites", '[');
+        for (int i = 0; i < g->row->sites_n; i++) {
+            put_site(json, &g->row->sites[i]);
+        }
+        tb_json_close(json);
+    } else {
+        tb_json_text(json, "reason", g->counted ? g->row->reason : "interrupted");
+    }
+    tb_json_close(json);
+}
+
+void tb_gate_json(const struct tb_gate *gate, FILE *out)
+{
+    struct tb_json json = {.out = out};
+    tb_json_open(&json, NULL, '{');
+    tb_json_text(&json, "schema", "weft.taskbench.gate/1");
+    tb_json_text(&json, "tool", TB_VERSION);
+    tb_json_text(&json, "build", tb_build());
+    tb_json_text(&json, "backend", gate->io);
+    tb_json_text(&json, "valgrind", gate->valgrind);
+    tb_json_open(&json, "rows", '[');
+    for (int i = 0; i < gate->rows_n; i++) {
+        put_row(&json, &gate->rows[i]);
+    }
+    tb_json_close(&json);
+    tb_json_open(&json, "summary", '{');
+    tb_json_count(&json, "compared", (uint64_t)gate->compared);
+    tb_json_count(&json, "exceeded", (uint64_t)gate->exceeded);
+    tb_json_count(&json, "not_compared", (uint64_t)gate->not_compared);
+    tb_json_count(&json, "wrong", (uint64_t)gate->wrong);
+    tb_json_count(&json, "exit", (uint64_t)gate->exit_code);
+    tb_json_close(&json);
+    tb_json_close(&json);
+}
