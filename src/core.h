@@ -566,6 +566,8 @@ struct weft_rt {
     struct wf_list drain_waiters; /* wf_waiter.in_queue; under drain_lock */
     /* 0; what services are asked for that start now: enum service_phase. Written under drain_lock */
     WF_ATOMIC(uint32_t) draining;
+    WF_ATOMIC(uint32_t) lookups_abandoned; /* that still run: resolve.c */
+
     /* listeners with a lane in some worker, by in_rt: listen.c. The lock is before a listener's */
     struct wf_lock listeners_lock;
     struct wf_list listeners;

@@ -51,6 +51,36 @@ int weft_addr_port(const weft_addr *address);
 int weft_addr_local(int fd, weft_addr *out);
 int weft_addr_peer(int fd, weft_addr *out);
 
+/* --- names ------------------------------------------------------------------------------------ */
+
+typedef struct weft_resolve_opts {
+    int family; /* AF_INET or AF_INET6; 0: both */
+    int type;   /* SOCK_DGRAM ...; 0: SOCK_STREAM. Matters to services that have names */
+    /* 1: without a host, the address to listen on (all); 0: the one to connect to (loopback) */
+    uint8_t passive;
+} weft_resolve_opts;
+
+/* Lookups that nobody waits for any more and that have not ended, at most, in one runtime. */
+#define WEFT_LOOKUPS_ABANDONED_MAX 16
+
+/* The addresses of `host` (a name or a number: "example.com", "127.0.0.1", "::1"; NULL: this machine)
+ * with the port of `service` ("80", "http"; NULL: 0), the best first (RFC 6724), in out[0..max). How many,
+ * >= 1. Options as designated initialisers. Numbers are answered at once; for names getaddrinfo runs on
+ * a thread that may block, where nothing can interrupt it: a lookup whose caller was cancelled, or came to
+ * its deadline, goes on without it, and stopping the runtime waits for it. -ENOENT: no such name, or it has
+ * no such address; -EAGAIN: no server answered, or WEFT_LOOKUPS_ABANDONED_MAX have been given up
+ * already; -EINVAL: both NULL, max < 1, a host of more than 255 bytes, no such service; -ERANGE: port
+ * beyond 65535; -ENOMEM, -EIO. With weft_fail, which says what was looked for. May suspend. Task
+ * context.
+ *
+ *     weft_addr addresses[8];
+ *     int n = weft_within(WEFT_SEC(5), weft_resolve("example.com", "443", addresses, 8)); */
+#define weft_resolve(host, service, out, max, ...)                                              \
+    weft_resolve_((host), (service), (out), (max), &(const weft_resolve_opts){__VA_ARGS__}, \
+                  WEFT_HERE)
+int weft_resolve_(const char *host, const char *service, weft_addr *out, int max,
+                  const weft_resolve_opts *opts, const weft_place *place);
+
 /* --- options of connections ------------------------------------------------------------------- */
 
 /* Of TCP unless said otherwise; a field that means nothing for the family is ignored. All zero: what
@@ -69,6 +99,38 @@ typedef struct weft_conn_opts {
 /* Sets them for a socket that is there already. 0, or -errno of setsockopt: -EINVAL, -ENOTSOCK ...
  * Any thread. */
 int weft_conn_set(int fd, const weft_conn_opts *opts);
+
+/* --- connecting ------------------------------------------------------------------------------- */
+
+typedef struct weft_connect_opts {
+    int family; /* AF_INET or AF_INET6; 0: both */
+    /* before the next address is tried beside those that have not answered; 0: 250 ms (RFC 8305) */
+    weft_time stagger;
+    weft_conn_opts conn;
+} weft_connect_opts;
+
+/* Addresses of a host that are tried, at most. */
+#define WEFT_CONNECT_ADDRS_MAX 16
+
+/* Connects by TCP to `service` of `host`, both as for weft_resolve: "happy eyeballs". Its addresses are
+ * tried in turn, IPv6 and IPv4 alternating; the next one begins when one has failed, or when none has
+ * answered for `stagger`. The first connection wins, all others are closed. Its descriptor, which is
+ * the caller's, with O_CLOEXEC and without O_NONBLOCK. When all fail: the error that came first, with
+ * weft_fail, which says of which address. The errors of weft_resolve. The deadline holds for the whole;
+ * there is none by itself, and a host that does not answer takes minutes. May suspend. Task context.
+ *
+ *     int fd = weft_within(WEFT_SEC(10), weft_connect_to("example.com", "80", .conn.nodelay = 1));
+ *     if (fd < 0) {
+ *         return fd;
+ *     } */
+#define weft_connect_to(host, service, ...)                                                       \
+    weft_connect_to_((host), (service), &(const weft_connect_opts){__VA_ARGS__}, WEFT_HERE)
+int weft_connect_to_(const char *host, const char *service, const weft_connect_opts *opts,
+                     const weft_place *place);
+
+/* The same to one address, also of a Unix socket: a descriptor, or -errno of socket and connect. `opts`
+ * may be NULL. */
+int weft_connect_addr(const weft_addr *to, const weft_conn_opts *opts);
 
 /* --- listeners -------------------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <netdb.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -190,6 +191,36 @@ static int sys_shutdown(int fd, int how)
     return (int)raw_syscall(SYS_shutdown, fd, how, 0, 0, 0, 0);
 }
 
+static int sys_resolve(const char *host, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **out)
+{
+    errno = 0;
+    switch (getaddrinfo(host, service, hints, out)) {
+    case 0:
+        return 0;
+    case EAI_NONAME:
+    case EAI_NODATA:
+    case EAI_ADDRFAMILY:
+        return -ENOENT;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    case EAI_FAMILY:
+        return -EAFNOSUPPORT;
+    case EAI_SERVICE:
+    case EAI_SOCKTYPE:
+    case EAI_BADFLAGS:
+        return -EINVAL;
+    case EAI_OVERFLOW:
+        return -EOVERFLOW;
+    case EAI_SYSTEM:
+        return errno != 0 ? -errno : -EIO;
+    default:
+        return -EIO;
+    }
+}
+
 static ssize_t sys_pread_flags(int fd, void *buffer, size_t bytes, int64_t offset, int flags)
 {
     struct iovec part = {.iov_base = buffer, .iov_len = bytes};
@@ -315,6 +346,8 @@ struct wf_sys wf_sys = {
     .close = sys_close,
     .shutdown = sys_shutdown,
     .pread_flags = sys_pread_flags,
+    .resolve = sys_resolve,
+    .resolved = freeaddrinfo,
     .call = raw_syscall,
     .spawn = sys_spawn,
     .uring_setup = sys_uring_setup,

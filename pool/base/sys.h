@@ -29,6 +29,8 @@ struct wf_spawn {
     bool group;        /* it leads a process group of its own */
 };
 
+struct addrinfo; /* <netdb.h> */
+
 struct wf_sys {
     /* Memory. map: anonymous, private, NORESERVE; prot as mmap(2). NULL when refused. */
     void *(*map)(size_t bytes, int prot);
@@ -65,6 +67,13 @@ struct wf_sys {
     int (*shutdown)(int fd, int how);
     /* preadv2 of one part; `flags` are its RWF_* */
     ssize_t (*pread_flags)(int fd, void *buffer, size_t bytes, int64_t offset, int flags);
+
+    /* Names of hosts: getaddrinfo, which blocks, and freeaddrinfo. 0, or -errno: -ENOENT there is no
+     * such name, or it has no address of that kind; -EAGAIN no server answers; -EINVAL no such
+     * service; -EIO the server's failure ... */
+    int (*resolve)(const char *host, const char *service, const struct addrinfo *hints,
+                   struct addrinfo **out);
+    void (*resolved)(struct addrinfo *list);
 
     /* Any other system call, by its number, as the kernel takes it: what io/ does on descriptors by
      * epoll and on blocking threads. */
