@@ -167,8 +167,8 @@ static struct lookup *new_lookup(struct weft_rt *rt, const char *host, const cha
     lookup->host = keep_text(&at, host);
     lookup->service = keep_text(&at, service);
     lookup->rt = rt;
-    lookup->request = (struct wf_blocking_request){
-        .call = lookup_call, .arg = lookup, .done = lookup_done};
+    lookup->request =
+        (struct wf_blocking_request){.call = lookup_call, .arg = lookup, .done = lookup_done};
     lookup->hints = (struct addrinfo){
         .ai_family = opts->family,
         .ai_socktype = opts->type != 0 ? opts->type : SOCK_STREAM,

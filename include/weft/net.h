@@ -75,7 +75,7 @@ typedef struct weft_resolve_opts {
  *
  *     weft_addr addresses[8];
  *     int n = weft_within(WEFT_SEC(5), weft_resolve("example.com", "443", addresses, 8)); */
-#define weft_resolve(host, service, out, max, ...)                                              \
+#define weft_resolve(host, service, out, max, ...)                                          \
     weft_resolve_((host), (service), (out), (max), &(const weft_resolve_opts){__VA_ARGS__}, \
                   WEFT_HERE)
 int weft_resolve_(const char *host, const char *service, weft_addr *out, int max,
@@ -123,7 +123,7 @@ typedef struct weft_connect_opts {
  *     if (fd < 0) {
  *         return fd;
  *     } */
-#define weft_connect_to(host, service, ...)                                                       \
+#define weft_connect_to(host, service, ...) \
     weft_connect_to_((host), (service), &(const weft_connect_opts){__VA_ARGS__}, WEFT_HERE)
 int weft_connect_to_(const char *host, const char *service, const weft_connect_opts *opts,
                      const weft_place *place);

@@ -397,8 +397,8 @@ TaskTest(net_connect, the_deadline_holds_for_the_whole, 2)
     be_silent(&silent[0], "127.0.0.2", port);
     be_silent(&silent[1], "127.0.0.3", port);
     int before = open_descriptors();
-    wt_eq(weft_within(WEFT_MS(10), weft_connect_to("list-127.0.0.2-127.0.0.3", port,
-                                                   .stagger = WEFT_MS(1))),
+    wt_eq(weft_within(WEFT_MS(10),
+                      weft_connect_to("list-127.0.0.2-127.0.0.3", port, .stagger = WEFT_MS(1))),
           -ETIME);
     wt_eq(weft_within(WEFT_MS(5), weft_connect_to("127.0.0.2", port)), -ETIME);
     wt_eq(weft_within(0, weft_connect_to("127.0.0.2", port)), -ETIME);
