@@ -59,3 +59,17 @@ foreach(folder examples bench bench/micro)
     endif()
   endforeach()
 endforeach()
+
+# The one example of several files.
+find_library(HTTP_PARSER http_parser)
+find_path(HTTP_PARSER_INCLUDE http_parser.h)
+if(HTTP_PARSER AND HTTP_PARSER_INCLUDE)
+  file(GLOB sources CONFIGURE_DEPENDS examples/httpd/*.c)
+  add_executable(examples_httpd ${sources})
+  set_target_properties(examples_httpd PROPERTIES
+    OUTPUT_NAME httpd RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+  target_include_directories(examples_httpd PRIVATE ${HTTP_PARSER_INCLUDE})
+  target_link_libraries(examples_httpd PRIVATE weft_static m ${HTTP_PARSER})
+else()
+  message(STATUS "weft: example httpd is skipped: it needs http_parser (libhttp-parser-dev)")
+endif()
