@@ -12,8 +12,9 @@
  *
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
  * private   entries [split, head): invisible to all but the owner. Only fork/join (fork.h) leaves
- *           entries here, so they are records of sections that the running fiber forked and has not
- *           joined.
+ *           entries here, so they are sections that the running fiber forked and has not joined. Each
+ *           knows where it is, until it becomes public (wf_section_release_): a join compares that
+ *           with `head` and looks at nothing else.
  * split     the owner's copy of `bottom`, so that the join's fast path reads no shared line.
  * limit     the owner forks without looking left or right while head < limit. WF_DEQUE_ASK and
  *           WF_DEQUE_LOOK are below every index, and so send the next fork to the slow path: a
@@ -135,9 +136,20 @@ WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
     return d->head + WF_DEQUE_SLOTS - d->full_at >= WF_DEQUE_LONG;
 }
 
-/* Owner: everything below `split` becomes public. */
-WF_INLINE void wf_deque_move_split_(struct wf_deque *d, uint64_t split)
+/* Owner: a private section is about to become public, and its join has to come to us. No deque's head
+ * is ever `index` + 1 there: `where` itself stands in the place of a head, and is even. */
+WF_INLINE void wf_section_release_(struct wf_section *section)
 {
+    section->index = section->state;
+    section->where = &section->where;
+}
+
+/* Owner: everything below `split` becomes public; below `sections` it is sections. */
+WF_INLINE void wf_deque_move_split_(struct wf_deque *d, uint64_t split, uint64_t sections)
+{
+    for (uint64_t i = d->split; i < sections; i++) { /* ends: WF_DEQUE_PRIVATE, G.4 */
+        wf_section_release_((struct wf_section *)(void *)wf_load_relaxed(wf_deque_slot_(d, i)));
+    }
     d->split = split;
     /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it;
      * pairs sync(deque.look) */
@@ -192,7 +204,7 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     }
     wf_store_relaxed(wf_deque_slot_(d, d->head), work);
     d->head++;
-    wf_deque_move_split_(d, d->head);
+    wf_deque_move_split_(d, d->head, d->head - 1);
     return true;
 }
 
@@ -203,16 +215,25 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
     if (d->split == d->head) {
         return false;
     }
-    wf_deque_move_split_(d, d->head);
+    wf_deque_move_split_(d, d->head, d->head);
     return true;
+}
+
+WF_INLINE void wf_deque_put_section_(struct wf_deque *d, struct wf_section *section)
+{
+    uint64_t head = d->head;
+    section->where = d;
+    section->index = head;
+    wf_store_relaxed(wf_deque_slot_(d, head), (struct wf_work *)(void *)section);
+    d->head = head + 1;
 }
 
 /* Owner: the fork that could not be free, because head >= limit: the private part is long, somebody
  * asked, or the deque is full. Stores the record, moves the boundary and sets the limit for the
  * forks to come. idle: somebody is parked or searching (wf_park_idle), read by the caller just
  * now. */
-static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, struct wf_work *work,
-                                                           bool idle)
+static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
+                                                           struct wf_section *section, bool idle)
 {
     if (wf_unlikely(wf_deque_is_full_(d))) {
         return WF_FORKED_FULL;
@@ -225,8 +246,8 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, s
         asked = wf_xchg_acquire(&d->limit, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
         wf_store_relaxed(&d->asked, 0);
     }
-    wf_store_relaxed(wf_deque_slot_(d, d->head), work);
-    uint64_t head = ++d->head;
+    wf_deque_put_section_(d, section);
+    uint64_t head = d->head;
     uint64_t count = head - d->split;
     uint64_t share = 0;
     if (idle) {
@@ -237,7 +258,7 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, s
         share = (count + 1) / 2;
     }
     if (share != 0) {
-        wf_deque_move_split_(d, d->split + share);
+        wf_deque_move_split_(d, d->split + share, d->split + share);
     }
     if (!idle && !asked) { /* otherwise the next fork looks at the idle hint again */
         wf_deque_set_limit_(d, WF_DEQUE_LOOK, d->split + WF_DEQUE_PRIVATE);
@@ -247,26 +268,25 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d, s
 
 /* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with the
  * idle hint looked up on the slow path only. */
-WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_work *work, bool idle)
+WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_section *section, bool idle)
 {
-    uint64_t head = d->head;
     /* Relaxed: the slow path has the orderings. */
-    if (wf_likely(head < wf_load_relaxed(&d->limit))) {
-        wf_store_relaxed(wf_deque_slot_(d, head), work);
-        d->head = head + 1;
+    if (wf_likely(d->head < wf_load_relaxed(&d->limit))) {
+        wf_deque_put_section_(d, section);
         return WF_FORKED_PRIVATE;
     }
-    return wf_deque_fork_slow(d, work, idle);
+    return wf_deque_fork_slow(d, section, idle);
 }
 
-/* Owner: if the newest private entry is `work`, removes it: a join's fast path. */
-WF_INLINE bool wf_deque_take_private(struct wf_deque *d, struct wf_work *work)
+/* Owner: if `section` is private, and so the newest entry, removes it: a join's fast path, as it is
+ * in fork.h. `section` was forked on the running stack, after all that it has not joined. */
+WF_INLINE bool wf_section_take_private(struct wf_section *section)
 {
-    uint64_t head = d->head;
-    if (head == d->split || wf_load_relaxed(wf_deque_slot_(d, head - 1)) != work) {
+    uint64_t *head = section->where; /* a deque's first field */
+    if (*head != section->index + 1) {
         return false;
     }
-    d->head = head - 1;
+    *head = section->index;
     return true;
 }
 
@@ -307,26 +327,21 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     return work;
 }
 
-/* Owner: if the newest entry, private or public, is `work`, takes it. False when it is not, or a
- * thief was first. */
-WF_INLINE bool wf_deque_take_if(struct wf_deque *d, struct wf_work *work)
+/* Owner: if the newest entry is `work`, and public, takes it. False when it is not, or a thief was
+ * first. */
+WF_INLINE bool wf_deque_take_if(struct wf_deque *d, const struct wf_work *work)
 {
-    if (d->head != d->split) {
-        return wf_deque_take_private(d, work);
-    }
-    if (d->head == WF_DEQUE_FIRST || wf_load_relaxed(wf_deque_slot_(d, d->head - 1)) != work) {
+    if (d->head != d->split || d->head == WF_DEQUE_FIRST ||
+        wf_load_relaxed(wf_deque_slot_(d, d->head - 1)) != work) {
         return false;
     }
     return wf_deque_take_public_(d) != NULL;
 }
 
-/* Owner: the newest entry, private or public. NULL: empty. */
+/* Owner: the newest entry, or NULL: empty. For the loop, which finds nothing private. */
 WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
 {
-    if (d->head != d->split) {
-        d->head--;
-        return wf_load_relaxed(wf_deque_slot_(d, d->head));
-    }
+    (void)wf_deque_publish(d); /* private ones are for their joins, which would not miss them */
     return wf_deque_take_public_(d);
 }
 

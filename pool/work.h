@@ -7,6 +7,8 @@
 #ifndef WF_WORK_H
 #define WF_WORK_H
 
+#include <stdint.h>
+
 struct wf_fiber;
 struct wf_work;
 
@@ -15,6 +17,15 @@ typedef void wf_work_fn(struct wf_fiber *self, struct wf_work *work);
 struct wf_work {
     wf_work_fn *run;
     struct wf_work *next; /* belongs to the queue that holds the work */
+};
+
+/* A forked section: a work that may lie in the private part of a deque. include/weft/fork.h mirrors
+ * it. */
+struct wf_section {
+    wf_work_fn *run;
+    uintptr_t state; /* fork.c's; while private, what is to be kept in `index` */
+    void *where;     /* private: the deque. Public: &where, which is no deque's `head` */
+    uintptr_t index; /* private: its index in the deque. Public: what `state` was at the fork */
 };
 
 #endif

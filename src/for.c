@@ -175,10 +175,16 @@ static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ra
 /* --- splitting -------------------------------------------------------------------------------- */
 
 /* A right half, on whichever worker took it. */
-static void run_half(weft_branch *head)
+static int run_half(weft_branch *head)
 {
     struct half *half = (struct half *)(void *)head;
     run_span(wf_self(), half->loop, half->span);
+    return 0;
+}
+
+static void take_half(void *fiber, weft_branch *head)
+{
+    weft_branch_run_(fiber, head, run_half);
 }
 
 /* Forks the right half of *span and runs the left. True: the right half is still to be run, by the
@@ -192,7 +198,7 @@ static bool run_left(struct wf_fiber *self, struct loop *loop, struct span *span
     half.span.from = left.to;
     half.span.acc = acc;
     half.span.alone = false;
-    weft_fork_(&half.head, run_half);
+    weft_fork_(&half.head, take_half);
     /* The fork may have kept it for ourselves, but we may be about to run a body that takes a
      * second. */
     if (wf_deque_publish(&self->worker->deque)) {

@@ -24,55 +24,76 @@ _Static_assert(offsetof(struct weft_fiber_line_, deque) == offsetof(struct wf_fi
                "fork.h");
 _Static_assert(offsetof(struct weft_fiber_line_, env) == offsetof(struct wf_fiber, env), "fork.h");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
-_Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_work, run),
-               "a branch is queued as a work");
-_Static_assert(sizeof(weft_branch) <= 48, "a branch fits in 48 bytes");
+_Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
+_Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");
+_Static_assert(offsetof(weft_branch, state) == offsetof(struct wf_section, state), "fork.h");
+_Static_assert(offsetof(weft_branch, where) == offsetof(struct wf_section, where), "fork.h");
+_Static_assert(offsetof(weft_branch, index) == offsetof(struct wf_section, index), "fork.h");
+_Static_assert(sizeof(weft_call_branch) <= 48, "a branch fits in 48 bytes");
 
-#define BRANCH_WAITED ((uintptr_t)1) /* beside the pointer to the stack that waits */
-
-static struct wf_work *work_of(weft_branch *branch)
+static struct wf_section *section_of(weft_branch *branch)
 {
-    return (struct wf_work *)(void *)branch;
+    return (struct wf_section *)(void *)branch;
 }
 
-int weft_fork_slow_(struct weft_fiber_line_ *line, weft_branch *branch)
+static const struct wf_work *work_of(const weft_branch *branch)
 {
-    struct wf_fiber *self = (struct wf_fiber *)(void *)line;
+    return (const struct wf_work *)(const void *)branch;
+}
+
+void weft_fork_slow_(weft_branch *branch)
+{
+    struct wf_fiber *self = wf_self();
     struct wf_worker *worker = self->worker;
     if (wf_unlikely(self->env == NULL)) {
-        return 0;
+        weft_keep_(branch);
+        return;
     }
-    enum wf_forked forked =
-        wf_deque_fork_slow(&worker->deque, work_of(branch), wf_park_idle(&worker->pool->park));
-    if (forked == WF_FORKED_PUBLIC) {
+    switch (
+        wf_deque_fork_slow(&worker->deque, section_of(branch), wf_park_idle(&worker->pool->park))) {
+    case WF_FORKED_PUBLIC:
         wf_wake_check(worker);
+        break;
+    case WF_FORKED_PRIVATE:
+        break;
+    case WF_FORKED_FULL:
+        weft_keep_(branch);
+        break;
     }
-    return forked != WF_FORKED_FULL;
+}
+
+static bool is_queued(uintptr_t state)
+{
+    return (state & (WEFT_BRANCH_WAITED_ | WEFT_BRANCH_DONE_)) == 0;
 }
 
 /* On the next stack: the branch gets the waiting stack, unless it is done. */
 static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     weft_branch *branch = arg;
-    uintptr_t expected = WEFT_BRANCH_QUEUED_;
+    uintptr_t state = branch->index; /* public: what its state was at the fork */
     /* sync(fork.wait): acq_rel, our saved context for the finisher, its results for us; pairs
      * sync(fork.done) */
-    if (!__atomic_compare_exchange_n(&branch->state, &expected, (uintptr_t)before | BRANCH_WAITED,
-                                     0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_compare_exchange_n(&branch->state, &state,
+                                     (uintptr_t)before | WEFT_BRANCH_WAITED_, 0, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
         wf_switch_back(now, before);
     }
 }
 
-int weft_join_slow_(struct weft_fiber_line_ *line, weft_branch *branch)
+int weft_join_slow_(weft_branch *branch)
 {
-    struct wf_fiber *self = (struct wf_fiber *)(void *)line;
     /* sync(fork.look): acquire, the section's results; pairs sync(fork.done) */
     uintptr_t state = __atomic_load_n(&branch->state, __ATOMIC_ACQUIRE);
     if (state == WEFT_BRANCH_HERE_) {
         return 1;
     }
-    if (state == WEFT_BRANCH_DONE_) {
+    if (!is_queued(state)) {
         return 0;
+    }
+    struct wf_fiber *self = wf_self();
+    if (self == NULL) { /* a child of fork(2), where nobody ends what the parent's workers took */
+        return 1;
     }
     if (wf_deque_take_if(&self->worker->deque, work_of(branch))) {
         return 1;
@@ -83,20 +104,23 @@ int weft_join_slow_(struct weft_fiber_line_ *line, weft_branch *branch)
     return 0;
 }
 
-void weft_branch_run_(void *fiber, weft_branch *branch)
+void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
 {
     struct wf_fiber *self = fiber;
     struct wf_env *outer = self->env;
-    self->env = branch->env;
-    WF_GUARDED(branch->body(branch));
+    self->env =
+        (struct wf_env *)branch->index; // NOLINT(performance-no-int-to-ptr): its state at the fork
+    int rc;
+    WF_GUARDED(rc = body(branch));
     self->env = outer;
+    uintptr_t done = WEFT_BRANCH_DONE_ | (uintptr_t)(uint32_t)rc << 32;
     /* sync(fork.done): acq_rel, our results for the joiner, its saved context for us; pairs
      * sync(fork.wait), sync(fork.look). LAST TOUCH: the joiner's frame may go away from here on,
      * unless it waits for us. */
-    uintptr_t state = __atomic_exchange_n(&branch->state, WEFT_BRANCH_DONE_, __ATOMIC_ACQ_REL);
-    if ((state & BRANCH_WAITED) != 0) {
+    uintptr_t state = __atomic_exchange_n(&branch->state, done, __ATOMIC_ACQ_REL);
+    if ((state & WEFT_BRANCH_WAITED_) != 0) {
         struct wf_fiber *waiter =
-            (struct wf_fiber *)(state & ~BRANCH_WAITED); // NOLINT(performance-no-int-to-ptr)
+            (struct wf_fiber *)(state & ~WEFT_BRANCH_WAITED_); // NOLINT(performance-no-int-to-ptr)
         if (wf_unlikely(!wf_may_switch_to(self, waiter))) {
             wf_wait_resume(&waiter->resume);
             return;
@@ -105,8 +129,13 @@ void weft_branch_run_(void *fiber, weft_branch *branch)
     }
 }
 
-void weft_branch_call_(weft_branch *head)
+static int call(weft_branch *head)
 {
     weft_call_branch *branch = (weft_call_branch *)(void *)head;
-    branch->rc = branch->fn(branch->arg);
+    return branch->fn(branch->arg);
+}
+
+void weft_call_branch_run_(void *fiber, weft_branch *branch)
+{
+    weft_branch_run_(fiber, branch, call);
 }

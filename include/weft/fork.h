@@ -32,23 +32,26 @@ extern "C" {
 #endif
 
 typedef struct weft_branch weft_branch;
-typedef void weft_branch_fn_(weft_branch *branch);
+typedef int weft_branch_fn_(weft_branch *branch);
 
 /* A forked section, in the frame of the function that forks and joins it. Open, but not to be
- * touched. */
+ * touched. 32 bytes. */
 struct weft_branch {
     void (*run)(void *fiber, weft_branch *branch); /* as a worker runs it: weft_branch_run_ */
-    /* WEFT_BRANCH_*_, or the stack that waits, plus 1 */
+    /* whose task and scope the section belongs to, until somebody waits for it; WEFT_BRANCH_*_ */
     uintptr_t state;
-    void *env;             /* whose task and scope the section belongs to */
-    weft_branch_fn_ *body; /* runs the section and keeps its result */
+    /* Private: the deque, and the place in it. Public: itself, which no deque's `head` is equal to,
+     * and the task and scope. */
+    void *where;
+    uintptr_t index;
 };
 
 /* --- not API: what the inline code needs of the library --------------------------------------- */
 
-/* QUEUED --[join finds it stolen, after its switch]--> waiter --[finisher]--> DONE; QUEUED --[finisher]--> DONE.
- * HERE: never offered to anybody, runs at the join. */
-#define WEFT_BRANCH_QUEUED_ ((uintptr_t)0)
+/* QUEUED (the env's address) --[join finds it stolen, after its switch]--> WAITED --[finisher]--> DONE;
+ * QUEUED --[finisher]--> DONE. HERE: never offered to anybody, runs at the join. WAITED is a bit beside
+ * the address of the stack that waits, and DONE has the section's return code in the upper half. */
+#define WEFT_BRANCH_WAITED_ ((uintptr_t)1)
 #define WEFT_BRANCH_DONE_   ((uintptr_t)2)
 #define WEFT_BRANCH_HERE_   ((uintptr_t)4)
 
@@ -69,78 +72,98 @@ struct weft_fiber_line_ {
 
 extern uintptr_t weft_stack_region_[2];
 
-void weft_branch_run_(void *fiber, weft_branch *branch);
-int weft_fork_slow_(struct weft_fiber_line_ *fiber, weft_branch *branch);
-int weft_join_slow_(struct weft_fiber_line_ *fiber, weft_branch *branch);
-void weft_branch_call_(weft_branch *branch);
+void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
+void weft_fork_slow_(weft_branch *branch);
+int weft_join_slow_(weft_branch *branch);
+void weft_call_branch_run_(void *fiber, weft_branch *branch);
 
 /* The control block of the stack that this runs on, or NULL: the stack pointer masked. The result
  * is right for the whole function, whichever thread it continues on. */
 static inline __attribute__((always_inline)) struct weft_fiber_line_ *weft_fiber_here_(void)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t here, outside;
+#if defined(__x86_64__)
+    /* Not __builtin_frame_address, for which the function would need a frame pointer; and both bounds
+     * as operands of the comparison, which compilers do not make of atomic loads: five instructions
+     * instead of nine. The region does not change while a task runs. */
+    uintptr_t offset;
+    int is_outside;
+    __asm__("mov %%rsp, %0" : "=r"(here));
+    __asm__("sub %2, %1\n\tcmp %3, %1"
+            : "=@ccae"(is_outside), "=r"(offset)
+            : "m"(weft_stack_region_[0]), "m"(weft_stack_region_[1]), "1"(here)
+            : "cc");
+    outside = (uintptr_t)is_outside;
+#else
+    here = (uintptr_t)__builtin_frame_address(0);
     /* relaxed: the region does not change while a task runs */
-    if (__builtin_expect(here - __atomic_load_n(&weft_stack_region_[0], __ATOMIC_RELAXED) >=
-                             __atomic_load_n(&weft_stack_region_[1], __ATOMIC_RELAXED),
-                         0)) {
+    outside = here - __atomic_load_n(&weft_stack_region_[0], __ATOMIC_RELAXED) >=
+              __atomic_load_n(&weft_stack_region_[1], __ATOMIC_RELAXED);
+#endif
+    if (__builtin_expect(outside != 0, 0)) {
         return NULL;
     }
     return (struct weft_fiber_line_ *)((here & ~(WEFT_STACK_BYTES_ - 1)) + WEFT_FIBER_OFFSET_);
 }
 
-static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch,
-                                                             weft_branch_fn_ *body)
+static inline __attribute__((always_inline)) void weft_keep_(weft_branch *branch)
 {
-    struct weft_fiber_line_ *fiber = weft_fiber_here_();
-    branch->run = weft_branch_run_;
-    branch->body = body;
-    /* relaxed, all three: a plain store that thieves see through the deque's publication, or not at
-     * all */
-    __atomic_store_n(&branch->state, WEFT_BRANCH_QUEUED_, __ATOMIC_RELAXED);
-    if (__builtin_expect(fiber != NULL, 1)) {
-        struct weft_deque_line_ *deque = fiber->deque;
-        branch->env = fiber->env;
-        uint64_t head = deque->head;
-        if (__builtin_expect(head < __atomic_load_n(&deque->limit, __ATOMIC_RELAXED), 1)) {
-            __atomic_store_n(&deque->slots[head & WEFT_DEQUE_MASK_], branch, __ATOMIC_RELAXED);
-            deque->head = head + 1;
-            return;
-        }
-        if (weft_fork_slow_(fiber, branch)) {
-            return;
-        }
-    }
+    branch->where = &branch->where;
+    branch->index = 0;
+    /* relaxed: nobody else sees it */
     __atomic_store_n(&branch->state, WEFT_BRANCH_HERE_, __ATOMIC_RELAXED);
 }
 
-/* Whether the caller has to run the section itself, now. If not, it has been run. */
-static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
+static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch,
+                                                             void (*run)(void *fiber,
+                                                                         weft_branch *branch))
 {
     struct weft_fiber_line_ *fiber = weft_fiber_here_();
-    if (__builtin_expect(fiber != NULL, 1)) {
-        struct weft_deque_line_ *deque = fiber->deque;
-        uint64_t head = deque->head;
-        if (__builtin_expect(head != deque->split &&
-                                 __atomic_load_n(&deque->slots[(head - 1) & WEFT_DEQUE_MASK_],
-                                                 __ATOMIC_RELAXED) == branch,
-                             1)) { /* relaxed: our own entry */
-            deque->head = head - 1;
-            return 1;
-        }
-        return weft_join_slow_(fiber, branch);
+    if (__builtin_expect(fiber == NULL, 0)) {
+        weft_keep_(branch);
+        return;
     }
+    struct weft_deque_line_ *deque = fiber->deque;
+    uint64_t head = deque->head;
+    branch->run = run;
+    /* relaxed, all three: a plain store that thieves see through the deque's publication, or not at
+     * all */
+    __atomic_store_n(&branch->state, (uintptr_t)fiber->env, __ATOMIC_RELAXED);
+    if (__builtin_expect(head >= __atomic_load_n(&deque->limit, __ATOMIC_RELAXED), 0)) {
+        weft_fork_slow_(branch);
+        return;
+    }
+    branch->where = deque;
+    branch->index = head;
+    __atomic_store_n(&deque->slots[head & WEFT_DEQUE_MASK_], branch, __ATOMIC_RELAXED);
+    deque->head = head + 1;
+}
+
+/* Whether the caller has to run the section itself, now. If not, it has been run.
+ *
+ * A private section is the newest entry of the deque that it was put into, because joins come in the
+ * opposite order of forks, and a stack that suspends leaves nothing private behind. So the new head is
+ * the section's own index: read from this frame and not from the deque, or each fork and each join
+ * would wait for the store of the one before. */
+static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
+{
+    struct weft_deque_line_ *deque = (struct weft_deque_line_ *)branch->where;
+    uintptr_t index = branch->index;
+    if (__builtin_expect(deque->head != index + 1, 0)) {
+        return weft_join_slow_(branch);
+    }
+    deque->head = index;
     return 1;
 }
 
 /* --- pointer form ----------------------------------------------------------------------------- */
 
-/* A section that calls a weft_fn, in the frame of the function that forks and joins it. 56
+/* A section that calls a weft_fn, in the frame of the function that forks and joins it. 48
  * bytes. */
 typedef struct weft_call_branch {
     weft_branch head;
     weft_fn *fn;
     void *arg;
-    int rc;
 } weft_call_branch;
 
 /* Offers fn(arg) to idle workers. `branch` and `arg` stay the caller's, and must stay valid until
@@ -149,7 +172,7 @@ static inline void weft_fork(weft_call_branch *branch, weft_fn *fn, void *arg)
 {
     branch->fn = fn;
     branch->arg = arg;
-    weft_fork_(&branch->head, weft_branch_call_);
+    weft_fork_(&branch->head, weft_call_branch_run_);
 }
 
 /* Runs the section here if nobody took it, else waits for whoever did; returns fn's result. The
@@ -160,7 +183,8 @@ static inline int weft_join(weft_call_branch *branch)
     if (weft_join_(&branch->head)) {
         return branch->fn(branch->arg);
     }
-    return branch->rc;
+    /* relaxed: weft_join_ has acquired it */
+    return (int)(__atomic_load_n(&branch->head.state, __ATOMIC_RELAXED) >> 32);
 }
 
 /* --- typed form ------------------------------------------------------------------------------- */
@@ -184,15 +208,20 @@ static inline int weft_join(weft_call_branch *branch)
         R result;                                                            \
         FIELDS                                                               \
     };                                                                       \
-    static void name##_body_(weft_branch *head)                              \
+    static int name##_body_(weft_branch *head)                               \
     {                                                                        \
         struct name##_branch *branch = (struct name##_branch *)head;         \
         branch->result = name(ARGUMENTS);                                    \
+        return 0;                                                            \
+    }                                                                        \
+    static void name##_run_(void *fiber, weft_branch *head)                  \
+    {                                                                        \
+        weft_branch_run_(fiber, head, name##_body_);                         \
     }                                                                        \
     static inline __attribute__((always_inline, unused)) void name##_fork(   \
         struct name##_branch *branch, PARAMETERS)                            \
     {                                                                        \
-        STORE weft_fork_(&branch->head, name##_body_);                       \
+        STORE weft_fork_(&branch->head, name##_run_);                        \
     }                                                                        \
     static inline __attribute__((always_inline, unused))                     \
     R name##_join(struct name##_branch *branch)                              \

@@ -13,7 +13,10 @@
 #define ITEMS 12
 
 struct item {
-    struct wf_work work;
+    union {
+        struct wf_work work;
+        struct wf_section section;
+    };
     WF_PLAIN(int) payload;
     int taken; /* not modelled: the checker is one thread */
 };
@@ -57,7 +60,7 @@ static void check(void)
  * waits for that. */
 static void join(int i)
 {
-    if (wf_deque_take_if(&d, &items[i].work)) {
+    if (wf_section_take_private(&items[i].section) || wf_deque_take_if(&d, &items[i].work)) {
         take(&items[i].work);
     }
     check();
@@ -65,8 +68,11 @@ static void join(int i)
 
 static enum wf_forked fork_item(int i, bool is_idle)
 {
-    enum wf_forked forked = wf_deque_fork(&d, make(i), is_idle);
+    (void)make(i);
+    items[i].section.state = 8 * (uintptr_t)(i + 1);
+    enum wf_forked forked = wf_deque_fork(&d, &items[i].section, is_idle);
     if (forked == WF_FORKED_FULL) {
+        items[i].section.where = &items[i].section.where; /* as fork.h: to be run at its join */
         take(&items[i].work);
     }
     check();

@@ -13,7 +13,7 @@
 enum { WORKS = WF_DEQUE_SLOTS + 8 };
 
 static struct wf_deque d;
-static struct wf_work works[WORKS];
+static struct wf_section works[WORKS]; /* sections, so that each can also be forked */
 
 static void init(void)
 {
@@ -23,13 +23,29 @@ static void init(void)
 /* The number of the work that a call returned; -1 for NULL. */
 static int number(struct wf_work *work)
 {
-    return work == NULL ? -1 : (int)(work - works);
+    return work == NULL ? -1 : (int)((struct wf_section *)(void *)work - works);
+}
+
+static struct wf_work *work_at(int i)
+{
+    return (struct wf_work *)(void *)&works[i];
+}
+
+static enum wf_forked fork_at(int i, bool is_idle)
+{
+    works[i].state = 8;
+    return wf_deque_fork(&d, &works[i], is_idle);
+}
+
+static bool join_at(int i)
+{
+    return wf_section_take_private(&works[i]) || wf_deque_take_if(&d, work_at(i));
 }
 
 static void push(int first, int count)
 {
     for (int i = first; i < first + count; i++) {
-        wt_true(wf_deque_push(&d, &works[i]));
+        wt_true(wf_deque_push(&d, work_at(i)));
     }
 }
 
@@ -66,7 +82,7 @@ Test(deque, pushed_work_is_public_at_once, .init = init)
 Test(deque, push_refuses_when_every_slot_is_taken, .init = init)
 {
     push(0, WF_DEQUE_SLOTS);
-    wt_false(wf_deque_push(&d, &works[WF_DEQUE_SLOTS]));
+    wt_false(wf_deque_push(&d, work_at(WF_DEQUE_SLOTS)));
     wt_eq(number(wf_deque_steal(&d)), 0);
     push(WF_DEQUE_SLOTS, 1); /* a steal makes room */
     wt_eq(number(wf_deque_pop(&d)), WF_DEQUE_SLOTS);
@@ -101,7 +117,7 @@ Test(deque, is_long_from_its_limit_on, .init = init)
 Test(deque, forks_stay_private_while_nobody_idles, .init = init)
 {
     for (int i = 0; i < WF_DEQUE_PRIVATE; i++) {
-        wt_eq(wf_deque_fork(&d, &works[i], false), WF_FORKED_PRIVATE, "fork %d", i);
+        wt_eq(fork_at(i, false), WF_FORKED_PRIVATE, "fork %d", i);
     }
     wt_false(wf_deque_has_public(&d));
     wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE);
@@ -110,59 +126,59 @@ Test(deque, forks_stay_private_while_nobody_idles, .init = init)
 Test(deque, one_fork_too_many_publishes_all_but_half, .init = init)
 {
     for (int i = 0; i < WF_DEQUE_PRIVATE; i++) {
-        wf_deque_fork(&d, &works[i], false);
+        fork_at(i, false);
     }
-    wt_eq(wf_deque_fork(&d, &works[WF_DEQUE_PRIVATE], false), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(WF_DEQUE_PRIVATE, false), WF_FORKED_PUBLIC);
     wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE / 2);
     wt_eq(number(wf_deque_steal(&d)), 0);
 }
 
 Test(deque, a_fork_while_somebody_idles_leaves_nothing_private, .init = init)
 {
-    wt_eq(wf_deque_fork(&d, &works[0], true), WF_FORKED_PUBLIC);
-    wt_eq(wf_deque_fork(&d, &works[1], true), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(0, true), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(1, true), WF_FORKED_PUBLIC);
     wt_eq(private_count(), 0u);
 }
 
 Test(deque, join_takes_the_newest_private_entry, .init = init)
 {
-    wf_deque_fork(&d, &works[0], false);
-    wf_deque_fork(&d, &works[1], false);
-    wt_false(wf_deque_take_private(&d, &works[0]));
-    wt_true(wf_deque_take_private(&d, &works[1]));
-    wt_true(wf_deque_take_if(&d, &works[0]));
-    wt_false(wf_deque_take_private(&d, &works[0]));
+    fork_at(0, false);
+    fork_at(1, false);
+    wt_false(wf_section_take_private(&works[0]));
+    wt_true(wf_section_take_private(&works[1]));
+    wt_true(join_at(0));
+    wt_false(wf_section_take_private(&works[0]));
 }
 
 Test(deque, join_takes_back_what_became_public, .init = init)
 {
-    wf_deque_fork(&d, &works[0], true);
-    wf_deque_fork(&d, &works[1], true);
-    wt_false(wf_deque_take_private(&d, &works[1]));
-    wt_false(wf_deque_take_if(&d, &works[0]));
-    wt_true(wf_deque_take_if(&d, &works[1]));
-    wt_true(wf_deque_take_if(&d, &works[0]));
+    fork_at(0, true);
+    fork_at(1, true);
+    wt_false(wf_section_take_private(&works[1]));
+    wt_false(join_at(0));
+    wt_true(join_at(1));
+    wt_true(join_at(0));
 }
 
 Test(deque, join_of_a_stolen_entry_fails, .init = init)
 {
-    wf_deque_fork(&d, &works[0], true);
+    fork_at(0, true);
     wt_eq(number(wf_deque_steal(&d)), 0);
-    wt_false(wf_deque_take_if(&d, &works[0])); /* its slot still holds the pointer */
+    wt_false(join_at(0)); /* its slot still holds the pointer */
 }
 
 Test(deque, join_below_the_work_of_others_fails, .init = init)
 {
-    wf_deque_fork(&d, &works[0], false);
+    fork_at(0, false);
     push(1, 1);
-    wt_false(wf_deque_take_if(&d, &works[0]));
+    wt_false(join_at(0));
     wt_eq(number(wf_deque_pop(&d)), 1);
-    wt_true(wf_deque_take_if(&d, &works[0]));
+    wt_true(join_at(0));
 }
 
 Test(deque, push_publishes_the_forks_below_it, .init = init)
 {
-    wf_deque_fork(&d, &works[0], false);
+    fork_at(0, false);
     push(1, 1);
     wt_eq(number(wf_deque_steal(&d)), 0);
 }
@@ -170,7 +186,7 @@ Test(deque, push_publishes_the_forks_below_it, .init = init)
 Test(deque, publish_says_whether_it_changed_anything, .init = init)
 {
     wt_false(wf_deque_publish(&d));
-    wf_deque_fork(&d, &works[0], false);
+    fork_at(0, false);
     wt_true(wf_deque_publish(&d));
     wt_false(wf_deque_publish(&d));
     wt_eq(number(wf_deque_steal(&d)), 0);
@@ -179,8 +195,8 @@ Test(deque, publish_says_whether_it_changed_anything, .init = init)
 Test(deque, fork_of_a_full_deque_is_refused_and_changes_nothing, .init = init)
 {
     push(0, WF_DEQUE_SLOTS);
-    wt_eq(wf_deque_fork(&d, &works[WF_DEQUE_SLOTS], false), WF_FORKED_FULL);
-    wt_eq(wf_deque_fork(&d, &works[WF_DEQUE_SLOTS], true), WF_FORKED_FULL);
+    wt_eq(fork_at(WF_DEQUE_SLOTS, false), WF_FORKED_FULL);
+    wt_eq(fork_at(WF_DEQUE_SLOTS, true), WF_FORKED_FULL);
     wf_deque_check(&d);
     wt_eq(number(wf_deque_pop(&d)), WF_DEQUE_SLOTS - 1);
 }
@@ -189,28 +205,43 @@ Test(deque, fork_of_a_full_deque_is_refused_and_changes_nothing, .init = init)
 Test(deque, forks_up_to_the_last_slot_overwrite_nothing, .init = init)
 {
     int forked = 0;
-    while (wf_deque_fork(&d, &works[forked], false) != WF_FORKED_FULL) {
+    while (fork_at(forked, false) != WF_FORKED_FULL) {
         forked++;
         wf_deque_check(&d);
     }
     wt_eq(forked, WF_DEQUE_SLOTS);
     for (int i = forked - 1; i >= 0; i--) {
-        wt_true(wf_deque_take_if(&d, &works[i]), "join %d", i);
+        wt_true(join_at(i), "join %d", i);
     }
 }
 
 Test(deque, private_part_stays_short_as_the_public_part_is_taken_back, .init = init)
 {
     push(0, 1000);
-    wf_deque_fork(&d, &works[1000], false); /* sets the limit up here */
+    fork_at(1000, false); /* sets the limit up here */
     while (wf_deque_pop(&d) != NULL) {
         wf_deque_check(&d);
     }
     for (int i = 0; i < 100; i++) {
-        wf_deque_fork(&d, &works[i], false);
+        fork_at(i, false);
         wf_deque_check(&d);
         wt_le(private_count(), 2u * WF_DEQUE_PRIVATE);
     }
+}
+
+Test(deque, a_section_that_became_public_forgets_its_place_and_keeps_its_state, .init = init)
+{
+    fork_at(0, false);
+    fork_at(1, false);
+    works[0].state = 0x1230;
+    wt_true(wf_deque_publish(&d));
+    wt_eq(works[0].index, 0x1230u);
+    wt_false(wf_section_take_private(&works[1]));
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    fork_at(2, false); /* at the place that the next join would have taken for its own */
+    wt_false(wf_section_take_private(&works[1]));
+    wt_true(wf_section_take_private(&works[2]));
+    wt_true(join_at(1));
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -218,23 +249,23 @@ Test(deque, private_part_stays_short_as_the_public_part_is_taken_back, .init = i
 Test(deque, a_failed_steal_asks_and_the_next_fork_gives_half, .init = init)
 {
     for (int i = 0; i < 4; i++) {
-        wf_deque_fork(&d, &works[i], false);
+        fork_at(i, false);
     }
     wt_eq(number(wf_deque_steal(&d)), -1);
-    wt_eq(wf_deque_fork(&d, &works[4], false), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(4, false), WF_FORKED_PUBLIC);
     wt_eq(private_count(), 2u);
     wt_eq(number(wf_deque_steal(&d)), 0);
 }
 
 Test(deque, after_an_ask_forks_look_at_the_idle_hint_until_nobody_idles, .init = init)
 {
-    wf_deque_fork(&d, &works[0], false);
+    fork_at(0, false);
     wf_deque_ask(&d);
-    wf_deque_fork(&d, &works[1], false);
-    wt_eq(wf_deque_fork(&d, &works[2], true), WF_FORKED_PUBLIC);
-    wt_eq(wf_deque_fork(&d, &works[3], true), WF_FORKED_PUBLIC);
-    wt_eq(wf_deque_fork(&d, &works[4], false), WF_FORKED_PRIVATE);
-    wt_eq(wf_deque_fork(&d, &works[5], true), WF_FORKED_PRIVATE); /* the fast path does not look */
+    fork_at(1, false);
+    wt_eq(fork_at(2, true), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(3, true), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(4, false), WF_FORKED_PRIVATE);
+    wt_eq(fork_at(5, true), WF_FORKED_PRIVATE); /* the fast path does not look */
 }
 
 /* --- stress ----------------------------------------------------------------------------------- */
@@ -242,7 +273,10 @@ Test(deque, after_an_ask_forks_look_at_the_idle_hint_until_nobody_idles, .init =
 enum { ITEMS = 500000, THIEVES = 3 };
 
 static struct item {
-    struct wf_work work;
+    union {
+        struct wf_work work;
+        struct wf_section section;
+    };
     WF_ATOMIC(uint32_t) taken;
 } * items;
 static WF_ATOMIC(uint32_t) over;
@@ -273,16 +307,16 @@ static void drive(struct wf_rng *rng)
     for (int i = 0; i < ITEMS;) {
         uint32_t dice = wf_rng_below(rng, 16);
         if (dice < 7 && depth < 64) {
-            if (wf_deque_fork(&d, &items[i].work, wf_rng_below(rng, 4) != 0) != WF_FORKED_FULL) {
+            if (wf_deque_fork(&d, &items[i].section, wf_rng_below(rng, 4) != 0) != WF_FORKED_FULL) {
                 open[depth++] = i;
             } else {
                 take(&items[i].work);
             }
             i++;
         } else if (dice < 13 && depth > 0) {
-            struct wf_work *work = &items[open[--depth]].work;
-            if (wf_deque_take_if(&d, work)) {
-                take(work);
+            struct item *item = &items[open[--depth]];
+            if (wf_section_take_private(&item->section) || wf_deque_take_if(&d, &item->work)) {
+                take(&item->work);
             }
         } else if (dice == 13) {
             if (!wf_deque_push(&d, &items[i].work)) {
