@@ -77,6 +77,8 @@ struct wf_deque {
     WF_ATOMIC(uint64_t) bottom; /* owner stores */
     /* limit is ASK, probably: a hint that spares thieves the owner's line */
     WF_ATOMIC(uint32_t) asked;
+    /* general works that the owner has put or taken: how fast it gets on, for thieves. Owner stores */
+    WF_ATOMIC(uint32_t) pace;
 
     /* owner stores, thieves load */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_DEQUE_SLOTS];
@@ -108,6 +110,14 @@ WF_INLINE void wf_deque_init(struct wf_deque *d)
     wf_store_relaxed(&d->top, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->bottom, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->asked, 0);
+    wf_store_relaxed(&d->pace, 0);
+}
+
+/* Owner: one more general work has come or gone. Beside `bottom`, which has just been stored. */
+WF_INLINE void wf_deque_step_(struct wf_deque *d)
+{
+    /* Relaxed, and no read-modify-write: only we store it, and it is a hint. */
+    wf_store_relaxed(&d->pace, wf_load_relaxed(&d->pace) + 1);
 }
 
 /* Relaxed everywhere: `bottom` publishes the slots, and `top` gives them back. */
@@ -205,6 +215,7 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     wf_store_relaxed(wf_deque_slot_(d, d->head), work);
     d->head++;
     wf_deque_move_split_(d, d->head, d->head - 1);
+    wf_deque_step_(d);
     return true;
 }
 
@@ -230,7 +241,7 @@ WF_INLINE void wf_deque_put_section_(struct wf_deque *d, struct wf_section *sect
 
 /* Owner: the fork that could not be free, because head >= limit: the private part is long, somebody
  * asked, or the deque is full. Stores the record, moves the boundary and sets the limit for the
- * forks to come. idle: somebody is parked or searching (wf_park_idle), read by the caller just
+ * forks to come. idle: somebody is parked or searching (wf_pool_has_idle), read by the caller just
  * now. */
 static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
                                                            struct wf_section *section, bool idle)
@@ -342,7 +353,11 @@ WF_INLINE bool wf_deque_take_if(struct wf_deque *d, const struct wf_work *work)
 WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
 {
     (void)wf_deque_publish(d); /* private ones are for their joins, which would not miss them */
-    return wf_deque_take_public_(d);
+    struct wf_work *work = wf_deque_take_public_(d);
+    if (work != NULL) {
+        wf_deque_step_(d);
+    }
+    return work;
 }
 
 /* Any thread but the owner: the oldest public entry. NULL: nothing public, and now asked for; or

@@ -90,15 +90,18 @@ static int pick_parked(struct wf_park *park)
     }
 }
 
+int wf_park_pick_fenced(struct wf_park *park)
+{
+    /* relaxed: ordered by the caller's fence */
+    return wf_likely(wf_load_relaxed(&park->searching) != 0) ? -1 : pick_parked(park);
+}
+
 int wf_park_pick(struct wf_park *park)
 {
     /* sync(park.submit): seq_cst, the work is visible before we look who sleeps; pairs
      * sync(park.announce), sync(park.leave) */
     wf_fence_seq_cst();
-    if (wf_likely(wf_load_relaxed(&park->searching) != 0)) { /* relaxed: ordered by the fence */
-        return -1;
-    }
-    return pick_parked(park);
+    return wf_park_pick_fenced(park);
 }
 
 bool wf_park_claim(struct wf_park *park, int worker)

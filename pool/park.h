@@ -156,6 +156,8 @@ int wf_park_init(struct wf_park *park, int workers);
  * so that a light load is served by a few workers whose caches are warm, and the others sleep
  * on. */
 int wf_park_pick(struct wf_park *park);
+/* The same for a caller that has had a full fence since, which then pairs with sync(park.announce). */
+int wf_park_pick_fenced(struct wf_park *park);
 
 /* Sender, after it put a message for `worker` where that worker looks before it sleeps. True:
  * claimed, wake it. False: it is awake, or being woken, and will look. Full fence inside. */

@@ -201,6 +201,7 @@ int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, v
     }
     struct wf_pool *pool = *out;
     int cpus = wf_sys_cpu_count();
+    pool->surplus = workers > cpus ? workers - cpus : 0;
     pool->spin_ns = cpus > 1 && workers <= cpus ? WF_SPIN_NS : 0;
     rc = begin_threads(pool);
     if (rc < 0) {

@@ -15,6 +15,7 @@ struct wf_pool {
     int worker_count;
     int workers_begun; /* threads that were started; for undoing a failed start */
     int64_t spin_ns;   /* how long an idle worker searches before it sleeps */
+    int surplus;       /* workers beyond the processors: as many idle ones have nothing to run on */
     struct wf_driver *driver;
     pthread_t *threads;
 
@@ -58,6 +59,12 @@ WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
 {
     struct wf_fiber *self = wf_self();
     return self != NULL && self->worker->pool == pool ? self->worker : NULL;
+}
+
+/* Any worker: would somebody run what is published now? Racy, for the fork's idle hint. */
+WF_INLINE bool wf_pool_has_idle(struct wf_pool *pool)
+{
+    return wf_park_idle(&pool->park) > pool->surplus;
 }
 
 /* A thread that is no worker of the pool touches what may be the last that the pool waits for: until

@@ -9,17 +9,19 @@
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
  *      says.
  *
- * Light load. What is made ready alone, or in a short queue that moves on, is mostly run by its own
- * worker within microseconds: a fiber whose waker is about to wait for it, a task that is awaited
- * next. Waking another core for it would cost the waker 10 us, and the woken would carry its data
- * to and fro. But its worker may also compute for long. So a thief takes from a FIFO, and the last
- * of a deque, only if the same work has been the oldest there for WF_STEAL_DELAY_NS; and a worker
- * that finds nothing else to do, but saw a busy one with such light work, *watches*: it sleeps,
- * parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. While somebody watches, making
- * light work ready wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count
+ * Light load. A work that is over in less than a microsecond costs more to move than to run: four to six
+ * lines go from core to core, and both wait for them. A thief cannot know how long a work takes, but it
+ * sees how fast a queue's owner gets on. So it takes from a deque, or a FIFO of WF_LIGHT_READY and more,
+ * only if the owner needs WF_STEAL_DELAY_NS or longer for a work (is_worth_it); from a shorter FIFO, whose
+ * fibers mostly pass work to each other, only if the same has been the oldest there for as long; and from
+ * any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
+ * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. One
+ * does so, and others who would sleep until they are woken. While somebody watches, what a worker puts
+ * into its own queues wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count
  * of watchers is taken back before the announcement of its next sleep, so that a waker which still
  * read it had its fence before the sleeper's, whose look then sees the work (the argument of
- * park.h, with "watchers" for "searching"). When all are parked there is no light work, and nobody
+ * park.h, with "watchers" for "searching"); and one that leaves for other work looks for light work
+ * that is left (is_there_more). When all are parked there is no light work, and nobody
  * watches: an idle pool is silent.
  *
  * The lookout. What a worker has under way in its driver (operations of the kernel) is of no use to
@@ -53,18 +55,30 @@
 #define WF_TURN_POLL 64
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
-/* Longer than a hand-off between two fibers of one worker takes (0.1 us), and about what moving one
- * costs. */
+/* A work is worth a steal if its owner needs at least this long for one: about what the two workers lose
+ * by it, four to six lines from core to core (0.8 us: taskbench go, two workers that steal each task of
+ * 28 ns). Longer than a hand-off between two fibers of one worker takes (0.1 us). */
 #define WF_STEAL_DELAY_NS INT64_C(1000)
-/* Ready fibers that count as a light load: at 0.1 to 1 us each they are run before another worker
- * is awake. */
+/* Ready fibers that count as a light load. They mostly pass work to each other, and are run before another
+ * worker is awake; what is moved, its partners' data are moved after. */
 #define WF_LIGHT_READY 32
+/* Between two looks at queues whose owners get on by themselves. Each look takes the line from its owner,
+ * who then waits for it (0.1 us). */
+#define WF_LOOK_NS INT64_C(500)
+/* The oldest work of a queue is taken after this long even if the others go by fast: it may be a long one
+ * below a stack of short ones. A steal in so many us costs the owner 2 %. */
+#define WF_STEAL_OLD_NS INT64_C(50000)
+/* What was seen of an owner longer ago than this says nothing. */
+#define WF_SIGHT_NS INT64_C(1000000)
 /* A search lasts at least this long, so that it can outlast the delay above. */
 #define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
 /* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
 #define LOOKOUT_LINGER    4
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
+/* A search that finds such queues only: long enough to tell how fast their owners are. What comes later the
+ * watch will see. */
+#define WF_SEARCH_LIGHT_NS (5 * WF_STEAL_DELAY_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
 
@@ -93,8 +107,7 @@ static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
     wf_inject_push(&worker->pool->inject, work);
 }
 
-/* After work was published in a queue of this worker; `light`: it held little before. */
-static void wake_unless_watched(struct wf_worker *worker, bool light)
+void wf_wake_unless_watched(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     if (pool->worker_count == 1) {
@@ -103,33 +116,28 @@ static void wake_unless_watched(struct wf_worker *worker, bool light)
     if (wf_park_state(&pool->park, (int)worker->index) >= WF_PARK_PARKED) {
         return; /* it has slept, finds this as a searcher, and then wakes others if there is more */
     }
-    if (light) {
-        /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
-         * sync(park.announce), sync(park.found) */
-        wf_fence_seq_cst();
-        if (wf_load_relaxed(&pool->watchers) != 0) {
-            return;
-        }
+    /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
+     * sync(park.announce), sync(park.found) */
+    wf_fence_seq_cst();
+    if (wf_load_relaxed(&pool->watchers) == 0) {
+        wake(worker, wf_park_pick_fenced(&pool->park));
     }
-    wf_wake_check(worker);
 }
 
 void wf_ready(struct wf_worker *worker, struct wf_work *work)
 {
-    bool light = wf_runq_len(&worker->runq) < WF_LIGHT_READY;
     if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
         overflow(worker, work);
     }
-    wake_unless_watched(worker, light);
+    wf_wake_unless_watched(worker);
 }
 
 void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
 {
-    bool light = !wf_deque_has_public(&worker->deque) && worker->deque.head == worker->deque.split;
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
         overflow(worker, work);
     }
-    wake_unless_watched(worker, light);
+    wf_wake_unless_watched(worker);
 }
 
 /* Once the work is pushed it may run, and be the last that the pool waits for. */
@@ -274,7 +282,7 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
     }
     struct wf_worker *worker = self->worker;
     if (wf_deque_publish(&worker->deque)) {
-        wf_wake_check(worker);
+        wf_wake_unless_watched(worker);
     }
     lie_down(self, next_work(worker), after, arg);
 }
@@ -291,7 +299,7 @@ void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *aft
         wf_on_suspend(self);
     }
     if (wf_deque_publish(&worker->deque)) {
-        wf_wake_check(worker);
+        wf_wake_unless_watched(worker);
     }
     lie_down(self, next, after, arg);
 }
@@ -448,7 +456,7 @@ static struct wf_work *take_injected(struct wf_worker *worker)
         rest = next;
     }
     if (count > 1) {
-        wf_wake_check(worker); /* between the queues they were in sight of nobody */
+        wf_wake_unless_watched(worker); /* between the queues they were in sight of nobody */
     }
     return first;
 }
@@ -475,35 +483,60 @@ static struct wf_work *take_own(struct wf_worker *worker)
     return wf_runq_pop(&worker->runq);
 }
 
-/* May a thief take the oldest of a queue? Only if it saw it there a while ago. */
-static bool is_stale(struct wf_worker *worker, struct wf_sighting *seen,
-                     const struct wf_worker *victim, uint64_t index, int64_t now_ns)
+/* Has the oldest work of a queue been there for `delay_ns`? */
+static bool is_old(struct wf_worker *worker, struct wf_sighting *seen, uint64_t oldest,
+                   int64_t delay_ns, int64_t now_ns)
 {
     worker->saw_light = true;
-    if (seen->victim == victim && seen->index == index) {
-        return now_ns - seen->since_ns >= WF_STEAL_DELAY_NS;
+    /* relaxed, all: see wf_sighting */
+    if (wf_load_relaxed(&seen->oldest) != oldest) {
+        wf_store_relaxed(&seen->oldest, oldest);
+        wf_store_relaxed(&seen->oldest_since_ns, now_ns);
+        return false;
     }
-    if (seen->victim == victim || now_ns - seen->since_ns >= 2 * WF_STEAL_DELAY_NS) {
-        *seen = (struct wf_sighting){victim, index,
-                                     now_ns}; /* else another victim's has yet to prove itself */
+    return now_ns - wf_load_relaxed(&seen->oldest_since_ns) >= delay_ns;
+}
+
+/* May a thief take from a queue with work in it, whose owner has done `pace` works by now? */
+static bool is_worth_it(struct wf_worker *worker, struct wf_sighting *seen, uint64_t oldest,
+                        uint32_t pace, int64_t now_ns)
+{
+    if (is_old(worker, seen, oldest, WF_STEAL_OLD_NS, now_ns)) {
+        return true;
     }
+    /* relaxed, all: see wf_sighting */
+    int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
+    if (seen_ns < WF_STEAL_DELAY_NS) {
+        return false;
+    }
+    uint32_t done = pace - wf_load_relaxed(&seen->pace);
+    if (seen_ns < WF_SIGHT_NS && done * WF_STEAL_DELAY_NS <= seen_ns) {
+        return true;
+    }
+    wf_store_relaxed(&seen->pace, pace);
+    wf_store_relaxed(&seen->since_ns, now_ns);
     return false;
 }
 
 static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
-    /* Relaxed: a guess; the steal has the orders. */
-    return wf_deque_len(&victim->deque) != 1 ||
-           is_stale(worker, &worker->seen_new, victim, wf_load_relaxed(&victim->deque.top), now_ns);
+    /* Relaxed: a guess; the steal has the orders. Of an empty one it asks. */
+    return wf_deque_len(&victim->deque) == 0 ||
+           is_worth_it(worker, &victim->seen_new, wf_load_relaxed(&victim->deque.top),
+                       wf_load_relaxed(&victim->deque.pace), now_ns);
 }
 
 static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
     uint32_t ready = wf_runq_len(&victim->runq);
-    /* Relaxed: a guess; the steal has the orders. */
-    return ready >= WF_LIGHT_READY ||
-           (ready != 0 && is_stale(worker, &worker->seen_ready, victim,
-                                   wf_load_relaxed(&victim->runq.head), now_ns));
+    if (ready == 0) {
+        return false;
+    }
+    uint64_t head = wf_load_relaxed(&victim->runq.head);                    /* relaxed: as above */
+    uint32_t pace = (uint32_t)(head + wf_load_relaxed(&victim->runq.tail)); /* gone and come */
+    return ready >= WF_LIGHT_READY
+               ? is_worth_it(worker, &victim->seen_ready, head, pace, now_ns)
+               : is_old(worker, &victim->seen_ready, head, WF_STEAL_DELAY_NS, now_ns);
 }
 
 /* The oldest of some other worker's deque, or half of its FIFO. */
@@ -543,10 +576,16 @@ static struct wf_work *search(struct wf_worker *worker)
     int64_t now_ns = wf_sys.now_ns();
     int64_t spin_ns = worker->pool->spin_ns;
     int64_t give_up_ns = now_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
+    int64_t began_ns = now_ns;
+    int64_t look_ns = now_ns;
     for (;;) { /* ends: give_up_ns */
         struct wf_work *work = take_injected(worker);
-        if (work == NULL) {
+        if (work == NULL && now_ns >= look_ns) {
             work = steal(worker, now_ns);
+            if (worker->saw_light) {
+                look_ns = now_ns + WF_LOOK_NS;
+                give_up_ns = began_ns + WF_SEARCH_LIGHT_NS;
+            }
         }
         if (work != NULL) {
             return work;
@@ -565,35 +604,38 @@ static struct wf_work *search(struct wf_worker *worker)
 
 enum sight {
     NOTHING,
-    LIGHT, /* short queues, of workers that are awake */
+    LIGHT, /* queues of workers that are awake and seem to get on with them by themselves */
     WORK,
 };
 
-/* What is queued in the pool? Its own queues count too: what it just stole half of is more work. */
-static enum sight look(struct wf_pool *pool)
+static bool has_queued(struct wf_worker *worker)
 {
-    if (wf_inject_has(&pool->inject)) {
-        return WORK;
-    }
-    enum sight sight = NOTHING;
-    for (int i = 0; i < pool->worker_count; i++) {
-        struct wf_worker *other = &pool->workers[i];
-        uint64_t new = wf_deque_len(&other->deque);
-        uint32_t ready = wf_runq_len(&other->runq);
-        if (new > 1 || ready >= WF_LIGHT_READY) {
-            return WORK;
-        }
-        if (new == 1 || ready != 0) {
-            sight = LIGHT;
-        }
-    }
-    return sight;
+    return wf_deque_has_public(&worker->deque) || wf_runq_len(&worker->runq) != 0;
 }
 
-/* wf_park_found's question, with the pool as its argument. */
+/* What is queued in the pool? Its own queues count too: what it just stole half of is more work. */
+static enum sight look(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    if (wf_inject_has(&pool->inject) || has_queued(worker)) {
+        return WORK;
+    }
+    for (int i = 0; i < pool->worker_count; i++) {
+        if (has_queued(&pool->workers[i])) {
+            return worker->saw_light ? LIGHT : WORK;
+        }
+    }
+    return NOTHING;
+}
+
+/* wf_park_found's question, with the worker as its argument. Somebody who watches finds it himself; we
+ * have taken ourselves out of the count before. */
 static bool is_there_more(void *arg)
 {
-    return look(arg) != NOTHING;
+    struct wf_worker *worker = arg;
+    enum sight sight = look(worker);
+    /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked before it. */
+    return sight == WORK || (sight == LIGHT && wf_load_relaxed(&worker->pool->watchers) == 0);
 }
 
 /* Every source of work that this worker could run: the sleeper's third step in park.h. A source
@@ -612,7 +654,7 @@ static enum sight look_before_sleep(struct wf_worker *worker)
             wf_deque_ask(&pool->workers[i].deque);
         }
     }
-    return look(pool);
+    return look(worker);
 }
 
 static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
@@ -698,7 +740,7 @@ static bool is_wanted(struct wf_worker *worker)
     return wf_park_state(&pool->park, (int)worker->index) != WF_PARK_PARKED ||
            has_own_work(worker) || wf_load_relaxed(&worker->inbox) != NULL ||
            wf_load_relaxed(&pool->stopping) != 0 || is_timer_due(worker) ||
-           worker->driver->ops->is_due(worker->driver, worker) || look(pool) == WORK;
+           worker->driver->ops->is_due(worker->driver, worker) || wf_inject_has(&pool->inject);
 }
 
 /* One term as the lookout. True: it is wanted elsewhere. */
@@ -740,11 +782,33 @@ static void resign(struct wf_pool *pool)
     wf_fence_seq_cst();
 }
 
+/* Parked: sleeps until it is wanted, as the lookout while there is need of one. */
+static void sleep_on(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    bool wanted = false;
+    /* ends: wanted, or nobody is exposed */
+    while (!wanted && is_rescue_on(worker) && is_any_exposed(worker) && appoint(pool)) {
+        wanted = keep_lookout(worker);
+        resign(pool); /* and look again, whether there is need of one */
+    }
+    if (!wanted) {
+        sleep_until(worker, INT64_MAX);
+    }
+}
+
 /* Somebody who is awake has light work: sleep for a while, longer each time that it came to
- * nothing. As the lookout, too, if there is none. */
+ * nothing. As the lookout, too, if there is none. One such watcher is enough, the others sleep until they
+ * are woken: the watcher comes to is_there_more before it leaves the search for anything else. */
 static void watch(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
+    /* Relaxed: after the fence of the announcement. If the watcher that we count on has just stopped, its
+     * fence [sync(park.leave)] comes after ours, and it sees us parked. */
+    if (wf_load_relaxed(&pool->watchers) != 0) {
+        sleep_on(worker);
+        return;
+    }
     bool appointed = is_rescue_on(worker) && appoint(pool);
     (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
@@ -758,21 +822,6 @@ static void watch(struct wf_worker *worker)
     }
     if (worker->watch_ns < WF_WATCH_MAX_NS) {
         worker->watch_ns *= 2;
-    }
-}
-
-/* Parked: sleeps until it is wanted, as the lookout while there is need of one. */
-static void sleep_on(struct wf_worker *worker)
-{
-    struct wf_pool *pool = worker->pool;
-    bool wanted = false;
-    /* ends: wanted, or nobody is exposed */
-    while (!wanted && is_rescue_on(worker) && is_any_exposed(worker) && appoint(pool)) {
-        wanted = keep_lookout(worker);
-        resign(pool); /* and look again, whether there is need of one */
-    }
-    if (!wanted) {
-        sleep_until(worker, INT64_MAX);
     }
 }
 
@@ -864,8 +913,7 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
     if (work == NULL) {
         /* Not counted as searching meanwhile: nobody must rely on a worker that cannot run new
          * work. */
-        wake(worker,
-             wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker->pool));
+        wake(worker, wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker));
         worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);
         run_timers(worker);
     }
@@ -892,7 +940,7 @@ static struct wf_work *find_work(struct wf_fiber *self)
         }
         if (work != NULL) {
             struct wf_pool *pool = worker->pool;
-            wake(worker, wf_park_found(&pool->park, (int)worker->index, is_there_more, pool));
+            wake(worker, wf_park_found(&pool->park, (int)worker->index, is_there_more, worker));
             return work;
         }
         if (is_over(worker) && !has_own_work(worker) && !wf_inject_has(&worker->pool->inject)) {

@@ -31,8 +31,8 @@
 #include "pool/work.h"
 
 /* Shortest and longest watch: see "Light load" in worker.c. */
-#define WF_WATCH_MIN_NS INT64_C(100000)
-#define WF_WATCH_MAX_NS INT64_C(400000)
+#define WF_WATCH_MIN_NS INT64_C(50000)
+#define WF_WATCH_MAX_NS INT64_C(200000)
 
 #define WF_FRAME_CLASSES 3 /* sizes of pooled task frames, see pool.c */
 /* An error record: with its head it fills two pairs of lines. src/error.c asserts that it fits. */
@@ -75,17 +75,23 @@ struct wf_home {
     void (*leave)(struct wf_home *home, struct wf_fiber *fiber);
 };
 
-/* The oldest work of a queue, as a thief saw it: see "Light load" in worker.c. */
+/* A queue with work in it, as thieves saw it: see "Light load" in worker.c. Any thief stores, without
+ * an order: what two of them mixed is one steal too early or too late. */
 struct wf_sighting {
-    const struct wf_worker *victim;
-    uint64_t index; /* of the work in its queue; indices only grow, so this names it */
-    int64_t since_ns;
+    WF_ATOMIC(uint64_t) oldest; /* its index in the queue; indices only grow, so this names it */
+    WF_ATOMIC(int64_t) oldest_since_ns;
+    WF_ATOMIC(uint32_t) pace; /* of the owner, at `since_ns` */
+    WF_ATOMIC(int64_t) since_ns;
 };
 
 struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* --- queues: owner and thieves, see each header --- */
     struct wf_deque deque;
     struct wf_runq runq;
+
+    /* --- what thieves have seen of the two: they alone read and write it --- */
+    struct wf_sighting seen_new WF_ALIGNED(WF_LINE_PAIR);
+    struct wf_sighting seen_ready;
 
     /* --- messages that must run on this worker: any thread pushes, owner drains --- */
     WF_ATOMIC(struct wf_work *) inbox WF_ALIGNED(WF_LINE_PAIR);
@@ -106,9 +112,8 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* the last wf_suspend went on with a ready fiber, not a loop */
     bool direct;
     struct wf_rng rng;
-    struct wf_sighting seen_new, seen_ready; /* what steal() last left in a deque, and in a FIFO */
-    int64_t watch_ns;                        /* how long the next watch lasts */
-    bool saw_light; /* steal() left something since this worker last slept */
+    int64_t watch_ns; /* how long the next watch lasts */
+    bool saw_light;   /* steal() left something since this worker last slept */
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];
@@ -140,9 +145,11 @@ void wf_ready_any(struct wf_pool *pool, struct wf_work *work);
  * may not suspend. */
 void wf_post(struct wf_worker *target, struct wf_work *message);
 
-/* From a worker, after it published work by other means (fork.h): wakes somebody if nobody
- * searches. */
+/* From a worker, after it published work by other means: wakes somebody if nobody searches. */
 void wf_wake_check(struct wf_worker *worker);
+/* The same for what lies in this worker's own queues: nor if somebody watches, "Light load" in
+ * worker.c. */
+void wf_wake_unless_watched(struct wf_worker *worker);
 
 /* From the driver, on the worker's thread: something is under way at it, as nothing was before. */
 void wf_exposed(struct wf_worker *worker);

@@ -160,7 +160,7 @@ static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *s
     if (span->alone && ran < (hot ? HOT_TICKS : COLD_TICKS)) {
         return false;
     }
-    return hot || wf_park_idle(&pool->park) != 0;
+    return hot || wf_pool_has_idle(pool);
 }
 
 static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ran)

@@ -50,7 +50,7 @@ void weft_fork_slow_(weft_branch *branch)
         return;
     }
     switch (
-        wf_deque_fork_slow(&worker->deque, section_of(branch), wf_park_idle(&worker->pool->park))) {
+        wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker->pool))) {
     case WF_FORKED_PUBLIC:
         wf_wake_check(worker);
         break;

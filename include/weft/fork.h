@@ -4,7 +4,8 @@
  * calls it if nobody took it, or waits for whoever did. A forked section is part of the same task:
  * it has the same scope, cancellation and error record, and may itself wait. It allocates nothing
  * and cannot fail: when nobody may take it (no task context, no room), it simply runs at the join.
- * Joins come in the opposite order of forks, in the function that forked, before it returns.
+ * Joins come in the opposite order of forks, in the function that forked, before it returns, and in
+ * the scope that was open at the fork.
  *
  * The typed form lets the compiler call the function directly, with its arguments in registers:
  *

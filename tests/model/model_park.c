@@ -402,12 +402,33 @@ static void park_or_watch(int self, bool saw_light)
     saw_light = wf_load_relaxed(&work[0]) != 0 || saw_light;
     if (!other && !saw_light && !stopped()) {
         sleep_in_driver(self);
+    } else if (!other && !stopped() && wf_load_relaxed(&watchers) != 0) {
+        sleep_in_driver(self); /* one watches already */
     } else if (!other && !stopped()) {
         (void)wf_add_relaxed(&watchers, 1);
         stop_watching(); /* the sleep between the two ends by itself */
     }
     wf_park_retract(&park, self);
 }
+
+static bool heavy_work(void *arg)
+{
+    (void)arg;
+    for (int i = 1; i < works; i++) {
+        if (wf_load_relaxed(&work[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* is_there_more: what is light is the watcher's, if there is one. */
+static bool more_than_watched(void *arg)
+{
+    return heavy_work(arg) || (wf_load_relaxed(&work[0]) != 0 && wf_load_relaxed(&watchers) == 0);
+}
+
+static bool (*more)(void *arg);
 
 static void watching_worker(void *arg)
 {
@@ -416,13 +437,13 @@ static void watching_worker(void *arg)
         bool saw_light = false;
         int number = wf_park_search(&park, self) ? take_work_but_light(&saw_light) : -1;
         if (number >= 0) {
-            wake(wf_park_found(&park, self, any_work, NULL));
+            wake(wf_park_found(&park, self, more, NULL));
             run(self, number);
             continue;
         }
         park_or_watch(self, saw_light);
     }
-    wake(wf_park_found(&park, self, any_work, NULL));
+    wake(wf_park_found(&park, self, more, NULL));
 }
 
 /* The owner of the light work: computes on until somebody has taken it. */
@@ -439,6 +460,7 @@ static void begin_watching(int work_count)
     begin(3, work_count, 0);
     memset(&watchers, 0, sizeof watchers);
     patience = 2;
+    more = more_than_watched;
     run_work = run_together;
 }
 
@@ -476,9 +498,8 @@ static void end_of_a_search(void *arg)
     watching_worker(arg);
 }
 
-static void watch_ends_in_other_work(void)
+static void watch_ends(void)
 {
-    begin_watching(2);
     patience = 0;
     wf_store_relaxed(&work[1], 1);
     wf_park_announce(&park, 1);
@@ -490,7 +511,21 @@ static void watch_ends_in_other_work(void)
     end();
 }
 
+static void watch_ends_in_other_work(void)
+{
+    begin_watching(2);
+    watch_ends();
+}
+
 /* --- roads not taken -------------------------------------------------------------------------- */
+
+/* A watcher that leaves for other work forgets that others sleep because it watched. */
+static void watcher_that_forgets(void)
+{
+    begin_watching(2);
+    more = heavy_work;
+    watch_ends();
+}
 
 /* The last searcher that finds work does not look for more. */
 static bool no_more(void *arg)
@@ -584,6 +619,7 @@ static const struct wloom_scenario scenarios[] = {
     {"light_work", light_work_of_a_busy_worker, NULL, NULL, false},
     {"light_work_and_other_work", light_work_and_other_work, NULL, NULL, false},
     {"watch_ends_in_other_work", watch_ends_in_other_work, NULL, NULL, false},
+    {"watcher_that_forgets", watcher_that_forgets, "lost wake-up", "lost wake-up", true},
     {"without_the_chain", without_the_chain, "lost wake-up", "lost wake-up", true},
     {"looking_before_announcing", looking_before_announcing, "lost wake-up", "lost wake-up", true},
     {"submit_without_fence", submit_without_fence, NULL, "lost wake-up", true},
