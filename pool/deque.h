@@ -114,7 +114,7 @@ WF_INLINE void wf_deque_init(struct wf_deque *d)
 }
 
 /* Owner: one more general work has come or gone. Beside `bottom`, which has just been stored. */
-WF_INLINE void wf_deque_step_(struct wf_deque *d)
+WF_INLINE void wf_deque_step(struct wf_deque *d)
 {
     /* Relaxed, and no read-modify-write: only we store it, and it is a hint. */
     wf_store_relaxed(&d->pace, wf_load_relaxed(&d->pace) + 1);
@@ -215,7 +215,7 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     wf_store_relaxed(wf_deque_slot_(d, d->head), work);
     d->head++;
     wf_deque_move_split_(d, d->head, d->head - 1);
-    wf_deque_step_(d);
+    wf_deque_step(d);
     return true;
 }
 
@@ -355,7 +355,7 @@ WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
     (void)wf_deque_publish(d); /* private ones are for their joins, which would not miss them */
     struct wf_work *work = wf_deque_take_public_(d);
     if (work != NULL) {
-        wf_deque_step_(d);
+        wf_deque_step(d);
     }
     return work;
 }

@@ -12,9 +12,9 @@
  * Light load. A work that is over in less than a microsecond costs more to move than to run: four to six
  * lines go from core to core, and both wait for them. A thief cannot know how long a work takes, but it
  * sees how fast a queue's owner gets on. So it takes from a deque, or a FIFO of WF_LIGHT_READY and more,
- * only if the owner needs WF_STEAL_DELAY_NS or longer for a work (is_worth_it); from a shorter FIFO, whose
- * fibers mostly pass work to each other, only if the same has been the oldest there for as long; and from
- * any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
+ * only if the owner needs WF_STEAL_DELAY_NS or longer for a work (is_slow); from a shorter FIFO, whose
+ * fibers mostly pass work to each other, only if the same has been the oldest there for
+ * WF_STEAL_READY_NS; and from any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
  * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. One
  * does so, and others who would sleep until they are woken. While somebody watches, what a worker puts
  * into its own queues wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count
@@ -62,14 +62,17 @@
 /* Ready fibers that count as a light load. They mostly pass work to each other, and are run before another
  * worker is awake; what is moved, its partners' data are moved after. */
 #define WF_LIGHT_READY 32
+/* The oldest of a light load is taken when its owner has not come to it for this long: longer than a turn of
+ * 128 calls that do not wait, at 5 to 20 ns each. */
+#define WF_STEAL_READY_NS INT64_C(3000)
 /* Between two looks at queues whose owners get on by themselves. Each look takes the line from its owner,
  * who then waits for it (0.1 us). */
 #define WF_LOOK_NS INT64_C(500)
 /* The oldest work of a queue is taken after this long even if the others go by fast: it may be a long one
  * below a stack of short ones. A steal in so many us costs the owner 2 %. */
 #define WF_STEAL_OLD_NS INT64_C(50000)
-/* What was seen of an owner longer ago than this says nothing. */
-#define WF_SIGHT_NS INT64_C(1000000)
+/* What was seen of an owner longer ago than this says nothing about what it does now, if it did anything. */
+#define WF_SIGHT_NS INT64_C(10000)
 /* A search lasts at least this long, so that it can outlast the delay above. */
 #define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
 /* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
@@ -78,7 +81,7 @@
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
 /* A search that finds such queues only: long enough to tell how fast their owners are. What comes later the
  * watch will see. */
-#define WF_SEARCH_LIGHT_NS (5 * WF_STEAL_DELAY_NS)
+#define WF_SEARCH_LIGHT_NS (3 * WF_STEAL_READY_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
 
@@ -497,20 +500,16 @@ static bool is_old(struct wf_worker *worker, struct wf_sighting *seen, uint64_t 
     return now_ns - wf_load_relaxed(&seen->oldest_since_ns) >= delay_ns;
 }
 
-/* May a thief take from a queue with work in it, whose owner has done `pace` works by now? */
-static bool is_worth_it(struct wf_worker *worker, struct wf_sighting *seen, uint64_t oldest,
-                        uint32_t pace, int64_t now_ns)
+/* Does the owner need long for its works? It has done `pace` of them by now. */
+static bool is_slow(struct wf_sighting *seen, uint32_t pace, int64_t now_ns)
 {
-    if (is_old(worker, seen, oldest, WF_STEAL_OLD_NS, now_ns)) {
-        return true;
-    }
     /* relaxed, all: see wf_sighting */
     int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
     if (seen_ns < WF_STEAL_DELAY_NS) {
         return false;
     }
     uint32_t done = pace - wf_load_relaxed(&seen->pace);
-    if (seen_ns < WF_SIGHT_NS && done * WF_STEAL_DELAY_NS <= seen_ns) {
+    if (done == 0 || (seen_ns < WF_SIGHT_NS && done * WF_STEAL_DELAY_NS <= seen_ns)) {
         return true;
     }
     wf_store_relaxed(&seen->pace, pace);
@@ -520,23 +519,30 @@ static bool is_worth_it(struct wf_worker *worker, struct wf_sighting *seen, uint
 
 static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
+    struct wf_sighting *seen = &victim->seen_new;
     /* Relaxed: a guess; the steal has the orders. Of an empty one it asks. */
     return wf_deque_len(&victim->deque) == 0 ||
-           is_worth_it(worker, &victim->seen_new, wf_load_relaxed(&victim->deque.top),
-                       wf_load_relaxed(&victim->deque.pace), now_ns);
+           is_old(worker, seen, wf_load_relaxed(&victim->deque.top), WF_STEAL_OLD_NS, now_ns) ||
+           is_slow(seen, wf_load_relaxed(&victim->deque.pace), now_ns);
 }
 
+/* A light load has to be old, and its owner slow at whatever it does meanwhile. */
 static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
+    struct wf_sighting *seen = &victim->seen_ready;
     uint32_t ready = wf_runq_len(&victim->runq);
     if (ready == 0) {
         return false;
     }
-    uint64_t head = wf_load_relaxed(&victim->runq.head);                    /* relaxed: as above */
-    uint32_t pace = (uint32_t)(head + wf_load_relaxed(&victim->runq.tail)); /* gone and come */
-    return ready >= WF_LIGHT_READY
-               ? is_worth_it(worker, &victim->seen_ready, head, pace, now_ns)
-               : is_old(worker, &victim->seen_ready, head, WF_STEAL_DELAY_NS, now_ns);
+    uint64_t head = wf_load_relaxed(&victim->runq.head); /* relaxed: as above */
+    if (is_old(worker, seen, head, WF_STEAL_OLD_NS, now_ns)) {
+        return true;
+    }
+    if (ready >= WF_LIGHT_READY) { /* come and gone */
+        return is_slow(seen, (uint32_t)(head + wf_load_relaxed(&victim->runq.tail)), now_ns);
+    }
+    return is_old(worker, seen, head, WF_STEAL_READY_NS, now_ns) &&
+           is_slow(&victim->seen_new, wf_load_relaxed(&victim->deque.pace), now_ns);
 }
 
 /* The oldest of some other worker's deque, or half of its FIFO. */

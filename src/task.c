@@ -362,7 +362,7 @@ bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
         !wf_deque_take_if(&worker->deque, &task->work)) {
         return false;
     }
-    wf_deque_step_(&worker->deque);
+    wf_deque_step(&worker->deque);
     int rc = run_body(self, task);
     if (wf_unlikely(task->kind == WF_TASK_FOLLOWING)) {
         settle_following(task, rc);
