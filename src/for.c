@@ -14,14 +14,14 @@
  * that it is split into.
  *
  * When is a split worth it? A loop of 1000 additions is over in less time than another worker takes
- * to hear of it. So a loop runs alone at first: for HOT_TICKS if somebody searches, for COLD_TICKS
+ * to hear of it. So a loop runs alone at first: for WF_HOT_TICKS if somebody searches, for WF_COLD_TICKS
  * if the others sleep. Except when it has few indices: then they are probably long ones, and a
  * single one of them may be longer than all we could save. While a piece takes long nobody can ask;
  * so a span with long pieces (*dear*) is split before anybody does, and its right half lies in the
  * open.
  *
  * Errors. The first failure is kept under a lock and sets `stopped`, which each span looks at before
- * a piece. There is no scope of the loop's own: opening one costs more than a short loop.
+ * a piece (loop.h).
  *
  * Roads not taken. One shared counter of indices: each piece then costs a line's way from core to
  * core. Splitting eagerly down to a grain: somebody has to choose it. Pieces that grow with the
@@ -34,8 +34,8 @@
  *      the loop returns.
  * G.3  Accumulators are combined in the order of their indices, each exactly once. */
 #include "pool/base/check.h"
-#include "src/core.h"
 #include "src/guard.h"
+#include "src/loop.h"
 #include <string.h>
 #include <weft/fork.h>
 
@@ -47,16 +47,9 @@
 #define PIECE_TICKS_MAX (8 * WF_TICKS_US)
 #define PIECE_MAX       1024 /* half a microsecond of the cheapest body */
 
-/* What a hand-over between two awake workers costs, and what it costs to wake one. */
-#define HOT_TICKS  (1 * WF_TICKS_US)
-#define COLD_TICKS (5 * WF_TICKS_US)
-
 /* With fewer pieces of grain size for each worker than this, the loop does not run alone first: one
  * body would be too large a part of it. */
 #define FEW 16
-
-/* How often a deadline is looked at, since the clock costs several times as much as the counter. */
-#define CLOCK_TICKS (20 * WF_TICKS_US)
 
 struct loop {
     /* immutable while it runs */
@@ -68,11 +61,7 @@ struct loop {
     size_t acc_bytes;
     size_t grain, piece_max;
 
-    /* any thread */
-    WF_ATOMIC(uint32_t) stopped;   /* no further piece is to be begun */
-    WF_ATOMIC(uint32_t) cut_short; /* indices were left, or pieces interrupted, by a cancellation */
-    struct wf_lock lock;
-    struct wf_failures failures; /* under lock */
+    struct wf_loop_end end; /* any thread */
 };
 
 struct span {
@@ -94,56 +83,65 @@ static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-static void stop(struct loop *loop)
+static void stop(struct wf_loop_end *end)
 {
-    wf_store_relaxed(&loop->stopped,
-                     1); /* relaxed: a strand that sees it late runs one more piece */
+    /* relaxed: a strand that sees it late runs one more piece */
+    wf_store_relaxed(&end->stopped, 1);
 }
 
-static WF_COLD void cut_short(struct loop *loop)
+WF_COLD void wf_loop_cut_short(struct wf_loop_end *end)
 {
-    wf_store_relaxed(&loop->cut_short, 1); /* relaxed: read after the joins */
-    stop(loop);
+    wf_store_relaxed(&end->cut_short, 1); /* relaxed: read after the joins */
+    stop(end);
 }
 
-static WF_COLD void fail(struct wf_fiber *self, struct loop *loop, int rc)
+WF_COLD void wf_loop_fail(struct wf_fiber *self, struct wf_loop_end *end, int rc)
 {
     if (rc == -ECANCELED && wf_env_cancelled(self->env) != 0) {
-        cut_short(loop);
+        wf_loop_cut_short(end);
         return;
     }
     /* another strand of the task may have failed between, and left its record: then this failure
      * has one without text */
     weft_error *error = wf_error_of(self->env->task, rc, wf_error_take(self->env->task));
-    wf_lock(&loop->lock);
-    wf_failures_add(&loop->failures, rc, error);
-    wf_unlock(&loop->lock);
-    stop(loop);
+    wf_lock(&end->lock);
+    wf_failures_add(&end->failures, rc, error);
+    wf_unlock(&end->lock);
+    stop(end);
 }
 
-/* --- looking around --------------------------------------------------------------------------- */
-
-static bool must_stop(struct wf_fiber *self, struct loop *loop)
-{
-    if (wf_load_relaxed(&loop->stopped) != 0) { /* relaxed: see stop */
-        return true;
-    }
-    if (wf_env_cancelled(self->env) != 0) {
-        cut_short(loop);
-        return true;
-    }
-    return false;
-}
-
-/* Between pieces, every CLOCK_TICKS. */
-static bool is_late(struct wf_fiber *self, struct loop *loop)
+bool wf_loop_is_late(struct wf_fiber *self, struct wf_loop_end *end)
 {
     if (wf_likely(self->env->scope->deadline_ns == INT64_MAX) || weft_check() == 0) {
         return false;
     }
-    cut_short(loop);
+    wf_loop_cut_short(end);
     return true;
 }
+
+struct wf_fiber *wf_loop_enter(struct wf_loop_end *end, int *rc)
+{
+    struct wf_fiber *self = wf_enter_task(rc);
+    if (wf_unlikely(self == NULL)) {
+        *rc = *rc == -ENOSYS ? -ENOSYS : 0;
+    } else if (wf_unlikely(wf_env_cancelled(self->env) != 0) || wf_loop_is_late(self, end)) {
+        *rc = -ECANCELED;
+    } else {
+        *rc = 0;
+    }
+    return self;
+}
+
+int wf_loop_result(struct wf_fiber *self, struct wf_loop_end *end)
+{
+    if (wf_unlikely(end->failures.first_rc < 0)) {
+        wf_error_hand_on(self->env->task, wf_failures_take(&end->failures), NULL);
+        return end->failures.first_rc;
+    }
+    return wf_load_relaxed(&end->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the joins */
+}
+
+/* --- looking around --------------------------------------------------------------------------- */
 
 /* Does somebody want half of the span? `ran`: ticks that the loop has run. */
 static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *span, uint64_t ran)
@@ -157,7 +155,7 @@ static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *s
     }
     /* relaxed: a hint */
     bool hot = wf_load_relaxed(&pool->park.searching) != 0;
-    if (span->alone && ran < (hot ? HOT_TICKS : COLD_TICKS)) {
+    if (span->alone && ran < (hot ? WF_HOT_TICKS : WF_COLD_TICKS)) {
         return false;
     }
     return hot || wf_pool_has_idle(pool);
@@ -260,7 +258,8 @@ static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)
     uint64_t began = wf_ticks();
     uint64_t now = began;
     uint64_t looked = began;
-    while (span.from < span.to && !must_stop(self, loop)) { /* ends: each turn makes it shorter */
+    while (span.from < span.to &&
+           !wf_loop_must_stop(self, &loop->end)) { /* ends: each turn makes it shorter */
         if (is_asked(self, &span, now - began) && is_splittable(loop, &span)) {
             if (span.acc != NULL) {
                 split_reduce(self, loop, &span);
@@ -273,16 +272,16 @@ static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)
         size_t to = span.to - span.from > span.piece ? span.from + span.piece : span.to;
         int rc = run_piece(loop, &span, to);
         if (wf_unlikely(rc < 0)) {
-            fail(self, loop, rc);
+            wf_loop_fail(self, &loop->end, rc);
             return;
         }
         span.from = to;
         uint64_t before = now;
         now = wf_ticks();
         learn(loop, &span, now - before);
-        if (now - looked > CLOCK_TICKS && span.from < span.to) {
+        if (now - looked > WF_CLOCK_TICKS && span.from < span.to) {
             looked = now;
-            if (is_late(self, loop)) {
+            if (wf_loop_is_late(self, &loop->end)) {
                 return;
             }
         }
@@ -310,26 +309,19 @@ static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *o
         loop->piece_max = loop->grain;
     }
     span->piece = loop->grain;
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_task(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc == -ENOSYS ? rc : run_alone(loop, span, opts);
+    int rc;
+    struct wf_fiber *self = wf_loop_enter(&loop->end, &rc);
+    if (wf_unlikely(rc < 0)) {
+        return rc;
     }
-    if (wf_unlikely(wf_env_cancelled(self->env) != 0)) {
-        return -ECANCELED;
+    if (wf_unlikely(self == NULL)) {
+        return run_alone(loop, span, opts);
     }
     size_t count = span->from < span->to ? span->to - span->from : 0;
     span->dear = count / loop->grain < FEW * (size_t)self->worker->pool->worker_count;
     span->alone = !span->dear;
-    if (is_late(self, loop)) {
-        return -ECANCELED;
-    }
     run_span(self, loop, *span);
-    if (wf_unlikely(loop->failures.first_rc < 0)) {
-        wf_error_hand_on(self->env->task, wf_failures_take(&loop->failures), NULL);
-        return loop->failures.first_rc;
-    }
-    return wf_load_relaxed(&loop->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the joins */
+    return wf_loop_result(self, &loop->end);
 }
 
 int weft_for_(size_t from, size_t to, weft_range_fn *body, void *ctx, const weft_for_opts *opts)

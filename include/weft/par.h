@@ -86,6 +86,71 @@ int weft_for_(size_t from, size_t to, weft_range_fn *body, void *ctx, const weft
 int weft_reduce_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn *fold,
                  weft_combine_fn *combine, void *ctx, const weft_for_opts *opts);
 
+/* For each index of a range, what the indices before it come to: running totals, positions for what is
+ * filtered, line numbers of offsets. `walk` is called with *acc holding what precedes `from`, for
+ * indices that follow each other; it writes what it wants to know for each index, and leaves in *acc
+ * what precedes `to`. Whether an index counts for itself (inclusive) or not (exclusive) is up to when
+ * `walk` writes. `fold` only adds to *acc, as for weft_reduce; it may be `walk` itself only if walking
+ * twice, and with too little in *acc, does no harm.
+ *
+ *     static int add_up(size_t from, size_t to, void *acc, void *ctx)
+ *     {
+ *         long sum = *(long *)acc;
+ *         for (size_t i = from; i < to; i++) {
+ *             position[i] = sum;
+ *             sum += width[i];
+ *         }
+ *         *(long *)acc = sum;
+ *         return 0;
+ *     }
+ *     long sum = 0;
+ *     rc = weft_scan(0, n, &sum, add_widths, add_up, add, NULL);
+ *
+ * *acc as for weft_reduce: at most WEFT_REDUCE_MAX bytes, the identity of `combine` at first, the total
+ * of the range at the end. `combine` must be associative. Each index is walked once. With one worker,
+ * or none idle, `walk` is all that is called, in order; else an index may be folded before. Two workers
+ * take 2/3 of the time of one, p of them 2/(p + 1).
+ *
+ * Returns as weft_for, with the same rules for waiting and cancellation; after a failure *acc means
+ * nothing, and walked indices have gaps. An accumulator may be dropped without `combine` after a failure,
+ * and is copied as bytes: it should own nothing. -E2BIG: *acc is too large; nothing was called. */
+#define weft_scan(from, to, acc, fold, walk, combine, ctx, ...)                      \
+    weft_scan_((from), (to), (acc), sizeof *(acc), (fold), (walk), (combine), (ctx), \
+               &(weft_for_opts){__VA_ARGS__})
+int weft_scan_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn *fold,
+               weft_fold_fn *walk, weft_combine_fn *combine, void *ctx, const weft_for_opts *opts);
+
+/* < 0, 0 or > 0: *a stands before, beside or behind *b. Any number of threads at once. */
+typedef int weft_compare_fn(const void *a, const void *b, void *ctx);
+
+/* All zero is the default. */
+typedef struct weft_sort_opts {
+    /* Memory of the size and alignment of the array, for the time of the call; NULL: it is allocated. */
+    void *scratch;
+} weft_sort_opts;
+
+/* Sorts an array of `count` elements of `bytes` bytes each, in parallel if workers are idle. Stable: what
+ * compares equal stays in its order. A merge sort: n log2 n comparisons at most, whatever the order was.
+ * Elements are moved as bytes. `base` stays the caller's, and nobody else may look at it meanwhile.
+ *
+ *     static int by_key(const void *a, const void *b, void *ctx)
+ *     {
+ *         (void)ctx;
+ *         const struct row *x = a, *y = b;
+ *         return (x->key > y->key) - (x->key < y->key);
+ *     }
+ *     rc = weft_sort(rows, n, sizeof *rows, by_key, NULL);
+ *
+ * 0; -ECANCELED: the caller's scope was cancelled, or its deadline passed, and the array holds the same
+ * elements in no particular order; -ENOMEM: no memory for the scratch, -E2BIG: `count` times `bytes` is more than
+ * memory can hold, -EINVAL: `bytes` is 0, `compare` or `base` NULL; then nothing was touched. The comparison
+ * cannot fail, and a `compare` that does not order (a < b, b < c, c < a) gives some order, no more. May
+ * suspend; outside of a task it sorts alone. C only (C++: weft_sort_). */
+#define weft_sort(base, count, bytes, compare, ctx, ...) \
+    weft_sort_((base), (count), (bytes), (compare), (ctx), &(weft_sort_opts){__VA_ARGS__})
+int weft_sort_(void *base, size_t count, size_t bytes, weft_compare_fn *compare, void *ctx,
+               const weft_sort_opts *opts);
+
 /* --- loops whose bodies wait ------------------------------------------------------------------ */
 
 /* The body of a loop: called once per item, may wait. `ctx` is the loop's, or the slot's own state
