@@ -2,8 +2,11 @@
  * cancelling and ending. See op.h. */
 #include "io/op.h"
 #include "pool/base/check.h"
+#include "pool/sanitizer.h"
 #include "pool/worker.h"
 #include <errno.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 static const struct wf_io_ops *io_of(const struct wf_worker *worker)
 {
@@ -25,6 +28,61 @@ void wf_op_check(const struct wf_op *op)
     wf_check_inner(op->phase != WF_OP_PENDING || !is_linked(op) || op->heard);
     (void)op;
 }
+
+/* --- what the kernel owns, under AddressSanitizer ---------------------------------------------- */
+
+/* Longer buffers are poisoned no further than this: a look at each costs a byte read per eight. */
+#define LENT_MAX (1u << 20)
+
+/* Where the op writes to, and how much at most. What it only reads may be read by others, too. */
+static void *written_by(const struct wf_op *op, size_t *bytes)
+{
+    uint64_t address = op->address;
+    *bytes = 0;
+    switch ((enum wf_op_kind)op->kind) {
+    case WF_OP_READ:
+    case WF_OP_RECV:
+        *bytes = op->bytes;
+        break;
+    case WF_OP_STATX:
+        address = op->offset;
+        *bytes = sizeof(struct statx);
+        break;
+    case WF_OP_ACCEPT:
+        if (op->offset != 0 && wf_asan_is_open((void *)(uintptr_t)op->offset, sizeof(socklen_t))) {
+            *bytes = *(const socklen_t *)(uintptr_t)op->offset;
+        }
+        break;
+    default:
+        break;
+    }
+    return (void *)(uintptr_t)address; // NOLINT(performance-no-int-to-ptr): the kernel's form
+}
+
+/* Only what is open as a whole: then the end can restore it exactly, with the red zones around it. What
+ * another op has lent already, or is no memory of the program, stays as it is. Granules of 8 bytes that
+ * are shared with what lies before or behind the buffer are poisoned as far as ASan can say so. */
+static void lend(struct wf_op *op)
+{
+    size_t bytes;
+    void *memory = written_by(op, &bytes);
+    bytes = bytes < LENT_MAX ? bytes : LENT_MAX;
+    if (bytes > 0 && wf_asan_is_open(memory, bytes)) {
+        wf_asan_poison(memory, bytes);
+        op->lent = (uint32_t)bytes;
+    }
+}
+
+static void take_back(struct wf_op *op)
+{
+    if (op->lent > 0) {
+        size_t bytes;
+        wf_asan_unpoison(written_by(op, &bytes), op->lent);
+        op->lent = 0;
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
 
 /* Home hears of the cancellation: from its inbox, or directly when the canceller runs on home. */
 static void hear(struct wf_op *op)
@@ -57,6 +115,10 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
     /* Relaxed: what makes the op reachable for a canceller (the lock of G.1's caller) publishes
      * it. */
     wf_store_relaxed(&op->race, WF_OP_OPEN);
+    op->lent = 0;
+    if (WF_ASAN) {
+        lend(op);
+    }
     io_of(worker)->submit(worker, op); /* LAST TOUCH: a rescuer may have it */
 }
 
@@ -84,6 +146,9 @@ void wf_op_end(struct wf_op *op, int32_t res)
     bool asked = before == WF_OP_ASKED;
     op->res = asked && res == -EINTR ? -ECANCELED : res;
     op->phase = WF_OP_ENDED;
+    if (WF_ASAN) {
+        take_back(op);
+    }
     if (!asked || op->heard) {
         op->done(op); /* LAST TOUCH */
     }
@@ -100,6 +165,9 @@ void wf_op_end_seized(struct wf_op *op, int32_t res)
     wf_check_inner(op->phase == WF_OP_PENDING && !is_linked(op) && !op->heard);
     op->res = res;
     op->phase = WF_OP_ENDED;
+    if (WF_ASAN) {
+        take_back(op);
+    }
     op->done(op); /* LAST TOUCH */
 }
 

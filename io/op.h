@@ -36,7 +36,8 @@
  * G.1  `done` is called exactly once for each submit, on home's thread or that of another worker of
  *      the pool, and after that no one else touches the op: neither the kernel, nor a cancel that was
  *      under way.
- * G.2  The buffers named by the op are the kernel's until `done`.
+ * G.2  The buffers named by the op are the kernel's until `done`. In builds with AddressSanitizer those
+ *      that it writes to are poisoned meanwhile, so that a task which touches them is reported.
  * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result.
  *      (One exception: -EINTR of an op that was asked to cancel is how an interrupted io-wq thread
  *      spells -ECANCELED, and becomes that.)
@@ -124,6 +125,7 @@ struct wf_op {
 
     /* any thread */
     WF_ATOMIC(uint32_t) race; /* enum wf_op_race */
+    uint32_t lent;            /* home: bytes that are poisoned, from where the op writes to */
     struct wf_work message;   /* posted to home by the one who moved `race` to ASKED */
 };
 

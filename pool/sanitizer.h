@@ -1,7 +1,7 @@
 /* sanitizer.h: what ASan, TSan and valgrind must be told about stacks and pooled memory. Nothing in
  * other builds.
  *
- * pool/ only. With compiler.h and sys.c the place for #if on tools, so that fiber.c and slab.c have
+ * pool/ and io/ only. With compiler.h and sys.c the place for #if on tools, so that fiber.c and slab.c have
  * none.
  *
  * The traps that shaped it (each has bitten a published fiber library):
@@ -26,10 +26,13 @@
  * one. */
 void __asan_poison_memory_region(const volatile void *address, size_t bytes);
 void __asan_unpoison_memory_region(const volatile void *address, size_t bytes);
+void *__asan_region_is_poisoned(void *address, size_t bytes);
 void __sanitizer_start_switch_fiber(void **save, const void *low, size_t bytes);
 void __sanitizer_finish_switch_fiber(void *saved, const void **old_low, size_t *old_bytes);
 #define wf_asan_poison(address, bytes)   __asan_poison_memory_region((address), (bytes))
 #define wf_asan_unpoison(address, bytes) __asan_unpoison_memory_region((address), (bytes))
+/* Is all of it memory of the program that may be touched? */
+#define wf_asan_is_open(address, bytes) (__asan_region_is_poisoned((address), (bytes)) == NULL)
 #define wf_asan_switch_begin(save, low, bytes) \
     __sanitizer_start_switch_fiber((save), (low), (bytes))
 #define wf_asan_switch_end(saved, old_low, old_bytes) \
@@ -37,6 +40,7 @@ void __sanitizer_finish_switch_fiber(void *saved, const void **old_low, size_t *
 #else
 #define wf_asan_poison(address, bytes)         ((void)(address), (void)(bytes))
 #define wf_asan_unpoison(address, bytes)       ((void)(address), (void)(bytes))
+#define wf_asan_is_open(address, bytes)        ((void)(address), (void)(bytes), false)
 #define wf_asan_switch_begin(save, low, bytes) ((void)(save), (void)(low), (void)(bytes))
 #define wf_asan_switch_end(saved, old_low, old_bytes) \
     ((void)(saved), (void)(old_low), (void)(old_bytes))
