@@ -24,7 +24,10 @@
  *      which they came, and no later one overtakes them, unless it was cancelled before it was tried
  *      (which is owed one try).
  * G.3  Events of a registration that was lost do nothing: they carry its generation.
- * G.4  Each poll tries at most WF_REAP_MAX queued ops, and asks the kernel at most once. */
+ * G.4  Each poll tries at most WF_REAP_MAX queued ops, and asks the kernel at most once.
+ * G.5  A descriptor that is ready all the time, but not for those who wait, does not keep the worker busy:
+ *      after WF_VAIN_MAX tries in vain it is looked at every WF_REST_NS only. (A socket whose queue of
+ *      errors nobody reads is of that kind.) */
 #include "io/epoll.h"
 #include "io/attempt.h"
 #include "pool/base/check.h"
@@ -46,6 +49,11 @@
 
 /* Events taken by one call. */
 #define WF_EVENTS_MAX 64
+
+/* A try in vain costs some 3 us. Workers that wait for the same listener may well come too late several
+ * times in a row. */
+#define WF_VAIN_MAX 32
+#define WF_REST_NS  INT64_C(1000000)
 
 #define NUMBER_WAKE UINT64_MAX /* no descriptor's */
 
@@ -284,10 +292,63 @@ static int try_fresh(struct wf_epoll *e)
     return ended;
 }
 
+/* On our thread, under the wheel's lock. */
+static void rest_is_over(struct wf_timer *timer)
+{
+    wf_container_of(timer, struct wf_epoll, rest)->rested = true;
+}
+
+static WF_COLD void take_a_rest(struct wf_epoll *e, int fd, struct wf_watch *watch)
+{
+    if (watch->rests) {
+        return;
+    }
+    watch->rests = true;
+    watch->next_rests = e->resting;
+    if (e->resting < 0 && !e->rested) {
+        (void)wf_timer_del(&e->rest);
+        wf_timer_add(&e->worker->wheel, &e->rest, wf_sys.now_ns() + WF_REST_NS);
+    }
+    e->resting = fd;
+}
+
+/* All that rest are armed again, with one try in vain left. */
+static WF_COLD void end_rest(struct wf_epoll *e)
+{
+    int fd = e->resting;
+    e->resting = -1;
+    e->rested = false;
+    while (fd >= 0) { /* ends: each was put in once */
+        struct wf_watch *watch = find_watch(e, fd);
+        int next = watch->next_rests;
+        watch->rests = false;
+        watch->vain = WF_VAIN_MAX - 1;
+        if (!wf_list_is_empty(&watch->ops) && arm(e, fd, watch, watch->events) != 0) {
+            lose(e, watch);
+        }
+        fd = next;
+    }
+}
+
+/* Some of those who wait for the watch wait on, for `events`. */
+static void wait_on(struct wf_epoll *e, int fd, struct wf_watch *watch, uint32_t events,
+                    bool progress)
+{
+    watch->vain = progress ? 0 : watch->vain + 1;
+    watch->events = (uint16_t)events;
+    if (wf_unlikely(watch->vain >= WF_VAIN_MAX)) {
+        watch->vain = WF_VAIN_MAX - 1;
+        take_a_rest(e, fd, watch);
+    } else if (wf_unlikely(arm(e, fd, watch, events) != 0)) {
+        lose(e, watch);
+    }
+}
+
 /* The descriptor is ready for some of those who wait. Ops ended. */
 static int try_watch(struct wf_epoll *e, int fd, struct wf_watch *watch)
 {
     int ended = 0;
+    bool progress = false;
     uint32_t blocked = 0; /* directions in which somebody waits on */
     uint32_t events = 0;
     struct wf_list *next;
@@ -296,10 +357,12 @@ static int try_watch(struct wf_epoll *e, int fd, struct wf_watch *watch)
         struct wf_op *op = op_of(queue);
         next = queue->next;
         uint32_t wanted = wf_op_events(op);
+        int32_t before = op->res;
         long res = WF_TRY_BLOCKS;
         if ((blocked & wanted) == 0 || op->kind == WF_OP_POLL) {
             res = wf_op_try(op, true);
         }
+        progress = progress || res != WF_TRY_BLOCKS || op->res != before;
         if (res == WF_TRY_BLOCKS) {
             blocked |= op->kind != WF_OP_POLL ? wanted : 0;
             events |= wanted;
@@ -314,8 +377,8 @@ static int try_watch(struct wf_epoll *e, int fd, struct wf_watch *watch)
         }
     }
     watch->events = 0;
-    if (events != 0 && wf_unlikely(arm(e, fd, watch, events) != 0)) {
-        lose(e, watch);
+    if (events != 0) {
+        wait_on(e, fd, watch, events, progress);
     }
     return ended;
 }
@@ -440,7 +503,8 @@ static int serve_events(struct wf_epoll *e, int64_t timeout_ns)
         }
         int fd = (int)(uint32_t)number;
         struct wf_watch *watch = find_watch(e, fd);
-        if (watch->generation == number >> 32 && !wf_list_is_empty(&watch->ops) &&
+        /* of one that rests: that there is an error, which epoll always says once more; nothing new */
+        if (watch->generation == number >> 32 && !watch->rests && !wf_list_is_empty(&watch->ops) &&
             verify(e, fd, watch)) {
             ended += try_watch(e, fd, watch);
         }
@@ -451,7 +515,7 @@ static int serve_events(struct wf_epoll *e, int64_t timeout_ns)
 /* Is there something that a poll would do without asking the kernel? */
 static bool has_work(struct wf_epoll *e)
 {
-    return !wf_list_is_empty(&e->fresh) || !wf_list_is_empty(&e->dropped) ||
+    return !wf_list_is_empty(&e->fresh) || !wf_list_is_empty(&e->dropped) || e->rested ||
            wf_offload_is_due(&e->offloads);
 }
 
@@ -459,7 +523,8 @@ static bool epoll_is_due(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver;
     struct wf_epoll *e = epoll_of(worker);
-    if (wf_unlikely(wf_offload_is_due(&e->offloads) || !wf_list_is_empty(&e->dropped))) {
+    if (wf_unlikely(wf_offload_is_due(&e->offloads) || !wf_list_is_empty(&e->dropped) ||
+                    e->rested)) {
         return true;
     }
     return e->fresh_count != 0 && (e->fresh_count >= WF_DUE_QUEUED || ++e->age >= WF_DUE_AGE);
@@ -469,6 +534,9 @@ static int epoll_poll(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver;
     struct wf_epoll *e = epoll_of(worker);
+    if (wf_unlikely(e->rested)) {
+        end_rest(e);
+    }
     int ended = drop(e) + take_offloads(e) + try_fresh(e);
     if (e->watching > 0 && (ended == 0 || ++e->skipped >= WF_SKIP_MAX)) {
         ended += serve_events(e, 0);
@@ -522,6 +590,7 @@ static void epoll_worker_end(struct wf_driver *driver, struct wf_worker *worker)
     struct wf_epoll *e = epoll_of(worker);
     wf_check(e->in_flight == 0, "worker %u ends while %u operations are in flight", worker->index,
              e->in_flight);
+    (void)wf_timer_del(&e->rest);
     worker->driver_state = NULL;
 }
 
@@ -550,6 +619,8 @@ static int open_one(struct epoll_driver *d, struct wf_epoll *e, const char **ref
     memset(e, 0, sizeof *e);
     wf_list_init(&e->fresh);
     wf_list_init(&e->dropped);
+    e->resting = -1;
+    wf_timer_init(&e->rest, rest_is_over);
     *refused = "epoll_create1";
     e->fd = (int)wf_sys.call(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0);
     if (e->fd < 0) {

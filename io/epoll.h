@@ -7,6 +7,7 @@
 
 #include "io/offload.h"
 #include "io/op.h"
+#include "pool/timer.h"
 
 /* One descriptor's number, as this worker knows it. */
 struct wf_watch {
@@ -14,9 +15,12 @@ struct wf_watch {
     uint32_t generation; /* of the registration; counts those that were lost */
     uint16_t events;     /* that somebody in `ops` waits for, or has waited for */
     bool known;          /* has been registered: it may still be */
+    uint8_t vain;        /* times in a row that it was ready and nobody got on */
+    bool rests;          /* is in the list of those that rest */
+    int next_rests;      /* the next one's number; -1: none */
 };
 
-#define WF_WATCH_CHUNK 256 /* watches allocated together: 6 KiB */
+#define WF_WATCH_CHUNK 256 /* watches allocated together: 8 KiB */
 
 /* One worker's epoll instance and what waits for it. */
 struct wf_epoll {
@@ -35,6 +39,9 @@ struct wf_epoll {
     uint32_t skipped;          /* polls since the kernel was last asked */
     bool woken;                /* a wake arrived that no sleep has returned for */
     bool coarse;               /* the kernel has no epoll_pwait2: sleeps in milliseconds */
+    int resting;               /* the first watch that is not armed for a while; -1: none */
+    bool rested;               /* their time is over */
+    struct wf_timer rest;      /* until then */
     struct wf_watch **watches; /* by descriptor, in chunks; NULL: nothing of that chunk so far */
     uint32_t chunks;           /* entries of `watches` */
 

@@ -566,6 +566,32 @@ static void script_messages(void)
     close(fds[1]);
 }
 
+/* A socket that is ready for ever, because of errors that nobody reads. */
+static void script_errors(void)
+{
+    int fds[2];
+    char buffer[64] = "";
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    fds[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    fds[1] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    wt_eq(bind(fds[0], (struct sockaddr *)&address, bytes), 0);
+    wt_eq(getsockname(fds[0], (struct sockaddr *)&address, &bytes), 0);
+    wt_eq(setsockopt(fds[1], IPPROTO_IP, IP_RECVERR, &(int){1}, sizeof(int)), 0);
+    close(fds[0]);
+    show(weft_connect(fds[1], (struct sockaddr *)&address, sizeof address));
+    show(weft_send(fds[1], "x", 1, 0));
+    show(weft_wait_fd(fds[1], POLLIN) & POLLERR);
+    struct call receiving = {.fd = fds[1], .buffer = buffer, .bytes = 64};
+    show(do_recv(&receiving));
+    show(cancelled(do_recv, receiving));
+    show(late(do_recv, receiving));
+    show(weft_within(SOON, do_recv(&receiving)));
+    show(weft_recv(fds[1], buffer, 64, MSG_ERRQUEUE));
+    show(weft_within(SOON, do_recv(&receiving)));
+    close(fds[1]);
+}
+
 static void script_connections(void)
 {
     struct sockaddr_in address;
@@ -870,15 +896,11 @@ static const struct {
     const char *name;
     void (*run)(void);
 } sections[] = {
-    {"files", script_files},
-    {"pipes", script_pipes},
-    {"streams", script_streams},
-    {"messages", script_messages},
-    {"connections", script_connections},
-    {"readiness", script_readiness},
-    {"cancellation", script_cancellation},
-    {"sharing", script_sharing},
-    {"values", script_values},
+    {"files", script_files},         {"pipes", script_pipes},
+    {"streams", script_streams},     {"messages", script_messages},
+    {"errors", script_errors},       {"connections", script_connections},
+    {"readiness", script_readiness}, {"cancellation", script_cancellation},
+    {"sharing", script_sharing},     {"values", script_values},
 };
 
 static int lowest_descriptor(void)

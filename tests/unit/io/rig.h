@@ -45,6 +45,7 @@ static inline void rig_open_driver(struct wf_driver *driver)
     rig.pool.worker_count = 1;
     rig.worker.pool = &rig.pool;
     rig.worker.driver = rig.driver;
+    wf_wheel_init(&rig.worker.wheel, wf_sys.now_ns());
     rig.driver->ops->worker_begin(rig.driver, &rig.worker);
 }
 
@@ -115,7 +116,9 @@ static inline void rig_park(int64_t ns)
 {
     wf_park_announce(&rig.pool.park, 0);
     if (wf_load_acquire(&rig.worker.inbox) == NULL) {
-        rig_sleep(ns);
+        int64_t next_ns = wf_wheel_next_ns(&rig.worker.wheel);
+        int64_t left_ns = next_ns != INT64_MAX ? next_ns - wf_sys.now_ns() : INT64_MAX;
+        rig_sleep(left_ns < ns ? left_ns : ns);
     }
     wf_park_retract(&rig.pool.park, 0);
 }
@@ -126,6 +129,7 @@ static inline int rig_await(struct rig_op *op)
     int64_t give_up_ns = wf_sys.now_ns() + RIG_FOREVER_NS;
     while (op->done == 0 && wf_sys.now_ns() < give_up_ns) {
         rig_hear();
+        (void)wf_wheel_advance(&rig.worker.wheel, wf_sys.now_ns());
         if (rig_poll() == 0 && op->done == 0) {
             rig_park(RIG_FOREVER_NS);
         }

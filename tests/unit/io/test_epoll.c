@@ -390,6 +390,74 @@ Test(shared, each_direction_waits_for_itself, .init = open_all, .fini = close_al
     free(large);
 }
 
+/* --- ready for ever --------------------------------------------------------------------------- */
+
+/* A socket that keeps an error in its queue: ready all the time, and nothing to receive. */
+static int erring_socket(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int gone = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    wt_eq(bind(gone, (struct sockaddr *)&address, bytes), 0);
+    wt_eq(getsockname(gone, (struct sockaddr *)&address, &bytes), 0);
+    close(gone);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    wt_eq(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &(int){1}, sizeof(int)), 0);
+    wt_eq(connect(fd, (struct sockaddr *)&address, bytes), 0);
+    wt_eq(send(fd, "x", 1, 0), 1);
+    char byte;
+    wt_eq(rig_run(message(WF_OP_RECV, fd, &byte, 1, 0)), -ECONNREFUSED);
+    return fd;
+}
+
+Test(vain, a_descriptor_that_is_ready_for_ever_is_looked_at_now_and_then, .init = open_all,
+     .fini = close_all)
+{
+    int fd = erring_socket();
+    char byte;
+    char other;
+    struct rig_op op = {.op = message(WF_OP_RECV, fd, &byte, 1, 0)};
+    struct rig_op late = {.op = message(WF_OP_RECV, ends[0], &other, 1, 0)};
+    rig_submit(&op);
+    int64_t begin_ns = wf_sys.now_ns();
+    uint64_t before = rig_counter("enters");
+    while (wf_sys.now_ns() < begin_ns + 20 * MS) {
+        (void)wf_wheel_advance(&rig.worker.wheel, wf_sys.now_ns());
+        if (rig_poll() == 0) {
+            rig_park(20 * MS);
+        }
+    }
+    uint64_t rests = (uint64_t)(wf_sys.now_ns() - begin_ns) / MS + 1;
+    wt_le(rig_counter("enters") - before, 200 + 10 * rests);
+    wt_eq(op.done, 0);
+
+    /* Others are served, and it is when its time has come. */
+    rig_submit(&late);
+    wt_eq(write(ends[1], "x", 1), 1);
+    wt_eq(rig_await(&late), 1);
+    struct msghdr header = {0};
+    wt_ge(recvmsg(fd, &header, MSG_ERRQUEUE), 0);
+    wt_eq(shutdown(fd, SHUT_RD), 0);
+    wt_eq(rig_await(&op), 0);
+    close(fd);
+}
+
+Test(vain, a_cancelled_op_of_such_a_descriptor_ends, .init = open_all, .fini = close_all)
+{
+    int fd = erring_socket();
+    char byte;
+    struct rig_op op = {.op = message(WF_OP_RECV, fd, &byte, 1, 0)};
+    rig_submit(&op);
+    for (int i = 0; i < 100; i++) {
+        rig_poll();
+    }
+    wf_io_cancel(&op.op);
+    wt_eq(rig_await(&op), -ECANCELED);
+    close(fd);
+    (void)wf_wheel_advance(&rig.worker.wheel, wf_sys.now_ns() + 10 * MS);
+    wt_eq(rig_poll(), 0);
+}
+
 /* --- cancelling ------------------------------------------------------------------------------- */
 
 Test(cancel, waiting_op_ends_with_ecanceled_and_not_from_the_message, .init = open_all,
