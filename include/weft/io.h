@@ -19,7 +19,8 @@
  *   which bytes is not defined when several read, or several write, at the same position or stream.
  * - A descriptor must not be closed while a call is using it (weft_shutdown first, or cancel):
  *   close does not end what is in flight, and its number may be somebody else's next file. What
- *   waits then stays so until it is cancelled, or gets -EBADF; it does not touch the next file. */
+ *   waits in the kernel then stays so until it is cancelled, or gets -EBADF; it does not touch the
+ *   next file. What was called just before the close may find that file instead of its own. */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 

@@ -595,6 +595,7 @@ static void script_errors(void)
 static void script_connections(void)
 {
     struct sockaddr_in address;
+    struct sockaddr_in other;
     struct sockaddr_in peer;
     socklen_t bytes = sizeof peer;
     weft_task task;
@@ -627,10 +628,20 @@ static void script_connections(void)
     close(server);
     close(client);
 
+    /* gone before it was accepted */
+    client = make_socket();
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
+    setsockopt(client, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    close(client);
+    server = show_some(weft_accept(listener, NULL, NULL, 0));
+    show(weft_recv(server, &other, 1, 0));
+    show(weft_send(server, "x", 1, 0));
+    close(server);
+
     client = make_socket();
     show(weft_connect(client, (struct sockaddr *)&address, 3));
     show(weft_connect(client, NOWHERE, sizeof address));
-    struct sockaddr_in other = address;
+    other = address;
     other.sin_family = AF_UNIX + 40;
     show(weft_connect(client, (struct sockaddr *)&other, sizeof other));
     show(weft_send(client, "x", 1, 0));

@@ -617,6 +617,15 @@ Test(enter, refusal_after_the_start_ends_the_process_with_a_message, .init = rig
     rig_poll();
 }
 
+/* A completion was lost for want of memory: whoever waits for it would wait for ever. */
+Test(enter, a_lost_completion_ends_the_process, .init = rig_open, .signal = SIGABRT)
+{
+    fail_next_enters(1, -EBADR);
+    struct rig_op op = {.op = {.kind = WF_OP_NOP}};
+    rig_submit(&op);
+    rig_poll();
+}
+
 Test(end, with_an_op_in_flight_is_a_bug_of_ours, .init = rig_open, .signal = SIGABRT)
 {
     int ends[2];
