@@ -1,9 +1,17 @@
-/* load_cancel.c: callbacks that are registered and taken off, and many waits that are cancelled. */
+/* load_cancel.c: callbacks that are registered and taken off, many waits that are cancelled, and how long
+ * it takes until one operation of the kernel lets go. */
 #include "clock.h"
 #include "load.h"
+#include "stats.h"
+#include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 #include <weft/cancel.h>
+#include <weft/io.h>
 #include <weft/sync.h>
 
 /* --- callback --------------------------------------------------------------------------------- */
@@ -114,6 +122,126 @@ static int waits_check(struct tb_trial *trial, uint64_t rounds)
     return 0;
 }
 
+/* --- io --------------------------------------------------------------------------------------- */
+
+#define CANCELS_KEPT TB_SAMPLES_MAX /* the newest latencies of all samples, for the percentiles */
+
+/* A task receives from a socket to which nobody sends; this thread, which is no worker, cancels it when
+ * all workers sleep. The time is from the call that cancels until the task runs again. */
+struct letting_go {
+    int ends[2];
+    uint64_t cancels;   /* in a sample */
+    weft_cancel source; /* of this cancellation */
+    _Atomic uint64_t
+        begun; /* cancellations that the task has waited for, the present one included */
+    _Atomic uint64_t ended;  /* of which it has come back */
+    _Atomic uint64_t wanted; /* that it may wait for */
+    uint64_t ended_ns;       /* when; before `ended` */
+    uint64_t wrong;          /* the task's: results that were not -ECANCELED */
+    double kept_ns[CANCELS_KEPT];
+    double sample_ns[CANCELS_KEPT]; /* of this sample */
+    uint64_t taken;                 /* of all samples */
+};
+
+static void await_count(_Atomic uint64_t *counter, uint64_t count)
+{
+    /* sync(cancel_io.await): acquire, what is counted has happened; pairs sync(cancel_io.count) */
+    while (atomic_load_explicit(counter, memory_order_acquire) <
+           count) { /* ends: or child.h does */
+        sched_yield();
+    }
+}
+
+static void count_to(_Atomic uint64_t *counter, uint64_t count)
+{
+    /* sync(cancel_io.count): release; pairs sync(cancel_io.await), sync(cancel_io.wanted) */
+    atomic_store_explicit(counter, count, memory_order_release);
+}
+
+static int receive_in_vain(void *arg)
+{
+    struct letting_go *l = arg;
+    uint64_t cancels = l->cancels; /* after the last one *l may go away */
+    for (uint64_t i = 1; i <= cancels; i++) {
+        /* the thread is busy with the source that has fired: let it */
+        /* sync(cancel_io.wanted): acquire, the source is new; pairs sync(cancel_io.count) */
+        while (atomic_load_explicit(&l->wanted, memory_order_acquire) < i) {
+            weft_yield();
+        }
+        char byte;
+        count_to(&l->begun, i);
+        ssize_t n = weft_under(&l->source, weft_recv(l->ends[0], &byte, 1, 0));
+        l->ended_ns = tb_now_ns();
+        l->wrong += n != -ECANCELED;
+        count_to(&l->ended, i);
+    }
+    return 0;
+}
+
+static int io_open(struct tb_trial *trial)
+{
+    struct letting_go *l = trial->state = calloc(1, sizeof *l);
+    if (l == NULL) {
+        return tb_skip(trial, "no memory for the latencies");
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, l->ends) != 0) {
+        free(l);
+        return tb_skip(trial, "no sockets");
+    }
+    l->cancels = trial->params[0];
+    trial->ops_per_round = trial->params[0];
+    return 0;
+}
+
+static void io_close(struct tb_trial *trial)
+{
+    struct letting_go *l = trial->state;
+    size_t n = l->taken < CANCELS_KEPT ? (size_t)l->taken : CANCELS_KEPT;
+    if (n > 0) {
+        tb_metric(trial, "cancel_p50", "ns", tb_quantile(l->kept_ns, n, 0.5));
+        tb_metric(trial, "cancel_p99", "ns", tb_quantile(l->kept_ns, n, 0.99));
+        tb_metric(trial, "cancel_p99.9", "ns", tb_quantile(l->kept_ns, n, 0.999));
+        tb_metric(trial, "cancel_max", "ns", tb_quantile(l->kept_ns, n, 1));
+    }
+    close(l->ends[0]);
+    close(l->ends[1]);
+    free(l);
+}
+
+static double cancel_once(struct tb_trial *trial, struct letting_go *l, uint64_t number)
+{
+    struct timespec pause = {.tv_nsec = (long)(trial->params[1] * 1000)};
+    weft_cancel_init(&l->source, NULL);
+    count_to(&l->wanted, number);
+    await_count(&l->begun, number);
+    nanosleep(&pause, NULL); /* until the workers sleep */
+    uint64_t start = tb_now_ns();
+    (void)weft_cancel_fire(&l->source, "cancel/io");
+    await_count(&l->ended, number);
+    weft_cancel_fini(&l->source);
+    return (double)(l->ended_ns - start);
+}
+
+/* As for the row "wake": the sample's time is its median, as often as there were cancellations. */
+static int io_sample(struct tb_trial *trial, uint64_t rounds)
+{
+    (void)rounds;
+    struct letting_go *l = trial->state;
+    l->begun = l->ended = l->wanted = 0;
+    int rc = weft_post(trial->rt, receive_in_vain, l);
+    if (rc < 0) {
+        return rc;
+    }
+    for (uint64_t i = 0; i < l->cancels; i++) {
+        l->sample_ns[i] = cancel_once(trial, l, i + 1);
+        l->kept_ns[l->taken++ % CANCELS_KEPT] = l->sample_ns[i];
+    }
+    trial->elapsed_ns = (uint64_t)(tb_quantile(l->sample_ns, l->cancels, 0.5) * (double)l->cancels);
+    return l->wrong != 0
+               ? tb_wrong(trial, "%llu receives were not cancelled", (unsigned long long)l->wrong)
+               : 0;
+}
+
 const struct tb_load tb_loads_cancel[] = {
     {
         .name = "cancel",
@@ -143,6 +271,18 @@ const struct tb_load tb_loads_cancel[] = {
         .sample = waits_sample,
         .check = waits_check,
         .close = waits_close,
+    },
+    {
+        .name = "cancel/io",
+        .group = "cancel",
+        .about = "from the cancellation of a receive by a foreign thread until its task runs",
+        .op = "cancellation",
+        .flags = TB_LOAD_QUICK | TB_LOAD_OUTSIDE | TB_LOAD_ONCE,
+        .params = {{"cancels", 100, 1, CANCELS_KEPT, "cancellations in a sample"},
+                   {"idle_us", 300, 1, 900000, "pause before each, in us"}},
+        .open = io_open,
+        .sample = io_sample,
+        .close = io_close,
     },
     {.name = NULL},
 };
