@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 static const struct wf_io_ops *io_of(const struct wf_worker *worker)
 {
@@ -34,52 +35,89 @@ void wf_op_check(const struct wf_op *op)
 /* Longer buffers are poisoned no further than this: a look at each costs a byte read per eight. */
 #define LENT_MAX (1u << 20)
 
+/* Of an array of buffers, the first so many are poisoned: one bit of op->lent each. */
+#define LENT_PARTS 32
+
 /* Where the op writes to, and how much at most. What it only reads may be read by others, too. */
-static void *written_by(const struct wf_op *op, size_t *bytes)
+static struct iovec written_by(const struct wf_op *op)
 {
     uint64_t address = op->address;
-    *bytes = 0;
+    size_t bytes = 0;
     switch ((enum wf_op_kind)op->kind) {
     case WF_OP_READ:
     case WF_OP_RECV:
-        *bytes = op->bytes;
+        bytes = op->bytes;
         break;
     case WF_OP_STATX:
         address = op->offset;
-        *bytes = sizeof(struct statx);
+        bytes = sizeof(struct statx);
         break;
     case WF_OP_ACCEPT:
         if (op->offset != 0 && wf_asan_is_open((void *)(uintptr_t)op->offset, sizeof(socklen_t))) {
-            *bytes = *(const socklen_t *)(uintptr_t)op->offset;
+            bytes = *(const socklen_t *)(uintptr_t)op->offset;
         }
         break;
     default:
         break;
     }
-    return (void *)(uintptr_t)address; // NOLINT(performance-no-int-to-ptr): the kernel's form
+    return (struct iovec){.iov_base = (void *)(uintptr_t)address, .iov_len = bytes};
 }
 
-/* Only what is open as a whole: then the end can restore it exactly, with the red zones around it. What
- * another op has lent already, or is no memory of the program, stays as it is. Granules of 8 bytes that
- * are shared with what lies before or behind the buffer are poisoned as far as ASan can say so. */
+/* The same of an op with several buffers; NULL: it is none of those. */
+static const struct iovec *parts_written_by(const struct wf_op *op, size_t *count)
+{
+    const struct iovec *parts = NULL;
+    const struct msghdr *message = (const struct msghdr *)(uintptr_t)op->address;
+    *count = 0;
+    if (op->kind == WF_OP_READV) {
+        parts = (const struct iovec *)(uintptr_t)op->address;
+        *count = op->bytes;
+    } else if (op->kind == WF_OP_RECVMSG && wf_asan_is_open((void *)message, sizeof *message)) {
+        parts = message->msg_iov;
+        *count = message->msg_iovlen;
+    }
+    *count = *count < LENT_PARTS ? *count : LENT_PARTS;
+    return *count > 0 && wf_asan_is_open((void *)parts, *count * sizeof *parts) ? parts : NULL;
+}
+
+/* Bytes that were poisoned; 0: none. Only what is open as a whole: then the end can restore it exactly,
+ * with the red zones around it. What another op has lent already, or is no memory of the program, stays
+ * as it is. Granules of 8 bytes that are shared with what lies before or behind the buffer are poisoned
+ * as far as ASan can say so. */
+static size_t lend_part(struct iovec part)
+{
+    size_t bytes = part.iov_len < LENT_MAX ? part.iov_len : LENT_MAX;
+    if (bytes == 0 || !wf_asan_is_open(part.iov_base, bytes)) {
+        return 0;
+    }
+    wf_asan_poison(part.iov_base, bytes);
+    return bytes;
+}
+
 static void lend(struct wf_op *op)
 {
-    size_t bytes;
-    void *memory = written_by(op, &bytes);
-    bytes = bytes < LENT_MAX ? bytes : LENT_MAX;
-    if (bytes > 0 && wf_asan_is_open(memory, bytes)) {
-        wf_asan_poison(memory, bytes);
-        op->lent = (uint32_t)bytes;
+    size_t count;
+    const struct iovec *parts = parts_written_by(op, &count);
+    op->lent = parts == NULL ? (uint32_t)lend_part(written_by(op)) : 0;
+    for (size_t i = 0; parts != NULL && i < count; i++) {
+        op->lent |= lend_part(parts[i]) > 0 ? 1u << i : 0;
     }
 }
 
 static void take_back(struct wf_op *op)
 {
-    if (op->lent > 0) {
-        size_t bytes;
-        wf_asan_unpoison(written_by(op, &bytes), op->lent);
-        op->lent = 0;
+    size_t count;
+    const struct iovec *parts = op->lent != 0 ? parts_written_by(op, &count) : NULL;
+    if (parts == NULL) {
+        wf_asan_unpoison(written_by(op).iov_base, op->lent);
     }
+    for (size_t i = 0; parts != NULL && i < count; i++) {
+        if ((op->lent & 1u << i) != 0) {
+            size_t bytes = parts[i].iov_len < LENT_MAX ? parts[i].iov_len : LENT_MAX;
+            wf_asan_unpoison(parts[i].iov_base, bytes);
+        }
+    }
+    op->lent = 0;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

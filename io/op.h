@@ -125,7 +125,7 @@ struct wf_op {
 
     /* any thread */
     WF_ATOMIC(uint32_t) race; /* enum wf_op_race */
-    uint32_t lent;            /* home: bytes that are poisoned, from where the op writes to */
+    uint32_t lent;            /* home: what is poisoned: bytes, or of several buffers a bit each */
     struct wf_work message;   /* posted to home by the one who moved `race` to ASKED */
 };
 

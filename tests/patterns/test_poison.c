@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/uio.h>
 #include <weft/io.h>
 #include <weft/stackless.h>
 
@@ -183,6 +183,37 @@ Test(poison, the_buffer_of_a_value_is_the_kernels_until_it_has_come)
 {
     need_asan();
     wt_eq(weft_run(valued, NULL, .workers = 1), 0);
+}
+
+static int receive_parts(void *arg)
+{
+    struct around *around = arg;
+    struct iovec parts[3] = {{around->buffer, 9}, {NULL, 0}, {around->buffer + 16, 10}};
+    return (int)weft_readv(ends[0], parts, 3);
+}
+
+static int scattered(void *arg)
+{
+    (void)arg;
+    struct around around = {0};
+    open_pair();
+    weft_task task;
+    weft_spawn(&task, receive_parts, &around);
+    let_wait();
+    wt_false(is_open(around.buffer, 9));
+    wt_false(is_open(around.buffer + 16, 10));
+    wt_true(is_open(around.buffer + 13, 3), "what lies between is the task's");
+    wt_eq(weft_send(ends[1], "0123456789", 10, 0), 10);
+    wt_eq(weft_await(&task), 10);
+    wt_true(is_open(&around, sizeof around));
+    wt_eq(around.buffer[16], '9');
+    return 0;
+}
+
+Test(poison, each_of_several_buffers_is_the_kernels)
+{
+    need_asan();
+    wt_eq(weft_run(scattered, NULL, .workers = 1), 0);
 }
 
 static int send_much(void *arg)
