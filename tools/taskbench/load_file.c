@@ -1,9 +1,12 @@
-/* load_file.c: reads of a file that is in the page cache, at random places. */
+/* load_file.c: a file that is in the page cache: read at random places, copied, opened. */
 #include "load.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
+#include <weft/file.h>
 #include <weft/io.h>
 
 #define BLOCK_BYTES 4096
@@ -185,6 +188,121 @@ static void read_close(struct tb_trial *trial)
     free(library);
 }
 
+/* --- copies ----------------------------------------------------------------------------------- */
+
+#define COPY_MIB   64
+#define COPY_BYTES ((int64_t)COPY_MIB << 20)
+
+struct copying {
+    int in, out;
+};
+
+static void copy_close(struct tb_trial *trial)
+{
+    struct copying *copying = trial->state;
+    if (copying->in >= 0) {
+        close(copying->in);
+    }
+    if (copying->out >= 0) {
+        close(copying->out);
+    }
+    free(copying);
+}
+
+static int copy_open(struct tb_trial *trial)
+{
+    struct copying *copying = trial->state = calloc(1, sizeof *copying);
+    if (!copying) {
+        return tb_skip(trial, "no memory");
+    }
+    trial->ops_per_round = COPY_MIB;
+    copying->in = open_file();
+    copying->out = open_file();
+    if (copying->in < 0 || copying->out < 0 ||
+        write_file(copying->in, COPY_BYTES / BLOCK_BYTES) < 0) {
+        int error = errno;
+        copy_close(trial);
+        return tb_skip(trial, "no temporary files: %s", strerror(error));
+    }
+    return 0;
+}
+
+/* Into an empty file, whose last block is looked at and which is cut again. */
+static int copied(struct tb_trial *trial, int64_t bytes)
+{
+    struct copying *copying = trial->state;
+    uint64_t words[WORDS];
+    uint64_t last = COPY_BYTES / BLOCK_BYTES - 1;
+    bool right =
+        bytes == COPY_BYTES &&
+        pread(copying->out, words, sizeof words, (off_t)(last * BLOCK_BYTES)) == sizeof words &&
+        is_block(words, last);
+    if (ftruncate(copying->out, 0) != 0 || !right) {
+        return tb_wrong(trial, "the copy is not what the file contains");
+    }
+    return 0;
+}
+
+static int copy_sample(struct tb_trial *trial, uint64_t rounds)
+{
+    struct copying *copying = trial->state;
+    int rc = 0;
+    for (uint64_t i = 0; i < rounds && rc == 0; i++) {
+        rc = copied(trial, weft_copy_range(copying->in, 0, copying->out, 0, WEFT_COPY_ALL));
+    }
+    return rc;
+}
+
+static int copy_reference(struct tb_trial *trial, uint64_t rounds)
+{
+    struct copying *copying = trial->state;
+    static char buffer[256 * 1024];
+    int rc = 0;
+    for (uint64_t i = 0; i < rounds && rc == 0; i++) {
+        int64_t at = 0;
+        ssize_t n;
+        while ((n = pread(copying->in, buffer, sizeof buffer, at)) > 0 &&
+               pwrite(copying->out, buffer, (size_t)n, at) == n) {
+            at += n;
+        }
+        rc = copied(trial, at);
+    }
+    return rc;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+#define OPENS_ROUND 100
+#define OPENED      "/etc/passwd" /* not in /proc, where no name is cached */
+
+static int open_open(struct tb_trial *trial)
+{
+    trial->ops_per_round = OPENS_ROUND;
+    return access(OPENED, R_OK) == 0 ? 0 : tb_skip(trial, "no " OPENED " to be opened");
+}
+
+static int open_sample(struct tb_trial *trial, uint64_t rounds)
+{
+    for (uint64_t i = 0; i < rounds * OPENS_ROUND; i++) {
+        int fd = weft_open(OPENED, O_RDONLY, 0);
+        if (fd < 0 || weft_close(fd) < 0) {
+            return tb_wrong(trial, "opening: %s", strerror(-fd));
+        }
+    }
+    return 0;
+}
+
+static int open_reference(struct tb_trial *trial, uint64_t rounds)
+{
+    for (uint64_t i = 0; i < rounds * OPENS_ROUND; i++) {
+        int fd = open(OPENED, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || close(fd) < 0) {
+            return tb_wrong(trial, "opening: %s", strerror(errno));
+        }
+    }
+    return 0;
+}
+
 #define READ_PARAMS(depth)                                   \
     {                                                        \
         {"tasks", depth, 1, READERS_MAX, "tasks that read"}, \
@@ -217,6 +335,29 @@ const struct tb_load tb_loads_file[] = {
         .sample = read_sample,
         .reference = read_reference,
         .close = read_close,
+    },
+    {
+        .name = "copy",
+        .group = "file",
+        .about = "64 MiB of a cached file copied into another",
+        .op = "MiB",
+        .reference_name = "pread and pwrite",
+        .flags = TB_LOAD_ALONE,
+        .open = copy_open,
+        .sample = copy_sample,
+        .reference = copy_reference,
+        .close = copy_close,
+    },
+    {
+        .name = "open",
+        .group = "file",
+        .about = "a file whose name is cached, opened and closed",
+        .op = "open and close",
+        .reference_name = "open and close",
+        .flags = TB_LOAD_ALONE,
+        .open = open_open,
+        .sample = open_sample,
+        .reference = open_reference,
     },
     {.name = NULL},
 };
