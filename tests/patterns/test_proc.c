@@ -438,8 +438,10 @@ WEFT_TASK(run_for_ever, int)
         if (rc < 0) {
             return rc;
         }
-        rc = *arg % 2 == 0 ? weft_proc_kill(proc, SIGKILL) : 0;
-        rc = rc < 0 ? rc : weft_proc_wait(proc, NULL);
+        if (*arg % 2 == 0) {
+            (void)weft_proc_kill(proc, SIGKILL); /* it may have been ended by the cancellation */
+        }
+        rc = weft_proc_wait(proc, NULL);
         weft_proc_free(proc);
         if (rc < 0) {
             return rc;
