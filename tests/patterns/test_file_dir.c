@@ -45,6 +45,17 @@ FileTest(file_dir, every_entry_is_told_once_whatever_their_number, 2)
         wt_eq(weft_dir_next(dir, &entry), 0);
         wt_eq(weft_dir_rewind(dir), 0);
     }
+    /* and from the middle of a buffer */
+    weft_dir_entry entry;
+    for (int i = 0; i < 10; i++) {
+        wt_eq(weft_dir_next(dir, &entry), 1);
+    }
+    wt_eq(weft_dir_rewind(dir), 0);
+    int count = 0;
+    while (weft_dir_next(dir, &entry) > 0) {
+        count++;
+    }
+    wt_eq(count, MANY);
     weft_dir_close(dir);
     return 0;
 }
