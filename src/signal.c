@@ -1,8 +1,8 @@
 /* signal.c: signals as events.
  *
- * A table of places, one per open listener; the handler walks it. It runs on any thread of the
- * program's, between any two instructions, also of the functions here; so it takes no lock, and what it
- * looks at stays: a place's listener may be looked at while `handlers` counts it.
+ * A table of places, one per open listener; the handler walks it (signals.h). It runs on any thread of
+ * the program's, between any two instructions, also of the functions here; so it takes no lock, and what
+ * it looks at stays: a place's listener may be looked at while the table's `handlers` counts it.
  *
  * open:   the listener is complete -> its place -> the handler is installed
  * close:  the place is NULL -> no handler runs that might have seen it -> the listener is gone
@@ -21,6 +21,7 @@
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include "src/core.h"
+#include "src/signals.h"
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -30,22 +31,15 @@
 
 #define WF_SIGNAL_LAST 64 /* the bits of a word; the kernel's _NSIG */
 
-struct signals {
-    WF_ATOMIC(uint64_t) arrived; /* bit n - 1: signal n; handlers set, tasks clear */
-    uint64_t wanted;             /* immutable while open */
-    int fd;                      /* likewise; eventfd */
-    uint32_t open;               /* whoever opens and closes */
-};
+_Static_assert(sizeof(struct wf_signals) <= sizeof(weft_signal), "weft_signal is too small");
+_Static_assert(WF_SIGNALS_PLACES == WEFT_SIGNAL_MAX, "as documented");
 
-_Static_assert(sizeof(struct signals) <= sizeof(weft_signal), "weft_signal is too small");
-
-static struct signals *signals_of(weft_signal *handle)
+static struct wf_signals *signals_of(weft_signal *handle)
 {
-    return (struct signals *)(void *)handle;
+    return (struct wf_signals *)(void *)handle;
 }
 
-static WF_ATOMIC(struct signals *) places[WEFT_SIGNAL_MAX];
-static WF_ATOMIC(uint32_t) handlers; /* that run right now */
+static struct wf_signals_table table;
 
 static struct wf_lock table_lock;
 /* under table_lock; `former` is read by the handler too, of a signal that has users */
@@ -59,6 +53,11 @@ static uint64_t bit_of(int number)
 
 /* --- the handler ------------------------------------------------------------------------------ */
 
+static void make_readable(struct wf_signals *signals)
+{
+    (void)wf_sys.eventfd_add(signals->fd, 1);
+}
+
 static void on_signal(int number)
 {
     if (wf_forked) {
@@ -66,21 +65,7 @@ static void on_signal(int number)
         (void)raise(number); /* delivered when this handler has returned */
         return;
     }
-    /* sync(signal.enter): seq_cst, we count before we look at the places; pairs sync(signal.close) */
-    (void)wf_add_seq_cst(&handlers, 1);
-    for (int i = 0; i < WEFT_SIGNAL_MAX; i++) {
-        /* sync(signal.look): seq_cst, a listener that is complete, and not one whose close has missed
-         * us; pairs sync(signal.place), sync(signal.close) */
-        struct signals *signals = wf_load_seq_cst(&places[i]);
-        if (signals != NULL && (signals->wanted & bit_of(number)) != 0) {
-            /* sync(signal.arrive): acq_rel, before the eventfd is readable; pairs sync(signal.take) */
-            (void)wf_or_acq_rel(&signals->arrived, bit_of(number));
-            (void)wf_sys.eventfd_add(signals->fd, 1);
-        }
-    }
-    /* sync(signal.leave): seq_cst, all that we did to a listener comes before its close; pairs
-     * sync(signal.drain). LAST TOUCH of all listeners. */
-    (void)wf_sub_seq_cst(&handlers, 1);
+    wf_signals_note(&table, bit_of(number), make_readable);
 }
 
 /* --- open, close ------------------------------------------------------------------------------ */
@@ -140,45 +125,14 @@ static int join_locked(uint64_t bits)
     return 0;
 }
 
-static int find_place_locked(void)
+static int enter_locked(struct wf_signals *signals)
 {
-    for (int i = 0; i < WEFT_SIGNAL_MAX; i++) {
-        if (wf_load_relaxed(&places[i]) == NULL) { /* relaxed: written under the lock */
-            return i;
-        }
+    if (wf_signals_place(&table, signals) < 0) {
+        return -EAGAIN;
     }
-    return -EAGAIN;
-}
-
-/* Takes it out of the table; afterwards no handler knows it. */
-static void withdraw_locked(struct signals *signals)
-{
-    for (int i = 0; i < WEFT_SIGNAL_MAX; i++) {
-        if (wf_load_relaxed(&places[i]) == signals) { /* relaxed: as above */
-            /* sync(signal.close): seq_cst, whoever counts after this does not see it; pairs
-             * sync(signal.enter), sync(signal.look) */
-            wf_store_seq_cst(&places[i], NULL);
-        }
-    }
-    /* Ends: a handler takes microseconds, and one that interrupted us has returned.
-     * sync(signal.drain): seq_cst, comes after what it did to the listener; pairs
-     * sync(signal.leave) */
-    while (wf_load_seq_cst(&handlers) != 0) {
-        wf_sys.nap(1000);
-    }
-}
-
-static int enter_locked(struct signals *signals)
-{
-    int place = find_place_locked();
-    if (place < 0) {
-        return place;
-    }
-    /* sync(signal.place): seq_cst, the listener is complete; pairs sync(signal.look) */
-    wf_store_seq_cst(&places[place], signals);
-    int rc = join_locked(signals->wanted);
+    int rc = join_locked(wf_plain_read(&signals->wanted));
     if (rc < 0) {
-        withdraw_locked(signals);
+        wf_signals_withdraw(&table, signals);
     }
     return rc;
 }
@@ -188,12 +142,13 @@ int weft_signal_open(weft_signal *handle, const int *numbers)
     if (wf_forked) {
         return -ENOSYS;
     }
-    struct signals *signals = signals_of(handle);
+    struct wf_signals *signals = signals_of(handle);
     memset(signals, 0, sizeof *signals);
-    signals->wanted = bits_of(numbers);
-    if (signals->wanted == 0) {
+    uint64_t wanted = bits_of(numbers);
+    if (wanted == 0) {
         return -EINVAL;
     }
+    wf_plain_write(&signals->wanted, wanted);
     signals->fd = wf_sys.eventfd();
     if (signals->fd < 0) {
         return signals->fd;
@@ -211,39 +166,23 @@ int weft_signal_open(weft_signal *handle, const int *numbers)
 
 void weft_signal_close(weft_signal *handle)
 {
-    struct signals *signals = signals_of(handle);
+    struct wf_signals *signals = signals_of(handle);
     if (wf_forked || signals->open == 0) {
         return;
     }
     signals->open = 0;
     wf_lock(&table_lock);
-    leave_locked(signals->wanted);
-    withdraw_locked(signals);
+    leave_locked(wf_plain_read(&signals->wanted));
+    wf_signals_withdraw(&table, signals);
     wf_unlock(&table_lock);
     (void)wf_sys.close(signals->fd);
 }
 
 /* --- next ------------------------------------------------------------------------------------- */
 
-/* The lowest signal that has arrived, or 0. */
-static int take(struct signals *signals)
-{
-    uint64_t arrived = wf_load_relaxed(&signals->arrived); /* a guess for the compare-and-swap */
-    while (arrived != 0) { /* ends: others take and set single bits of 64 */
-        /* sync(signal.take): acq_rel, what its sender did before; pairs sync(signal.arrive) */
-        if (wf_cas_acq_rel(&signals->arrived, &arrived, arrived & (arrived - 1))) {
-            if ((arrived & (arrived - 1)) != 0) {
-                (void)wf_sys.eventfd_add(signals->fd, 1); /* N.2: for another task that waits */
-            }
-            return __builtin_ctzll(arrived) + 1;
-        }
-    }
-    return 0;
-}
-
 int weft_signal_next(weft_signal *handle)
 {
-    struct signals *signals = signals_of(handle);
+    struct wf_signals *signals = signals_of(handle);
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
     if (self == NULL) {
@@ -252,7 +191,7 @@ int weft_signal_next(weft_signal *handle)
     if (signals->open == 0) {
         return -EINVAL;
     }
-    int number = take(signals);
+    int number = wf_signals_take(signals, make_readable);
     while (number == 0) { /* ends: with a signal; another task may have been faster */
         rc = weft_wait_fd(signals->fd, POLLIN);
         if (rc < 0) {
@@ -260,7 +199,7 @@ int weft_signal_next(weft_signal *handle)
         }
         uint64_t count;
         (void)wf_sys.call(SYS_read, signals->fd, (long)&count, sizeof count, 0, 0, 0);
-        number = take(signals);
+        number = wf_signals_take(signals, make_readable);
     }
     return number;
 }
