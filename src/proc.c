@@ -413,7 +413,7 @@ int weft_proc_run_(weft_proc_io *io, char *const argv[], const weft_proc_opts *o
     weft_scope_begin_(&scope, NULL, place);
     weft_proc *proc;
     rc = weft_proc_spawn_(&proc, argv, &mine, place);
-    if (rc == 0) {
+    if (proc != NULL) {
         rc = attend(proc, io);
     }
     /* when it was cancelled, this is what waits for its end */
