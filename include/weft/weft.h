@@ -9,6 +9,7 @@
 #include <weft/exec.h>
 #include <weft/file.h>
 #include <weft/gen.h>
+#include <weft/graph.h>
 #include <weft/io.h>
 #include <weft/local.h>
 #include <weft/net.h>

@@ -109,7 +109,9 @@ void tb_metric(struct tb_trial *trial, const char *name, const char *unit, doubl
 
 /* The loads of a file, in the order in which they are shown, ended by one without a name. */
 extern const struct tb_load tb_loads_forkjoin[];
+extern const struct tb_load tb_loads_trees[];
 extern const struct tb_load tb_loads_loops[];
+extern const struct tb_load tb_loads_graph[];
 extern const struct tb_load tb_loads_start[];
 extern const struct tb_load tb_loads_steal[];
 extern const struct tb_load tb_loads_join[];
