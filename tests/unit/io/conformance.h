@@ -25,9 +25,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <linux/openat2.h>
 #include <weft/debug.h>
+#include <weft/file.h>
+#include <weft/net.h>
 #include <weft/stackless.h>
 #include <weft/weft.h>
 
@@ -348,6 +352,75 @@ static void script_files(void)
     show(weft_statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &about));
 }
 
+/* Names and sizes: nothing of these waits for anybody. */
+static void script_names(void)
+{
+    char name[PATH_MAX];
+    char buffer[64] = "";
+    struct statx about;
+    (void)snprintf(name, sizeof name, "%s", path_of("names"));
+    show(weft_mkdir(name, 0700));
+    show(weft_mkdir(name, 0700));
+    int dir = show_some(weft_open(name, O_RDONLY | O_DIRECTORY, 0));
+    int fd = show_some(weft_openat(dir, "a", O_RDWR | O_CREAT | O_EXCL, 0600));
+    show(weft_openat(dir, "none", O_RDONLY, 0));
+    show(weft_openat(-1, "none", O_RDONLY, 0));
+    struct open_how beneath = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+    show(weft_openat2(dir, "../file", &beneath));
+    close(show_some(weft_openat2(dir, "a", &beneath)));
+    show(weft_pwrite_all(fd, "0123456789", 10, 0));
+    show(weft_pread_all(fd, buffer, 20, 4));
+    show(weft_ftruncate(fd, 5));
+    show(weft_ftruncate(fd, -1));
+    show(weft_ftruncate(dir, 5));
+    show(weft_fstat(fd, &about));
+    show(about.stx_size);
+    show(weft_fallocate(fd, 0, 0, 4096));
+    show(weft_fallocate(fd, 0, -1, 4096));
+    show(weft_fdatasync(fd));
+    show(weft_renameat(dir, "a", dir, "b", 0));
+    show(weft_renameat(dir, "a", dir, "b", 0));
+    show(weft_linkat(dir, "b", dir, "c", 0));
+    show(weft_linkat(dir, "b", dir, "c", 0));
+    show(weft_symlinkat("b", dir, "d"));
+    show(weft_readlinkat(dir, "d", buffer, sizeof buffer));
+    show(weft_readlinkat(dir, "b", buffer, sizeof buffer));
+    show(weft_file_write(dir, "e", "whole", 5, 0600));
+    show(weft_file_read(dir, "e", buffer, sizeof buffer));
+    show_text(buffer, 5);
+    show(weft_file_read(dir, "none", buffer, sizeof buffer));
+    int copy = show_some(weft_openat(dir, "f", O_RDWR | O_CREAT, 0600));
+    show(weft_copy_range(fd, 0, copy, 0, 5));
+    show(weft_pread(copy, buffer, sizeof buffer, 0));
+    close(copy);
+    weft_dir *listing;
+    weft_dir_entry entry;
+    show(weft_dir_open(&listing, dir, "none"));
+    show(weft_dir_open(&listing, dir, "b"));
+    show(weft_dir_open(&listing, dir, "."));
+    int entries = 0;
+    while (weft_dir_next(listing, &entry) > 0) {
+        entries++;
+    }
+    show(entries);
+    weft_dir_close(listing);
+    show(weft_rmdir(name));
+    WEFT_SCOPE(scope);
+    wt_eq(weft_scope_cancel(&scope, "script"), 0);
+    show(weft_unlinkat(dir, "b", 0));
+    show(weft_ftruncate(fd, 1));
+    (void)weft_scope_end(&scope);
+    const char *names[] = {"b", "c", "d", "e", "f"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        show(weft_unlinkat(dir, names[i], 0));
+    }
+    show(weft_unlinkat(dir, "b", 0));
+    show(weft_rmdir(name));
+    show(weft_rmdir(name));
+    close(fd);
+    close(dir);
+}
+
 /* --- pipes and the like ----------------------------------------------------------------------- */
 
 static void script_pipes(void)
@@ -584,6 +657,153 @@ static void script_messages(void)
     close(fds[1]);
 }
 
+static int do_readv(void *arg)
+{
+    const struct call *c = arg;
+    struct iovec parts[2] = {{c->buffer, 2}, {c->buffer + 2, c->bytes - 2}};
+    return (int)weft_readv(c->fd, parts, 2);
+}
+
+static int do_recvmsg(void *arg)
+{
+    const struct call *c = arg;
+    struct iovec part = {c->buffer, c->bytes};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    return (int)weft_recvmsg(c->fd, &message, c->flags);
+}
+
+static void script_vectors(void)
+{
+    int ends[2];
+    char buffer[64] = "";
+    weft_task task;
+    static struct iovec many[IOV_MAX + 1];
+    struct iovec out[3] = {{"one", 3}, {NULL, 0}, {"three", 5}};
+    struct iovec in[2] = {{buffer, 4}, {buffer + 10, 20}};
+    make_pipe(ends);
+    show(weft_writev(ends[1], out, 3));
+    show(weft_readv(ends[0], in, 2));
+    show_text(buffer, 4);
+    show_text(buffer + 10, 4);
+    show(weft_writev(ends[1], out, 0));
+    show(weft_writev(ends[1], out, -1));
+    show(weft_writev(ends[1], many, IOV_MAX));
+    show(weft_writev(ends[1], many, IOV_MAX + 1));
+    show(weft_readv(ends[0], many, IOV_MAX + 1));
+    show(weft_writev(ends[1], NOWHERE, 1));
+    show(weft_preadv(ends[0], in, 2, 0));
+    show(weft_preadv(ends[0], in, 2, -1));
+    struct call reading = {.fd = ends[0], .buffer = buffer, .bytes = 8};
+    show(cancelled(do_readv, reading));
+    show(late(do_readv, reading));
+    show(refused(do_readv, reading));
+    start(&task, do_readv, .fd = ends[0], .buffer = buffer, .bytes = 8);
+    let_it_wait();
+    show(weft_write(ends[1], "abc", 3));
+    show(weft_await(&task));
+    close(ends[1]);
+    show(weft_readv(ends[0], in, 2));
+    close(ends[0]);
+    int fd = show_some(weft_open(path_of("file"), O_RDWR | O_TRUNC, 0));
+    show(weft_pwritev(fd, out, 3, 5));
+    show(weft_preadv(fd, in, 2, 4));
+    show(weft_pwritev(fd, out, 3, -1));
+    show(weft_preadv(fd, in, 2, 100));
+    show(weft_writev(fd, out, 3));
+    show(lseek(fd, 0, SEEK_CUR));
+    close(fd);
+
+    /* messages: an address, a descriptor, more than there is room for */
+    make_pair(ends, SOCK_DGRAM);
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    memset(&control, 0, sizeof control);
+    control.header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &ends[1], sizeof(int));
+    struct msghdr message = {
+        .msg_iov = out, .msg_iovlen = 3, .msg_control = &control, .msg_controllen = sizeof control};
+    show(weft_sendmsg(ends[0], &message, 0));
+    memset(&control, 0, sizeof control);
+    message = (struct msghdr){
+        .msg_iov = in, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    show(weft_recvmsg(ends[1], &message, 0));
+    show(message.msg_flags & MSG_TRUNC);
+    show(control.header.cmsg_type == SCM_RIGHTS);
+    int passed;
+    memcpy(&passed, CMSG_DATA(&control.header), sizeof passed);
+    show(fcntl(passed, F_GETFD) == FD_CLOEXEC);
+    close(passed);
+    message = (struct msghdr){.msg_iov = NOWHERE, .msg_iovlen = 1};
+    show(weft_sendmsg(ends[0], &message, 0));
+    message = (struct msghdr){.msg_iov = out, .msg_iovlen = 3};
+    show(weft_sendmsg(-1, &message, 0));
+    struct call receiving = {.fd = ends[1], .buffer = buffer, .bytes = 8};
+    show(cancelled(do_recvmsg, receiving));
+    show(late(do_recvmsg, receiving));
+    show(refused(do_recvmsg, receiving));
+    start(&task, do_recvmsg, .fd = ends[1], .buffer = buffer, .bytes = 8);
+    let_it_wait();
+    show(weft_send(ends[0], "abc", 3, 0));
+    show(weft_await(&task));
+    receiving.flags = MSG_DONTWAIT;
+    show(do_recvmsg(&receiving));
+    close_both(ends);
+}
+
+static int do_listener(void *arg)
+{
+    int fd = weft_listener_accept(arg, NULL);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0 ? fd : 0;
+}
+
+static void script_listeners(void)
+{
+    weft_listener *listener;
+    weft_addr address;
+    weft_addr peer;
+    weft_task task;
+    show(weft_listen(&listener, "no address"));
+    show(weft_listen(&listener, "127.0.0.1:0"));
+    weft_listener_addr(listener, &address);
+    show(weft_within(0, weft_listener_accept(listener, &peer)));
+    show(weft_within(SOON, weft_listener_accept(listener, &peer)));
+    for (int i = 0; i < 3; i++) {
+        int client = show_some(weft_connect_addr(&address, NULL));
+        int server = show_some(weft_listener_accept(listener, &peer));
+        weft_addr local;
+        show(weft_addr_local(client, &local));
+        show(weft_addr_port(&local) == weft_addr_port(&peer));
+        show(fcntl(server, F_GETFD) == FD_CLOEXEC);
+        show(weft_send(client, "x", 1, 0));
+        char byte;
+        show(weft_recv(server, &byte, 1, 0));
+        close(client);
+        show(weft_recv(server, &byte, 1, 0));
+        close(server);
+    }
+    wt_eq(weft_spawn(&task, do_listener, listener), 0);
+    let_it_wait();
+    int client = show_some(weft_connect_addr(&address, NULL));
+    show(weft_await(&task));
+    close(client);
+    WEFT_SCOPE(scope);
+    wt_eq(weft_spawn(&task, do_listener, listener), 0);
+    let_it_wait();
+    wt_eq(weft_scope_cancel(&scope, "script"), 0);
+    show(weft_await(&task));
+    show(weft_listener_accept(listener, NULL));
+    (void)weft_scope_end(&scope);
+    show(weft_listener_close(listener));
+    show(weft_listener_accept(listener, NULL));
+    weft_listener_free(listener);
+}
+
 /* A socket that is ready for ever, because of errors that nobody reads. */
 static void script_errors(void)
 {
@@ -670,12 +890,20 @@ static void script_connections(void)
     show(weft_within(SOON, weft_accept(listener, NULL, NULL, 0)));
     close(client);
     close(listener);
+
+    /* A port that is taken, so that it is nobody else's, and not our own: nobody listens there. */
+    int taken = make_socket();
+    socklen_t taken_bytes = sizeof address;
+    address.sin_port = 0;
+    wt_eq(bind(taken, (struct sockaddr *)&address, sizeof address), 0);
+    wt_eq(getsockname(taken, (struct sockaddr *)&address, &taken_bytes), 0);
     client = make_socket();
-    show(weft_connect(client, (struct sockaddr *)&address, sizeof address)); /* nobody there */
+    show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
     close(client);
     client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     show(weft_connect(client, (struct sockaddr *)&address, sizeof address));
     close(client);
+    close(taken);
 
     struct sockaddr_un local = {.sun_family = AF_UNIX};
     (void)snprintf(local.sun_path, sizeof local.sun_path, "%s/socket", folder);
@@ -905,11 +1133,19 @@ static const struct {
     const char *name;
     void (*run)(void);
 } sections[] = {
-    {"files", script_files},         {"pipes", script_pipes},
-    {"streams", script_streams},     {"messages", script_messages},
-    {"errors", script_errors},       {"connections", script_connections},
-    {"readiness", script_readiness}, {"cancellation", script_cancellation},
-    {"sharing", script_sharing},     {"values", script_values},
+    {"files", script_files},
+    {"names", script_names},
+    {"pipes", script_pipes},
+    {"vectors", script_vectors},
+    {"listeners", script_listeners},
+    {"streams", script_streams},
+    {"messages", script_messages},
+    {"errors", script_errors},
+    {"connections", script_connections},
+    {"readiness", script_readiness},
+    {"cancellation", script_cancellation},
+    {"sharing", script_sharing},
+    {"values", script_values},
 };
 
 static int lowest_descriptor(void)

@@ -29,6 +29,7 @@ static int hidden_register = -1; /* IORING_REGISTER_* */
 static bool hidden_codes[256];   /* IORING_OP_* */
 /* Entries that use what is hidden of an operation; NULL: nothing is. */
 static bool (*hides_entry)(const struct io_uring_sqe *entry);
+static int entries_hidden;
 
 /* The last ring that was mapped: that of the one worker, since the probe's comes earlier. */
 static struct {
@@ -89,6 +90,7 @@ static int enter_without(int fd, unsigned submit, unsigned min_complete, unsigne
         struct io_uring_sqe *entry = &mapped.entries[i & (mapped.params.sq_entries - 1)];
         if (hidden_codes[entry->opcode] || (hides_entry != NULL && hides_entry(entry))) {
             entry->opcode = UINT8_MAX;
+            entries_hidden++;
         }
     }
     return honest.uring_enter(fd, submit, min_complete, flags, arg, arg_bytes);
@@ -174,6 +176,10 @@ static int run_in_child(const struct run *run, int out)
         rc = weft_call(rt, run_script, NULL);
     }
     weft_rt_free(rt);
+    if (run->hide == hide && hides_entry != NULL && entries_hidden == 0) {
+        fprintf(stderr, "what is hidden has not been used\n");
+        return 203;
+    }
     return rc != 0 || write(out, transcript, transcript_used) != (ssize_t)transcript_used ? 202 : 0;
 }
 
@@ -478,6 +484,19 @@ Test(conformance, without_any_one_operation_the_same, .timeout = 120)
     }
     check(&(struct run){
         .name = "without all that it does not need", .hide = hide, .reports = "I/O by io_uring"});
+}
+
+static bool accepts_many(const struct io_uring_sqe *entry)
+{
+    return entry->opcode == IORING_OP_ACCEPT && (entry->ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+}
+
+Test(conformance, without_accepts_of_many_connections_the_same)
+{
+    hides_entry = accepts_many;
+    check_with_uring(
+        &(struct run){.name = "no multishot accept", .hide = hide, .reports = "I/O by io_uring"});
+    hides_entry = NULL;
 }
 
 static void check_register(const char *name, int opcode, const char *reports)
