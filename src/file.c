@@ -34,17 +34,25 @@ ssize_t wf_io_await(struct wf_op *op)
 
 /* --- reading and writing ---------------------------------------------------------------------- */
 
+ssize_t wf_io_await_events(int fd, uint32_t events, int *vain)
+{
+    struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .flags = events};
+    ssize_t result = wf_io_await(&poll);
+    *vain = result < 0 || ((uint32_t)result & events) != 0 ? 0 : *vain + 1;
+    return *vain > 1 ? weft_sleep(WEFT_MS(1)) : result;
+}
+
 /* An operation on a file that is open with O_NONBLOCK says -EAGAIN, which a caller of ours has not
  * asked for. */
 static ssize_t await_ready(struct wf_op *op, uint32_t events)
 {
+    int vain = 0;
     for (;;) { /* ends: with the operation, or a wait that fails */
         ssize_t result = wf_io_await(op);
         if (wf_likely(result != -EAGAIN)) {
             return result;
         }
-        struct wf_op poll = {.kind = WF_OP_POLL, .fd = op->fd, .flags = events};
-        result = wf_io_await(&poll);
+        result = wf_io_await_events(op->fd, events, &vain);
         if (result < 0) {
             return result;
         }

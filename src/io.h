@@ -24,6 +24,11 @@ WF_INLINE uint64_t wf_io_address(const void *pointer)
  * begun again. The caller has a fiber or gets the code for having none. */
 ssize_t wf_io_await(struct wf_op *op);
 
+/* For who was told -EAGAIN: waits until one of `events` (POLL*) is there, or an error or an end, which
+ * come unasked and may stay for ever; *vain counts these in a row (0 at first), and from the second on
+ * each is waited for a millisecond longer. >= 0: try again; or -errno. */
+ssize_t wf_io_await_events(int fd, uint32_t events, int *vain);
+
 struct msghdr;
 /* Closes the descriptors that came with a received message. */
 void wf_message_close_fds(struct msghdr *message);

@@ -147,6 +147,7 @@ static int move_many(long number, int fd, struct mmsghdr *messages, int count, i
 {
     bool sends = number == SYS_sendmmsg;
     ssize_t events = 0;
+    int vain = 0;
     for (;;) { /* ends: with messages, a wait that fails, or a socket that was shut down */
         int rc = 0;
         struct wf_fiber *self = wf_enter_call(&rc);
@@ -164,8 +165,7 @@ static int move_many(long number, int fd, struct mmsghdr *messages, int count, i
         if (!sends && (events & POLLRDHUP) != 0) {
             return 0; /* ready all the time, and nothing comes */
         }
-        struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .flags = sends ? POLLOUT : POLLIN};
-        events = wf_io_await(&poll);
+        events = wf_io_await_events(fd, sends ? POLLOUT : POLLIN, &vain);
         if (events < 0) {
             return (int)events;
         }

@@ -60,15 +60,14 @@ static struct wf_op vector_op(enum wf_op_kind kind, int fd, const struct iovec *
 static ssize_t transfer(enum wf_op_kind kind, int fd, const struct iovec *parts, int count,
                         uint64_t offset)
 {
+    int vain = 0;
     for (;;) { /* ends: with the operation, or a wait that fails */
         struct wf_op op = vector_op(kind, fd, parts, count, offset);
         ssize_t n = wf_io_await(&op);
         if (wf_likely(n != -EAGAIN)) {
             return n;
         }
-        struct wf_op poll = {
-            .kind = WF_OP_POLL, .fd = fd, .flags = kind == WF_OP_READV ? POLLIN : POLLOUT};
-        n = wf_io_await(&poll);
+        n = wf_io_await_events(fd, kind == WF_OP_READV ? POLLIN : POLLOUT, &vain);
         if (n < 0) {
             return n;
         }

@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <weft/debug.h>
 #include <weft/io.h>
+#include <weft/net.h>
 
 struct receiver {
     int fd;
@@ -106,6 +108,30 @@ TaskTest(io_edges, a_shutdown_by_another_task_ends_the_wait_before_the_close, 2)
         close_pair(ends);
     }
     balance();
+    return 0;
+}
+
+/* Its peer will send no more, which poll says all the time; but reads nothing, so there is no room. */
+TaskTest(io_edges, a_full_socket_whose_peer_has_finished_is_not_asked_without_end, 1)
+{
+    int ends[2];
+    static char zeros[65536];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    while (send(ends[0], zeros, sizeof zeros, MSG_NOSIGNAL) > 0) { /* ends: full */
+    }
+    wt_eq(weft_shutdown(ends[1], SHUT_WR), 0);
+    weft_stats before;
+    weft_stats after;
+    weft_stats_get(weft_rt_current(), &before);
+    int64_t begin_ns = now_ns();
+    struct iovec part = {zeros, 1};
+    struct mmsghdr message = {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}};
+    wt_eq(weft_within(WEFT_MS(30), weft_send_many(ends[0], &message, 1, 0)), -ETIME);
+    wt_eq(weft_within(WEFT_MS(30), weft_write(ends[0], zeros, 1)), -ETIME);
+    uint64_t rests = (uint64_t)(now_ns() - begin_ns) / 1000000 + 1;
+    weft_stats_get(weft_rt_current(), &after);
+    wt_le(after.ops_submitted - before.ops_submitted, 20 + 4 * rests);
+    close_pair(ends);
     return 0;
 }
 
@@ -211,14 +237,17 @@ static void *call_traffic(void *arg)
     return NULL;
 }
 
-/* `times` calls of `disturb` for each thread, while there is traffic. */
-static void disturb_traffic(void (*disturb)(pid_t thread), int times)
+/* `times` calls of `disturb` for each thread, while there is traffic; and on, until *seen, if that is not
+ * NULL, has come to 100. */
+static void disturb_traffic(void (*disturb)(pid_t thread), int times, atomic_int *seen)
 {
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
     struct caller caller;
     wt_eq(weft_rt_start(&caller.rt, &(weft_rt_opts){.workers = 2}), 0);
     pthread_t thread;
     wt_eq(pthread_create(&thread, NULL, call_traffic, &caller), 0);
-    for (int i = 0; i < times; i++) {
+    for (int i = 0; i < times || (seen != NULL && atomic_load(seen) < 100); i++) {
+        wt_lt(now_ns(), give_up_ns);
         for_each_thread(disturb);
         sched_yield();
     }
@@ -249,8 +278,7 @@ Test(io_edges, signals_that_bombard_the_workers_are_no_results)
 {
     struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
     wt_eq(sigaction(SIGPROF, &action, NULL), 0);
-    disturb_traffic(bombard, 1000);
-    wt_gt(atomic_load(&signals_seen), 100);
+    disturb_traffic(bombard, 1000, &signals_seen);
 }
 
 static ssize_t handler_got;
@@ -294,7 +322,7 @@ static void move(pid_t thread)
 
 Test(io_edges, processors_that_are_taken_away_and_given_back_do_no_harm)
 {
-    disturb_traffic(move, 200);
+    disturb_traffic(move, 200, NULL);
 }
 
 static int drop_credentials(void *arg)
