@@ -24,7 +24,9 @@
 #include "pool/base/sys.h"
 #include <stdbool.h>
 
-#define WF_SLOTS_CHUNK  1024
+#ifndef WF_SLOTS_CHUNK
+#define WF_SLOTS_CHUNK 1024 /* models use 2 */
+#endif
 #define WF_SLOTS_CHUNKS 1024
 #define WF_SLOTS_MAX    (WF_SLOTS_CHUNK * WF_SLOTS_CHUNKS) /* as WEFT_TASKS_MAX */
 #define WF_SLOTS_NONE   UINT32_MAX
@@ -32,9 +34,9 @@
 struct wf_op;
 
 struct wf_slot {
-    struct wf_op *op;    /* NULL: free */
-    uint32_t generation; /* of this use, or of the next if free */
-    uint32_t next_free;  /* while free or returned */
+    WF_PLAIN(struct wf_op *) op; /* NULL: free */
+    uint32_t generation;         /* of this use, or of the next if free */
+    uint32_t next_free;          /* while free or returned */
 };
 
 struct wf_slots {
@@ -43,7 +45,7 @@ struct wf_slots {
     uint32_t used_max;        /* WF_SLOTS_MAX; tests set less */
     uint32_t free;            /* the one used last: its line is the warmest */
     /* who has the completions */
-    uint32_t returned; /* the last that was returned; WF_SLOTS_NONE: none */
+    WF_PLAIN(uint32_t) returned; /* the last that was returned; WF_SLOTS_NONE: none */
     /* owner; others read */
     WF_ATOMIC(uint32_t) chunks;
     struct wf_slot *chunk[WF_SLOTS_CHUNKS];
@@ -92,7 +94,7 @@ static inline bool wf_slots_open(struct wf_slots *slots)
     wf_store_relaxed(&slots->used, 0); /* relaxed, both: nobody else is there yet */
     slots->used_max = WF_SLOTS_MAX;
     slots->free = WF_SLOTS_NONE;
-    slots->returned = WF_SLOTS_NONE;
+    wf_plain_write(&slots->returned, WF_SLOTS_NONE);
     wf_store_relaxed(&slots->chunks, 0);
     return wf_slots_grow(slots);
 }
@@ -118,7 +120,7 @@ static inline uint32_t wf_slots_take(struct wf_slots *slots, struct wf_op *op)
     struct wf_slot *slot = wf_slots_at(slots, index);
     slots->free = slot->next_free;
     wf_slots_add_used_(slots, 1);
-    slot->op = op;
+    wf_plain_write(&slot->op, op);
     return index;
 }
 
@@ -137,14 +139,15 @@ static inline struct wf_op *wf_slots_find(const struct wf_slots *slots, uint64_t
         return NULL;
     }
     const struct wf_slot *slot = wf_slots_at(slots, index);
-    return wf_likely(slot->generation == (uint32_t)(number >> 32)) ? slot->op : NULL;
+    return wf_likely(slot->generation == (uint32_t)(number >> 32)) ? wf_plain_read(&slot->op)
+                                                                   : NULL;
 }
 
 /* A used slot: its number is invalid from now on. */
 static inline void wf_slots_give(struct wf_slots *slots, uint32_t index)
 {
     struct wf_slot *slot = wf_slots_at(slots, index);
-    slot->op = NULL;
+    wf_plain_write(&slot->op, NULL);
     slot->generation++;
     slot->next_free = slots->free;
     slots->free = index;
@@ -155,19 +158,20 @@ static inline void wf_slots_give(struct wf_slots *slots, uint32_t index)
 static inline void wf_slots_return(struct wf_slots *slots, uint32_t index)
 {
     struct wf_slot *slot = wf_slots_at(slots, index);
-    slot->op = NULL;
+    wf_plain_write(&slot->op, NULL);
     slot->generation++;
-    slot->next_free = slots->returned;
-    slots->returned = index;
+    slot->next_free = wf_plain_read(&slots->returned);
+    wf_plain_write(&slots->returned, index);
 }
 
 /* Owner, who has the completions: what was returned is free. */
 static inline void wf_slots_collect(struct wf_slots *slots)
 {
-    while (wf_unlikely(slots->returned != WF_SLOTS_NONE)) { /* ends: nobody adds meanwhile */
-        uint32_t index = slots->returned;
+    uint32_t index;
+    /* ends: nobody adds meanwhile */
+    while (wf_unlikely((index = wf_plain_read(&slots->returned)) != WF_SLOTS_NONE)) {
         struct wf_slot *slot = wf_slots_at(slots, index);
-        slots->returned = slot->next_free;
+        wf_plain_write(&slots->returned, slot->next_free);
         slot->next_free = slots->free;
         slots->free = index;
         wf_slots_add_used_(slots, -1);
