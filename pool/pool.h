@@ -25,7 +25,8 @@ struct wf_pool {
     WF_ATOMIC(uint32_t) foreigners;
     /* workers that sleep for a bounded time beside light work: see worker.c */
     WF_ATOMIC(uint32_t) watchers;
-    WF_ATOMIC(uint32_t) lookout; /* 1: some parked worker looks after the others: see worker.c */
+    WF_ATOMIC(uint32_t) lookouts; /* parked workers that look after the others: see worker.c */
+    WF_ATOMIC(uint32_t) looking;  /* 1: one of them asks the driver just now */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 

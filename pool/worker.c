@@ -24,18 +24,18 @@
  * that is left (is_there_more). When all are parked there is no light work, and nobody
  * watches: an idle pool is silent.
  *
- * The lookout. What a worker has under way in its driver (operations of the kernel) is of no use to
- * anybody while it computes. So if some worker is awake and has such things, one that has nothing to do
- * is the *lookout*: it sleeps, parked, for as long as the driver says, and asks it to do what the others
- * do not come to (driver.h, rescue). When all are parked it goes on for LOOKOUT_LINGER rounds, so that
- * a server with a request now and then does not wake one each time, and then sleeps like the others: an
- * idle pool is silent. A worker that wakes up and is about to run something, with things under way and
- * no lookout, wakes one (post_lookout); and so does one that begins to have something under way while
- * other works are queued here, which may compute (wf_exposed).
- *    Waking up                                      The lookout resigns
- *      1. state := SEARCHING [wf_park_retract]        1. lookout := 0
+ * Lookouts. What a worker has under way in its driver (operations of the kernel) is of no use to
+ * anybody while it computes. So one or two that have nothing to do are *lookouts*: they sleep, parked,
+ * for as long as the driver says, and ask it to do what others do not come to (driver.h, rescue). When
+ * nobody has been awake they go on for LOOKOUT_LINGER rounds, so that a server with a request now and
+ * then does not wake one each time, and then sleep like the others: an idle pool is silent. A worker
+ * that wakes up and is about to run something, with things under way and no lookout, wakes one
+ * (post_lookout); and so does one that begins to have something under way while other works are queued
+ * here, which may compute (wf_exposed).
+ *    Waking up                                      A lookout resigns
+ *      1. state := SEARCHING [wf_park_retract]        1. lookouts -= 1
  *      2. full fence                                  2. full fence
- *      3. lookout == 0? wake a parked worker          3. is somebody awake and exposed? be it again
+ *      3. lookouts == 0? wake a parked worker         3. is somebody awake and exposed? be it again
  * Whoever comes second sees the other.
  *
  * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX
@@ -79,6 +79,9 @@
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
 #define LOOKOUT_LINGER    4
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
+/* Two, so that one is left when the other has something to do. With one, two workers that serve a
+ * connection now and then would wake each other each time. */
+#define LOOKOUTS_MAX 2
 /* A search that finds such queues only: long enough to tell how fast their owners are. What comes later the
  * watch will see. */
 #define WF_SEARCH_LIGHT_NS (3 * WF_STEAL_READY_NS)
@@ -689,12 +692,13 @@ static bool is_rescue_on(const struct wf_worker *worker)
     return worker->driver->ops->rescue != NULL && worker->pool->worker_count > 1;
 }
 
-/* Is a worker awake that has something under way which its driver cannot do without it? */
-static bool is_any_exposed(struct wf_worker *worker)
+/* Has some worker something under way which its driver cannot do without it? Of those in the given
+ * states, which end before `states_end`; `but` is left out. */
+static bool is_any_exposed(const struct wf_worker *worker, int but, enum wf_park_state states_end)
 {
     struct wf_pool *pool = worker->pool;
     for (int i = 0; i < pool->worker_count; i++) {
-        if (wf_park_state(&pool->park, i) < WF_PARK_PARKED &&
+        if (i != but && wf_park_state(&pool->park, i) < states_end &&
             worker->driver->ops->is_exposed(worker->driver, i)) {
             return true;
         }
@@ -702,7 +706,12 @@ static bool is_any_exposed(struct wf_worker *worker)
     return false;
 }
 
-/* The parked worker that is the last to be woken for work becomes the lookout: it is woken, finds
+static bool is_any_awake_exposed(const struct wf_worker *worker)
+{
+    return is_any_exposed(worker, -1, WF_PARK_PARKED);
+}
+
+/* The parked worker that is the last to be woken for work becomes a lookout: it is woken, finds
  * nothing to do, and parks. */
 static WF_COLD void wake_lookout(struct wf_worker *worker)
 {
@@ -725,7 +734,8 @@ static void post_lookout(struct wf_worker *worker)
      * sync(worker.resigned) */
     wf_fence_seq_cst();
     /* relaxed: ordered by the fence */
-    if (wf_unlikely(wf_load_relaxed(&worker->pool->lookout) == 0) && is_any_exposed(worker)) {
+    if (wf_unlikely(wf_load_relaxed(&worker->pool->lookouts) == 0) &&
+        is_any_awake_exposed(worker)) {
         wake_lookout(worker);
     }
 }
@@ -735,6 +745,41 @@ void wf_exposed(struct wf_worker *worker)
     if (is_rescue_on(worker) && has_own_work(worker)) {
         post_lookout(worker);
     }
+}
+
+/* False: there are enough. */
+static bool appoint(struct wf_pool *pool)
+{
+    /* relaxed, both: a count that is too high for a moment keeps somebody from a place that another
+     * takes, or leaves; and that one looks again */
+    if (wf_add_relaxed(&pool->lookouts, 1) < LOOKOUTS_MAX) {
+        return true;
+    }
+    (void)wf_sub_relaxed(&pool->lookouts, 1);
+    return false;
+}
+
+static void resign(struct wf_pool *pool)
+{
+    (void)wf_sub_relaxed(&pool->lookouts, 1); /* relaxed: the fence orders it */
+    /* sync(worker.resigned): seq_cst, who wakes up sees that we are no lookout any more, or our next
+     * look sees that it is awake; pairs sync(worker.awake) */
+    wf_fence_seq_cst();
+}
+
+/* The driver's question, one lookout at a time: its answer, or if another asks just now, soon. */
+static int64_t rescue(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    /* sync(worker.look_round): acquire, what the last one who asked knew; pairs
+     * sync(worker.looked_round) */
+    if (wf_xchg_acquire(&pool->looking, 1) != 0) {
+        return LOOKOUT_LINGER_NS;
+    }
+    int64_t again_ns = worker->driver->ops->rescue(worker->driver, worker);
+    /* sync(worker.looked_round): release, what we know; pairs sync(worker.look_round) */
+    wf_store_release(&pool->looking, 0);
+    return again_ns;
 }
 
 /* A parked worker has slept for a while: has it something better to do than to sleep on? Not for light
@@ -749,12 +794,12 @@ static bool is_wanted(struct wf_worker *worker)
            worker->driver->ops->is_due(worker->driver, worker) || wf_inject_has(&pool->inject);
 }
 
-/* One term as the lookout. True: it is wanted elsewhere. */
+/* One term as a lookout. True: it is wanted elsewhere. */
 static bool keep_lookout(struct wf_worker *worker)
 {
     int idle = 0;
     while (idle < LOOKOUT_LINGER) { /* ends: wanted, or nobody has been awake for so many rounds */
-        int64_t again_ns = worker->driver->ops->rescue(worker->driver, worker);
+        int64_t again_ns = rescue(worker);
         if (again_ns == 0) {
             return true;
         }
@@ -771,32 +816,17 @@ static bool keep_lookout(struct wf_worker *worker)
     return false;
 }
 
-/* False: there is a lookout. */
-static bool appoint(struct wf_pool *pool)
-{
-    /* sync(worker.appoint): acquire, what the last lookout knew of the others; pairs
-     * sync(worker.resign) */
-    return wf_xchg_acquire(&pool->lookout, 1) == 0;
-}
-
-static void resign(struct wf_pool *pool)
-{
-    /* sync(worker.resign): release, what we know of the others; pairs sync(worker.appoint) */
-    wf_store_release(&pool->lookout, 0);
-    /* sync(worker.resigned): seq_cst, who wakes up sees that there is no lookout, or our next look sees
-     * that it is awake; pairs sync(worker.awake) */
-    wf_fence_seq_cst();
-}
-
-/* Parked: sleeps until it is wanted, as the lookout while there is need of one. */
+/* Parked: sleeps until it is wanted, as a lookout while there may be need of one. */
 static void sleep_on(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     bool wanted = false;
-    /* ends: wanted, or nobody is exposed */
-    while (!wanted && is_rescue_on(worker) && is_any_exposed(worker) && appoint(pool)) {
+    bool needed =
+        is_rescue_on(worker) && is_any_exposed(worker, (int)worker->index, WF_PARK_CALLED + 1);
+    while (needed && appoint(pool)) { /* ends: wanted, or nobody has been awake for a while */
         wanted = keep_lookout(worker);
-        resign(pool); /* and look again, whether there is need of one */
+        resign(pool);
+        needed = !wanted && is_any_awake_exposed(worker);
     }
     if (!wanted) {
         sleep_until(worker, INT64_MAX);
@@ -804,7 +834,7 @@ static void sleep_on(struct wf_worker *worker)
 }
 
 /* Somebody who is awake has light work: sleep for a while, longer each time that it came to
- * nothing. As the lookout, too, if there is none. One such watcher is enough, the others sleep until they
+ * nothing. As a lookout, too, unless there are enough. One such watcher is enough, the others sleep until they
  * are woken: the watcher comes to is_there_more before it leaves the search for anything else. */
 static void watch(struct wf_worker *worker)
 {
@@ -823,7 +853,7 @@ static void watch(struct wf_worker *worker)
      * after it. */
     (void)wf_sub_relaxed(&pool->watchers, 1);
     if (appointed) {
-        (void)worker->driver->ops->rescue(worker->driver, worker);
+        (void)rescue(worker);
         resign(pool);
     }
     if (worker->watch_ns < WF_WATCH_MAX_NS) {
