@@ -141,10 +141,10 @@ if(NOT WEFT_MODEL)
     target_compile_options(taskbench_planted PRIVATE -g)
     set_target_properties(taskbench_planted PROPERTIES PREFIX "" OUTPUT_NAME planted
       LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-    foreach(script gate)
+    foreach(script gate ab_cli)
       add_test(NAME taskbench/test_${script} COMMAND ${launcher} ${PROJECT_SOURCE_DIR}/tests/taskbench/test_${script}.sh
         $<TARGET_FILE:taskbench> $<TARGET_FILE:taskbench_planted> ${PROJECT_BINARY_DIR}/examples/bench_cache.so)
-      set_tests_properties(taskbench/test_${script} PROPERTIES LABELS taskbench TIMEOUT 300)
+      set_tests_properties(taskbench/test_${script} PROPERTIES LABELS taskbench TIMEOUT 600)
     endforeach()
   endif()
   if(NOT CMAKE_CROSSCOMPILING AND NOT WEFT_SANITIZE)

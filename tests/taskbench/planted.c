@@ -1,6 +1,6 @@
-/* planted.c: a shared object with a workload (weft/bench.h) that is as it should be, or worse in one way:
- * the environment's WEFT_PLANT is "alloc", "call", "work", "wrong" or "time". test_gate.sh and test_ab.sh
- * look whether taskbench notices, and names what. */
+/* planted.c: a shared object with a workload (weft/bench.h) that is as it should be, or worse in one way: the
+ * environment's WEFT_PLANT is "alloc", "call", "work" (4 % more of it), "slow" (5 % more time for all of the op),
+ * "huge" or "wrong". test_gate.sh and test_ab_cli.sh look whether taskbench notices, and names what. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +10,13 @@
 
 #define STEPS 400 /* of work in an op: some 2000 instructions */
 
-enum plant { NOTHING, ALLOC, CALL, WORK, WRONG };
+enum plant { NOTHING, ALLOC, CALL, WORK, SLOW, HUGE_WORK, WRONG };
 
 static enum plant planted(void)
 {
-    static const char *const names[] = {"", "alloc", "call", "work", "wrong"};
+    static const char *const names[] = {"", "alloc", "call", "work", "slow", "huge", "wrong"};
     const char *plant = getenv("WEFT_PLANT");
-    for (int i = 0; plant && i < 5; i++) {
+    for (int i = 0; plant && i < 7; i++) {
         if (strcmp(names[i], plant) == 0) {
             return (enum plant)i;
         }
@@ -46,10 +46,9 @@ static __attribute__((noinline)) void planted_call(void)
     (void)syscall(SYS_getppid);
 }
 
-/* A fortieth of the steps. */
-static __attribute__((noinline)) uint64_t planted_work(uint64_t value)
+static __attribute__((noinline)) uint64_t planted_work(uint64_t value, int steps)
 {
-    return mix(value, STEPS / 25);
+    return mix(value, steps);
 }
 
 struct op {
@@ -69,7 +68,13 @@ static int run_op(void *arg)
         planted_call();
         break;
     case WORK:
-        op->value = planted_work(op->value);
+        op->value = planted_work(op->value, STEPS / 25);
+        break;
+    case SLOW:
+        op->value = planted_work(op->value, STEPS * 11 / 200);
+        break;
+    case HUGE_WORK:
+        op->value = planted_work(op->value, STEPS * 15);
         break;
     default:
         break;

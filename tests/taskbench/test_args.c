@@ -94,8 +94,8 @@ Test(args, a_near_miss_is_answered_with_what_was_meant)
 {
     expect_refused(ARGS("--wrokers", "2"),
                    "unknown option '--wrokers' (did you mean '--workers'?)");
-    expect_refused(ARGS("--format", "jsn"),
-                   "--format is one of table, json, csv, md, not 'jsn' (did you mean 'json'?)");
+    expect_refused(ARGS("--format", "jsn"), "--format is one of table, json, csv, md, junit, "
+                                            "gbench, bmf, gab, not 'jsn' (did you mean 'json'?)");
     expect_refused(ARGS("--set=quik"),
                    "--set is one of quick, standard, not 'quik' (did you mean 'quick'?)");
 }

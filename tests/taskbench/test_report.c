@@ -292,3 +292,55 @@ Test(csv, every_line_has_the_same_number_of_fields)
     wt_true(strstr(text, "\n\"pingpong/chan\",1,skipped,,,,,,,,,,,,,,\"no memory\"\n") != NULL,
             "%s", text);
 }
+
+/* --- what other tools read -------------------------------------------------------------------- */
+
+Test(report, google_benchmark_gets_a_repetition_for_each_sample)
+{
+    const struct json *report = json_read(rendered(TB_FORMAT_GBENCH));
+    wt_true(report != NULL);
+    const struct json *all = json_get(report, "benchmarks");
+    wt_true(json_get(json_get(report, "context"), "library_build_type") != NULL);
+    wt_eq(all->n, 7u); /* three samples of two rows, and an error */
+    const struct json *first = all->items[0];
+    wt_str_eq(json_get(first, "name")->string, "fib/workers:2");
+    wt_str_eq(json_get(first, "run_type")->string, "iteration");
+    wt_eq(json_get(first, "repetitions")->number, 3.0);
+    wt_eq(json_get(first, "real_time")->number, 1000.0);
+    wt_eq(json_get(all->items[2], "repetition_index")->number, 2.0);
+    wt_eq(json_get(all->items[2], "real_time")->number, 2000.0);
+    wt_str_eq(json_get(first, "time_unit")->string, "ns");
+    wt_true(json_get(all->items[6], "error_occurred")->boolean);
+}
+
+Test(report, bencher_gets_value_and_bounds)
+{
+    const struct json *report = json_read(rendered(TB_FORMAT_BMF));
+    wt_true(report != NULL && report->kind == JSON_OBJECT);
+    const struct json *latency = json_get(json_get(report, "fib/workers:2"), "latency");
+    wt_eq(json_get(latency, "value")->number, 1500.0);
+    wt_eq(json_get(latency, "lower_value")->number, 1000.0);
+    wt_eq(json_get(latency, "upper_value")->number, 2000.0);
+    wt_eq(json_get(json_get(json_get(report, "fib/workers:2"), "allocations"), "value")->number,
+          2.0);
+    wt_eq(report->n, 2u);
+}
+
+Test(report, github_action_benchmark_gets_a_list)
+{
+    const struct json *report = json_read(rendered(TB_FORMAT_GAB));
+    wt_true(report != NULL && report->kind == JSON_ARRAY);
+    wt_eq(report->n, 2u);
+    wt_str_eq(json_get(report->items[0], "name")->string, "fib/workers:2");
+    wt_str_eq(json_get(report->items[0], "unit")->string, "ns/op");
+    wt_eq(json_get(report->items[0], "value")->number, 1500.0);
+}
+
+Test(report, junit_has_a_case_for_each_row)
+{
+    const char *text = rendered(TB_FORMAT_JUNIT);
+    wt_true(strstr(text, "<testcase classname=\"taskbench.run\" name=\"fib/workers:2\">") != NULL);
+    wt_true(strstr(text, "<failure message=\"sent 1, got &quot;2|3&quot; back") != NULL);
+    wt_true(strstr(text, "<skipped message=\"no memory\"/>") != NULL);
+    wt_true(strstr(text, "</testsuite>") != NULL);
+}

@@ -1,5 +1,6 @@
 /* args.c: see args.h. */
 #include "args.h"
+#include "ab.h"
 #include "load.h"
 #include "stats.h"
 #include "suggest.h"
@@ -75,11 +76,10 @@ static int read_choice(struct tb_args *args, const char *option, const char *tex
 static const struct choice sets[] = {
     {"quick", TB_SET_QUICK}, {"standard", TB_SET_STANDARD}, {NULL, 0}};
 
-static const struct choice formats[] = {{"table", TB_FORMAT_TABLE},
-                                        {"json", TB_FORMAT_JSON},
-                                        {"csv", TB_FORMAT_CSV},
-                                        {"md", TB_FORMAT_MD},
-                                        {NULL, 0}};
+static const struct choice formats[] = {
+    {"table", TB_FORMAT_TABLE}, {"json", TB_FORMAT_JSON},   {"csv", TB_FORMAT_CSV},
+    {"md", TB_FORMAT_MD},       {"junit", TB_FORMAT_JUNIT}, {"gbench", TB_FORMAT_GBENCH},
+    {"bmf", TB_FORMAT_BMF},     {"gab", TB_FORMAT_GAB},     {NULL, 0}};
 
 const char *tb_set_name(enum tb_set set)
 {
@@ -225,6 +225,56 @@ static int take_strict(struct tb_args *args, const char *text)
     return 0;
 }
 
+static int take_between(struct tb_args *args, const char *option, const char *text, int most,
+                        int *value)
+{
+    uint64_t number;
+    if (!read_count(text, &number) || number < 1 || number > (uint64_t)most) {
+        return refuse(args, "%s is a number from 1 to %d, not '%s'", option, most, text);
+    }
+    *value = (int)number;
+    return 0;
+}
+
+static int take_restarts(struct tb_args *args, const char *text)
+{
+    return take_between(args, "--restarts", text, TB_AB_RESTARTS_MAX / 4, &args->restarts);
+}
+
+static int take_pairs(struct tb_args *args, const char *text)
+{
+    return take_between(args, "--pairs", text, TB_AB_PAIRS_MAX, &args->pairs);
+}
+
+/* "3%", "time=3%" or "0.03". */
+static int take_threshold(struct tb_args *args, const char *text)
+{
+    char *end;
+    const char *number = strncmp(text, "time=", 5) == 0 ? text + 5 : text;
+    double value = strtod(number, &end);
+    bool is_percent = strcmp(end, "%") == 0;
+    value = is_percent ? value / 100 : value;
+    if (number[0] < '0' || number[0] > '9' || (!is_percent && *end) || value <= 0 || value >= 10) {
+        return refuse(args, "--threshold is a part of the time, as in 3%% or time=3%%; not '%s'",
+                      text);
+    }
+    args->threshold = value;
+    return 0;
+}
+
+static int take_floors(struct tb_args *args, const char *text)
+{
+    args->floors = text;
+    return text[0] ? 0 : refuse(args, "--floors needs the name of a file");
+}
+
+static int take_no_pin(struct tb_args *args, const char *text)
+{
+    (void)text;
+    args->no_pin = true;
+    return 0;
+}
+
 static int take_help(struct tb_args *args, const char *text)
 {
     (void)text;
@@ -241,10 +291,12 @@ struct option {
     unsigned commands;                                   /* that have it */
 };
 
-enum { OF_RUN = 1, OF_GATE = 2 };
+enum { OF_RUN = 1, OF_GATE = 2, OF_AB = 4, OF_CALIBRATE = 8, OF_COMPARE = 16, OF_ALL = 31 };
 
 /* argv[0] to a bit. */
-static const struct choice commands[] = {{"run", OF_RUN}, {"gate", OF_GATE}, {NULL, 0}};
+static const struct choice commands[] = {{"run", OF_RUN},         {"gate", OF_GATE},
+                                         {"ab", OF_AB},           {"calibrate", OF_CALIBRATE},
+                                         {"compare", OF_COMPARE}, {NULL, 0}};
 
 static unsigned command_bit(const char *name)
 {
@@ -256,24 +308,29 @@ static unsigned command_bit(const char *name)
 }
 
 static const struct option options[] = {
-    {"--set", true, take_set, OF_RUN},
-    {"--workers", true, take_workers, OF_RUN | OF_GATE},
+    {"--set", true, take_set, OF_RUN | OF_AB | OF_CALIBRATE},
+    {"--workers", true, take_workers, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE},
     {"--reps", true, take_reps, OF_RUN},
     {"--seconds", true, take_seconds, OF_RUN},
-    {"--seed", true, take_seed, OF_RUN | OF_GATE},
-    {"-p", true, take_setting, OF_RUN | OF_GATE},
-    {"--format", true, take_format, OF_RUN | OF_GATE},
-    {"-o", true, take_out, OF_RUN | OF_GATE},
+    {"--seed", true, take_seed, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE},
+    {"-p", true, take_setting, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE},
+    {"--format", true, take_format, OF_ALL},
+    {"-o", true, take_out, OF_ALL},
     {"--history", true, take_history, OF_RUN},
     {"--label", true, take_label, OF_RUN},
-    {"--no-color", false, take_no_color, OF_RUN | OF_GATE},
-    {"--quiet", false, take_quiet, OF_RUN | OF_GATE},
+    {"--no-color", false, take_no_color, OF_ALL},
+    {"--quiet", false, take_quiet, OF_ALL},
     {"--assert-allocs", true, take_assert_allocs, OF_RUN},
     {"--budgets", true, take_budgets, OF_GATE},
     {"--update", false, take_update, OF_GATE},
-    {"--strict", false, take_strict, OF_GATE},
-    {"--help", false, take_help, OF_RUN | OF_GATE},
-    {"-h", false, take_help, OF_RUN | OF_GATE},
+    {"--strict", false, take_strict, OF_GATE | OF_AB | OF_COMPARE},
+    {"--restarts", true, take_restarts, OF_AB | OF_CALIBRATE},
+    {"--pairs", true, take_pairs, OF_AB | OF_CALIBRATE},
+    {"--threshold", true, take_threshold, OF_AB | OF_COMPARE},
+    {"--floors", true, take_floors, OF_AB | OF_CALIBRATE},
+    {"--no-pin", false, take_no_pin, OF_AB | OF_CALIBRATE},
+    {"--help", false, take_help, OF_ALL},
+    {"-h", false, take_help, OF_ALL},
 };
 
 #define OPTIONS_N (sizeof options / sizeof *options)

@@ -1,4 +1,4 @@
-/* args.h: the command line of `taskbench run`, `gate` and the like: argv[0] says which options there are. Every mistake is one line that names the argument,
+/* args.h: the command line of `taskbench run`, `gate`, `ab` and the like: argv[0] says which options there are. Every mistake is one line that names the argument,
  * and the one that was meant if something near it exists. */
 #ifndef TB_ARGS_H
 #define TB_ARGS_H
@@ -13,7 +13,16 @@
 
 enum tb_set { TB_SET_QUICK, TB_SET_STANDARD };
 
-enum tb_format { TB_FORMAT_TABLE, TB_FORMAT_JSON, TB_FORMAT_CSV, TB_FORMAT_MD };
+enum tb_format {
+    TB_FORMAT_TABLE,
+    TB_FORMAT_JSON,
+    TB_FORMAT_CSV,
+    TB_FORMAT_MD,
+    TB_FORMAT_JUNIT,  /* a test case for each row */
+    TB_FORMAT_GBENCH, /* google-benchmark's JSON */
+    TB_FORMAT_BMF,    /* Bencher Metric Format */
+    TB_FORMAT_GAB,    /* github-action-benchmark, customSmallerIsBetter */
+};
 
 /* -p key=value */
 struct tb_setting {
@@ -49,6 +58,10 @@ struct tb_args {
     const char *budgets;  /* gate: the file; NULL: not given */
     bool update;          /* gate: write what was counted into it */
     bool strict;          /* what is not known for sure fails */
+    int restarts, pairs;  /* ab: 0: not given */
+    double threshold;     /* ab, compare: relative; 0: not given */
+    const char *floors;   /* ab, calibrate: the file; NULL */
+    bool no_pin;          /* ab */
     bool help;            /* --help: everything else may be unset */
     char error[200];      /* why it was refused, without "taskbench: " */
 };

@@ -134,6 +134,9 @@ static int report(const struct tb_gate *gate, const struct tb_args *args)
     case TB_FORMAT_MD:
         tb_gate_md(gate, out);
         break;
+    case TB_FORMAT_JUNIT:
+        tb_gate_junit(gate, out);
+        break;
     default:
         tb_gate_table(gate, out, !args->out && tb_may_color(args));
     }
@@ -183,8 +186,8 @@ int tb_cmd_gate(int argc, char **argv)
     if (!args.budgets) {
         return complain("gate needs --budgets FILE; 'taskbench help gate' says more");
     }
-    if (args.format == TB_FORMAT_CSV) {
-        return complain("gate reports as table, json or md");
+    if (args.format == TB_FORMAT_CSV || args.format > TB_FORMAT_JUNIT) {
+        return complain("gate reports as table, json, md or junit");
     }
     int rc = load_budgets(&gate, &args);
     rc = rc == TB_EXIT_OK && args.update ? add_missing(&gate, &args) : rc;

@@ -30,8 +30,12 @@ int tb_cmd_help(int argc, char **argv);
 int tb_cmd_agent(int argc, char **argv);
 int tb_cmd_probe(int argc, char **argv);
 int tb_cmd_trace(int argc, char **argv);
+int tb_cmd_ab(int argc, char **argv);
+int tb_cmd_calibrate(int argc, char **argv);
+int tb_cmd_paced(int argc, char **argv);
 
-extern const char tb_run_details[], tb_gate_details[]; /* cmd_help.c */
-extern const char tb_report_details[];                 /* cmd_report.c */
+extern const char tb_run_details[], tb_gate_details[];     /* cmd_help.c */
+extern const char tb_ab_details[], tb_calibrate_details[]; /* cmd_ab.c */
+extern const char tb_report_details[];                     /* cmd_report.c */
 
 #endif

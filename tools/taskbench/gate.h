@@ -40,6 +40,7 @@ void tb_gate_run(struct tb_gate *gate);
 
 void tb_gate_table(const struct tb_gate *gate, FILE *out, bool color);
 void tb_gate_md(const struct tb_gate *gate, FILE *out);
+void tb_gate_junit(const struct tb_gate *gate, FILE *out);
 void tb_gate_json(const struct tb_gate *gate, FILE *out);
 
 #endif

@@ -60,4 +60,20 @@ void tb_json_begin(struct tb_render *render, const struct tb_run_facts *facts);
 void tb_json_row(struct tb_render *render, const struct tb_row *row);
 void tb_json_end(struct tb_render *render, const struct tb_run_end *end);
 
+void tb_junit_begin(struct tb_render *render, const struct tb_run_facts *facts);
+void tb_junit_row(struct tb_render *render, const struct tb_row *row);
+void tb_junit_end(struct tb_render *render, const struct tb_run_end *end);
+
+void tb_gbench_begin(struct tb_render *render, const struct tb_run_facts *facts);
+void tb_gbench_row(struct tb_render *render, const struct tb_row *row);
+void tb_gbench_end(struct tb_render *render, const struct tb_run_end *end);
+
+void tb_bmf_begin(struct tb_render *render, const struct tb_run_facts *facts);
+void tb_bmf_row(struct tb_render *render, const struct tb_row *row);
+void tb_bmf_end(struct tb_render *render, const struct tb_run_end *end);
+
+void tb_gab_begin(struct tb_render *render, const struct tb_run_facts *facts);
+void tb_gab_row(struct tb_render *render, const struct tb_row *row);
+void tb_gab_end(struct tb_render *render, const struct tb_run_end *end);
+
 #endif

@@ -3,6 +3,7 @@
 #include "gate.h"
 #include "json.h"
 #include "units.h"
+#include "xml.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -215,6 +216,38 @@ void tb_gate_md(const struct tb_gate *gate, FILE *out)
     say_all(&(struct lines){out, "- **FAIL** ", "  - ", "\n"}, gate);
     fputc('\n', out);
     say_summary(gate, out);
+}
+
+/* --- JUnit ------------------------------------------------------------------------------------ */
+
+void tb_gate_junit(const struct tb_gate *gate, FILE *out)
+{
+    fprintf(out,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+            "<testsuite name=\"taskbench gate\" tests=\"%d\">\n",
+            gate->rows_n);
+    for (int i = 0; i < gate->rows_n; i++) {
+        const struct tb_gate_row *g = &gate->rows[i];
+        const char *word = row_word(g);
+        fprintf(out, "  <testcase classname=\"taskbench.gate\" name=\"");
+        tb_put_xml(out, g->budget->load->name);
+        fprintf(out, "/workers:%d\">", g->budget->workers);
+        if (strcmp(word, "WRONG") == 0 || strcmp(word, "OVER") == 0) {
+            fprintf(out, "<failure message=\"");
+            for (int metric = 0; metric < TB_EXACTS && word[0] == 'O'; metric++) {
+                if (g->judged.verdict[metric] == TB_EXCEEDED) {
+                    fprintf(out, "%s is %.6g, its budget %.6g. ", tb_exacts[metric].title,
+                            g->exact.value[metric], g->budget->limit[metric]);
+                }
+            }
+            tb_put_xml(out, word[0] == 'W' ? g->row->reason : "");
+            fprintf(out, "\"/>");
+        } else if (strcmp(word, "ok") != 0) {
+            fprintf(out, "<skipped message=\"nothing was compared\"/>");
+        }
+        fprintf(out, "</testcase>\n");
+    }
+    fprintf(out, "</testsuite>\n");
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */

@@ -219,3 +219,13 @@ int tb_sampler_run(struct tb_trial *trial, const struct tb_plan *plan)
     }
     return rc;
 }
+
+int tb_sampler_find(struct tb_trial *trial, uint64_t *rounds)
+{
+    return calibrate(trial, trial->load->sample, rounds);
+}
+
+int tb_sampler_once(struct tb_trial *trial, uint64_t rounds, uint64_t *ns)
+{
+    return take_sample(trial, rounds, ns);
+}

@@ -1,0 +1,323 @@
+/* cmd_ab.c: `taskbench ab BASE CAND`: two builds of taskbench measured in turn; and `taskbench calibrate`: this
+ * build against itself, for the floors below which no difference means anything. */
+#include "ab.h"
+#include "child.h"
+#include "clock.h"
+#include "command.h"
+#include "exit.h"
+#include "floors.h"
+#include "machine.h"
+#include "measure.h"
+#include "render_ab.h"
+#include "run.h"
+#include "terminal.h"
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RESTARTS  10
+#define PAIRS     20
+#define THRESHOLD 0.03
+#define GROWTH    4 /* restarts_max / restarts */
+
+const char tb_ab_details[] =
+    "BASE and CAND are two builds of taskbench. Each restart starts both, pins worker i\n"
+    "to CPU i, and takes samples in turn, A B, B A; the median ratio of a restart is one\n"
+    "observation. Restarts are added while a verdict is unclear, up to four times as\n"
+    "many. What is slower is measured once more before it counts.\n"
+    "\n"
+    "  --threshold T         differences up to T are \"same\": 3% (the default)\n"
+    "  --floors FILE         of calibrate: a threshold below a workload's floor is refused\n"
+    "  --restarts N          at first (10); below 6 there is no interval of 95 %\n"
+    "  --pairs N             samples of each side in a restart (20)\n"
+    "  --no-pin              leave the workers where the kernel puts them\n"
+    "  --strict              exit 4 if a verdict is unclear\n"
+    "  --format table|json|md|csv|junit\n"
+    "  -o FILE, --set, --workers, -p, --seed, --no-color, --quiet   as for run\n"
+    "\n"
+    "Exit codes: 0 nothing is slower, 1 something is, or allocates more; 2 wrong usage;\n"
+    "3 nothing was measured; 4 unclear, with --strict; 5 a workload's result was wrong.\n";
+
+const char tb_calibrate_details[] =
+    "Measures this build against itself as ab would, and writes to FILE what each\n"
+    "workload differs from itself: give it to ab with --floors.\n"
+    "\n"
+    "  --floors FILE         where to (needed)\n"
+    "  --restarts N, --pairs N, --no-pin, --set, --workers, -p, --seed   as for ab\n";
+
+struct session {
+    struct tb_args args;
+    struct tb_run_plan rows_plan;
+    struct tb_ab_plan plan;
+    struct tb_ab_row rows[TB_AB_ROWS_MAX];
+    int rows_n;
+    struct tb_machine machine;
+    struct tb_floors floors;
+    uint64_t start_ns;
+    bool terminal, unicode;
+};
+
+static int complain(const char *text)
+{
+    fprintf(stderr, "taskbench: %s\n", text);
+    return TB_EXIT_USAGE;
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+static int check_program(const char *path)
+{
+    if (access(path, X_OK) < 0) {
+        fprintf(stderr, "taskbench: cannot run '%s': %s\n", path, strerror(errno));
+        return TB_EXIT_USAGE;
+    }
+    return TB_EXIT_OK;
+}
+
+/* BASE and CAND are the first two words. */
+static int take_programs(struct session *s)
+{
+    struct tb_args *args = &s->args;
+    if (args->workloads_n < 2) {
+        return complain(
+            "ab needs BASE and CAND, two builds of taskbench; 'taskbench help ab' says more");
+    }
+    s->plan.base = args->workloads[0];
+    s->plan.cand = args->workloads[1];
+    args->workloads_n -= 2;
+    memmove(args->workloads, args->workloads + 2,
+            (size_t)args->workloads_n * sizeof *args->workloads);
+    int rc = check_program(s->plan.base);
+    return rc == TB_EXIT_OK ? check_program(s->plan.cand) : rc;
+}
+
+static int take_rows(struct session *s)
+{
+    if (tb_run_plan_make(&s->rows_plan, &s->args, s->machine.cpus) < 0) {
+        return complain(s->rows_plan.error);
+    }
+    for (int i = 0; i < s->rows_plan.rows_n; i++) {
+        const struct tb_planned *planned = &s->rows_plan.rows[i];
+        if (s->rows_n == TB_AB_ROWS_MAX) {
+            return complain("too many rows: name fewer workloads, or one number of workers");
+        }
+        struct tb_ab_row *row = &s->rows[s->rows_n++];
+        row->load = planned->load;
+        row->workers = planned->workers;
+        row->floor = tb_floors_of(&s->floors, planned->load->name, planned->workers);
+        tb_run_params(&s->args, planned->load, row->params);
+        if (s->args.threshold > 0 && s->args.threshold < row->floor) {
+            fprintf(stderr,
+                    "taskbench: a threshold of %.2g %% means nothing for %s with %d workers: it "
+                    "differs from "
+                    "itself by %.2g %% here\n",
+                    100 * s->args.threshold, row->load->name, row->workers, 100 * row->floor);
+            return TB_EXIT_USAGE;
+        }
+    }
+    return TB_EXIT_OK;
+}
+
+static int take_floors(struct session *s)
+{
+    if (!s->args.floors) {
+        return TB_EXIT_OK;
+    }
+    if (tb_floors_load(&s->floors, s->args.floors) < 0) {
+        return complain(s->floors.error);
+    }
+    if (strcmp(s->floors.key, s->machine.key) != 0) {
+        fprintf(stderr, "taskbench: '%s' is of another machine: %s\n", s->args.floors,
+                s->floors.key);
+        return TB_EXIT_USAGE;
+    }
+    return TB_EXIT_OK;
+}
+
+static void take_settings(struct session *s)
+{
+    const struct tb_args *args = &s->args;
+    s->plan.restarts = args->restarts ? args->restarts : RESTARTS;
+    s->plan.restarts_max = GROWTH * s->plan.restarts;
+    s->plan.pairs = args->pairs ? args->pairs : PAIRS;
+    s->plan.threshold = args->threshold > 0 ? args->threshold : THRESHOLD;
+    s->plan.seed = args->seed;
+    s->plan.pin = !args->no_pin;
+    s->plan.confirm = true;
+}
+
+/* --- progress --------------------------------------------------------------------------------- */
+
+static void watch(void *arg, const struct tb_ab_row *row, int done, int all)
+{
+    struct session *s = arg;
+    if (!s->terminal) {
+        return;
+    }
+    char spark[80], eta[16];
+    double elapsed_s = (double)(tb_now_ns() - s->start_ns) * 1e-9;
+    int left = (int)(elapsed_s / done * (all - done));
+    tb_spark(row->first.log_ratio, row->first.n, 12, s->unicode, spark, sizeof spark);
+    snprintf(eta, sizeof eta, "%d:%02d", left / 60, left % 60);
+    struct tb_summary summary = {0};
+    tb_summarize(row->first.log_ratio, (size_t)row->first.n, &summary);
+    fprintf(stderr, "\r\033[K%3d%%  ETA %s  %s %dw  restart %d  %s %+.1f %%", 100 * done / all, eta,
+            row->load->name, row->workers, row->first.n, spark, 100 * expm1(summary.median));
+    fflush(stderr);
+}
+
+static bool measure(struct session *s)
+{
+    s->start_ns = tb_now_ns();
+    s->terminal = !s->args.quiet && isatty(STDERR_FILENO);
+    s->unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    bool finished = tb_ab_run(&s->plan, s->rows, s->rows_n, watch, s);
+    if (s->terminal) {
+        fprintf(stderr, "\r\033[K");
+    }
+    return finished;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static int judge(const struct session *s)
+{
+    int measured = 0, failed = 0, wrong = 0, unclear = 0;
+    for (int i = 0; i < s->rows_n; i++) {
+        const struct tb_ab_row *row = &s->rows[i];
+        measured += row->verdict != TB_AB_NONE;
+        failed += row->verdict == TB_AB_SLOWER || (row->verdict != TB_AB_NONE && row->grew);
+        wrong += row->status == TB_ROW_WRONG;
+        unclear += row->verdict == TB_AB_UNCLEAR;
+    }
+    if (tb_interrupted()) {
+        return TB_EXIT_SIGNAL + tb_interrupted();
+    }
+    return wrong > 0                       ? TB_EXIT_WRONG
+           : measured == 0                 ? TB_EXIT_NOTHING
+           : failed > 0                    ? TB_EXIT_LIMIT
+           : unclear > 0 && s->args.strict ? TB_EXIT_UNCLEAR
+                                           : TB_EXIT_OK;
+}
+
+static int report(struct session *s, const struct tb_steal *before, time_t started)
+{
+    struct tb_steal after;
+    tb_steal_get(&after);
+    struct tb_ab_report r = {.plan = &s->plan,
+                             .rows = s->rows,
+                             .rows_n = s->rows_n,
+                             .machine = &s->machine,
+                             .started = started,
+                             .elapsed_s = (double)(tb_now_ns() - s->start_ns) * 1e-9,
+                             .steal_percent = tb_steal_percent(before, &after),
+                             .interrupted = tb_interrupted() != 0,
+                             .exit_code = judge(s)};
+    FILE *out = s->args.out ? fopen(s->args.out, "we") : stdout;
+    if (!out) {
+        fprintf(stderr, "taskbench: cannot write '%s': %s\n", s->args.out, strerror(errno));
+        return TB_EXIT_NOTHING;
+    }
+    tb_ab_render(&r, s->args.format, out, !s->args.out && tb_may_color(&s->args));
+    bool whole = fflush(out) == 0 && !ferror(out);
+    whole = (!s->args.out || fclose(out) == 0) && whole;
+    if (!whole) {
+        fprintf(stderr, "taskbench: the report could not be written\n");
+        return r.exit_code ? r.exit_code : TB_EXIT_NOTHING;
+    }
+    if (s->args.out && !s->args.quiet) {
+        tb_ab_render(&r, TB_FORMAT_TABLE, stdout, tb_may_color(&s->args));
+    }
+    return r.exit_code;
+}
+
+/* What both commands begin with. */
+static int begin(struct session *s, int argc, char **argv)
+{
+    char runtime[TB_REASON_MAX];
+    setlocale(LC_CTYPE, "");
+    tb_open_standard_streams();
+    if (tb_args_parse(&s->args, argc, argv) < 0) {
+        return complain(s->args.error);
+    }
+    if (s->args.help) {
+        return TB_EXIT_OK;
+    }
+    tb_catch_signals();
+    tb_machine_get(&s->machine);
+    if (!tb_measure_probe(runtime)) {
+        fprintf(stderr, "taskbench: nothing can be measured: %s\n", runtime);
+        return TB_EXIT_NOTHING;
+    }
+    tb_machine_set_report(&s->machine, runtime);
+    take_settings(s);
+    return TB_EXIT_OK;
+}
+
+int tb_cmd_ab(int argc, char **argv)
+{
+    static struct session s;
+    struct tb_steal before;
+    int rc = begin(&s, argc, argv);
+    if (rc == TB_EXIT_OK && s.args.help) {
+        return tb_cmd_help(2, (char *[]){NULL, argv[0], NULL});
+    }
+    if (s.args.format > TB_FORMAT_JUNIT) {
+        return complain("ab reports as table, json, md, csv or junit");
+    }
+    rc = rc == TB_EXIT_OK ? take_programs(&s) : rc;
+    rc = rc == TB_EXIT_OK ? take_floors(&s) : rc;
+    rc = rc == TB_EXIT_OK ? take_rows(&s) : rc;
+    if (rc != TB_EXIT_OK) {
+        return rc;
+    }
+    time_t started = time(NULL);
+    tb_steal_get(&before);
+    measure(&s);
+    return report(&s, &before, started);
+}
+
+int tb_cmd_calibrate(int argc, char **argv)
+{
+    static struct session s;
+    static char self[512];
+    int rc = begin(&s, argc, argv);
+    if (rc == TB_EXIT_OK && s.args.help) {
+        return tb_cmd_help(2, (char *[]){NULL, argv[0], NULL});
+    }
+    if (rc == TB_EXIT_OK && !s.args.floors) {
+        return complain("calibrate needs --floors FILE, which it writes");
+    }
+    rc = rc == TB_EXIT_OK ? take_rows(&s) : rc;
+    if (rc != TB_EXIT_OK) {
+        return rc;
+    }
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
+    s.plan.base = s.plan.cand = self;
+    s.plan.threshold = 1e-9; /* never enough: all restarts are taken */
+    s.plan.restarts_max = s.plan.restarts;
+    s.plan.confirm = false;
+    if (!measure(&s)) {
+        return TB_EXIT_SIGNAL + tb_interrupted();
+    }
+    printf("%-13s %2s  %s\n", "workload", "w", "differs from itself by up to");
+    for (int i = 0; i < s.rows_n; i++) {
+        printf("%-13s %2d  ", s.rows[i].load->name, s.rows[i].workers);
+        if (s.rows[i].status == TB_ROW_OK) {
+            printf("%.2f %%\n", 100 * tb_floor_of_row(&s.rows[i]));
+        } else {
+            printf("%s\n", s.rows[i].reason);
+        }
+    }
+    rc = tb_floors_save(s.args.floors, s.machine.key, s.rows, s.rows_n);
+    if (rc < 0) {
+        fprintf(stderr, "taskbench: cannot write '%s': %s\n", s.args.floors, strerror(-rc));
+        return TB_EXIT_NOTHING;
+    }
+    return TB_EXIT_OK;
+}
