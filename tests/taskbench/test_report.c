@@ -47,6 +47,15 @@ static struct tb_row *good_row(const char *name)
     row.metrics[0] = (struct tb_metric){"late_mean", "ns", 2500};
     row.metrics[1] = (struct tb_metric){"mappings", "", 60};
     row.metrics_n = 2;
+    static struct tb_hist hist;
+    static double points[2][2] = {{100, 0.25}, {200, 0.5}};
+    hist = (struct tb_hist){.n = 0};
+    tb_hist_add(&hist, 1000);
+    tb_hist_add(&hist, 3);
+    row.latency[0].name = "intended";
+    row.latency[0].hist = &hist;
+    row.latency_n = 1;
+    row.curve = (struct tb_curve){"efficiency", "ns", "part", points, 2};
     tb_row_finish(&row);
     return &row;
 }
@@ -173,6 +182,20 @@ Test(json, raw_samples_and_paired_references_are_kept)
     wt_eq(json_get(json_get(fib, "time"), "median")->number, 1500.0);
     wt_eq(json_get(json_get(fib, "reference"), "ratio")->number, 3.0);
     wt_eq(json_get(json_get(fib, "exact"), "allocs_per_op")->number, 2.0);
+}
+
+Test(json, latency_and_curves_are_pairs)
+{
+    struct json *row = json_get(json_read(rendered(TB_FORMAT_JSON)), "results")->items[0];
+    struct json *latency = json_get(row, "latency")->items[0];
+    wt_str_eq(json_get(latency, "name")->string, "intended");
+    wt_eq(json_get(latency, "max")->number, 1000.0);
+    struct json *buckets = json_get(latency, "buckets");
+    wt_eq(buckets->n, 2u);
+    wt_eq(buckets->items[1]->items[0]->number, 1007.0);
+    wt_eq(buckets->items[1]->items[1]->number, 1.0);
+    struct json *points = json_get(json_get(row, "curves")->items[0], "points");
+    wt_eq(points->items[1]->items[1]->number, 0.5);
 }
 
 Test(json, a_wrong_row_has_a_reason_and_no_figures)

@@ -101,3 +101,9 @@ void tb_json_real(struct tb_json *json, const char *key, double value)
     begin_value(json, key, true);
     fprintf(json->out, "%.9g", value);
 }
+
+void tb_json_pair(struct tb_json *json, double x, double y)
+{
+    begin_value(json, NULL, true);
+    fprintf(json->out, "[%.12g, %.9g]", x, y);
+}

@@ -33,6 +33,9 @@ void tb_json_count(struct tb_json *json, const char *key, uint64_t value);
 void tb_json_bool(struct tb_json *json, const char *key, bool value);
 void tb_json_null(struct tb_json *json, const char *key);
 
+/* [x, y], on one line, in an array. */
+void tb_json_pair(struct tb_json *json, double x, double y);
+
 /* Nine significant digits; null for what JSON has no number for. */
 void tb_json_real(struct tb_json *json, const char *key, double value);
 

@@ -14,7 +14,8 @@
 /* What is known before the first row. */
 struct tb_run_facts {
     const struct tb_machine *machine;
-    const char *set; /* "quick", ...; "" if the workloads were named */
+    const char *command; /* "run", ...; NULL is "run" */
+    const char *set;     /* "quick", ...; "" if the workloads were named */
     uint64_t seed;
     time_t started;
 };

@@ -38,7 +38,7 @@ void tb_json_begin(struct tb_render *render, const struct tb_run_facts *facts)
     tb_json_open(json, NULL, '{');
     tb_json_text(json, "schema", "weft.taskbench/1");
     tb_json_text(json, "tool", TB_VERSION);
-    tb_json_text(json, "command", "run");
+    tb_json_text(json, "command", facts->command ? facts->command : "run");
     tb_json_text(json, "started", started);
     tb_json_text(json, "set", facts->set);
     tb_json_count(json, "seed", facts->seed);
@@ -142,6 +142,63 @@ static void put_identity(struct tb_json *json, const struct tb_row *row)
     tb_json_text(json, "reason", row->reason);
 }
 
+/* The buckets that have something in them: what a percentile is computed from. */
+static void put_hist(struct tb_json *json, const char *name, const struct tb_hist *hist)
+{
+    tb_json_open(json, NULL, '{');
+    tb_json_text(json, "name", name);
+    tb_json_text(json, "unit", "ns");
+    tb_json_count(json, "count", hist->n);
+    tb_json_count(json, "p50", tb_hist_at(hist, 0.5));
+    tb_json_count(json, "p90", tb_hist_at(hist, 0.9));
+    tb_json_count(json, "p99", tb_hist_at(hist, 0.99));
+    tb_json_count(json, "p999", tb_hist_at(hist, 0.999));
+    tb_json_count(json, "max", hist->max);
+    tb_json_open(json, "buckets", '[');
+    for (size_t i = 0; i < TB_HIST_BUCKETS; i++) {
+        if (hist->counts[i] > 0) {
+            tb_json_pair(json, (double)tb_hist_top(i), (double)hist->counts[i]);
+        }
+    }
+    tb_json_close(json);
+    tb_json_close(json);
+}
+
+static void put_latency(struct tb_json *json, const struct tb_row *row)
+{
+    if (row->latency_n == 0) {
+        return;
+    }
+    tb_json_open(json, "latency", '[');
+    for (int i = 0; i < row->latency_n; i++) {
+        put_hist(json, row->latency[i].name, row->latency[i].hist);
+    }
+    tb_json_close(json);
+}
+
+static void put_curve(struct tb_json *json, const struct tb_curve *curve)
+{
+    tb_json_open(json, NULL, '{');
+    tb_json_text(json, "name", curve->name);
+    tb_json_text(json, "x", curve->x);
+    tb_json_text(json, "y", curve->y);
+    tb_json_open(json, "points", '[');
+    for (size_t i = 0; i < curve->n; i++) {
+        tb_json_pair(json, curve->points[i][0], curve->points[i][1]);
+    }
+    tb_json_close(json);
+    tb_json_close(json);
+}
+
+static void put_curves(struct tb_json *json, const struct tb_row *row)
+{
+    if (row->curve.n > 0) {
+        tb_json_open(json, "curves", '[');
+        put_curve(json, &row->curve);
+        tb_json_close(json);
+    }
+}
+
 void tb_json_row(struct tb_render *render, const struct tb_row *row)
 {
     struct tb_json *json = &render->json;
@@ -156,6 +213,8 @@ void tb_json_row(struct tb_render *render, const struct tb_row *row)
         tb_json_count(json, "peak_rss_bytes", row->rss_max_bytes);
         tb_json_real(json, "line_ns", row->line_ns >= 0 ? row->line_ns : (double)NAN);
         put_metrics(json, row);
+        put_latency(json, row);
+        put_curves(json, row);
     }
     tb_json_close(json);
     fflush(render->out);

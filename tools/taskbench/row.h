@@ -4,6 +4,7 @@
 #define TB_ROW_H
 
 #include "alloc.h"
+#include "hist.h"
 #include "load.h"
 #include "stats.h"
 #include <weft/debug.h>
@@ -12,6 +13,15 @@ enum tb_status {
     TB_ROW_OK,
     TB_ROW_WRONG,   /* its result was wrong, or it crashed, or hung; see `reason` */
     TB_ROW_SKIPPED, /* this machine cannot run it; see `reason` */
+};
+
+#define TB_ROW_LATENCIES 2
+
+/* What the report draws as a line, over a logarithmic x. */
+struct tb_curve {
+    const char *name, *x, *y; /* "efficiency", "ns", ... */
+    double (*points)[2];
+    size_t n;
 };
 
 struct tb_row {
@@ -53,6 +63,14 @@ struct tb_row {
     double line_ns;
     struct tb_metric metrics[TB_METRICS_MAX];
     int metrics_n;
+
+    /* of commands that measure them; the memory is theirs */
+    struct {
+        const char *name; /* "intended", "service" */
+        const struct tb_hist *hist;
+    } latency[TB_ROW_LATENCIES];
+    int latency_n;
+    struct tb_curve curve; /* n = 0: none */
 };
 
 /* After the last sample: time, reference, ratio. A row without a sample that is not skipped is made
