@@ -120,20 +120,39 @@ static double fraction_done(const struct tb_progress *p, uint64_t now)
     return ((double)p->done + part) / p->rows;
 }
 
-void tb_progress_tick(struct tb_progress *p, const struct tb_row *row)
+static bool is_time(const struct tb_progress *p, uint64_t now)
 {
-    uint64_t now = tb_now_ns();
-    if (!p->terminal || (p->on_screen && now - p->drawn_ns < REDRAW_NS)) {
-        return;
-    }
+    return p->terminal && (!p->on_screen || now - p->drawn_ns >= REDRAW_NS);
+}
+
+static void draw(struct tb_progress *p, const struct tb_row *row, double fraction, double eta_s,
+                 uint64_t now)
+{
     char line[TB_BAR_MAX];
-    double fraction = fraction_done(p, now), elapsed_s = (double)(now - p->start_ns) * 1e-9;
-    double eta_s = p->done >= ETA_MIN_ROWS ? elapsed_s / fraction - elapsed_s : -1;
     tb_progress_format(p, fraction, eta_s, row, line);
     fprintf(stderr, "\r\033[K%s", line);
     fflush(stderr);
     p->on_screen = true;
     p->drawn_ns = now;
+}
+
+void tb_progress_tick(struct tb_progress *p, const struct tb_row *row)
+{
+    uint64_t now = tb_now_ns();
+    if (is_time(p, now)) {
+        double fraction = fraction_done(p, now), elapsed_s = (double)(now - p->start_ns) * 1e-9;
+        double eta_s = p->done >= ETA_MIN_ROWS ? elapsed_s / fraction - elapsed_s : -1;
+        draw(p, row, fraction, eta_s, now);
+    }
+}
+
+void tb_progress_part(struct tb_progress *p, const struct tb_row *row, double fraction)
+{
+    uint64_t now = tb_now_ns();
+    if (is_time(p, now)) {
+        double all = (p->done + fraction) / p->rows, elapsed_s = (double)(now - p->start_ns) * 1e-9;
+        draw(p, row, all, all > 0.01 ? elapsed_s / all - elapsed_s : -1, now);
+    }
 }
 
 void tb_progress_clear(struct tb_progress *p)

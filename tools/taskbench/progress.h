@@ -27,6 +27,9 @@ void tb_progress_row(struct tb_progress *progress);
 /* Something may have changed: redraws the bar if it is time. */
 void tb_progress_tick(struct tb_progress *progress, const struct tb_row *row);
 
+/* The same for a row whose own progress is known: `fraction` of it is done. */
+void tb_progress_part(struct tb_progress *progress, const struct tb_row *row, double fraction);
+
 /* Removes the bar, so that something else can be written to the terminal. */
 void tb_progress_clear(struct tb_progress *progress);
 
