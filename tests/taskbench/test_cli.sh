@@ -142,6 +142,29 @@ has err "cannot write"
 try "a full disk" 3 report "$work/a.json" -o /dev/full
 has err "could not be written"
 
+# --- net ---
+try "requests in a closed loop" 0 net echo http --seconds 0.2 --connections 4
+has out "net/echo"
+has out "net/http"
+has out "p99.9"
+try "and in an open one" 0 net echo --seconds 0.2 --connections 4 --rate 500 --arrivals poisson -o "$work/n.json"
+has out "service p99"
+try "a report of them" 0 report "$work/n.json" -o -
+has out "Latency"
+has out "intended"
+try "no kind" 2 net
+has err "net needs echo or http"
+try "another kind" 2 net smtp
+has err "not 'smtp'"
+try "no rate" 2 net echo --rate 0
+has err "--rate is a whole number from 1"
+try "somebody else's machine" 2 net echo --connect 192.0.2.1:80
+has err "an address of loopback"
+try "nobody there" 3 net echo --connect 127.0.0.1:1 --seconds 0.2
+has out "no connection number 1"
+try "not for people" 2 serve echo 1 64
+has err "for taskbench's own use"
+
 # --- allocations ---
 # shellcheck disable=SC2086
 if "$taskbench" run spawn $brief | grep -q "no jemalloc"; then
@@ -189,6 +212,25 @@ has out "interrupted"
 if [ -n "$agent" ] && [ ! -e "/proc/$agent" ]; then ok; else fail "$what: its measuring process lives on"; fi
 cp "$work/b.json" "$work/out"
 has out '"interrupted": true'
+
+what="net that is interrupted shows what it has"
+"$taskbench" net echo --seconds 600 --connections 2 >"$work/out" 2>"$work/err" &
+run=$!
+server=
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+    for child in $(cat "/proc/$run/task/$run/children" 2>/dev/null); do
+        tr '\0' ' ' <"/proc/$child/cmdline" 2>/dev/null | grep -q "^taskbench serve" && server=$child
+    done
+    [ -n "$server" ] && break
+    sleep 0.1
+done
+sleep 1 # so that there is something to show: samples are 20 ms and more
+kill -INT $run
+wait $run
+got=$?
+if [ $got -eq 130 ]; then ok; else fail "$what: exit $got"; fi
+has out "interrupted"
+if [ -n "$server" ] && [ ! -e "/proc/$server" ]; then ok; else fail "$what: its server lives on"; fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

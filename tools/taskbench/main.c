@@ -10,6 +10,7 @@
 
 const struct tb_command tb_commands[] = {
     {"run", "[WORKLOAD...] [options]", "measure workloads", tb_run_details, tb_cmd_run},
+    {"net", "echo|http [options]", "ask a server, closed or open loop", tb_net_details, tb_cmd_net},
     {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
      tb_cmd_report},
     {"ab", "BASE CAND [WORKLOAD...]", "compare two builds, in turn", tb_ab_details, tb_cmd_ab},
@@ -20,6 +21,7 @@ const struct tb_command tb_commands[] = {
     {"list", "", "show the workloads and their parameters", NULL, tb_cmd_list},
     {"help", "[COMMAND]", "explain a command", NULL, tb_cmd_help},
     {"agent", "", NULL, NULL, tb_cmd_agent},
+    {"serve", "", NULL, NULL, tb_cmd_serve},
     {"probe", "", NULL, NULL, tb_cmd_probe},
     {"paced", "", NULL, NULL, tb_cmd_paced},
     {"trace", "", NULL, NULL, tb_cmd_trace},
