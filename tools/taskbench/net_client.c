@@ -556,6 +556,21 @@ static void put_metrics(const struct tb_net *net, struct tb_row *row)
     row->latency_n = h->n == 0 ? 0 : net->rate && net->service.n ? 2 : 1;
 }
 
+/* A run so short, or a machine so busy, that no window came to an end: all of it is one sample. */
+static void add_whole(struct client *c)
+{
+    struct tb_row *row = c->row;
+    if (row->samples_n > 0 || row->status != TB_ROW_OK || tb_interrupted()) {
+        return;
+    }
+    if (c->counted > 0) {
+        row->ns_per_op[row->samples_n++] = (double)(tb_now_ns() - c->warm) / (double)c->counted;
+    } else {
+        row->status = TB_ROW_SKIPPED;
+        snprintf(row->reason, sizeof row->reason, "no answer came in that time");
+    }
+}
+
 static void sum_up(struct client *c)
 {
     struct tb_row *row = c->row;
@@ -563,6 +578,7 @@ static void sum_up(struct client *c)
     bool known = c->cpu_begin > 0 && cpu > c->cpu_begin && c->cpu_n > 0;
     c->net->server_cpu_ns = known ? (double)(cpu - c->cpu_begin) / (double)c->cpu_n : -1;
     record_unanswered(c);
+    add_whole(c);
     row->ops_per_sample = row->samples_n ? c->cpu_n / row->samples_n : 0;
     row->ops_per_sample += row->ops_per_sample == 0;
     row->counted_ops = c->counted ? c->counted : 1;
