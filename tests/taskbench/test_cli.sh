@@ -165,6 +165,42 @@ has out "no connection number 1"
 try "not for people" 2 serve echo 1 64
 has err "for taskbench's own use"
 
+# --- io and metg ---
+small="--seconds 0.5 --size 1m --depth 4"
+# shellcheck disable=SC2086
+{
+    try "blocks of a file" 0 io randread seqread seqwrite $small
+    has out "io/randread"
+    has out "io/seqwrite"
+    try "a file that is made" 0 io seqwrite $small --file "$work/made"
+    if [ -e "$work/made" ]; then fail "$what: it is still there"; else ok; fi
+    head -c 100000 /dev/zero >"$work/mine"
+    try "a file that is there is read" 0 io seqread $small --file "$work/mine"
+    try "and not written" 3 io seqwrite $small --file "$work/mine"
+    has out "is there already"
+    if [ "$(head -c 100000 /dev/zero | cksum)" = "$(cksum <"$work/mine")" ]; then ok; else fail "$what: it has changed"; fi
+    if command -v fio >/dev/null; then
+        try "beside fio" 0 io seqwrite $small --vs-fio
+        has out "fio p99"
+    fi
+    PATH_KEPT=$PATH
+    PATH=$work/none
+    try "without fio" 3 io randread $small --vs-fio
+    PATH=$PATH_KEPT
+    has err "fio, which is not installed"
+}
+try "another kind of block" 2 io randwrite
+has err "not 'randwrite'"
+try "half a sector" 2 io randread --bs 1000
+has err "--bs is a multiple of 512"
+try "another pattern" 2 metg stencil
+has err "metg has no pattern 'stencil'"
+what="the smallest task" # on a busy machine the sweep may be refused: then nothing was measured
+"$taskbench" metg no_comm --reps 2 --steps 100 -o "$work/m.json" >"$work/out" 2>"$work/err"
+got=$?
+if [ $got -eq 0 ] || [ $got -eq 3 ]; then ok; else fail "$what: exit $got"; fi
+has out "metg/no_comm"
+
 # --- allocations ---
 # shellcheck disable=SC2086
 if "$taskbench" run spawn $brief | grep -q "no jemalloc"; then

@@ -24,6 +24,8 @@ const struct tb_command *tb_command_find(const char *name);
 
 int tb_cmd_list(int argc, char **argv);
 int tb_cmd_run(int argc, char **argv);
+int tb_cmd_io(int argc, char **argv);
+int tb_cmd_metg(int argc, char **argv);
 int tb_cmd_net(int argc, char **argv);
 int tb_cmd_serve(int argc, char **argv);
 int tb_cmd_report(int argc, char **argv);
@@ -39,6 +41,8 @@ int tb_cmd_paced(int argc, char **argv);
 extern const char tb_run_details[], tb_gate_details[];     /* cmd_help.c */
 extern const char tb_ab_details[], tb_calibrate_details[]; /* cmd_ab.c */
 extern const char tb_report_details[];                     /* cmd_report.c */
+extern const char tb_io_details[];                     /* cmd_io.c */
+extern const char tb_metg_details[];                   /* cmd_metg.c */
 extern const char tb_net_details[];                    /* cmd_net.c */
 
 #endif

@@ -11,6 +11,9 @@
 const struct tb_command tb_commands[] = {
     {"run", "[WORKLOAD...] [options]", "measure workloads", tb_run_details, tb_cmd_run},
     {"net", "echo|http [options]", "ask a server, closed or open loop", tb_net_details, tb_cmd_net},
+    {"io", "randread|seqread|seqwrite", "read and write a file, perhaps beside fio", tb_io_details,
+     tb_cmd_io},
+    {"metg", "[PATTERN...]", "find the smallest task that pays", tb_metg_details, tb_cmd_metg},
     {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
      tb_cmd_report},
     {"ab", "BASE CAND [WORKLOAD...]", "compare two builds, in turn", tb_ab_details, tb_cmd_ab},

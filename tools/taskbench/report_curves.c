@@ -101,7 +101,7 @@ static const struct kind {
      "Efficiency by grain",
      "METG(50 %): the smallest grain at which half of the time is spent on the tasks' own work.",
      {.label = "efficiency by grain",
-      .x_name = "time of a task's own work",
+      .x_name = "grain: time / tasks x workers",
       .y_name = "efficiency",
       .y_mark = 0.5,
       .x_tick = tb_format_time,
