@@ -41,8 +41,8 @@ int tb_cmd_paced(int argc, char **argv);
 extern const char tb_run_details[], tb_gate_details[];     /* cmd_help.c */
 extern const char tb_ab_details[], tb_calibrate_details[]; /* cmd_ab.c */
 extern const char tb_report_details[];                     /* cmd_report.c */
-extern const char tb_io_details[];                     /* cmd_io.c */
-extern const char tb_metg_details[];                   /* cmd_metg.c */
-extern const char tb_net_details[];                    /* cmd_net.c */
+extern const char tb_io_details[];                         /* cmd_io.c */
+extern const char tb_metg_details[];                       /* cmd_metg.c */
+extern const char tb_net_details[];                        /* cmd_net.c */
 
 #endif

@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* As enum tb_format counts them. */
-const char *const tb_sheet_formats[] = {"table", "json", "csv", "md", NULL};
+const char *const tb_sheet_formats[] = {"table",  "json", "csv", "md", "junit",
+                                        "gbench", "bmf",  "gab", NULL};
 
 int tb_sheet_parse(struct tb_sheet *sheet, const struct tb_opt *opts, int argc, char **argv,
                    struct tb_words *words)

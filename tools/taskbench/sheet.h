@@ -58,9 +58,9 @@ extern const char *const tb_sheet_formats[];
     }
 
 /* What `taskbench help` says of them. */
-#define TB_SHEET_HELP                                                                    \
-    "  --format table|json|csv|md, -o FILE, --history FILE, --label TEXT, --no-color,\n" \
-    "  --quiet         as 'taskbench run'\n"
+#define TB_SHEET_HELP                                                               \
+    "  --format table|json|csv|md|junit|gbench|bmf|gab, -o FILE, --history FILE,\n" \
+    "  --label TEXT, --no-color, --quiet   as 'taskbench run'\n"
 
 /* Reads the line, and answers --help and mistakes. 0: go on; else -1 - exit code. argv[0] is the command's
  * name. */
