@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROUNDS    3000
+#define ROUNDS    2000
 #define TEXT_MAX  8192
 #define TWEAK_MAX 8 /* changes of one text */
 
@@ -169,7 +169,7 @@ Test(fuzz, any_result_and_history_give_a_page_or_a_line, .timeout = 100)
     static struct tb_report report;
     static struct tb_history lines;
     char folder[] = "/tmp/taskbench-fuzz-XXXXXX", a[64], b[64], h[64], text[TEXT_MAX];
-    uint64_t pages = 0, rounds = begin() / 5; /* files are slow */
+    uint64_t pages = 0, rounds = begin() / 10; /* files are slow */
     FILE *null = fopen("/dev/null", "we");
     wt_true(mkdtemp(folder) != NULL);
     snprintf(a, sizeof a, "%s/a", folder);
