@@ -460,6 +460,24 @@ weft_val weft_listener_accept_v_(weft_listener *listener, weft_addr *peer, const
 
 /* --- close, free ------------------------------------------------------------------------------ */
 
+static int family_of(const weft_addr *address)
+{
+    return address->storage.ss_family;
+}
+
+/* Of a Unix socket that has a file; or NULL. weft_addr_parse has put an end to it. */
+static const char *path_of(const weft_addr *address)
+{
+    size_t begin = offsetof(struct sockaddr_un, sun_path);
+    const char *path = (const char *)&address->storage + begin;
+    return family_of(address) == AF_UNIX && address->bytes > begin && *path != '\0' ? path : NULL;
+}
+
+static void remove_path(const char *path)
+{
+    (void)wf_sys.call(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
+}
+
 static bool stat_file(const char *path, struct stat *about)
 {
     return wf_sys.call(SYS_newfstatat, AT_FDCWD, (long)path, (long)about, AT_SYMLINK_NOFOLLOW, 0,
@@ -469,12 +487,10 @@ static bool stat_file(const char *path, struct stat *about)
 /* The file of a Unix socket, if it is still ours. */
 static void remove_file(const struct weft_listener *listener)
 {
-    struct sockaddr_un unix_;
     struct stat about;
-    memcpy(&unix_, &listener->address.storage, sizeof unix_);
-    if (listener->inode != 0 && stat_file(unix_.sun_path, &about) &&
+    if (listener->inode != 0 && stat_file(path_of(&listener->address), &about) &&
         about.st_dev == listener->device && about.st_ino == listener->inode) {
-        (void)wf_sys.call(SYS_unlinkat, AT_FDCWD, (long)unix_.sun_path, 0, 0, 0, 0);
+        remove_path(path_of(&listener->address));
     }
 }
 
@@ -577,11 +593,6 @@ int weft_listener_fd(const weft_listener *listener)
 
 /* --- listen ----------------------------------------------------------------------------------- */
 
-static int family_of(const weft_addr *address)
-{
-    return address->storage.ss_family;
-}
-
 static bool is_ip(const weft_addr *address)
 {
     return family_of(address) == AF_INET || family_of(address) == AF_INET6;
@@ -609,30 +620,35 @@ static int set_options(int fd, const weft_addr *address, const weft_listen_opts 
 /* Removes a Unix socket's file if nobody listens on it. */
 static void remove_stale(const weft_addr *address)
 {
-    struct sockaddr_un unix_;
     struct stat about;
-    memcpy(&unix_, &address->storage, sizeof unix_);
     long fd =
         wf_sys.call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0);
     if (fd < 0) {
         return;
     }
-    if (stat_file(unix_.sun_path, &about) && S_ISSOCK(about.st_mode) &&
+    if (stat_file(path_of(address), &about) && S_ISSOCK(about.st_mode) &&
         wf_sys.call(SYS_connect, fd, (long)&address->storage, (long)address->bytes, 0, 0, 0) ==
             -ECONNREFUSED) {
-        (void)wf_sys.call(SYS_unlinkat, AT_FDCWD, (long)unix_.sun_path, 0, 0, 0, 0);
+        remove_path(path_of(address));
     }
     (void)wf_sys.close((int)fd);
 }
 
+/* Binds the socket, and lets it listen. */
 static long bind_to(int fd, const weft_addr *address, const weft_listen_opts *opts)
 {
     long rc = wf_sys.call(SYS_bind, fd, (long)&address->storage, (long)address->bytes, 0, 0, 0);
-    if (rc == -EADDRINUSE && opts->replace && family_of(address) == AF_UNIX &&
-        address->bytes > sizeof(sa_family_t) &&
-        ((const char *)&address->storage)[sizeof(sa_family_t)] != '\0') {
+    if (rc == -EADDRINUSE && opts->replace && path_of(address) != NULL) {
         remove_stale(address);
         rc = wf_sys.call(SYS_bind, fd, (long)&address->storage, (long)address->bytes, 0, 0, 0);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    rc = wf_sys.call(SYS_listen, fd, opts->backlog > 0 ? opts->backlog : BACKLOG_DEFAULT, 0, 0, 0,
+                     0);
+    if (rc < 0 && path_of(address) != NULL) {
+        remove_path(path_of(address));
     }
     return rc;
 }
@@ -649,10 +665,6 @@ static int open_socket(const weft_addr *address, const weft_listen_opts *opts)
     long rc = set_options((int)fd, address, opts);
     if (rc == 0) {
         rc = bind_to((int)fd, address, opts);
-    }
-    if (rc == 0) {
-        rc = wf_sys.call(SYS_listen, fd, opts->backlog > 0 ? opts->backlog : BACKLOG_DEFAULT, 0, 0,
-                         0, 0);
     }
     if (rc < 0) {
         (void)wf_sys.close((int)fd);
@@ -675,7 +687,7 @@ static int open_lanes(struct weft_listener *listener, const weft_addr *address,
             break;
         }
         listener->lanes[open].fd = fd;
-        rc = open == 0 ? weft_addr_local(fd, &listener->address) : 0;
+        rc = open == 0 && is_ip(address) ? weft_addr_local(fd, &listener->address) : 0;
     }
     while (rc < 0 && open > 0) { /* ends: counts down */
         (void)wf_sys.close(listener->lanes[--open].fd);
@@ -685,11 +697,9 @@ static int open_lanes(struct weft_listener *listener, const weft_addr *address,
 
 static void note_file(struct weft_listener *listener)
 {
-    struct sockaddr_un unix_;
     struct stat about;
-    memcpy(&unix_, &listener->address.storage, sizeof unix_);
-    if (family_of(&listener->address) == AF_UNIX && unix_.sun_path[0] != '\0' &&
-        stat_file(unix_.sun_path, &about)) {
+    const char *path = path_of(&listener->address);
+    if (path != NULL && stat_file(path, &about)) {
         listener->device = about.st_dev;
         listener->inode = about.st_ino;
     }

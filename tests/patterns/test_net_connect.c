@@ -240,6 +240,31 @@ Test(net_resolve, outside_of_a_task_it_is_refused)
 
 #define HOUR WEFT_SEC(3600) /* a stagger that nobody waits for */
 
+/* Addresses of the loopback network that no other process of these tests uses: then its ports are
+ * ours. `n` from 1 to 4. */
+static const char *ours(int n)
+{
+    static char text[5][40];
+    unsigned pid = (unsigned)getpid();
+    snprintf(text[n], sizeof text[n], "127.%u.%u.%d", 64 + pid / 256 % 128, pid % 256, n);
+    return text[n];
+}
+
+/* The name that means these addresses; 0: ::1. */
+static const char *name_of(int first, int second, int third)
+{
+    static char text[200];
+    int numbers[3] = {first, second, third};
+    snprintf(text, sizeof text, "list");
+    for (int i = 0; i < 3; i++) {
+        size_t at = strlen(text);
+        if (numbers[i] >= 0) {
+            snprintf(text + at, sizeof text - at, "-%s", numbers[i] > 0 ? ours(numbers[i]) : "::1");
+        }
+    }
+    return text;
+}
+
 /* Listens on `host`; the port, also as text. */
 static weft_listener *listen_on(const char *host, int port, char out[8])
 {
@@ -323,11 +348,11 @@ TaskTest(net_connect, when_the_first_address_does_not_answer_the_next_is_tried_b
     int before = open_descriptors();
     char port[8];
     struct silent silent;
-    weft_listener *listener = listen_on("127.0.0.1", 0, port);
-    be_silent(&silent, "127.0.0.2", port);
+    weft_listener *listener = listen_on(ours(1), 0, port);
+    be_silent(&silent, ours(2), port);
     int with_silence = open_descriptors();
-    int fd = weft_connect_to("list-127.0.0.2-127.0.0.1", port, .stagger = WEFT_MS(1));
-    check_peer(fd, "127.0.0.1");
+    int fd = weft_connect_to(name_of(2, 1, -1), port, .stagger = WEFT_MS(1));
+    check_peer(fd, ours(1));
     weft_close(fd);
     wt_eq(open_descriptors(), with_silence, "the loser is closed");
     end_silence(&silent);
@@ -342,9 +367,9 @@ TaskTest(net_connect, when_the_first_address_does_not_answer_the_next_is_tried_b
 TaskTest(net_connect, a_failure_begins_the_next_address_at_once, 1)
 {
     char port[8];
-    weft_listener *listener = listen_on("127.0.0.1", 0, port);
-    int fd = weft_connect_to("list-127.0.0.2-127.0.0.3-127.0.0.1", port, .stagger = HOUR);
-    check_peer(fd, "127.0.0.1");
+    weft_listener *listener = listen_on(ours(1), 0, port);
+    int fd = weft_connect_to(name_of(2, 3, 1), port, .stagger = HOUR);
+    check_peer(fd, ours(1));
     weft_close(fd);
     weft_listener_free(listener);
     return 0;
@@ -360,9 +385,9 @@ TaskTest(net_connect, families_alternate, 1)
     }
     weft_listener_free(probe);
     weft_listener *listener = listen_on("::1", 0, port);
-    be_silent(&silent, "127.0.0.3", port);
+    be_silent(&silent, ours(3), port);
     /* .2 refuses; then comes ::1, not .3, which does not answer */
-    int fd = weft_connect_to("list-127.0.0.2-127.0.0.3-::1", port, .stagger = HOUR);
+    int fd = weft_connect_to(name_of(2, 3, 0), port, .stagger = HOUR);
     check_peer(fd, "[::1]");
     weft_close(fd);
     end_silence(&silent);
@@ -374,17 +399,17 @@ TaskTest(net_connect, when_all_fail_the_first_error_is_told, 1)
 {
     int before = open_descriptors();
     char port[8];
-    weft_listener *listener = listen_on("127.0.0.1", 0, port);
-    weft_listener_free(listener); /* so that nobody listens there */
-    wt_eq(weft_connect_to("list-127.0.0.2-127.0.0.3", port, .stagger = HOUR), -ECONNREFUSED);
+    weft_listener *listener = listen_on(ours(1), 0, port);
+    wt_eq(weft_connect_to(name_of(2, 3, -1), port, .stagger = HOUR), -ECONNREFUSED);
     char text[200];
-    snprintf(text, sizeof text, "connect to list-127.0.0.2-127.0.0.3 port %s, first 127.0.0.2:%s",
-             port, port);
+    snprintf(text, sizeof text, "connect to %s port %s, first %s:%s", name_of(2, 3, -1), port,
+             ours(2), port);
     wt_str_eq(weft_last()->text, text);
     wt_eq(weft_connect_to("none.test", port), -ENOENT);
     wt_eq(weft_connect_to("127.0.0.1", "70000"), -ERANGE);
     wt_eq(weft_connect_to("127.0.0.1", port, .family = AF_INET6), -ENOENT);
     wt_eq(weft_connect_to("127.0.0.1", port, .conn.send_bytes = -1), -EINVAL);
+    weft_listener_free(listener);
     wt_eq(open_descriptors(), before);
     return 0;
 }
@@ -393,15 +418,14 @@ TaskTest(net_connect, the_deadline_holds_for_the_whole, 2)
 {
     char port[8];
     struct silent silent[2];
-    weft_listener *listener = listen_on("127.0.0.1", 0, port);
-    be_silent(&silent[0], "127.0.0.2", port);
-    be_silent(&silent[1], "127.0.0.3", port);
+    weft_listener *listener = listen_on(ours(1), 0, port);
+    be_silent(&silent[0], ours(2), port);
+    be_silent(&silent[1], ours(3), port);
     int before = open_descriptors();
-    wt_eq(weft_within(WEFT_MS(10),
-                      weft_connect_to("list-127.0.0.2-127.0.0.3", port, .stagger = WEFT_MS(1))),
+    wt_eq(weft_within(WEFT_MS(10), weft_connect_to(name_of(2, 3, -1), port, .stagger = WEFT_MS(1))),
           -ETIME);
-    wt_eq(weft_within(WEFT_MS(5), weft_connect_to("127.0.0.2", port)), -ETIME);
-    wt_eq(weft_within(0, weft_connect_to("127.0.0.2", port)), -ETIME);
+    wt_eq(weft_within(WEFT_MS(5), weft_connect_to(ours(2), port)), -ETIME);
+    wt_eq(weft_within(0, weft_connect_to(ours(2), port)), -ETIME);
     block_names(true);
     wt_eq(weft_within(WEFT_MS(1), weft_connect_to("slow.test", port)), -ETIME);
     block_names(false);
@@ -427,7 +451,7 @@ static int connect_once(void *arg)
 {
     struct caller *caller = arg;
     atomic_store(&caller->begun, 1);
-    caller->fd = weft_connect_to("list-127.0.0.2-127.0.0.1", caller->port, .stagger = WEFT_US(50));
+    caller->fd = weft_connect_to(name_of(2, 1, -1), caller->port, .stagger = WEFT_US(50));
     return 0;
 }
 
@@ -435,8 +459,8 @@ TaskTest(net_connect, a_call_that_is_cancelled_leaves_nothing, 2)
 {
     char port[8];
     struct silent silent;
-    weft_listener *listener = listen_on("127.0.0.1", 0, port);
-    be_silent(&silent, "127.0.0.2", port);
+    weft_listener *listener = listen_on(ours(1), 0, port);
+    be_silent(&silent, ours(2), port);
     int before = open_descriptors();
     for (int i = 0; i < 100; i++) {
         struct caller caller = {.port = port};

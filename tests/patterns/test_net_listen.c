@@ -393,6 +393,52 @@ Test(net_listen, it_may_be_freed_by_a_foreign_thread_while_it_is_armed)
     wt_eq(open_descriptors(), before);
 }
 
+/* --- from a loop ------------------------------------------------------------------------------ */
+
+struct looping {
+    weft_exec *loop;
+    weft_listener *listener;
+    atomic_int done;
+};
+
+static struct looping looping;
+
+static int accept_in_a_loop(void *arg)
+{
+    (void)arg;
+    wt_eq(weft_move_to(looping.loop, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        int client = plain_connect_listener(looping.listener);
+        int fd = weft_listener_accept(looping.listener, NULL);
+        wt_ge(fd, 0);
+        weft_close(fd);
+        close(client);
+    }
+    wt_eq(weft_within(WEFT_MS(1), weft_listener_accept(looping.listener, NULL)), -ETIME);
+    wt_eq(weft_move_to(WEFT_POOL, NULL), 0);
+    weft_listener_free(looping.listener);
+    atomic_store(&looping.done, 1);
+    return 0;
+}
+
+Test(net_listen, a_loop_which_has_no_driver_accepts_too)
+{
+    weft_rt *rt;
+    wt_eq(weft_listen(&looping.listener, "127.0.0.1:0"), 0);
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1}), 0);
+    wt_eq(weft_exec_loop_new(&looping.loop, rt), 0);
+    wt_eq(weft_post(rt, accept_in_a_loop, NULL), 0);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&looping.done) == 0) {
+        wt_lt(now_ns(), give_up_ns);
+        wt_ge(weft_exec_run(looping.loop), 0);
+        usleep(100);
+    }
+    wt_eq(weft_exec_free(looping.loop), 0);
+    wt_eq(weft_rt_stop(rt, WEFT_SEC(30), WEFT_SEC(30)), 0);
+    weft_rt_free(rt);
+}
+
 /* --- what is refused -------------------------------------------------------------------------- */
 
 Test(net_listen, what_is_no_address_or_option_is_refused)
