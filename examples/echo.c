@@ -39,7 +39,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <math.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -69,7 +68,7 @@ struct connection {
 
 struct server {
     /* immutable after start */
-    int listener;
+    weft_listener *listener;
     int signals;
     weft_time idle;
     weft_time drain;
@@ -247,7 +246,7 @@ static enum trouble trouble_of(int rc)
 /* Accepts one connection and starts its task. 0 or -errno. */
 static int accept_one(struct server *server)
 {
-    int fd = weft_accept(server->listener, NULL, NULL, 0);
+    int fd = weft_listener_accept(server->listener, NULL);
     if (fd < 0) {
         return fd;
     }
@@ -322,7 +321,7 @@ static int serve(void *arg)
         rc = accept_connections(server);
     }
     weft_scope_end(&accepting);
-    weft_close(server->listener);
+    weft_listener_close(server->listener);
     unsigned long open = hang_up(server);
     fprintf(stderr, "echo: stopping, %lu open connections\n", open);
     weft_scope_end(&connections);
@@ -336,55 +335,25 @@ static int serve(void *arg)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* "ADDRESS:PORT" or "[ADDRESS]:PORT" of a bound socket. */
-static void name_of(int fd, char *out, size_t bytes)
+/* 0; or -1, and the reason has been printed. */
+static int listen_on(struct server *server, const char *address, const char *port)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    char host[NI_MAXHOST] = "?";
-    char port[NI_MAXSERV] = "?";
-    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0) {
-        getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV);
-    }
-    snprintf(out, bytes, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-/* Accepted sockets inherit the options of TCP. */
-static int set_options(int fd)
-{
-    int one = 1;
-    int unsent_bytes = UNSENT_BYTES_MAX;
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-                   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
-                   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes,
-                              sizeof unsent_bytes) < 0
-               ? -1
-               : 0;
-}
-
-/* A listening socket; or -1, and the reason has been printed. */
-static int listen_on(const char *address, const char *port)
-{
-    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
-                                   .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    int rc = getaddrinfo(address, port, &hints, &found);
-    if (rc != 0) {
-        fprintf(stderr, "echo: %s is not an address to listen on: %s\n", address, gai_strerror(rc));
+    char text[WEFT_ADDR_TEXT];
+    snprintf(text, sizeof text, strchr(address, ':') != NULL ? "[%s]:%s" : "%s:%s", address, port);
+    int rc = weft_listen(&server->listener, text, .conn.nodelay = 1);
+    if (rc < 0) {
+        fprintf(stderr, "echo: cannot listen on %s: %s\n", text, strerror(-rc));
         return -1;
     }
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || set_options(fd) < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
-        listen(fd, SOMAXCONN) < 0) {
-        fprintf(stderr, "echo: cannot listen on %s port %s: %s\n", address, port, strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        fd = -1;
-    }
-    freeaddrinfo(found);
-    return fd;
+    /* accepted sockets inherit it */
+    int unsent_bytes = UNSENT_BYTES_MAX;
+    setsockopt(weft_listener_fd(server->listener), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes,
+               sizeof unsent_bytes);
+    weft_addr bound;
+    weft_listener_addr(server->listener, &bound);
+    weft_addr_format(&bound, text, sizeof text);
+    printf("echo: listening on %s\n", text);
+    return fflush(stdout) != 0 ? -1 : 0;
 }
 
 /* The signals that stop the server, as a descriptor. They are blocked first, and before there are
@@ -489,16 +458,12 @@ int main(int argc, char **argv)
 
     raise_descriptor_limit();
     server.signals = open_signals();
-    server.listener = server.signals < 0 ? -1 : listen_on(address, port);
-    if (server.listener < 0) {
+    if (server.signals < 0 || listen_on(&server, address, port) < 0) {
         return 1;
     }
-    char name[NI_MAXHOST + NI_MAXSERV];
-    name_of(server.listener, name, sizeof name);
-    printf("echo: listening on %s\n", name);
-    fflush(stdout);
 
     int rc = weft_run(serve, &server, .workers = (int)workers);
+    weft_listener_free(server.listener);
     close(server.signals);
     return rc < 0;
 }
