@@ -201,12 +201,55 @@ got=$?
 if [ $got -eq 0 ] || [ $got -eq 3 ]; then ok; else fail "$what: exit $got"; fi
 has out "metg/no_comm"
 
+# --- what this machine is ---
+try "doctor" 0 doctor
+has out "io_uring"
+has out "callgrind"
+try "doctor takes nothing" 2 doctor now
+lines err 1
+
+# --- stored results ---
+# shellcheck disable=SC2086
+try "a result" 0 run spawn go --workers 1 --reps 6 --seconds 0.01 -o "$work/old.json" --quiet
+try "a result against itself" 0 compare "$work/old.json" "$work/old.json"
+has out "2 rows: "
+has out "2 timed"
+has out "0 slower"
+sed 's/"key": "[^"]*"/"key": "another"/' "$work/old.json" >"$work/far.json"
+try "another machine's times are not compared" 0 compare "$work/old.json" "$work/far.json"
+has out "times are not compared"
+has out "0 timed"
+try "which is not enough with --strict" 3 compare "$work/old.json" "$work/far.json" --strict
+sed 's/"allocs_per_op": [0-9.e-]*/"allocs_per_op": 7/' "$work/old.json" >"$work/more.json"
+if grep -q '"allocs_per_op"' "$work/old.json"; then
+    try "more allocations fail, whatever the machine" 1 compare "$work/far.json" "$work/more.json"
+    has out "-> 7 !"
+fi
+sed 's/"workload": "[^"]*"/"workload": "other"/' "$work/far.json" >"$work/none.json"
+try "nothing in common is not fine" 3 compare "$work/old.json" "$work/none.json"
+has out "is not in NEW"
+echo '{"schema": "weft.taskbench/9"}' >"$work/other.json"
+try "another schema" 2 compare "$work/old.json" "$work/other.json"
+lines err 1
+try "a file that is not there" 2 compare "$work/old.json" "$work/nowhere.json"
+lines err 1
+head -c 300 "$work/old.json" >"$work/half.json"
+try "half a file" 2 compare "$work/half.json" "$work/old.json"
+lines err 1
+try "one file" 2 compare "$work/old.json"
+has err "OLD.json and NEW.json"
+
 # --- allocations ---
 # shellcheck disable=SC2086
 if "$taskbench" run spawn $brief | grep -q "no jemalloc"; then
     try "what cannot be counted holds no limit" 3 run spawn $brief --assert-allocs 0
     has out "could not be counted"
 else
+    try "where it allocates" 0 alloc gen
+    has out "by place"
+    has out "weft_gen_new_"
+    has out "by task"
+    try "alloc needs a workload" 2 alloc
     try "no allocation" 0 run spawn go $brief --assert-allocs 0
     has out "0 of 2 rows allocate more than 0 per op"
 fi

@@ -291,12 +291,20 @@ struct option {
     unsigned commands;                                   /* that have it */
 };
 
-enum { OF_RUN = 1, OF_GATE = 2, OF_AB = 4, OF_CALIBRATE = 8, OF_COMPARE = 16, OF_ALL = 31 };
+enum {
+    OF_RUN = 1,
+    OF_GATE = 2,
+    OF_AB = 4,
+    OF_CALIBRATE = 8,
+    OF_COMPARE = 16,
+    OF_ALLOC = 32,
+    OF_ALL = 63
+};
 
 /* argv[0] to a bit. */
-static const struct choice commands[] = {{"run", OF_RUN},         {"gate", OF_GATE},
-                                         {"ab", OF_AB},           {"calibrate", OF_CALIBRATE},
-                                         {"compare", OF_COMPARE}, {NULL, 0}};
+static const struct choice commands[] = {
+    {"run", OF_RUN},         {"gate", OF_GATE},   {"ab", OF_AB}, {"calibrate", OF_CALIBRATE},
+    {"compare", OF_COMPARE}, {"alloc", OF_ALLOC}, {NULL, 0}};
 
 static unsigned command_bit(const char *name)
 {
@@ -309,13 +317,13 @@ static unsigned command_bit(const char *name)
 
 static const struct option options[] = {
     {"--set", true, take_set, OF_RUN | OF_AB | OF_CALIBRATE},
-    {"--workers", true, take_workers, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE},
+    {"--workers", true, take_workers, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE | OF_ALLOC},
     {"--reps", true, take_reps, OF_RUN},
     {"--seconds", true, take_seconds, OF_RUN},
-    {"--seed", true, take_seed, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE},
-    {"-p", true, take_setting, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE},
-    {"--format", true, take_format, OF_ALL},
-    {"-o", true, take_out, OF_ALL},
+    {"--seed", true, take_seed, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE | OF_ALLOC},
+    {"-p", true, take_setting, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE | OF_ALLOC},
+    {"--format", true, take_format, OF_ALL & ~OF_ALLOC},
+    {"-o", true, take_out, OF_ALL & ~OF_ALLOC},
     {"--history", true, take_history, OF_RUN},
     {"--label", true, take_label, OF_RUN},
     {"--no-color", false, take_no_color, OF_ALL},
