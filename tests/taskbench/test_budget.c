@@ -234,3 +234,63 @@ Test(budget, growth_is_named_by_function_worst_first)
     wt_str_eq(grown[1].name, "a");
     wt_eq(grown[1].instructions, 2.0);
 }
+
+/* --- whatever it is given --------------------------------------------------------------------- */
+
+/* xorshift: what a seed repeats. */
+static uint32_t next_random(uint32_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    return *state ^= *state << 5;
+}
+
+/* `text` cut, and some bytes of it replaced. */
+static size_t disturb(char *text, size_t n, const char *letters, uint32_t *state)
+{
+    n = next_random(state) % (n + 1);
+    for (uint32_t i = next_random(state) % 5; i > 0 && n > 0; i--) {
+        text[next_random(state) % n] = letters[next_random(state) % strlen(letters)];
+    }
+    return n;
+}
+
+Test(callgrind, any_output_is_read_or_refused)
+{
+    uint32_t state = 88172645u;
+    for (int round = 0; round < 3000; round++) {
+        char text[sizeof output];
+        struct tb_instructions out;
+        memcpy(text, output, sizeof output);
+        size_t n = disturb(text, sizeof output - 1, "fn=()0123456789 -+*\nc:tals\xff", &state);
+        FILE *file = fmemopen(text, n ? n : 1, "r");
+        int rc = tb_callgrind_read(file, &out);
+        fclose(file);
+        wt_true(rc == 0 || rc == -EPROTO);
+        wt_le(out.functions_n, TB_FUNCTIONS_MAX);
+    }
+}
+
+Test(budget, any_file_is_read_or_refused)
+{
+    static const char seedling[] =
+        "{\"schema\":\"weft.taskbench.budgets/"
+        "1\",\"build\":\"b\",\"rows\":[{\"workload\":\"storm\","
+        "\"workers\":1,\"params\":{\"tasks\":5},\"limits\":{\"allocs_per_op\":0},\"allow\":{},"
+        "\"functions\":{\"f\":1.5}}]}";
+    static struct tb_budgets back;
+    char path[] = "/tmp/test_budget-XXXXXX";
+    int fd = mkstemp(path);
+    uint32_t state = 521288629u;
+    for (int round = 0; round < 2000; round++) {
+        char text[sizeof seedling];
+        memcpy(text, seedling, sizeof seedling);
+        size_t n = disturb(text, sizeof seedling - 1, "{}[]\",:0159-x", &state);
+        wt_eq(ftruncate(fd, 0), 0);
+        wt_eq(pwrite(fd, text, n, 0), (ssize_t)n);
+        int rc = tb_budgets_load(&back, path);
+        wt_true(rc == 0 || back.error[0] != '\0');
+    }
+    close(fd);
+    unlink(path);
+}
