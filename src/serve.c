@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <weft/io.h>
+#include <weft/net.h>
 #include <weft/serve.h>
 #include <weft/service.h>
 
@@ -278,11 +279,23 @@ static int take_place(struct server *s)
                                                 : weft_sem_acquire(&s->places);
 }
 
+/* One of them is where connections come from. */
+struct door {
+    weft_listener *listener; /* NULL: fd is it */
+    int fd;
+};
+
+static int accept_at(const struct door *door)
+{
+    return door->listener != NULL ? weft_listener_accept(door->listener, NULL)
+                                  : weft_accept(door->fd, NULL, NULL, 0);
+}
+
 /* Accepts one connection, waits for its turn, starts its task. 0; 1: it was refused; -errno. */
-static int accept_one(weft_server *server, int listener, weft_scope *connections)
+static int accept_one(weft_server *server, const struct door *door, weft_scope *connections)
 {
     struct server *s = server_of(server);
-    int fd = weft_accept(listener, NULL, NULL, 0);
+    int fd = accept_at(door);
     if (fd < 0) {
         return fd;
     }
@@ -316,11 +329,11 @@ static void begin_shortage(struct server *s, int rc)
 }
 
 /* Until it is cancelled, or accept fails for good: -errno. */
-static int accept_all(weft_server *server, int listener, weft_scope *connections)
+static int accept_all(weft_server *server, const struct door *door, weft_scope *connections)
 {
     bool is_short = false; /* said once, until it is over */
     for (;;) {             /* ends by cancellation */
-        int rc = accept_one(server, listener, connections);
+        int rc = accept_one(server, door, connections);
         enum trouble trouble = rc < 0 ? trouble_of(rc) : TROUBLE_PASSES;
         if (trouble == TROUBLE_FATAL) {
             return rc;
@@ -354,7 +367,7 @@ static void leave(struct server *s)
     }
 }
 
-int weft_serve(weft_server *server, int fd)
+static int serve_at(weft_server *server, const struct door *door)
 {
     struct server *s = server_of(server);
     int rc = 0;
@@ -369,10 +382,9 @@ int weft_serve(weft_server *server, int fd)
     WEFT_SCOPE(connections, .on_error = WEFT_CONTINUE);
     rc = weft_go(&watching, stop_with_runtime, &s);
     if (rc == 0) {
-        rc = (int)weft_under(&s->closing, accept_all(server, fd, &connections));
+        rc = (int)weft_under(&s->closing, accept_all(server, door, &connections));
     }
-    (void)weft_cancel_fire(&s->closing,
-                           "the listening socket has failed"); /* unless it had fired */
+    bool is_stopped = weft_cancel_fire(&s->closing, "the listening socket has failed") == -EALREADY;
     if (wf_xchg_relaxed(&s->timed, 1) == 0) { /* relaxed: who is first does it, and leaves later */
         (void)weft_cancel_after(&s->cutting, s->opts.drain);
     }
@@ -380,8 +392,18 @@ int weft_serve(weft_server *server, int fd)
     (void)weft_scope_cancel(&watching, "nothing is served any more");
     (void)weft_scope_end(&watching);
     leave(s);
-    if (rc == -ECANCELED && weft_check() == 0) {
+    if (is_stopped && weft_check() == 0) {
         return (int)(read_counter(&s->cut) & INT32_MAX);
     }
     return rc;
+}
+
+int weft_serve(weft_server *server, int fd)
+{
+    return serve_at(server, &(struct door){.fd = fd});
+}
+
+int weft_serve_listener(weft_server *server, weft_listener *listener)
+{
+    return serve_at(server, &(struct door){.listener = listener});
 }

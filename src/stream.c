@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <weft/io.h>
+#include <weft/net.h>
 #include <weft/stream.h>
 
 struct reader {
@@ -692,6 +693,16 @@ static ssize_t socket_write(void *object, const void *buffer, size_t bytes)
     return weft_send(fd_of(object), buffer, bytes, 0);
 }
 
+static ssize_t socket_writev(void *object, const struct iovec *pieces, int count)
+{
+    return weft_sendv(fd_of(object), pieces, count, 0);
+}
+
+static ssize_t file_writev(void *object, const struct iovec *pieces, int count)
+{
+    return weft_writev(fd_of(object), pieces, count);
+}
+
 static ssize_t file_read(void *object, void *buffer, size_t bytes)
 {
     return weft_read(fd_of(object), buffer, bytes);
@@ -710,13 +721,14 @@ static int fd_wait(void *object)
 weft_stream weft_stream_socket(int fd)
 {
     static const weft_stream_ops ops = {
-        .read = socket_read, .write = socket_write, .wait = fd_wait};
+        .read = socket_read, .write = socket_write, .writev = socket_writev, .wait = fd_wait};
     return (weft_stream){&ops, object_of(fd)};
 }
 
 weft_stream weft_stream_file(int fd)
 {
-    static const weft_stream_ops ops = {.read = file_read, .write = file_write, .wait = fd_wait};
+    static const weft_stream_ops ops = {
+        .read = file_read, .write = file_write, .writev = file_writev, .wait = fd_wait};
     return (weft_stream){&ops, object_of(fd)};
 }
 

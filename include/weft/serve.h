@@ -22,6 +22,7 @@
 #define WEFT_SERVE_H
 
 #include <weft/cancel.h>
+#include <weft/net.h>
 #include <weft/stream.h>
 
 #ifdef __cplusplus
@@ -89,6 +90,11 @@ void weft_server_fini(weft_server *server);
  * connections. Others: the socket cannot accept; the server is stopped as by weft_server_stop. May
  * suspend. Task context. */
 int weft_serve(weft_server *server, int fd);
+
+/* The same at a listener (net.h), which stays the caller's, too: a weft_listener_close ends the queue
+ * of those who have not been accepted. Closed by somebody while the server is not stopped:
+ * -ESHUTDOWN. */
+int weft_serve_listener(weft_server *server, weft_listener *listener);
 
 /* Stops accepting; connections that wait for a request end (weft_connection_next gives 0, unless a
  * request has arrived already), those that are at work go on until the drain's time is over, and are

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <weft/debug.h>
 #include <weft/io.h>
+#include <weft/net.h>
 #include <weft/serve.h>
 #include <weft/service.h>
 #include <weft/sync.h>
@@ -571,6 +572,7 @@ static int unix_listener(struct sockaddr_un *address, const char *folder)
 struct second {
     struct rig *rig;
     int listener;
+    weft_listener *at;
 };
 
 static int serve_second(void *arg)
@@ -586,7 +588,7 @@ TaskTest(serve, two_sockets_share_one_maximum, 2)
     char folder[] = "/tmp/weft-serve-XXXXXX";
     wt_true(mkdtemp(folder) != NULL);
     struct sockaddr_un address;
-    struct second second = {&rig, unix_listener(&address, folder)};
+    struct second second = {.rig = &rig, .listener = unix_listener(&address, folder)};
     weft_task serving;
     wt_eq(weft_spawn(&serving, serve_second, &second), 0);
 
@@ -607,6 +609,51 @@ TaskTest(serve, two_sockets_share_one_maximum, 2)
     wt_eq(rig_fini(&rig), 0);
     unlink(address.sun_path);
     rmdir(folder);
+    return 0;
+}
+
+static int serve_listener(void *arg)
+{
+    struct second *second = arg;
+    return weft_serve_listener(&second->rig->server, second->at);
+}
+
+TaskTest(serve, a_listener_is_served_too, 2)
+{
+    struct rig rig;
+    rig_init(&rig, (weft_server_opts){0});
+    struct second second = {.rig = &rig};
+    wt_eq(weft_listen(&second.at, "127.0.0.1:0", .conn.nodelay = 1), 0);
+    weft_task serving;
+    wt_eq(weft_spawn(&serving, serve_listener, &second), 0);
+    weft_addr address;
+    weft_listener_addr(second.at, &address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    wt_eq(weft_connect(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
+    say(fd, "x\n");
+    expect(fd, "x\n");
+    wt_eq(weft_server_stop(&rig.server, NULL), 0);
+    expect_end(fd);
+    wt_eq(weft_await(&serving), 0);
+    weft_listener_free(second.at);
+    wt_eq(rig_fini(&rig), 0);
+    return 0;
+}
+
+TaskTest(serve, a_listener_that_is_closed_stops_it, 2)
+{
+    struct rig rig;
+    rig_init(&rig, (weft_server_opts){0});
+    struct second second = {.rig = &rig};
+    wt_eq(weft_listen(&second.at, "127.0.0.1:0"), 0);
+    weft_task serving;
+    wt_eq(weft_spawn(&serving, serve_listener, &second), 0);
+    wt_eq(weft_yield(), 0);
+    wt_eq(weft_listener_close(second.at), 0);
+    wt_eq(weft_await(&serving), -ESHUTDOWN);
+    wt_eq(weft_server_stopping(&rig.server), 1);
+    weft_listener_free(second.at);
+    wt_eq(rig_fini(&rig), 0);
     return 0;
 }
 
