@@ -68,6 +68,9 @@ function(weft_tests kind timeout)
   elseif(NOT URING_FOUND) # these stand in for the ring's own functions
     list(FILTER sources EXCLUDE REGEX "/test_(uring|faults)")
   endif()
+  if(NOT WEFT_TLS)
+    list(FILTER sources EXCLUDE REGEX "/test_tls\\.c$")
+  endif()
   if(WEFT_SANITIZE) # they stand in for the mutex functions themselves
     list(FILTER sources EXCLUDE REGEX "/test_held\\.c$")
   endif()
@@ -77,6 +80,9 @@ function(weft_tests kind timeout)
     string(REPLACE / _ target ${name})
     add_executable(${target} tests/${source})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    if(name STREQUAL patterns/test_tls)
+      target_link_libraries(${target} PRIVATE weft_tls) # before the archive that it needs
+    endif()
     target_link_libraries(${target} PRIVATE weft_static weft_wt m)
     if(kind STREQUAL unit)
       target_link_libraries(${target} PRIVATE weft_internal)
@@ -149,24 +155,30 @@ if(NOT WEFT_MODEL)
   endif()
   if(NOT CMAKE_CROSSCOMPILING AND NOT WEFT_SANITIZE)
     find_program(CXX_FOR_HEADERS NAMES g++ c++ clang++)
+    if(WEFT_TLS)
+      add_test(NAME api/headers_tls COMMAND ${PROJECT_SOURCE_DIR}/tests/api/headers.sh
+        ${PROJECT_SOURCE_DIR}/tls/include ${CMAKE_C_COMPILER} $<$<BOOL:${CXX_FOR_HEADERS}>:${CXX_FOR_HEADERS}>)
+      set_tests_properties(api/headers_tls PROPERTIES LABELS api TIMEOUT 600
+        ENVIRONMENT CPATH=${PROJECT_SOURCE_DIR}/include)
+    endif()
     add_test(NAME api/headers COMMAND ${PROJECT_SOURCE_DIR}/tests/api/headers.sh
       ${PROJECT_SOURCE_DIR}/include ${CMAKE_C_COMPILER} $<$<BOOL:${CXX_FOR_HEADERS}>:${CXX_FOR_HEADERS}>)
     if(CXX_FOR_HEADERS)
       add_test(NAME api/throws COMMAND ${PROJECT_SOURCE_DIR}/tests/api/throws.sh
         ${PROJECT_SOURCE_DIR}/tests/api/throws.cpp ${PROJECT_SOURCE_DIR}/include $<TARGET_FILE:weft> ${CXX_FOR_HEADERS})
-      set_tests_properties(api/throws PROPERTIES LABELS api TIMEOUT 120)
+      set_tests_properties(api/throws PROPERTIES LABELS api TIMEOUT 600)
     endif()
     add_test(NAME api/symbols COMMAND ${PROJECT_SOURCE_DIR}/tests/api/symbols.sh
       $<TARGET_FILE:weft> ${PROJECT_SOURCE_DIR}/include ${CMAKE_NM} ${CMAKE_C_COMPILER})
     if(URING_FOUND)
       add_test(NAME api/forked COMMAND ${PROJECT_SOURCE_DIR}/tests/api/forked.sh
         $<TARGET_FILE:weft> ${PROJECT_SOURCE_DIR}/include ${CMAKE_C_COMPILER})
-      set_tests_properties(api/forked PROPERTIES LABELS api TIMEOUT 120)
+      set_tests_properties(api/forked PROPERTIES LABELS api TIMEOUT 600)
     endif()
     add_test(NAME install/consumer COMMAND ${PROJECT_SOURCE_DIR}/tests/install/run.sh
       ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER})
     add_test(NAME scripts/check_sync COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_sync --self-test)
     add_test(NAME scripts/check_layers COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_layers --self-test)
-    set_tests_properties(api/headers api/symbols install/consumer PROPERTIES LABELS api TIMEOUT 120)
+    set_tests_properties(api/headers api/symbols install/consumer PROPERTIES LABELS api TIMEOUT 600)
   endif()
 endif()

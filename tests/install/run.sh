@@ -37,6 +37,10 @@ try "find_package: run with the shared library" "$work/consumer/consumer_shared"
 try "find_package: run with the static library" "$work/consumer/consumer_static"
 try "find_package: run with the library that looks for held mutexes" "$work/consumer/consumer_debug"
 
+for with_tls in "$work"/consumer/consumer_tls*; do
+    [ ! -x "$with_tls" ] || try "find_package: run ${with_tls##*/}" "$with_tls"
+done
+
 pc=$(find "$work/prefix" -name weft.pc)
 libdir=$(dirname "$(dirname "$pc")")
 PKG_CONFIG_PATH=$(dirname "$pc")
@@ -47,6 +51,13 @@ try "pkg-config: shared" with_pkg_config "$work/shared" $(pkg-config --libs weft
 # shellcheck disable=SC2046
 try "pkg-config: static" with_pkg_config "$work/static" \
     $(pkg-config --libs --static weft | sed 's/-lweft/-l:libweft.a/')
+
+if pkg-config --exists weft_tls; then
+    # shellcheck disable=SC2046
+    try "pkg-config: weft_tls" "$CC" "$here/tls.c" -o "$work/tls" $(pkg-config --cflags --libs weft_tls) \
+        "-Wl,-rpath,$libdir"
+    try "pkg-config: weft_tls runs" "$work/tls"
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
