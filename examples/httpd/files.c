@@ -2,7 +2,7 @@
  *
  * What a stranger named is opened with openat2(RESOLVE_BENEATH): the kernel sees to it that neither
  * "..", nor a link, nor a rename while we look leads out of the root. What is in the kernel's cache of
- * names is opened on the spot (RESOLVE_CACHED); else a thread that may block does it.
+ * names is opened on the spot (RESOLVE_CACHED), else by weft_openat2, which waits.
  *
  * Several ranges at once are not answered one by one, which would be a way to have a file sent a hundred
  * times: the whole file is, as the standard allows. */
@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <weft/file.h>
 
 #define PIECE_BYTES 32768 /* of a file, on the task's stack */
 
@@ -34,32 +35,18 @@ struct range {
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-struct search {
-    int directory;
-    const char *path;
-    uint64_t resolve;
-};
-
 /* A descriptor or -errno. O_NONBLOCK: a pipe in the tree must not keep us waiting. */
-static int search_beneath(void *arg)
-{
-    const struct search *search = arg;
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-                           .resolve = search->resolve};
-    long fd = syscall(SYS_openat2, search->directory, search->path, &how, sizeof how);
-    return fd < 0 ? -errno : (int)fd;
-}
-
 static int open_beneath(int directory, const char *path)
 {
-    struct search search = {directory, path,
-                            RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED};
-    int fd = search_beneath(&search);
-    if (fd == -EAGAIN || fd == -EINVAL) { /* not in the cache; or a kernel before 5.12 */
-        search.resolve &= ~(uint64_t)RESOLVE_CACHED;
-        fd = weft_blocking(search_beneath, &search);
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED};
+    long fd = syscall(SYS_openat2, directory, path, &how, sizeof how);
+    int error = fd < 0 ? errno : 0;
+    if (error == EAGAIN || error == EINVAL) { /* not in the cache; or a kernel before 5.12 */
+        how.resolve &= ~(uint64_t)RESOLVE_CACHED;
+        return weft_openat2(directory, path, &how);
     }
-    return fd;
+    return error != 0 ? -error : (int)fd;
 }
 
 static int status_of(int rc)

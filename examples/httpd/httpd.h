@@ -6,6 +6,7 @@
  *   files.c     files: finding them below the root, conditions, ranges
  *   log.c       the access log, a service
  *   metrics.c   counters, for Prometheus
+ *   secure.c    https, if weft_tls is there
  *
  * An *exchange* is one connection with its present request and answer; it lies on the stack of the
  * connection's task. Functions that work on one return 0, or -errno (the connection is beyond use), or
@@ -17,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <weft/net.h>
 #include <weft/serve.h>
 #include <weft/service.h>
 #include <weft/weft.h>
@@ -54,6 +56,8 @@ struct request {
 struct exchange {
     struct httpd *server;
     weft_connection *c;
+    weft_stream stream;   /* the connection's, or TLS over it */
+    struct weft_tls *tls; /* NULL: none */
     weft_reader reader;
     weft_writer writer;
     http_parser parser;
@@ -72,9 +76,11 @@ WEFT_CHAN(logbox, struct log_line);
 
 struct httpd {
     /* immutable after start */
-    int listener, signals, root, log_fd;
+    weft_listener *listener;
+    int signals, root, log_fd;
     weft_server server;
     weft_time head_time;
+    const char *cert, *key; /* of https; NULL: http */
     uint64_t body_max;
     logbox log;
     /* any task; relaxed, for reports */
@@ -116,5 +122,14 @@ void log_exchange(struct exchange *x, weft_time took);
 
 /* metrics.c */
 int metrics_answer(struct exchange *x);
+
+/* secure.c */
+/* For all connections: https, with these files. 0; -ENOSYS: built without; -errno. */
+int secure_start(const char *cert, const char *key);
+void secure_stop(void);
+/* The beginning of a connection: 0 or -errno. The goodbye: after the last answer. */
+int secure_begin(struct exchange *x);
+int secure_goodbye(struct exchange *x);
+void secure_end(struct exchange *x);
 
 #endif

@@ -2,12 +2,8 @@
  * they come fast, and at once when they do not. A log that is slower than the server loses lines, which
  * are counted; it does not hold anybody up. */
 #include "httpd.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 WEFT_TASK(write_log, struct httpd *)
@@ -35,23 +31,6 @@ int log_start(struct httpd *server)
     return weft_service("access log", write_log, &server, .mailbox = server->log.chan);
 }
 
-static void name_peer(int fd, char *out, size_t bytes)
-{
-    struct sockaddr_storage storage;
-    struct sockaddr *address = (struct sockaddr *)&storage;
-    socklen_t length = sizeof storage;
-    (void)snprintf(out, bytes, "-");
-    if (getpeername(fd, address, &length) < 0) {
-        return;
-    }
-    if (address->sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &((struct sockaddr_in *)address)->sin_addr, out, (socklen_t)bytes);
-    } else if (address->sa_family == AF_INET6) {
-        (void)inet_ntop(AF_INET6, &((struct sockaddr_in6 *)address)->sin6_addr, out,
-                        (socklen_t)bytes);
-    }
-}
-
 void log_exchange(struct exchange *x, weft_time took)
 {
     struct httpd *server = x->server;
@@ -59,8 +38,10 @@ void log_exchange(struct exchange *x, weft_time took)
         return;
     }
     struct log_line line;
-    char peer[INET6_ADDRSTRLEN], date[30];
-    name_peer(x->c->fd, peer, sizeof peer);
+    char peer[WEFT_ADDR_TEXT], date[30];
+    weft_addr address = {.bytes = 0};
+    (void)weft_addr_peer(x->c->fd, &address);
+    weft_addr_format(&address, peer, sizeof peer);
     format_date((int64_t)time(NULL), date);
     int n = snprintf(line.text, sizeof line.text, "%s [%s] \"%s\" %d %llu %lld us\n", peer, date,
                      x->request.line, x->status, (unsigned long long)x->body_sent,
