@@ -34,6 +34,12 @@
 #define STACK_WORDS 512   /* of a stack, searched for the caller */
 #define NAMED_MAX   20000 /* calls whose place is looked for: bounds the time of a long stretch */
 
+#if defined(__SANITIZE_THREAD__)
+#define HAS_THREAD_OF_ITS_OWN 1
+#else
+#define HAS_THREAD_OF_ITS_OWN 0
+#endif
+
 struct place {
     long number;
     uint64_t address;
@@ -247,8 +253,10 @@ int tb_cmd_trace(int argc, char **argv)
         return TB_EXIT_NOTHING;
     }
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
-    if (ptrace(PTRACE_SEIZE, t.main, 0, options) < 0 ||
-        ptrace(PTRACE_INTERRUPT, t.main, 0, 0) < 0) {
+    if (HAS_THREAD_OF_ITS_OWN) {
+        tb_wire_say("untraced ThreadSanitizer has a thread that makes system calls");
+    } else if (ptrace(PTRACE_SEIZE, t.main, 0, options) < 0 ||
+               ptrace(PTRACE_INTERRUPT, t.main, 0, 0) < 0) {
         tb_wire_say("untraced ptrace is refused: %s", strerror(errno));
     }
     (void)!write(go[1], "", 1);
