@@ -35,6 +35,7 @@ struct wf_uring {
 
     /* the lookout (pool/worker.c), one at a time: what it saw here last */
     uint32_t seen_visits;
+    uint64_t seen_runs;  /* works that the owner had run */
     int64_t seen_ns;     /* since when; 0: nothing */
     int64_t kicked_ns;   /* when the owner was last kicked */
     int64_t kick_gap_ns; /* until it may be kicked again */

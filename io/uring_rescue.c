@@ -146,20 +146,23 @@ static int kick_and_take(struct wf_uring_driver *d, struct wf_uring *u, struct w
     return ended;
 }
 
-/* As wf_uring_rescue, of one. One that has slept since the last look and sleeps again is active all the
- * same: it may be away in a moment. */
+/* As wf_uring_rescue, of one. One that has run something since the last look and sleeps again is active
+ * all the same: it may be away in a moment. One that has but slept is not, or two lookouts would keep
+ * each other at it for ever. */
 static int64_t look_after(struct wf_uring_driver *d, int index, struct wf_worker *by,
                           int64_t now_ns)
 {
     struct wf_uring *u = &d->rings[index];
     uint32_t visits = wf_load_relaxed(&u->visits);
-    bool moved = visits != u->seen_visits;
+    uint64_t runs = wf_load_relaxed(&by->pool->workers[index].counters.runs);
     bool away = wf_park_state(&by->pool->park, index) < WF_PARK_PARKED && is_exposed(u);
-    if (moved || !away || u->seen_ns == 0) {
+    if (visits != u->seen_visits || !away || u->seen_ns == 0) {
+        bool active = away || runs != u->seen_runs;
         u->seen_visits = visits;
+        u->seen_runs = runs;
         u->seen_ns = away ? now_ns : 0;
         u->kick_gap_ns = KICK_GAP_MIN_NS;
-        return away || moved ? STUCK_NS : INT64_MAX;
+        return active ? STUCK_NS : INT64_MAX;
     }
     int64_t away_ns = now_ns - u->seen_ns;
     if (away_ns < STUCK_NS) {

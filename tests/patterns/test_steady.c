@@ -283,7 +283,7 @@ static int warm_up_and_measure(void *arg)
     return 0;
 }
 
-Test(steady, on_one_worker_nothing_is_allocated_once_warm, .timeout = 120)
+Test(steady, on_one_worker_nothing_is_allocated_once_warm, .timeout = 400)
 {
     wt_eq(weft_run(warm_up_and_measure, NULL, .workers = 1), 0);
 }
@@ -416,12 +416,12 @@ static void check_echo(struct plan plan)
     wt_eq(weft_run(echo_without_allocations, &plan, .workers = plan.workers), 0);
 }
 
-Test(steady, a_million_echo_round_trips_on_one_worker_allocate_nothing, .timeout = 120)
+Test(steady, a_million_echo_round_trips_on_one_worker_allocate_nothing, .timeout = 400)
 {
     check_echo((struct plan){.workers = 1, .round_trips = N});
 }
 
-Test(steady, echo_round_trips_on_several_workers_allocate_nothing, .timeout = 120)
+Test(steady, echo_round_trips_on_several_workers_allocate_nothing, .timeout = 400)
 {
     check_echo((struct plan){.workers = 2, .round_trips = N / 10});
 }
