@@ -67,7 +67,9 @@ static int run_crowd(struct tb_trial *trial, uint64_t rounds, turn_fn *turn)
     uint64_t n = trial->params[0];
     c->turn = turn;
     c->turns = rounds;
-    c->count = c->passed = c->wrong = 0;
+    c->count = 0;
+    c->passed = 0;
+    c->wrong = 0;
     if (n == 1) {
         return take_turns(c);
     }
