@@ -3,6 +3,7 @@
 # reaches: ten times as slow is something, and a build is never ten times as slow as itself.
 # Usage: test_ab_cli.sh TASKBENCH PLANTED.so EXAMPLE.so
 set -u
+exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
 taskbench=$1 planted=$2
 [ -x "$taskbench" ] && [ -e "$planted" ] || {
     echo "FAIL: no program '$taskbench' or no '$planted'"

@@ -2,6 +2,7 @@
 # The command line of taskbench as a user meets it: output, exit codes, what happens when something goes wrong.
 # Usage: test_cli.sh TASKBENCH
 set -u
+exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
 taskbench=$1
 [ -x "$taskbench" ] || {
     echo "FAIL: no program '$taskbench'"

@@ -4,6 +4,7 @@
 # And workloads from shared objects.
 # Usage: test_gate.sh TASKBENCH PLANTED.so EXAMPLE.so
 set -u
+exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
 taskbench=$1 planted=$2 example=$3
 [ -x "$taskbench" ] && [ -e "$planted" ] || {
     echo "FAIL: no program '$taskbench' or no '$planted'"
