@@ -179,6 +179,24 @@ Test(holding, a_rescuer_keeps_away_while_the_owner_is_in_the_driver, .init = ope
     wt_eq(rescue(), 1);
 }
 
+/* How soon the lookout is to look again. */
+static int64_t look(void)
+{
+    return wf_uring_rescue(rig.driver, &rescuer);
+}
+
+/* Else two lookouts, each of which sees the other's sleeps, would never come to an end. */
+Test(looking, takes_one_that_only_sleeps_for_idle, .init = open_both, .fini = rig_close)
+{
+    wt_eq(look(), INT64_MAX);
+    rig_sleep(1);
+    wt_eq(look(), INT64_MAX);
+    wf_count(&rig.worker.counters.runs);
+    rig_sleep(1);
+    wt_lt(look(), INT64_MAX, "it has run something meanwhile");
+    wt_eq(look(), INT64_MAX);
+}
+
 /* --- kicks ------------------------------------------------------------------------------------ */
 
 static void open_kicked(void)
