@@ -794,9 +794,12 @@ static bool is_wanted(struct wf_worker *worker)
            worker->driver->ops->is_due(worker->driver, worker) || wf_inject_has(&pool->inject);
 }
 
-/* One term as a lookout. True: it is wanted elsewhere. */
+/* One term as a lookout. True: it is wanted elsewhere; or an operation has ended, and if it made nothing
+ * ready it may have been the last thing under way, which only a worker that parks anew notices
+ * (stands_still). */
 static bool keep_lookout(struct wf_worker *worker)
 {
+    uint64_t completed = wf_load_relaxed(&worker->counters.ops_completed); /* relaxed: ours */
     int idle = 0;
     while (idle < LOOKOUT_LINGER) { /* ends: wanted, or nobody has been awake for so many rounds */
         int64_t again_ns = rescue(worker);
@@ -809,7 +812,8 @@ static bool keep_lookout(struct wf_worker *worker)
             idle = 0;
         }
         sleep_until(worker, wf_sys.now_ns() + again_ns);
-        if (is_wanted(worker)) {
+        if (is_wanted(worker) ||
+            wf_load_relaxed(&worker->counters.ops_completed) != completed) { /* relaxed: ours */
             return true;
         }
     }

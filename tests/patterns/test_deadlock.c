@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <weft/debug.h>
 #include <weft/io.h>
+#include <weft/stackless.h>
 #include <weft/sync.h>
 
 static int wait_for_ever(void *sem)
@@ -276,4 +278,90 @@ Test(deadlock, locks_taken_in_both_orders_end_with_edeadlk_and_the_dump_names_th
     check_says(&said, part);
     snprintf(part, sizeof part, "test_deadlock.c:%d", number + 1);
     check_says(&said, part);
+}
+
+/* --- what ends, and makes nothing ready ------------------------------------------------------- */
+
+struct unread {
+    weft_sem sem; /* nobody releases it */
+    weft_val val;
+    int fds[2];
+    char byte;
+};
+
+static struct unread unread[2];
+static atomic_int unread_begun;
+
+/* On whatever worker; on two, mostly, since it keeps its worker until the other has begun. */
+static int begin_and_wait_for_ever(void *arg)
+{
+    struct unread *mine = arg;
+    mine->val = weft_recv_v(mine->fds[0], &mine->byte, 1, 0);
+    atomic_fetch_add(&unread_begun, 1);
+    int64_t give_up_ns = now_ns() + 20000000;
+    while (atomic_load(&unread_begun) < 2 && now_ns() < give_up_ns) {
+    }
+    return weft_sem_acquire(&mine->sem);
+}
+
+static int leave_unread(void *arg)
+{
+    (void)arg;
+    weft_task tasks[2];
+    int rc = 0;
+    for (int i = 0; i < 2; i++) {
+        wt_eq(weft_spawn(&tasks[i], begin_and_wait_for_ever, &unread[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        rc = weft_await(&tasks[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        weft_val_drop(unread[i].val);
+    }
+    return rc;
+}
+
+/* While the workers look out for each other, or later. */
+static void *feed_unread(void *delay_us)
+{
+    while (atomic_load(&unread_begun) < 2) {
+        usleep(100);
+    }
+    for (int i = 0; i < 2; i++) {
+        usleep(*(const useconds_t *)delay_us);
+        wt_eq(send(unread[i].fds[1], "x", 1, 0), 1);
+    }
+    return NULL;
+}
+
+static int run_leave_unread(void)
+{
+    for (useconds_t delay_us = 500; delay_us < 10000; delay_us += 500) {
+        pthread_t thread;
+        atomic_store(&unread_begun, 0);
+        for (int i = 0; i < 2; i++) {
+            weft_sem_init(&unread[i].sem, 0, 0);
+            wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, unread[i].fds), 0);
+        }
+        wt_eq(pthread_create(&thread, NULL, feed_unread, &delay_us), 0);
+        wt_eq(weft_run(leave_unread, NULL, .workers = 2, .deadlock = WEFT_DEADLOCK_ALWAYS),
+              -EDEADLK);
+        wt_eq(pthread_join(thread, NULL), 0);
+        for (int i = 0; i < 2; i++) {
+            weft_sem_fini(&unread[i].sem);
+            close(unread[i].fds[0]);
+            close(unread[i].fds[1]);
+        }
+    }
+    return 0;
+}
+
+/* The last operation has ended, nobody takes its result, and so no task ever goes on: that is seen,
+ * whatever the worker does that it has ended at. */
+Test(deadlock, an_operation_whose_result_nobody_takes_may_have_been_the_last, .timeout = 60)
+{
+    struct captured said;
+    capture(&said, run_leave_unread);
+    check_exited(&said, 0);
+    check_says(&said, "weft: deadlock");
 }
