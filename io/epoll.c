@@ -97,6 +97,7 @@ static void end(struct wf_epoll *e, struct wf_op *op, long res)
         wf_count(&e->worker->counters.ops_cancelled);
     }
     wf_op_end(op, (int32_t)res);
+    wf_count(&e->worker->counters.ops_handed); /* only now: see src/deadlock.c */
 }
 
 static void end_cancelled(struct wf_epoll *e, struct wf_op *op)

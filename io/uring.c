@@ -311,6 +311,7 @@ static int complete(struct wf_uring *u, const struct wf_ring_completion *complet
         wf_count(&u->worker->counters.ops_cancelled);
     }
     wf_op_end(op, completion->res);
+    wf_count(&u->worker->counters.ops_handed); /* only now: see src/deadlock.c */
     return 1;
 }
 

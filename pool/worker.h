@@ -50,6 +50,7 @@ struct wf_counters {
     WF_ATOMIC(uint64_t) injected;      /* works taken from the injection queue */
     WF_ATOMIC(uint64_t) ops_submitted; /* operations given to the kernel */
     WF_ATOMIC(uint64_t) ops_completed; /* final completions seen */
+    WF_ATOMIC(uint64_t) ops_handed;    /* of these, those that were handed over to their waiters */
     WF_ATOMIC(uint64_t) ops_cancelled; /* of these, cancelled */
     WF_ATOMIC(uint64_t) ops_rescued;   /* of the completed, submitted by a worker that was busy */
     WF_ATOMIC(uint64_t) kicks;         /* signals sent to such */

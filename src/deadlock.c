@@ -25,15 +25,21 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Timers, messages, operations. An operation that has ended is under way until its task is ready. */
 static bool is_anything_under_way(weft_rt *rt)
 {
     struct wf_pool *pool = rt->pool;
-    uint64_t submitted = 0, completed = 0;
+    uint64_t submitted = 0, handed = 0;
+    for (int i = 0; i < pool->worker_count; i++) {
+        /* relaxed: the fence orders it */
+        handed += wf_load_relaxed(&pool->workers[i].counters.ops_handed);
+    }
+    /* sync(deadlock.handed): seq_cst, what was handed over by then was submitted by then; pairs
+     * sync(worker.up) */
+    wf_fence_seq_cst();
     for (int i = 0; i < pool->worker_count; i++) {
         struct wf_worker *worker = &pool->workers[i];
-        /* relaxed, both: their workers are parked, and wrote them before they announced it */
-        submitted += wf_load_relaxed(&worker->counters.ops_submitted);
-        completed += wf_load_relaxed(&worker->counters.ops_completed);
+        submitted += wf_load_relaxed(&worker->counters.ops_submitted); /* relaxed: see is_stuck */
         /* sync(worker.look): acquire, a message that is gone was taken by a worker that we see awake;
          * pairs sync(worker.post), sync(worker.collect) */
         if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX ||
@@ -41,7 +47,31 @@ static bool is_anything_under_way(weft_rt *rt)
             return true;
         }
     }
-    return submitted != completed || wf_load_relaxed(&rt->loops_open) != 0; /* relaxed: a count */
+    return submitted != handed || wf_load_relaxed(&rt->loops_open) != 0; /* relaxed: a count */
+}
+
+/* Ready tasks, of workers that look parked because they have but begun to wake up. */
+static bool is_anything_queued(struct wf_pool *pool)
+{
+    for (int i = 0; i < pool->worker_count; i++) {
+        struct wf_worker *worker = &pool->workers[i];
+        if (wf_deque_len(&worker->deque) != 0 || wf_runq_len(&worker->runq) != 0) {
+            return true;
+        }
+    }
+    return wf_inject_has(&pool->inject);
+}
+
+/* Grows whenever a worker runs something, or goes to sleep. */
+static uint64_t activity(struct wf_pool *pool)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < pool->worker_count; i++) {
+        const struct wf_counters *counters = &pool->workers[i].counters;
+        /* relaxed, both: between fences of the caller */
+        sum += wf_load_relaxed(&counters->runs) + wf_load_relaxed(&counters->parks);
+    }
+    return sum;
 }
 
 static bool is_kernel_thread_of_ours(const char *id)
@@ -98,10 +128,14 @@ static bool is_stuck(weft_rt *rt)
     /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued its
      * task; pairs sync(deadlock.enter) */
     wf_fence_seq_cst();
-    return live && callers > 0 && wf_load_relaxed(&rt->entering) == 0 &&
-           !is_anything_under_way(rt) && are_all_threads_known(rt, callers) &&
-           wf_load_relaxed(&rt->entering) == 0 && !wf_inject_has(&rt->pool->inject) &&
-           wf_park_all(&rt->pool->park);
+    uint64_t before = activity(rt->pool);
+    bool stuck = live && callers > 0 && wf_load_relaxed(&rt->entering) == 0 &&
+                 !is_anything_under_way(rt) && are_all_threads_known(rt, callers) &&
+                 wf_load_relaxed(&rt->entering) == 0 && !is_anything_queued(rt->pool);
+    /* sync(deadlock.again): seq_cst, whoever has taken what we did not find looks awake, or has been
+     * since; pairs sync(worker.up) */
+    wf_fence_seq_cst();
+    return stuck && wf_park_all(&rt->pool->park) && activity(rt->pool) == before;
 }
 
 static void say(const char *text)
