@@ -194,6 +194,9 @@ try "another kind of block" 2 io randwrite
 has err "not 'randwrite'"
 try "half a sector" 2 io randread --bs 1000
 has err "--bs is a multiple of 512"
+try "another kind of what waits" 2 mem thread
+has err "mem knows timer, frame and fiber, not 'thread'"
+try "too few of them" 2 mem --max 5
 try "another pattern" 2 metg stencil
 has err "metg has no pattern 'stencil'"
 what="the smallest task" # on a busy machine the sweep may be refused: then nothing was measured

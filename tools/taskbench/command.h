@@ -25,6 +25,7 @@ const struct tb_command *tb_command_find(const char *name);
 int tb_cmd_list(int argc, char **argv);
 int tb_cmd_run(int argc, char **argv);
 int tb_cmd_io(int argc, char **argv);
+int tb_cmd_mem(int argc, char **argv);
 int tb_cmd_metg(int argc, char **argv);
 int tb_cmd_net(int argc, char **argv);
 int tb_cmd_serve(int argc, char **argv);
@@ -47,6 +48,7 @@ extern const char tb_alloc_details[];                      /* cmd_alloc.c */
 extern const char tb_compare_details[];                    /* cmd_compare.c */
 extern const char tb_report_details[];                     /* cmd_report.c */
 extern const char tb_io_details[];                         /* cmd_io.c */
+extern const char tb_mem_details[];                        /* cmd_mem.c */
 extern const char tb_metg_details[];                       /* cmd_metg.c */
 extern const char tb_net_details[];                        /* cmd_net.c */
 

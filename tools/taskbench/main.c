@@ -14,6 +14,7 @@ const struct tb_command tb_commands[] = {
     {"io", "randread|seqread|seqwrite", "read and write a file, perhaps beside fio", tb_io_details,
      tb_cmd_io},
     {"metg", "[PATTERN...]", "find the smallest task that pays", tb_metg_details, tb_cmd_metg},
+    {"mem", "[timer|frame|fiber...]", "weigh what waits, each", tb_mem_details, tb_cmd_mem},
     {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
      tb_cmd_report},
     {"ab", "BASE CAND [WORKLOAD...]", "compare two builds, in turn", tb_ab_details, tb_cmd_ab},
