@@ -883,8 +883,10 @@ static void park(struct wf_worker *worker)
     }
     worker->saw_light = false;
     wf_park_retract(&pool->park, self);
+    wf_count(&worker->counters.ups);
     /* sync(worker.up): seq_cst, who finds our queues empty, because we have taken what was in them,
-     * finds us awake; pairs sync(deadlock.again), sync(deadlock.handed) */
+     * finds us awake, or has this count; pairs sync(deadlock.again), sync(deadlock.handed),
+     * sync(deadlock.ups), sync(deadlock.parked) */
     wf_fence_seq_cst();
     if (wf_unlikely(stood_still != NULL)) {
         stood_still(pool);

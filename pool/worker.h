@@ -48,6 +48,7 @@ struct wf_counters {
     WF_ATOMIC(uint64_t) parks;         /* sleeps in the driver */
     WF_ATOMIC(uint64_t) wakes;         /* driver wakes sent to others */
     WF_ATOMIC(uint64_t) injected;      /* works taken from the injection queue */
+    WF_ATOMIC(uint64_t) ups;           /* ends of being parked; a lookout's rounds are none */
     WF_ATOMIC(uint64_t) ops_submitted; /* operations given to the kernel */
     WF_ATOMIC(uint64_t) ops_completed; /* final completions seen */
     WF_ATOMIC(uint64_t) ops_handed;    /* of these, those that were handed over to their waiters */

@@ -62,14 +62,12 @@ static bool is_anything_queued(struct wf_pool *pool)
     return wf_inject_has(&pool->inject);
 }
 
-/* Grows whenever a worker runs something, or goes to sleep. */
-static uint64_t activity(struct wf_pool *pool)
+/* Grows whenever a worker stops being parked. */
+static uint64_t count_ups(struct wf_pool *pool)
 {
     uint64_t sum = 0;
     for (int i = 0; i < pool->worker_count; i++) {
-        const struct wf_counters *counters = &pool->workers[i].counters;
-        /* relaxed, both: between fences of the caller */
-        sum += wf_load_relaxed(&counters->runs) + wf_load_relaxed(&counters->parks);
+        sum += wf_load_relaxed(&pool->workers[i].counters.ups); /* relaxed: the caller's fences */
     }
     return sum;
 }
@@ -128,14 +126,22 @@ static bool is_stuck(weft_rt *rt)
     /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued its
      * task; pairs sync(deadlock.enter) */
     wf_fence_seq_cst();
-    uint64_t before = activity(rt->pool);
-    bool stuck = live && callers > 0 && wf_load_relaxed(&rt->entering) == 0 &&
-                 !is_anything_under_way(rt) && are_all_threads_known(rt, callers) &&
-                 wf_load_relaxed(&rt->entering) == 0 && !is_anything_queued(rt->pool);
+    uint64_t ups = count_ups(rt->pool);
+    /* sync(deadlock.ups): seq_cst, between two looks at all workers, each parked, with
+     * the same count before and after, nobody was awake; pairs sync(worker.up) */
+    wf_fence_seq_cst();
+    bool stuck = wf_park_all(&rt->pool->park) && live && callers > 0 &&
+                 wf_load_relaxed(&rt->entering) == 0 && !is_anything_under_way(rt) &&
+                 are_all_threads_known(rt, callers) && wf_load_relaxed(&rt->entering) == 0 &&
+                 !is_anything_queued(rt->pool);
     /* sync(deadlock.again): seq_cst, whoever has taken what we did not find looks awake, or has been
      * since; pairs sync(worker.up) */
     wf_fence_seq_cst();
-    return stuck && wf_park_all(&rt->pool->park) && activity(rt->pool) == before;
+    stuck = stuck && wf_park_all(&rt->pool->park);
+    /* sync(deadlock.parked): acquire, a worker that we see parked has counted its last waking before;
+     * pairs sync(worker.up) */
+    wf_fence_acquire();
+    return stuck && count_ups(rt->pool) == ups;
 }
 
 static void say(const char *text)
