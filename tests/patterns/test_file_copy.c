@@ -168,7 +168,9 @@ FileTest(file_copy, direct_reads_and_writes_work_with_the_alignment_that_is_told
     wt_eq(weft_pread_all(fd, memory, bytes, 0), (ssize_t)bytes);
     wt_eq(memory[bytes - 1], 'd');
     wt_eq(weft_pread(fd, memory, direct.offset_align, bytes), 0);
-    wt_eq(weft_pread(fd, memory + 1, direct.offset_align / 2, 1), -EINVAL);
+    /* refused by a disk; a file system in memory (tmpfs) takes O_DIRECT and minds no alignment */
+    ssize_t askew = weft_pread(fd, memory + 1, direct.offset_align / 2, 1);
+    wt_true(askew == -EINVAL || askew == (ssize_t)direct.offset_align / 2);
     free(memory);
     weft_close(fd);
     return 0;
