@@ -26,9 +26,6 @@ static struct tb_ab_row *row_of(double ratio, double spread, int n, double margi
     static struct tb_ab_row row;
     row = (struct tb_ab_row){
         .load = tb_load_find("spawn"), .workers = 1, .margin = margin, .floor = (double)NAN};
-    for (int side = 0; side < 2; side++) {
-        row.allocs[side] = row.bytes[side] = row.enters[side] = 0;
-    }
     fill(&row.first, ratio, spread, n);
     for (int i = 0; i < n; i++) {
         row.base_ns[i] = 100;
@@ -110,16 +107,49 @@ Test(ab, what_is_not_confirmed_is_unclear)
     wt_eq(row->verdict, TB_AB_UNCLEAR);
 }
 
-Test(ab, an_allocation_more_is_seen_beside_the_time)
+/* --- figures ---------------------------------------------------------------------------------- */
+
+static enum tb_ab_exactness judged(enum tb_exact which, int counts, const double *base,
+                                   const double *cand)
 {
-    struct tb_ab_row *row = row_of(1.0, 0.005, 10, 0.03);
-    wt_false(row->grew);
-    row->allocs[1] = 1;
-    tb_ab_conclude(row);
-    wt_true(row->grew);
-    row->allocs[0] = row->allocs[1] = row->bytes[0] = row->bytes[1] = (double)NAN; /* not counted */
-    tb_ab_conclude(row);
-    wt_false(row->grew);
+    struct tb_ab_figure f = {.counts = counts};
+    for (int i = 0; i < counts; i++) {
+        f.count[0][i] = base[i];
+        f.count[1][i] = cand[i];
+    }
+    tb_ab_judge(&f, which, 0.015);
+    return f.is;
+}
+
+#define COUNTS(a, b, c) ((const double[]){a, b, c})
+
+Test(ab, an_allocation_and_a_call_in_a_hundred_ops_are_more)
+{
+    wt_eq(judged(TB_EXACT_ALLOCS, 3, COUNTS(0, 0, 0), COUNTS(0.01, 0.01, 0.01)), TB_AB_MORE);
+    wt_eq(judged(TB_EXACT_CALLS, 3, COUNTS(0, 0, 0), COUNTS(0.01, 0.01, 0.01)), TB_AB_MORE);
+    wt_eq(judged(TB_EXACT_CALLS, 3, COUNTS(3, 3, 3), COUNTS(2, 2, 2)), TB_AB_LESS);
+}
+
+Test(ab, what_happens_once_in_a_stretch_is_nothing)
+{
+    wt_eq(judged(TB_EXACT_ALLOCS, 1, COUNTS(0, 0, 0), COUNTS(0.0005, 0, 0)), TB_AB_EQUAL);
+    wt_eq(judged(TB_EXACT_CALLS, 1, COUNTS(2, 0, 0), COUNTS(2.005, 0, 0)), TB_AB_EQUAL);
+}
+
+Test(ab, three_per_cent_of_instructions_are_more_and_one_is_not)
+{
+    wt_eq(judged(TB_EXACT_INSTRUCTIONS, 3, COUNTS(100, 100.1, 100), COUNTS(103, 103, 103)),
+          TB_AB_MORE);
+    wt_eq(judged(TB_EXACT_INSTRUCTIONS, 3, COUNTS(100, 100.1, 100), COUNTS(101, 101, 101)),
+          TB_AB_EQUAL);
+}
+
+Test(ab, what_differs_from_itself_decides_nothing)
+{
+    wt_eq(judged(TB_EXACT_CALLS, 3, COUNTS(1, 1.5, 1), COUNTS(2, 2, 2)), TB_AB_VARIES);
+    wt_eq(judged(TB_EXACT_CALLS, 3, COUNTS(1, 1, 1), COUNTS(2, 3, 2)), TB_AB_VARIES);
+    wt_eq(judged(TB_EXACT_ALLOCS, 3, COUNTS(0, 0, 0), COUNTS(1, 1, 0)), TB_AB_VARIES);
+    wt_eq(judged(TB_EXACT_ALLOCS, 3, COUNTS(0, 0, 0), COUNTS(1, (double)NAN, 1)), TB_AB_UNKNOWN);
 }
 
 /* --- floors ----------------------------------------------------------------------------------- */
@@ -152,12 +182,21 @@ static char *rendered(enum tb_format format)
                                            .restarts = 10,
                                            .pairs = 20,
                                            .threshold = 0.03,
-                                           .pin = true};
+                                           .pin = true,
+                                           .count = true,
+                                           .time = true};
     static struct tb_ab_row rows[4];
     rows[0] = *row_of(1.05, 0.005, 10, 0.03);
     fill(&rows[0].second, 1.05, 0.005, 10);
     tb_ab_confirm(&rows[0]);
     rows[1] = *row_of(1.0, 0.005, 10, 0.03);
+    for (int i = 0; i < TB_EXACTS; i++) {
+        rows[0].why_not[i] = "valgrind is not installed";
+        rows[1].figures[i] = (struct tb_ab_figure){
+            .counts = 3, .count = {{123456.5, 123456.5, 123456.5}, {234567.5, 234567.5, 234567.5}}};
+        tb_ab_judge(&rows[1].figures[i], (enum tb_exact)i, 0.015);
+    }
+    rows[1].grew = true;
     rows[2] = *row_of(1.0, 0.5, 4, 0.03);
     rows[3] = (struct tb_ab_row){.load = tb_load_find("pingpong/chan"),
                                  .workers = 2,
@@ -194,6 +233,10 @@ Test(ab, the_table_fits_80_columns_and_names_what_failed)
     wt_true(strstr(text, "FAIL  spawn, 1w: slower by 5.0 % (limit 3.0 %), confirmed") != NULL, "%s",
             text);
     wt_true(strstr(text, "(few restarts)") != NULL);
+    wt_true(strstr(text, " 234568 +90% ! ") != NULL, "%s", text);
+    wt_true(strstr(text, "FAIL  spawn, 1w: instr/op 123456 -> 234568 (+90.0 %)") != NULL, "%s",
+            text);
+    wt_true(strstr(text, "not compared: 5 figures: valgrind is not installed") != NULL, "%s", text);
 }
 
 Test(ab, json_is_as_its_schema_says)
@@ -212,7 +255,7 @@ Test(ab, json_is_as_its_schema_says)
 Test(ab, junit_escapes_and_counts)
 {
     char *text = rendered(TB_FORMAT_JUNIT);
-    wt_true(strstr(text, "tests=\"4\" failures=\"2\" skipped=\"1\"") != NULL, "%s", text);
+    wt_true(strstr(text, "tests=\"4\" failures=\"3\" skipped=\"1\"") != NULL, "%s", text);
     wt_true(strstr(text, "sent &quot;1&quot; &lt;got&gt; &amp; 2") != NULL, "%s", text);
 }
 

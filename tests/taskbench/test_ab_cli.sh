@@ -1,43 +1,13 @@
 #!/bin/sh
 # `taskbench ab`, `calibrate`: two builds in turn. What depends on the machine's mood is asked with margins that no mood
 # reaches: ten times as slow is something, and a build is never ten times as slow as itself.
-# Usage: test_ab_cli.sh TASKBENCH PLANTED.so EXAMPLE.so
-set -u
-exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
+# Usage: test_ab_cli.sh TASKBENCH PLANTED.so
 taskbench=$1 planted=$2
-[ -x "$taskbench" ] && [ -e "$planted" ] || {
-    echo "FAIL: no program '$taskbench' or no '$planted'"
+# shellcheck source=tests/taskbench/cli.sh
+. "$(dirname "$0")/cli.sh"
+[ -e "$planted" ] || {
+    echo "FAIL: no '$planted'"
     exit 1
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-export LC_ALL=C NO_COLOR=1
-unset WEFT_IO TASKBENCH_LOADS WEFT_PLANT
-
-ok() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL: $1"
-    sed 's/^/    out: /' "$work/out"
-    sed 's/^/    err: /' "$work/err"
-}
-
-# try WHAT EXIT ARGUMENT...: runs it, keeps its output in $work/out and $work/err.
-try() {
-    what=$1 want=$2
-    shift 2
-    "$taskbench" "$@" >"$work/out" 2>"$work/err" </dev/null
-    got=$?
-    if [ "$got" -eq "$want" ]; then ok; else fail "$what: exit $got, not $want"; fi
-}
-
-has() { # FILE TEXT
-    if grep -qF -- "$2" "$work/$1"; then ok; else fail "$what: no '$2' in $1"; fi
-}
-
-lines() { # FILE NUMBER
-    if [ "$(wc -l <"$work/$1")" -eq "$2" ]; then ok; else fail "$what: not $2 lines in $1"; fi
 }
 
 # A build that is the same but for what is planted.
@@ -46,6 +16,8 @@ build() { # PLANT
     chmod +x "$work/$1"
 }
 build alloc
+build call
+build work
 build huge
 build wrong
 printf '#!/bin/sh\nexit 0\n' >"$work/other"
@@ -71,7 +43,7 @@ has err "is not JSON"
 lines err 1
 
 # --- measuring, briefly ---
-brief="--workers 1 --restarts 6 --pairs 3"
+brief="--workers 1 --restarts 6 --pairs 3 --no-exact"
 # shellcheck disable=SC2086 # several words
 {
     try "a build against itself" 0 ab "$taskbench" "$taskbench" "$planted" $brief --threshold 900%
@@ -85,17 +57,12 @@ brief="--workers 1 --restarts 6 --pairs 3"
     has out '"verdict": "faster"'
     try "a wrong result" 5 ab "$taskbench" "$work/wrong" "$planted" $brief
     has out "candidate: the planted fault"
+    hasnt out "counted"
     try "something else than taskbench" 5 ab "$taskbench" "$work/other" "$planted" $brief
     has out "candidate: ended without an answer"
     try "too few restarts for a verdict" 4 ab "$taskbench" "$taskbench" "$planted" --restarts 1 --pairs 1 --strict
     has out "unclear"
-    if "$taskbench" run spawn $brief --reps 5 2>/dev/null | grep -q "no jemalloc"; then
-        echo "note: allocations are not counted here"
-    elif "$taskbench" run --workers 1 --reps 5 --seconds 0.01 spawn --assert-allocs 0 >/dev/null 2>&1; then
-        try "an allocation more" 1 ab "$taskbench" "$work/alloc" "$planted" $brief --threshold 900%
-        has out "FAIL  planted, 1w: allocs/op 0 -> 1, bytes/op 0 -> 112"
-    fi
-    try "calibrate" 0 calibrate "$planted" $brief --floors "$work/floors.json"
+    try "calibrate" 0 calibrate "$planted" --workers 1 --restarts 6 --pairs 3 --floors "$work/floors.json"
     has out "planted "
     cp "$work/floors.json" "$work/out"
     has out '"schema": "weft.taskbench.floors/1"'
@@ -108,8 +75,40 @@ brief="--workers 1 --restarts 6 --pairs 3"
     has err "is of another machine"
 }
 
+# --- counting ---
+# more PLANT METRIC TEXT...: the build with the plant has more of the metric, and a line has each text.
+more() {
+    plant=$1 metric=$2
+    shift 2
+    if grep -A 6 "\"$metric\"" "$work/itself" | grep -q '"is": "unknown"'; then
+        echo "note: $metric is not counted here"
+        return
+    fi
+    try "more of $metric" 1 ab "$taskbench" "$work/$plant" "$planted" --exact
+    for text in "$@"; do
+        has out "$text"
+    done
+}
+try "a build against itself, counted" 0 ab "$taskbench" "$taskbench" "$planted" --exact --format json -o "$work/itself"
+has out "0 of 1 rows cost more by count"
+hasnt out "timed"
+more alloc allocs_per_op "FAIL  planted, 1w: allocs/op 0 -> 1" "x 112 bytes in planted_alloc (planted.c:"
+more call syscalls_per_op "FAIL  planted, 1w: syscalls/op 0 -> 1" "x getppid in "
+more work instructions_per_op "FAIL  planted, 1w: instr/op " " in mix"
+try "a wrong result, counted" 5 ab "$taskbench" "$work/wrong" "$planted" --exact
+has out "candidate: the planted fault"
+try "something else, counted" 5 ab "$taskbench" "$work/other" "$planted" --exact
+has out "ended with exit code 0"
+printf '#!/bin/sh\nexit 2\n' >"$work/older"
+chmod +x "$work/older"
+try "a build that does not know how" 3 ab "$work/older" "$taskbench" "$planted" --exact
+has out "this build is of another version"
+try "nothing to do" 2 ab "$taskbench" "$taskbench" "$planted" --exact --no-exact
+has err "nothing is left"
+lines err 1
+
 what="a comparison that is interrupted shows what it has"
-"$taskbench" ab "$taskbench" "$taskbench" "$planted" --restarts 40 --pairs 100 >"$work/out" 2>"$work/err" &
+"$taskbench" ab "$taskbench" "$taskbench" "$planted" --no-exact --restarts 40 --pairs 100 >"$work/out" 2>"$work/err" &
 run=$!
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do # until it measures, or has had 10 s
     # shellcheck disable=SC2013 # words are what is wanted
@@ -124,5 +123,4 @@ got=$?
 if [ $got -eq 130 ]; then ok; else fail "$what: exit $got"; fi
 has out "interrupted"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

@@ -228,7 +228,7 @@ Test(budget, growth_is_named_by_function_worst_first)
     b->functions[0] = (struct tb_function){"a", 48};
     b->functions[1] = (struct tb_function){"b", 41};
     b->functions_n = 2;
-    wt_eq(tb_budget_growth(b, &now, grown), 2);
+    wt_eq(tb_callgrind_growth(b->functions, b->functions_n, &now, grown), 2);
     wt_str_eq(grown[0].name, "new");
     wt_eq(grown[0].instructions, 7.0);
     wt_str_eq(grown[1].name, "a");

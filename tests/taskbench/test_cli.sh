@@ -1,44 +1,9 @@
 #!/bin/sh
 # The command line of taskbench as a user meets it: output, exit codes, what happens when something goes wrong.
 # Usage: test_cli.sh TASKBENCH
-set -u
-exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
 taskbench=$1
-[ -x "$taskbench" ] || {
-    echo "FAIL: no program '$taskbench'"
-    exit 1
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-export LC_ALL=C NO_COLOR=1
-unset WEFT_IO
-
-ok() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL: $1"
-    sed 's/^/    out: /' "$work/out"
-    sed 's/^/    err: /' "$work/err"
-}
-
-# try WHAT EXIT ARGUMENT...: runs it, keeps its output in $work/out and $work/err.
-try() {
-    what=$1 want=$2
-    shift 2
-    "$taskbench" "$@" >"$work/out" 2>"$work/err" </dev/null
-    got=$?
-    if [ "$got" -eq "$want" ]; then ok; else fail "$what: exit $got, not $want"; fi
-}
-
-# has FILE TEXT: a line of out or err contains it.
-has() {
-    if grep -qF -- "$2" "$work/$1"; then ok; else fail "$what: no '$2' in $1"; fi
-}
-
-lines() { # FILE NUMBER
-    if [ "$(wc -l <"$work/$1")" -eq "$2" ]; then ok; else fail "$what: not $2 lines in $1"; fi
-}
+# shellcheck source=tests/taskbench/cli.sh
+. "$(dirname "$0")/cli.sh"
 
 # --- without measuring ---
 try "--version" 0 --version
@@ -319,5 +284,4 @@ if [ $got -eq 130 ]; then ok; else fail "$what: exit $got"; fi
 has out "interrupted"
 if [ -n "$server" ] && [ ! -e "/proc/$server" ]; then ok; else fail "$what: its server lives on"; fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

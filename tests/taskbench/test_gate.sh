@@ -3,42 +3,12 @@
 # fail, each with its workload and its place; what cannot be compared is never "fine".
 # And workloads from shared objects.
 # Usage: test_gate.sh TASKBENCH PLANTED.so EXAMPLE.so
-set -u
-exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
 taskbench=$1 planted=$2 example=$3
-[ -x "$taskbench" ] && [ -e "$planted" ] || {
-    echo "FAIL: no program '$taskbench' or no '$planted'"
+# shellcheck source=tests/taskbench/cli.sh
+. "$(dirname "$0")/cli.sh"
+[ -e "$planted" ] || {
+    echo "FAIL: no '$planted'"
     exit 1
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-export LC_ALL=C NO_COLOR=1 TMPDIR="$work" ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # none under ptrace
-unset WEFT_IO TASKBENCH_LOADS WEFT_PLANT
-
-ok() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL: $1"
-    sed 's/^/    out: /' "$work/out"
-    sed 's/^/    err: /' "$work/err"
-}
-
-# try WHAT EXIT ARGUMENT...: runs it, keeps its output in $work/out and $work/err.
-try() {
-    what=$1 want=$2
-    shift 2
-    "$taskbench" "$@" >"$work/out" 2>"$work/err" </dev/null
-    got=$?
-    if [ "$got" -eq "$want" ]; then ok; else fail "$what: exit $got, not $want"; fi
-}
-
-has() { # FILE TEXT
-    if grep -qF -- "$2" "$work/$1"; then ok; else fail "$what: no '$2' in $1"; fi
-}
-
-lines() { # FILE NUMBER
-    if [ "$(wc -l <"$work/$1")" -eq "$2" ]; then ok; else fail "$what: not $2 lines in $1"; fi
 }
 
 planting() { # PLANT
@@ -156,5 +126,4 @@ if cc -shared -fPIC -o "$work/none.so" "$work/none.c" 2>"$work/err"; then
 fi
 
 [ $counts_calls -eq 1 ] || echo "note: system calls are not counted here"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

@@ -238,13 +238,14 @@ Test(agent, arguments_survive_the_way)
     struct tb_plan plan = {.samples = 7,
                            .budget_ns = 123456789,
                            .pass = TB_PASS_CALLGRIND,
-                           .rounds = 41},
+                           .rounds = 41,
+                           .pin = true},
                    plan_back = {0};
     struct tb_agent_args args;
     char *argv[TB_AGENT_ARGS + 1];
     out = (struct tb_row){
         .load = tb_load_find("chan"), .workers = 2, .seed = UINT64_MAX, .params = {3, 99}};
-    tb_agent_args_write(&args, &out, &plan);
+    tb_agent_args_write(&args, "agent", &out, &plan);
     wt_eq(tb_agent_args_read(argv_of(&args, argv), argv, &back, &plan_back), 0);
     wt_true(back.load == out.load);
     wt_eq(back.workers, 2);
@@ -255,21 +256,37 @@ Test(agent, arguments_survive_the_way)
     wt_eq(plan_back.budget_ns, 123456789u);
     wt_eq(plan_back.pass, TB_PASS_CALLGRIND);
     wt_eq(plan_back.rounds, 41u);
+    wt_true(plan_back.pin);
+}
+
+Test(agent, what_another_version_says_or_does_not_say_is_no_matter)
+{
+    static struct tb_row back;
+    struct tb_plan plan;
+    char *newer[] = {"agent", "yield/1000", "speed=11", "p.colour=3", "workers=2", NULL};
+    wt_eq(tb_agent_args_read(5, newer, &back, &plan), 0);
+    wt_eq(back.workers, 2);
+    wt_eq(back.params[0], back.load->params[0].value);
+    char *older[] = {"agent", "yield/1000", NULL};
+    wt_eq(tb_agent_args_read(2, older, &back, &plan), 0);
+    wt_eq(back.workers, 1);
+    wt_eq(back.seed, 1u);
+    wt_eq(plan.pass, TB_PASS_TIME);
 }
 
 Test(agent, other_arguments_are_refused)
 {
     static struct tb_row back;
     struct tb_plan plan;
-    char *too_few[] = {"agent", "chan", "2", "1", "0", "5", "0", "0", "3", NULL};
-    char *too_many[] = {"agent", "within", "2", "1", "0", "5", "0", "0", "3", NULL};
-    char *no_load[] = {"agent", "what", "2", "1", "0", "5", "0", "0", NULL};
-    char *no_pass[] = {"agent", "within", "2", "1", "0", "5", "9", "0", NULL};
-    char *no_number[] = {"agent", "within", "two", "1", "0", "5", "0", "0", NULL};
-    wt_eq(tb_agent_args_read(9, too_few, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(9, too_many, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(8, no_load, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(8, no_pass, &back, &plan), -EINVAL);
-    wt_eq(tb_agent_args_read(8, no_number, &back, &plan), -EINVAL);
+    char *no_load[] = {"agent", "what", "workers=2", NULL};
+    char *no_pass[] = {"agent", "within", "pass=9", NULL};
+    char *no_number[] = {"agent", "within", "workers=two", NULL};
+    char *no_key[] = {"agent", "within", "2", NULL};
+    char *no_workers[] = {"agent", "within", "workers=0", NULL};
+    wt_eq(tb_agent_args_read(3, no_load, &back, &plan), -ENOENT);
+    wt_eq(tb_agent_args_read(3, no_pass, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(3, no_number, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(3, no_key, &back, &plan), -EINVAL);
+    wt_eq(tb_agent_args_read(3, no_workers, &back, &plan), -EINVAL);
     wt_eq(tb_agent_args_read(1, no_number, &back, &plan), -EINVAL);
 }

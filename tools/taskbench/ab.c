@@ -94,24 +94,6 @@ static double median(const double *values, int n)
     return tb_summarize(values, (size_t)n, &summary) == 0 ? summary.median : (double)NAN;
 }
 
-/* Allocations and the driver's calls of both, once. What is not counted stays NAN. */
-static void count_exactly(struct restart *r)
-{
-    char command[64], answer[TB_SIDE_LINE_MAX];
-    snprintf(command, sizeof command, "count %" PRIu64, r->rounds);
-    for (int side = BASE; side <= CAND; side++) {
-        uint64_t ops, allocs, bytes, enters;
-        if (tb_side_ask(&r->side[side], command, "counted", answer) &&
-            sscanf(answer, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &ops, &allocs, &bytes,
-                   &enters) == 4 &&
-            ops > 0) {
-            r->row->allocs[side] = (double)allocs / (double)ops;
-            r->row->bytes[side] = (double)bytes / (double)ops;
-            r->row->enters[side] = (double)enters / (double)ops;
-        }
-    }
-}
-
 static void note_failure(struct restart *r)
 {
     static const char *const names[] = {"base", "candidate"};
@@ -134,9 +116,6 @@ static bool run_restart(struct restart *r, struct tb_ab_series *series)
         return true;
     }
     bool ok = start_sides(r, series->n % 2) && find_rounds(r) && take_pairs(r);
-    if (ok && isnan(r->row->allocs[BASE])) {
-        count_exactly(r);
-    }
     if (!tb_interrupted()) {
         note_failure(r);
     }
@@ -171,8 +150,6 @@ void tb_ab_conclude(struct tb_ab_row *row)
                    : logs.high < -margin                        ? TB_AB_FASTER
                    : logs.low >= -margin && logs.high <= margin ? TB_AB_SAME
                                                                 : TB_AB_UNCLEAR;
-    row->grew = row->allocs[CAND] > row->allocs[BASE] + 1e-4 ||
-                row->bytes[CAND] > row->bytes[BASE] * 1.001 + 0.01;
 }
 
 void tb_ab_correct(struct tb_ab_row *rows, int n)
@@ -225,7 +202,7 @@ static bool run_some(struct restart *r, struct tb_ab_series *series, int restart
         }
         p->done++;
         if (p->watch) {
-            p->watch(p->arg, r->row, p->done, p->all);
+            p->watch(p->arg, r->row, false, p->done, p->all);
         }
     }
     return true;
@@ -248,12 +225,29 @@ static void run_row(const struct tb_ab_plan *plan, struct tb_ab_row *row, struct
     tb_ab_conclude(row); /* a failure makes it none */
 }
 
-static void prepare(const struct tb_ab_plan *plan, struct tb_ab_row *row)
+static void set_margin(const struct tb_ab_plan *plan, struct tb_ab_row *row)
 {
-    for (int side = BASE; side <= CAND; side++) {
-        row->allocs[side] = row->bytes[side] = row->enters[side] = (double)NAN;
-    }
     row->margin = isnan(row->floor) || row->floor < plan->threshold ? plan->threshold : row->floor;
+}
+
+/* What was wrong already is not timed. */
+static void time_rows(const struct tb_ab_plan *plan, struct tb_ab_row *rows, int n,
+                      struct progress *p)
+{
+    for (int i = 0; i < n && !tb_interrupted(); i++) {
+        if (rows[i].status == TB_ROW_OK) {
+            run_row(plan, &rows[i], p);
+        }
+    }
+    tb_ab_correct(rows, n);
+    for (int i = 0; i < n && plan->confirm && !tb_interrupted(); i++) {
+        struct restart r = {.plan = plan, .row = &rows[i]};
+        if (rows[i].verdict == TB_AB_SLOWER) {
+            p->all += rows[i].first.n;
+            run_some(&r, &rows[i].second, rows[i].first.n, p);
+            tb_ab_confirm(&rows[i]);
+        }
+    }
 }
 
 bool tb_ab_run(const struct tb_ab_plan *plan, struct tb_ab_row *rows, int n, tb_ab_watch_fn *watch,
@@ -262,19 +256,15 @@ bool tb_ab_run(const struct tb_ab_plan *plan, struct tb_ab_row *rows, int n, tb_
     struct progress p = {watch, arg, 0, n * plan->restarts};
     for (int i = 0; i < n; i++) {
         rows[i].verdict = TB_AB_NONE;
-        prepare(plan, &rows[i]);
+        set_margin(plan, &rows[i]);
     }
-    for (int i = 0; i < n && !tb_interrupted(); i++) {
-        run_row(plan, &rows[i], &p);
-    }
-    tb_ab_correct(rows, n);
-    for (int i = 0; i < n && plan->confirm && !tb_interrupted(); i++) {
-        struct restart r = {.plan = plan, .row = &rows[i]};
-        if (rows[i].verdict == TB_AB_SLOWER) {
-            p.all += rows[i].first.n;
-            run_some(&r, &rows[i].second, rows[i].first.n, &p);
-            tb_ab_confirm(&rows[i]);
+    for (int i = 0; i < n && plan->count && tb_ab_count(plan, &rows[i]); i++) {
+        if (watch) {
+            watch(arg, &rows[i], true, i + 1, n);
         }
+    }
+    if (plan->time && !tb_interrupted()) {
+        time_rows(plan, rows, n, &p);
     }
     return !tb_interrupted();
 }

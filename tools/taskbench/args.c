@@ -246,19 +246,33 @@ static int take_pairs(struct tb_args *args, const char *text)
     return take_between(args, "--pairs", text, TB_AB_PAIRS_MAX, &args->pairs);
 }
 
-/* "3%", "time=3%" or "0.03". */
+/* "3%" or "0.03", up to `end`. */
+static bool read_part(const char *text, const char *end, double *value)
+{
+    char *after;
+    *value = strtod(text, &after);
+    bool is_percent = *after == '%';
+    *value = is_percent ? *value / 100 : *value;
+    return text[0] >= '0' && text[0] <= '9' && after + is_percent == end && *value > 0 &&
+           *value < 10;
+}
+
+/* "3%", or a list as in "time=3%,instructions=1%". */
 static int take_threshold(struct tb_args *args, const char *text)
 {
-    char *end;
-    const char *number = strncmp(text, "time=", 5) == 0 ? text + 5 : text;
-    double value = strtod(number, &end);
-    bool is_percent = strcmp(end, "%") == 0;
-    value = is_percent ? value / 100 : value;
-    if (number[0] < '0' || number[0] > '9' || (!is_percent && *end) || value <= 0 || value >= 10) {
-        return refuse(args, "--threshold is a part of the time, as in 3%% or time=3%%; not '%s'",
-                      text);
+    for (const char *at = text; at;) { /* ends: with the last comma */
+        const char *comma = strchr(at, ','), *end = comma ? comma : at + strlen(at);
+        bool is_time = strncmp(at, "time=", 5) == 0,
+             of_instructions = strncmp(at, "instructions=", 13) == 0;
+        double *to = of_instructions ? &args->instructions : &args->threshold;
+        if (!read_part(at + (is_time ? 5 : of_instructions ? 13 : 0), end, to)) {
+            return refuse(args,
+                          "--threshold is a part of the time, as in 3%%, time=3%% or "
+                          "time=3%%,instructions=1%%; not '%s'",
+                          text);
+        }
+        at = comma ? comma + 1 : NULL;
     }
-    args->threshold = value;
     return 0;
 }
 
@@ -266,6 +280,20 @@ static int take_floors(struct tb_args *args, const char *text)
 {
     args->floors = text;
     return text[0] ? 0 : refuse(args, "--floors needs the name of a file");
+}
+
+static int take_exact(struct tb_args *args, const char *text)
+{
+    (void)text;
+    args->exact = true;
+    return 0;
+}
+
+static int take_no_exact(struct tb_args *args, const char *text)
+{
+    (void)text;
+    args->no_exact = true;
+    return 0;
 }
 
 static int take_no_pin(struct tb_args *args, const char *text)
@@ -337,6 +365,8 @@ static const struct option options[] = {
     {"--threshold", true, take_threshold, OF_AB | OF_COMPARE},
     {"--floors", true, take_floors, OF_AB | OF_CALIBRATE},
     {"--no-pin", false, take_no_pin, OF_AB | OF_CALIBRATE},
+    {"--exact", false, take_exact, OF_AB},
+    {"--no-exact", false, take_no_exact, OF_AB},
     {"--help", false, take_help, OF_ALL},
     {"-h", false, take_help, OF_ALL},
 };

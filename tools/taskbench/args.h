@@ -59,7 +59,9 @@ struct tb_args {
     bool update;          /* gate: write what was counted into it */
     bool strict;          /* what is not known for sure fails */
     int restarts, pairs;  /* ab: 0: not given */
-    double threshold;     /* ab, compare: relative; 0: not given */
+    double threshold;     /* ab, compare: of time, relative; 0: not given */
+    double instructions;  /* ab: of them, relative; 0: not given */
+    bool exact, no_exact; /* ab: figures alone, times alone */
     const char *floors;   /* ab, calibrate: the file; NULL */
     bool no_pin;          /* ab */
     bool help;            /* --help: everything else may be unset */

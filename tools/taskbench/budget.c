@@ -21,15 +21,6 @@
 #define TB_BUILD "unknown flags"
 #endif
 
-const struct tb_exact_shape tb_exacts[TB_EXACTS] = {
-    [TB_EXACT_ALLOCS] = {"allocs_per_op", "allocs/op", 9},
-    [TB_EXACT_BYTES] = {"bytes_per_op", "bytes/op", 9},
-    [TB_EXACT_CALLS] = {"syscalls_per_op", "syscalls/op", 11},
-    [TB_EXACT_ENTERS] = {"enters_per_op", "enters/op", 9},
-    [TB_EXACT_POOL] = {"pool_added", "pool", 5},
-    [TB_EXACT_INSTRUCTIONS] = {"instructions_per_op", "instr/op", 9},
-};
-
 const char *tb_build(void)
 {
     static char build[sizeof((struct tb_budgets *)0)->build];
@@ -352,34 +343,4 @@ void tb_budget_take(struct tb_budget *budget, const struct tb_exact_set *exact,
         memcpy(budget->functions, instructions->functions, sizeof budget->functions);
         budget->functions_n = instructions->functions_n;
     }
-}
-
-/* Its own instructions in the budget; 0: it was not among the dearest then. */
-static double former(const struct tb_budget *budget, const char *name)
-{
-    for (int i = 0; i < budget->functions_n; i++) {
-        if (strcmp(budget->functions[i].name, name) == 0) {
-            return budget->functions[i].instructions;
-        }
-    }
-    return 0;
-}
-
-int tb_budget_growth(const struct tb_budget *budget, const struct tb_instructions *now,
-                     struct tb_function out[TB_FUNCTIONS_MAX])
-{
-    int n = 0;
-    for (int i = 0; i < now->functions_n; i++) {
-        struct tb_function f = now->functions[i];
-        f.instructions -= former(budget, f.name);
-        if (f.instructions <= 0) {
-            continue;
-        }
-        int at = n++;
-        for (; at > 0 && out[at - 1].instructions < f.instructions; at--) {
-            out[at] = out[at - 1];
-        }
-        out[at] = f;
-    }
-    return n;
 }

@@ -11,34 +11,10 @@
 #ifndef TB_BUDGET_H
 #define TB_BUDGET_H
 
-#include "callgrind.h"
-#include "row.h"
+#include "exact.h"
 #include <stdbool.h>
 
 #define TB_BUDGETS_MAX 128 /* rows */
-
-enum tb_exact {
-    TB_EXACT_ALLOCS,       /* calls of malloc and its like, per op, on all threads */
-    TB_EXACT_BYTES,        /* per op, as rounded up by malloc */
-    TB_EXACT_CALLS,        /* system calls per op, of the whole process */
-    TB_EXACT_ENTERS,       /* system calls of the I/O driver per op, by the runtime's own count */
-    TB_EXACT_POOL,         /* chunks and stacks that the runtime added, over the whole stretch */
-    TB_EXACT_INSTRUCTIONS, /* per op */
-    TB_EXACTS
-};
-
-struct tb_exact_shape {
-    const char *key;   /* in files */
-    const char *title; /* in tables */
-    int width;
-};
-extern const struct tb_exact_shape tb_exacts[TB_EXACTS];
-
-/* What was counted of a row; NAN: it was not, and `why_not` says why. */
-struct tb_exact_set {
-    double value[TB_EXACTS];
-    const char *why_not[TB_EXACTS];
-};
 
 struct tb_budget {
     const struct tb_load *load;
@@ -101,10 +77,5 @@ bool tb_budget_is_new(const struct tb_budget *budget);
  * limits does not limit stays without. */
 void tb_budget_take(struct tb_budget *budget, const struct tb_exact_set *exact,
                     const struct tb_instructions *instructions, const char *io);
-
-/* The functions whose own instructions grew most against the budget, the worst first, into `out`; how
- * many. Growth is in `instructions` of each. */
-int tb_budget_growth(const struct tb_budget *budget, const struct tb_instructions *now,
-                     struct tb_function out[TB_FUNCTIONS_MAX]);
 
 #endif

@@ -22,7 +22,7 @@
 
 /* --- whether ---------------------------------------------------------------------------------- */
 
-bool tb_callgrind_prepare(char version[32], char reason[TB_REASON_MAX])
+bool tb_callgrind_probe(char version[32], char reason[TB_REASON_MAX])
 {
     char line[64] = "";
     snprintf(version, 32, "%s", "");
@@ -46,13 +46,6 @@ bool tb_callgrind_prepare(char version[32], char reason[TB_REASON_MAX])
         snprintf(reason, TB_REASON_MAX, "valgrind is not installed");
         return false;
     }
-    /* both spellings: before glibc 2.33 and since; what a libc does not know it ignores */
-    setenv("GLIBC_TUNABLES",
-           "glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-AVX_Fast_"
-           "Unaligned_Load",
-           1);
-    setenv("LD_BIND_NOW", "1",
-           1); /* or the first call of each function would look it up, counted */
     return true;
 }
 
@@ -147,21 +140,37 @@ int tb_callgrind_read(FILE *file, struct tb_instructions *out)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static bool run(struct tb_row *row, uint64_t rounds, const char *path)
+/* The environment is the child's alone. Hardware that the libc looks at: both spellings, before glibc 2.33 and since;
+ * what a libc does not know it ignores. Without LD_BIND_NOW the first call of each function would look it up, counted. */
+#define PLAIN_LIBC                                                                                 \
+    "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM," \
+    "-AVX_Fast_Unaligned_Load"
+
+static bool run(const char *program, struct tb_row *row, uint64_t rounds, const char *path)
 {
     struct tb_plan plan = {.pass = TB_PASS_CALLGRIND, .rounds = rounds};
     struct tb_agent_args args;
-    char out_file[160], program[512];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[n > 0 ? n : 0] = '\0';
+    char out_file[160], self[512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
     snprintf(out_file, sizeof out_file, "--callgrind-out-file=%s", path);
-    char *argv[TB_AGENT_ARGS + 8] = {
-        "valgrind", "-q", "--vgdb=no", "--tool=callgrind", "--instr-atstart=no", out_file, program};
-    tb_agent_args_write(&args, row, &plan);
+    /* a program may be a script that becomes one: hence the children */
+    char *argv[TB_AGENT_ARGS + 12] = {"env",
+                                      PLAIN_LIBC,
+                                      "LD_BIND_NOW=1",
+                                      "valgrind",
+                                      "-q",
+                                      "--vgdb=no",
+                                      "--tool=callgrind",
+                                      "--instr-atstart=no",
+                                      "--trace-children=yes",
+                                      out_file,
+                                      program ? (char *)program : self};
+    tb_agent_args_write(&args, "agent", row, &plan);
     for (int i = 0; i < args.n; i++) {
-        argv[7 + i] = args.text[i];
+        argv[11 + i] = args.text[i];
     }
-    return tb_measure_by(row, "valgrind", argv, SILENCE_S);
+    return tb_measure_by(row, "env", argv, SILENCE_S);
 }
 
 static void refuse(struct tb_instructions *out, const char *why)
@@ -189,7 +198,8 @@ static void collect(struct tb_instructions *out, const struct tb_row *row, const
     }
 }
 
-bool tb_callgrind_measure(const struct tb_row *row, uint64_t rounds, struct tb_instructions *out)
+bool tb_callgrind_measure(const char *program, const struct tb_row *row, uint64_t rounds,
+                          struct tb_instructions *out)
 {
     char path[128];
     const char *folder = getenv("TMPDIR");
@@ -205,11 +215,43 @@ bool tb_callgrind_measure(const struct tb_row *row, uint64_t rounds, struct tb_i
     close(fd);
     *copy = (struct tb_row){.load = row->load, .workers = row->workers, .seed = row->seed};
     memcpy(copy->params, row->params, sizeof copy->params);
-    bool finished = run(copy, rounds, path);
+    bool finished = run(program, copy, rounds, path);
     if (finished) {
         collect(out, copy, path);
     }
     unlink(path);
     free(copy);
     return finished;
+}
+
+/* --- growth ----------------------------------------------------------------------------------- */
+
+/* 0 for a function that was not among the dearest. */
+static double former(const struct tb_function *was, int n, const char *name)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(was[i].name, name) == 0) {
+            return was[i].instructions;
+        }
+    }
+    return 0;
+}
+
+int tb_callgrind_growth(const struct tb_function *was, int n, const struct tb_instructions *now,
+                        struct tb_function out[TB_FUNCTIONS_MAX])
+{
+    int grown = 0;
+    for (int i = 0; i < now->functions_n; i++) {
+        struct tb_function f = now->functions[i];
+        f.instructions -= former(was, n, f.name);
+        if (f.instructions <= 0) {
+            continue;
+        }
+        int at = grown++;
+        for (; at > 0 && out[at - 1].instructions < f.instructions; at--) {
+            out[at] = out[at - 1];
+        }
+        out[at] = f;
+    }
+    return grown;
 }

@@ -19,18 +19,23 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RESTARTS  10
-#define PAIRS     20
-#define THRESHOLD 0.03
-#define GROWTH    4 /* restarts_max / restarts */
+#define RESTARTS     10
+#define PAIRS        20
+#define THRESHOLD    0.03
+#define INSTRUCTIONS 0.015 /* half of what gate and ab promise to see */
+#define GROWTH       4     /* restarts_max / restarts */
 
 const char tb_ab_details[] =
     "BASE and CAND are two builds of taskbench. Each restart starts both, pins worker i\n"
     "to CPU i, and takes samples in turn, A B, B A; the median ratio of a restart is one\n"
     "observation. Restarts are added while a verdict is unclear, up to four times as\n"
-    "many. What is slower is measured once more before it counts.\n"
+    "many. What is slower is measured once more before it counts. Before that, what is\n"
+    "the same each time is counted: allocations, bytes, system calls, instructions per\n"
+    "op; what is more decides by itself, and where it comes from is named.\n"
     "\n"
-    "  --threshold T         differences up to T are \"same\": 3% (the default)\n"
+    "  --threshold T         differences up to T are \"same\": 3% (the default), or\n"
+    "                        time=3%,instructions=1.5%\n"
+    "  --exact, --no-exact   only count; only time\n"
     "  --floors FILE         of calibrate: a threshold below a workload's floor is refused\n"
     "  --restarts N          at first (10); below 6 there is no interval of 95 %\n"
     "  --pairs N             samples of each side in a restart (20)\n"
@@ -39,8 +44,8 @@ const char tb_ab_details[] =
     "  --format table|json|md|csv|junit\n"
     "  -o FILE, --set, --workers, -p, --seed, --no-color, --quiet   as for run\n"
     "\n"
-    "Exit codes: 0 nothing is slower, 1 something is, or allocates more; 2 wrong usage;\n"
-    "3 nothing was measured; 4 unclear, with --strict; 5 a workload's result was wrong.\n";
+    "Exit codes: 0 nothing is slower, 1 something is, or costs more by count; 2 wrong\n"
+    "usage; 3 nothing was measured; 4 unclear, with --strict; 5 a wrong result.\n";
 
 const char tb_calibrate_details[] =
     "Measures this build against itself as ab would, and writes to FILE what each\n"
@@ -57,7 +62,8 @@ struct session {
     int rows_n;
     struct tb_machine machine;
     struct tb_floors floors;
-    uint64_t start_ns;
+    char no_instructions[TB_REASON_MAX], paths[2][512];
+    uint64_t start_ns, timing_ns; /* of the command, of its first restart; 0: not begun */
     bool terminal, unicode;
 };
 
@@ -78,6 +84,16 @@ static int check_program(const char *path)
     return TB_EXIT_OK;
 }
 
+/* A name without a slash would be looked for in PATH when it is run. */
+static const char *with_slash(const char *path, char out[512])
+{
+    if (strchr(path, '/')) {
+        return path;
+    }
+    snprintf(out, 512, "./%s", path);
+    return out;
+}
+
 /* BASE and CAND are the first two words. */
 static int take_programs(struct session *s)
 {
@@ -92,7 +108,10 @@ static int take_programs(struct session *s)
     memmove(args->workloads, args->workloads + 2,
             (size_t)args->workloads_n * sizeof *args->workloads);
     int rc = check_program(s->plan.base);
-    return rc == TB_EXIT_OK ? check_program(s->plan.cand) : rc;
+    rc = rc == TB_EXIT_OK ? check_program(s->plan.cand) : rc;
+    s->plan.base = with_slash(s->plan.base, s->paths[0]);
+    s->plan.cand = with_slash(s->plan.cand, s->paths[1]);
+    return rc;
 }
 
 static int take_rows(struct session *s)
@@ -148,18 +167,29 @@ static void take_settings(struct session *s)
     s->plan.seed = args->seed;
     s->plan.pin = !args->no_pin;
     s->plan.confirm = true;
+    s->plan.count = !args->no_exact;
+    s->plan.time = !args->exact;
+    s->plan.instructions = args->instructions > 0 ? args->instructions : INSTRUCTIONS;
+    s->plan.no_instructions = s->no_instructions;
 }
 
 /* --- progress --------------------------------------------------------------------------------- */
 
-static void watch(void *arg, const struct tb_ab_row *row, int done, int all)
+static void watch(void *arg, const struct tb_ab_row *row, bool counting, int done, int all)
 {
     struct session *s = arg;
     if (!s->terminal) {
         return;
     }
+    if (counting) {
+        s->timing_ns = tb_now_ns();
+        fprintf(stderr, "\r\033[Kcounting %d of %d: %s %dw", done, all, row->load->name,
+                row->workers);
+        fflush(stderr);
+        return;
+    }
     char spark[80], eta[16];
-    double elapsed_s = (double)(tb_now_ns() - s->start_ns) * 1e-9;
+    double elapsed_s = (double)(tb_now_ns() - s->timing_ns) * 1e-9;
     int left = (int)(elapsed_s / done * (all - done));
     tb_spark(row->first.log_ratio, row->first.n, 12, s->unicode, spark, sizeof spark);
     snprintf(eta, sizeof eta, "%d:%02d", left / 60, left % 60);
@@ -172,7 +202,7 @@ static void watch(void *arg, const struct tb_ab_row *row, int done, int all)
 
 static bool measure(struct session *s)
 {
-    s->start_ns = tb_now_ns();
+    s->start_ns = s->timing_ns = tb_now_ns();
     s->terminal = !s->args.quiet && isatty(STDERR_FILENO);
     s->unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     bool finished = tb_ab_run(&s->plan, s->rows, s->rows_n, watch, s);
@@ -189,8 +219,8 @@ static int judge(const struct session *s)
     int measured = 0, failed = 0, wrong = 0, unclear = 0;
     for (int i = 0; i < s->rows_n; i++) {
         const struct tb_ab_row *row = &s->rows[i];
-        measured += row->verdict != TB_AB_NONE;
-        failed += row->verdict == TB_AB_SLOWER || (row->verdict != TB_AB_NONE && row->grew);
+        measured += row->verdict != TB_AB_NONE || tb_ab_was_counted(row);
+        failed += row->verdict == TB_AB_SLOWER || row->grew;
         wrong += row->status == TB_ROW_WRONG;
         unclear += row->verdict == TB_AB_UNCLEAR;
     }
@@ -269,6 +299,11 @@ int tb_cmd_ab(int argc, char **argv)
     if (s.args.format > TB_FORMAT_JUNIT) {
         return complain("ab reports as table, json, md, csv or junit");
     }
+    if (s.args.exact && s.args.no_exact) {
+        return complain("--exact and --no-exact: nothing is left");
+    }
+    char version[32];
+    tb_callgrind_probe(version, s.no_instructions);
     rc = rc == TB_EXIT_OK ? take_programs(&s) : rc;
     rc = rc == TB_EXIT_OK ? take_floors(&s) : rc;
     rc = rc == TB_EXIT_OK ? take_rows(&s) : rc;
@@ -301,7 +336,7 @@ int tb_cmd_calibrate(int argc, char **argv)
     s.plan.base = s.plan.cand = self;
     s.plan.threshold = 1e-9; /* never enough: all restarts are taken */
     s.plan.restarts_max = s.plan.restarts;
-    s.plan.confirm = false;
+    s.plan.confirm = s.plan.count = false;
     if (!measure(&s)) {
         return TB_EXIT_SIGNAL + tb_interrupted();
     }

@@ -139,9 +139,14 @@ static void measure(struct tb_trial *trial, const struct tb_plan *plan)
 int tb_cmd_agent(int argc, char **argv)
 {
     static struct tb_row row;
-    struct tb_plan plan = {0};
-    if (!has_wire() || tb_agent_args_read(argc, argv, &row, &plan) < 0) {
+    struct tb_plan plan;
+    int rc = tb_agent_args_read(argc, argv, &row, &plan);
+    if (!has_wire() || rc == -EINVAL) {
         return refuse();
+    }
+    if (rc < 0) {
+        tb_wire_say("skip there is no workload '%s' in this build", argv[1]);
+        return TB_EXIT_OK;
     }
     become_child();
     if (plan.pass != TB_PASS_CALLGRIND) {

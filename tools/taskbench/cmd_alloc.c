@@ -114,7 +114,7 @@ static int count_row(const struct tb_args *args, const struct tb_planned *planne
     char *argv[TB_AGENT_ARGS + 1] = {NULL};
     row = (struct tb_row){.load = planned->load, .workers = planned->workers, .seed = args->seed};
     tb_run_params(args, planned->load, row.params);
-    tb_agent_args_write(&agent, &row, &plan);
+    tb_agent_args_write(&agent, "agent", &row, &plan);
     for (int i = 0; i < agent.n; i++) {
         argv[i] = agent.text[i];
     }

@@ -172,7 +172,7 @@ static void look_at_tools(void)
         "allow it (kernel.yama.ptrace_scope=1 or less, seccomp): the gate counts system calls by "
         "it",
         "%s", traces ? "allowed" : "refused");
-    bool counts = tb_callgrind_prepare(version, reason);
+    bool counts = tb_callgrind_probe(version, reason);
     say(counts, "callgrind", "apt-get install valgrind: the gate counts instructions with it", "%s",
         counts ? version : reason);
     bool counters = has_counters();

@@ -159,7 +159,7 @@ static int count(struct tb_gate *gate, const struct tb_args *args)
     char runtime[TB_REASON_MAX];
     static struct tb_machine machine;
     tb_catch_signals();
-    tb_callgrind_prepare(gate->valgrind, gate->no_instructions);
+    tb_callgrind_probe(gate->valgrind, gate->no_instructions);
     if (!tb_measure_probe(runtime)) {
         fprintf(stderr, "taskbench: nothing can be measured: %s\n", runtime);
         return TB_EXIT_NOTHING;

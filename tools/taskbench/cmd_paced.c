@@ -6,18 +6,16 @@
  *     (at the start)     ready                 or  skip REASON, wrong REASON
  *     find               rounds N              that fill a sample
  *     go N               took NS OPS SWITCHES  one sample of N rounds; involuntary switches during it
- *     count N            counted OPS ALLOCS BYTES ENTERS   or  uncounted REASON
  *     (end of file)      done
  *
- * The two may be of different versions, so arguments have names: workers, seed, pin (1: worker i to the i-th
- * CPU that the process may use), p.KEY for the workload's parameters. Names that are not known are passed
- * over. What the process is not allowed (pinning, one address layout for all) it does without, and says so:
+ * Its arguments are those of `agent` (agent.h), of which it uses workers, seed, pin and p.KEY. What the process is
+ * not allowed (pinning, one address layout for all) it does without, and says so:
  *
  *     note WORDS
  *
  * While it waits for a command it sits in read(2) on its worker, so that the other process has the machine. */
 #define _GNU_SOURCE
-#include "alloc.h"
+#include "agent.h"
 #include "child.h"
 #include "clock.h"
 #include "command.h"
@@ -38,61 +36,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <weft/debug.h>
 
 #define THREADS_MAX 64
 
 struct paced {
     struct tb_trial trial;
     bool pin;
-    const char *why_uncounted;
 };
-
-/* --- arguments -------------------------------------------------------------------------------- */
-
-static bool take_argument(struct paced *p, const char *text)
-{
-    const char *equals = strchr(text, '=');
-    if (!equals) {
-        return false;
-    }
-    uint64_t value = strtoull(equals + 1, NULL, 10);
-    char key[32];
-    snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);
-    if (strcmp(key, "workers") == 0) {
-        p->trial.workers = (int)value;
-    } else if (strcmp(key, "seed") == 0) {
-        p->trial.seed = value;
-    } else if (strcmp(key, "pin") == 0) {
-        p->pin = value == 1;
-    } else if (strncmp(key, "p.", 2) == 0) {
-        int at = tb_load_param(p->trial.load, key + 2);
-        if (at >= 0) {
-            p->trial.params[at] = value;
-        }
-    }
-    return true;
-}
-
-static bool take_arguments(struct paced *p, int argc, char **argv)
-{
-    p->trial = (struct tb_trial){.workers = 1, .seed = 1};
-    p->trial.load = argc > 1 ? tb_load_find(argv[1]) : NULL;
-    if (!p->trial.load) {
-        tb_wire_say("skip there is no workload '%s' in this build", argc > 1 ? argv[1] : "");
-        return false;
-    }
-    for (int i = 0; p->trial.load->params[i].key; i++) {
-        p->trial.params[i] = p->trial.load->params[i].value;
-    }
-    for (int i = 2; i < argc; i++) {
-        if (!take_argument(p, argv[i])) {
-            tb_wire_say("wrong '%s' is no argument of paced", argv[i]);
-            return false;
-        }
-    }
-    return true;
-}
 
 /* --- the process ------------------------------------------------------------------------------ */
 
@@ -186,27 +136,6 @@ static int go(struct paced *p, uint64_t rounds)
     return rc;
 }
 
-static int count(struct paced *p, uint64_t rounds)
-{
-    weft_stats before, after;
-    struct tb_allocs allocs;
-    uint64_t ns;
-    if (p->why_uncounted || tb_alloc_start() < 0) {
-        tb_wire_say("uncounted %s", p->why_uncounted ? p->why_uncounted : "the hooks were refused");
-        return 0;
-    }
-    weft_stats_get(p->trial.rt, &before);
-    int rc = tb_sampler_once(&p->trial, rounds, &ns);
-    weft_stats_get(p->trial.rt, &after);
-    tb_alloc_stop(&allocs);
-    if (rc == 0) {
-        tb_wire_say("counted %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
-                    rounds * p->trial.ops_per_round, allocs.allocs, allocs.bytes,
-                    after.driver_enters - before.driver_enters);
-    }
-    return rc;
-}
-
 static int obey(struct paced *p, const char *line)
 {
     uint64_t rounds;
@@ -219,9 +148,6 @@ static int obey(struct paced *p, const char *line)
     }
     if (sscanf(line, "go %" SCNu64, &rounds) == 1) {
         return go(p, rounds);
-    }
-    if (sscanf(line, "count %" SCNu64, &rounds) == 1) {
-        return count(p, rounds);
     }
     tb_wire_say("note '%s' is no command", line);
     return 0;
@@ -248,6 +174,23 @@ static bool next_command(char line[64])
             line[n++] = c;
         }
     }
+}
+
+static bool take_arguments(struct paced *p, int argc, char **argv)
+{
+    static struct tb_row row; /* too large for the stack */
+    struct tb_plan plan;
+    int rc = tb_agent_args_read(argc, argv, &row, &plan);
+    if (rc < 0) {
+        tb_wire_say(rc == -ENOENT ? "skip there is no workload '%s' in this build"
+                                  : "wrong paced of '%s' was asked in another form",
+                    argc > 1 ? argv[1] : "");
+        return false;
+    }
+    p->trial = (struct tb_trial){.load = row.load, .workers = row.workers, .seed = row.seed};
+    memcpy(p->trial.params, row.params, sizeof p->trial.params);
+    p->pin = plan.pin;
+    return true;
 }
 
 static int follow(void *arg)
@@ -293,7 +236,6 @@ int tb_cmd_paced(int argc, char **argv)
     if (!take_arguments(&p, argc, argv)) {
         return TB_EXIT_OK;
     }
-    tb_alloc_probe(&p.why_uncounted);
     weft_rt_opts opts = {.workers = p.trial.workers};
     int rc = weft_rt_start(&p.trial.rt, &opts);
     if (rc < 0) {

@@ -1,13 +1,8 @@
-/* gate.c: see gate.h.
- *
- * Each row is two processes: one under the tracer (cmd_trace.c), with allocations hooked, and one under
- * callgrind. None of them keeps a time, so two rows are counted side by side. */
+/* gate.c: see gate.h. Nothing keeps a time (exact.h), so two rows are counted side by side. */
 #include "gate.h"
-#include "agent.h"
 #include "child.h"
 #include "clock.h"
 #include "exit.h"
-#include "measure.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIES   2 /* valgrind itself fails now and then */
 #define THREADS 2 /* CPUs of the smallest machine that this is for */
 
 struct crew {
@@ -27,55 +21,14 @@ struct crew {
 
 /* --- one row ---------------------------------------------------------------------------------- */
 
-static bool count_natively(struct tb_row *row, uint64_t rounds)
-{
-    struct tb_plan plan = {.pass = TB_PASS_COUNT, .rounds = rounds};
-    struct tb_agent_args args;
-    char *argv[TB_AGENT_ARGS + 2] = {"trace"};
-    tb_agent_args_write(&args, row, &plan);
-    for (int i = 0; i < args.n; i++) {
-        argv[1 + i] = args.text[i];
-    }
-    return tb_measure_by(row, NULL, argv, 0);
-}
-
-static void set(struct tb_exact_set *exact, enum tb_exact which, bool known, double value,
-                const char *why_not)
-{
-    exact->value[which] = known ? value : (double)NAN;
-    exact->why_not[which] = known ? NULL : why_not;
-}
-
-static void collect(struct tb_gate_row *g)
-{
-    const struct tb_row *row = g->row;
-    bool ok = row->status == TB_ROW_OK && row->counted_ops > 0;
-    double ops = ok ? (double)row->counted_ops : 1;
-    const char *failed = "the workload did not run";
-    set(&g->exact, TB_EXACT_ALLOCS, ok && row->counted, (double)row->allocs.allocs / ops,
-        ok ? row->uncounted : failed);
-    set(&g->exact, TB_EXACT_BYTES, ok && row->counted, (double)row->allocs.bytes / ops,
-        ok ? row->uncounted : failed);
-    set(&g->exact, TB_EXACT_CALLS, ok && row->traced && !row->untraced[0], (double)row->calls / ops,
-        ok ? row->untraced : failed);
-    set(&g->exact, TB_EXACT_ENTERS, ok, (double)row->growth.driver_enters / ops, failed);
-    set(&g->exact, TB_EXACT_POOL, ok, (double)(row->growth.slab_chunks + row->growth.stacks),
-        failed);
-    set(&g->exact, TB_EXACT_INSTRUCTIONS, g->instructions.counted, g->instructions.per_op,
-        g->instructions.reason);
-}
-
 /* Instructions are the same each time where one thread alone is at work and does not look at the clock. */
-static bool wants_instructions(const struct tb_gate *gate, struct tb_gate_row *g)
+static const char *why_no_instructions(const struct tb_gate *gate, const struct tb_budget *budget)
 {
-    const char *why_not = gate->no_instructions;
-    if (!why_not[0] && g->budget->workers > 1) {
-        why_not = "more than one worker";
-    } else if (isnan(g->budget->limit[TB_EXACT_INSTRUCTIONS]) && !tb_budget_is_new(g->budget)) {
-        why_not = "the budget does not speak of them";
-    }
-    snprintf(g->instructions.reason, sizeof g->instructions.reason, "%s", why_not);
-    return why_not[0] == '\0';
+    return gate->no_instructions[0] ? gate->no_instructions
+           : budget->workers > 1    ? "more than one worker"
+           : isnan(budget->limit[TB_EXACT_INSTRUCTIONS]) && !tb_budget_is_new(budget)
+               ? "the budget does not speak of them"
+               : "";
 }
 
 /* false: interrupted. */
@@ -88,18 +41,9 @@ static bool count_row(struct tb_gate *gate, struct tb_gate_row *g)
     }
     *g->row = (struct tb_row){.load = b->load, .workers = b->workers, .seed = gate->seed};
     memcpy(g->row->params, b->params, sizeof b->params);
-    if (!count_natively(g->row, b->rounds)) {
-        return false;
-    }
-    bool wanted = wants_instructions(gate, g) && g->row->status == TB_ROW_OK;
-    for (int i = 0; i < TRIES && wanted && !g->instructions.counted; i++) {
-        if (!tb_callgrind_measure(g->row, b->rounds, &g->instructions)) {
-            return false;
-        }
-    }
-    collect(g);
-    g->counted = true;
-    return true;
+    struct tb_exact_order order = {NULL, b->rounds, why_no_instructions(gate, b)};
+    g->counted = tb_exact_count(&order, g->row, &g->instructions, &g->exact);
+    return g->counted;
 }
 
 /* --- all rows --------------------------------------------------------------------------------- */

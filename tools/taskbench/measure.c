@@ -2,6 +2,7 @@
 #include "measure.h"
 #include "agent.h"
 #include "child.h"
+#include "exit.h"
 #include "wire.h"
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,12 @@ static void fail(struct tb_row *row, const char *what, const char *words)
 static void explain(struct tb_row *row, const struct tb_child *child)
 {
     char what[64];
+    if (child->end == TB_CHILD_EXITED && child->code == TB_EXIT_USAGE) {
+        row->status = TB_ROW_SKIPPED;
+        snprintf(row->reason, sizeof row->reason,
+                 "this build is of another version, and does not know how");
+        return;
+    }
     switch (child->end) {
     case TB_CHILD_SIGNALLED:
         snprintf(what, sizeof what, "died of signal %d (%s)", child->code, strsignal(child->code));
@@ -89,7 +96,7 @@ bool tb_measure(struct tb_row *row, const struct tb_plan *plan, tb_watch_fn *wat
     struct tb_agent_args args;
     char *argv[TB_AGENT_ARGS + 1] = {NULL};
     struct measurement m = {.row = row, .watch = watch, .arg = arg};
-    tb_agent_args_write(&args, row, plan);
+    tb_agent_args_write(&args, "agent", row, plan);
     for (int i = 0; i < args.n; i++) {
         argv[i] = args.text[i];
     }

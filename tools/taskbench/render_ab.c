@@ -2,7 +2,9 @@
 #include "render_ab.h"
 #include "command.h"
 #include "json.h"
+#include "reasons.h"
 #include "units.h"
+#include "where.h"
 #include "xml.h"
 #include <errno.h>
 #include <math.h>
@@ -38,46 +40,157 @@ static void put_interval(const struct tb_ab_row *row, char out[32])
     }
 }
 
+/* --- figures ---------------------------------------------------------------------------------- */
+
+#define CELL_MAX   72
+#define CELL_WIDTH 14
+
+/* Those that the tables have, in their order; the rest is in JSON and CSV, and below the tables if it grew. */
+static const enum tb_exact shown[] = {TB_EXACT_ALLOCS, TB_EXACT_BYTES, TB_EXACT_CALLS,
+                                      TB_EXACT_INSTRUCTIONS};
+#define SHOWN (int)(sizeof shown / sizeof *shown)
+
+static bool any_counted(const struct tb_ab_report *r)
+{
+    bool any = false;
+    for (int i = 0; i < r->rows_n; i++) {
+        any = any || tb_ab_was_counted(&r->rows[i]);
+    }
+    return any;
+}
+
+/* "0 -> 1 !", "402 -> 390"; what is too wide for that, "123456 +3% !" or "123456 x12 !". */
+static void put_change(const struct tb_ab_figure *f, char out[CELL_MAX])
+{
+    char base[TB_NUMBER_MAX], cand[TB_NUMBER_MAX];
+    const char *was = tb_exact_number(base, f->value[0]), *now = tb_exact_number(cand, f->value[1]);
+    const char *mark = f->is == TB_AB_MORE ? " !" : "";
+    double ratio = f->value[1] / f->value[0];
+    if (snprintf(out, CELL_MAX, "%s -> %s%s", was, now, mark) <= CELL_WIDTH) {
+        return;
+    }
+    if (ratio < 10) {
+        snprintf(out, CELL_MAX, "%s %+.0f%%%s", now, 100 * (ratio - 1), mark);
+    } else {
+        snprintf(out, CELL_MAX, "%s x%.0f%s", now, fmin(ratio, 999), mark);
+    }
+}
+
+/* "0" of both; what changed; "~2.10" where it differs each time, "?" not counted. */
+static void put_figure(const struct tb_ab_figure *f, char out[CELL_MAX])
+{
+    char number[TB_NUMBER_MAX];
+    const char *now = tb_exact_number(number, f->value[1]);
+    switch (f->is) {
+    case TB_AB_UNKNOWN:
+        snprintf(out, CELL_MAX, "?");
+        break;
+    case TB_AB_EQUAL:
+        snprintf(out, CELL_MAX, "%s", now);
+        break;
+    case TB_AB_VARIES:
+        snprintf(out, CELL_MAX, "~%s", now);
+        break;
+    default:
+        put_change(f, out);
+    }
+}
+
+/* What grew, and where it comes from. */
+static void say_more(const struct tb_ab_row *row, enum tb_exact which, const struct tb_lines *to)
+{
+    const struct tb_ab_figure *f = &row->figures[which];
+    char base[TB_NUMBER_MAX], cand[TB_NUMBER_MAX];
+    fprintf(to->out, "%s%s, %dw: %s %s -> %s", to->fail, row->load->name, row->workers,
+            tb_exacts[which].title, tb_exact_number(base, f->value[0]),
+            tb_exact_number(cand, f->value[1]));
+    if (f->value[0] > 0) {
+        fprintf(to->out, " (%+.1f %%)", 100 * (f->value[1] / f->value[0] - 1));
+    }
+    fputs(to->end, to->out);
+    if (!row->counted[0] || !row->counted[1]) {
+        return;
+    }
+    const struct tb_ab_counted *was = row->counted[0], *now = row->counted[1];
+    if (which == TB_EXACT_ALLOCS) {
+        tb_where_sites(to, &now->row, TB_SITE_ALLOC);
+    } else if (which == TB_EXACT_CALLS) {
+        tb_where_sites(to, &now->row, TB_SITE_CALL);
+    } else if (which == TB_EXACT_INSTRUCTIONS) {
+        tb_where_grew(to, was->instructions.functions, was->instructions.functions_n,
+                      &now->instructions);
+    }
+}
+
 /* --- in words --------------------------------------------------------------------------------- */
 
-static void say_row(const struct tb_ab_row *row, const char *head, FILE *out)
+static void say_row(const struct tb_ab_row *row, const struct tb_lines *to)
 {
     const char *name = row->load->name;
     if (row->status != TB_ROW_OK) {
-        fprintf(out, "%s%s, %dw: %s\n", row->status == TB_ROW_WRONG ? head : "skip  ", name,
-                row->workers, row->reason);
-    } else if (row->verdict == TB_AB_SLOWER) {
-        fprintf(out, "%s%s, %dw: slower by %.1f %% (limit %.1f %%), %s\n", head, name, row->workers,
-                100 * row->change, 100 * row->margin,
-                row->confirmed ? "confirmed by a second round" : "not measured again");
+        fprintf(to->out, "%s%s, %dw: %s%s", row->status == TB_ROW_WRONG ? to->fail : "skip  ", name,
+                row->workers, row->reason, to->end);
+    }
+    for (int i = 0; i < TB_EXACTS; i++) {
+        if (i != TB_EXACT_POOL && row->figures[i].is == TB_AB_MORE) {
+            say_more(row, (enum tb_exact)i, to);
+        }
+    }
+    if (row->verdict == TB_AB_SLOWER) {
+        fprintf(to->out, "%s%s, %dw: slower by %.1f %% (limit %.1f %%), %s%s", to->fail, name,
+                row->workers, 100 * row->change, 100 * row->margin,
+                row->confirmed ? "confirmed by a second round" : "not measured again", to->end);
     }
     if (row->not_confirmed) {
-        fprintf(out, "note  %s, %dw: slower in the first round, not in the second\n", name,
-                row->workers);
-    }
-    if (has_figures(row) && row->grew) {
-        fprintf(out, "%s%s, %dw: allocs/op %.4g -> %.4g, bytes/op %.4g -> %.4g\n", head, name,
-                row->workers, row->allocs[0], row->allocs[1], row->bytes[0], row->bytes[1]);
+        fprintf(to->out, "note  %s, %dw: slower in the first round, not in the second%s", name,
+                row->workers, to->end);
     }
     if (row->note[0]) {
-        fprintf(out, "note  %s, %dw: %s\n", name, row->workers, row->note);
+        fprintf(to->out, "note  %s, %dw: %s%s", name, row->workers, row->note, to->end);
     }
+}
+
+static void say_not_compared(const struct tb_ab_report *r, const struct tb_lines *to)
+{
+    struct tb_reasons reasons = {.n = 0};
+    for (int i = 0; i < r->rows_n * TB_EXACTS; i++) {
+        const struct tb_ab_row *row = &r->rows[i / TB_EXACTS];
+        int which = i % TB_EXACTS;
+        bool unknown = which != TB_EXACT_POOL && row->figures[which].is == TB_AB_UNKNOWN;
+        tb_reasons_add(&reasons, unknown ? row->why_not[which] : NULL);
+    }
+    tb_reasons_put(&reasons, to->out, to->end);
+}
+
+static void say_rows(const struct tb_ab_report *r, const struct tb_lines *to)
+{
+    for (int i = 0; i < r->rows_n; i++) {
+        say_row(&r->rows[i], to);
+    }
+    say_not_compared(r, to);
 }
 
 static void say_end(const struct tb_ab_report *r, FILE *out)
 {
-    int verdicts[5] = {0}, samples = 0, dirty = 0;
+    int verdicts[5] = {0}, samples = 0, dirty = 0, grown = 0;
     for (int i = 0; i < r->rows_n; i++) {
         verdicts[r->rows[i].verdict]++;
         samples += r->rows[i].samples;
         dirty += r->rows[i].dirty;
+        grown += r->rows[i].grew;
     }
-    fprintf(out, "%d faster, %d same, %d slower, %d unclear", verdicts[TB_AB_FASTER],
-            verdicts[TB_AB_SAME], verdicts[TB_AB_SLOWER], verdicts[TB_AB_UNCLEAR]);
-    if (verdicts[TB_AB_NONE] > 0) {
-        fprintf(out, ", %d not measured", verdicts[TB_AB_NONE]);
+    if (any_counted(r)) {
+        fprintf(out, "%d of %d rows cost more by count\n", grown, r->rows_n);
     }
-    fprintf(out, " in %.0f s%s\n", r->elapsed_s, r->interrupted ? ", interrupted" : "");
+    if (r->plan->time) {
+        fprintf(out, "%d faster, %d same, %d slower, %d unclear", verdicts[TB_AB_FASTER],
+                verdicts[TB_AB_SAME], verdicts[TB_AB_SLOWER], verdicts[TB_AB_UNCLEAR]);
+        if (verdicts[TB_AB_NONE] > 0) {
+            fprintf(out, ", %d not timed", verdicts[TB_AB_NONE]);
+        }
+        fputs(" ", out);
+    }
+    fprintf(out, "in %.0f s%s\n", r->elapsed_s, r->interrupted ? ", interrupted" : "");
     if (samples > 0) {
         fprintf(out, "%d of %d samples were disturbed (switched out)", dirty, samples);
         if (r->steal_percent >= 0.05) {
@@ -89,18 +202,38 @@ static void say_end(const struct tb_ab_report *r, FILE *out)
 
 /* --- table ------------------------------------------------------------------------------------ */
 
-static void put_table(const struct tb_ab_report *r, FILE *out, bool color)
+static const char *paint_of(bool color, bool bad, bool good)
 {
-    fprintf(out,
-            "base %.60s\ncand %.60s\n%d restarts of %d pairs, %s, I/O by %s, margin at least %.1f "
-            "%%\n\n",
-            r->plan->base, r->plan->cand, r->plan->restarts, r->plan->pairs,
-            r->plan->pin ? "pinned" : "not pinned", r->machine->backend, 100 * r->plan->threshold);
-    fprintf(out, "%s%-13s %2s %8s %8s %8s %-15s %2s  %s%s\n", color ? "\033[1m" : "", "workload",
-            "w", "base", "cand", "change", "95 % interval", "n", "verdict", color ? "\033[0m" : "");
+    return !color ? "" : bad ? "\033[31m" : good ? "\033[32m" : "";
+}
+
+static void put_figures(const struct tb_ab_report *r, FILE *out, bool color)
+{
+    fprintf(out, "%s%-13s %2s", color ? "\033[1m" : "", "counted", "w");
+    for (int i = 0; i < SHOWN; i++) {
+        fprintf(out, " %*s", CELL_WIDTH, tb_exacts[shown[i]].title);
+    }
+    fprintf(out, "%s\n", color ? "\033[0m" : "");
     for (int i = 0; i < r->rows_n; i++) {
         const struct tb_ab_row *row = &r->rows[i];
-        const char *word = verdict_word(row);
+        const char *paint = paint_of(color, row->grew, false);
+        fprintf(out, "%s%-13s %2d", paint, row->load->name, row->workers);
+        for (int j = 0; j < SHOWN; j++) {
+            char cell[CELL_MAX];
+            put_figure(&row->figures[shown[j]], cell);
+            fprintf(out, " %*s", CELL_WIDTH, cell);
+        }
+        fprintf(out, "%s\n", paint[0] ? "\033[0m" : "");
+    }
+    fputc('\n', out);
+}
+
+static void put_times(const struct tb_ab_report *r, FILE *out, bool color)
+{
+    fprintf(out, "%s%-13s %2s %8s %8s %8s %-15s %2s  %s%s\n", color ? "\033[1m" : "", "timed", "w",
+            "base", "cand", "change", "95 % interval", "n", "verdict", color ? "\033[0m" : "");
+    for (int i = 0; i < r->rows_n; i++) {
+        const struct tb_ab_row *row = &r->rows[i];
         char base[TB_NUMBER_MAX] = "", cand[TB_NUMBER_MAX] = "", change[16] = "", interval[32] = "";
         if (has_figures(row)) {
             tb_format_time(base, middle(row->base_ns, row->first.n));
@@ -108,27 +241,64 @@ static void put_table(const struct tb_ab_report *r, FILE *out, bool color)
             snprintf(change, sizeof change, "%+.1f %%", 100 * row->change);
             put_interval(row, interval);
         }
-        const char *paint = !color                         ? ""
-                            : row->verdict == TB_AB_SLOWER ? "\033[31m"
-                            : row->verdict == TB_AB_FASTER ? "\033[32m"
-                            : row->status == TB_ROW_WRONG  ? "\033[31m"
-                                                           : "";
+        const char *paint =
+            paint_of(color, row->verdict == TB_AB_SLOWER || row->status == TB_ROW_WRONG,
+                     row->verdict == TB_AB_FASTER);
         fprintf(out, "%s%-13s %2d %8s %8s %8s %-15s %2d  %s%s\n", paint, row->load->name,
-                row->workers, base, cand, change, interval, row->first.n, word,
+                row->workers, base, cand, change, interval, row->first.n, verdict_word(row),
                 paint[0] ? "\033[0m" : "");
     }
     fputc('\n', out);
-    for (int i = 0; i < r->rows_n; i++) {
-        say_row(&r->rows[i], "FAIL  ", out);
+}
+
+static void put_table(const struct tb_ab_report *r, FILE *out, bool color)
+{
+    fprintf(out, "base %.60s\ncand %.60s\n", r->plan->base, r->plan->cand);
+    if (r->plan->time) {
+        fprintf(out, "%d restarts of %d pairs, %s, I/O by %s, margin at least %.1f %%\n",
+                r->plan->restarts, r->plan->pairs, r->plan->pin ? "pinned" : "not pinned",
+                r->machine->backend, 100 * r->plan->threshold);
     }
+    fputc('\n', out);
+    if (r->plan->count) {
+        put_figures(r, out, color);
+    }
+    if (r->plan->time) {
+        put_times(r, out, color);
+    }
+    say_rows(r, &(struct tb_lines){out, "FAIL  ", "      ", "\n"});
     say_end(r, out);
 }
 
 /* --- Markdown --------------------------------------------------------------------------------- */
 
-static void put_md(const struct tb_ab_report *r, FILE *out)
+static void put_md_figures(const struct tb_ab_report *r, FILE *out)
 {
-    fprintf(out, "| workload | w | base | cand | change | 95 %% interval | restarts | verdict |\n"
+    fprintf(out, "| counted | w ");
+    for (int i = 0; i < SHOWN; i++) {
+        fprintf(out, "| %s ", tb_exacts[shown[i]].title);
+    }
+    fprintf(out, "|\n| --- | --: ");
+    for (int i = 0; i < SHOWN; i++) {
+        fprintf(out, "| --: ");
+    }
+    fprintf(out, "|\n");
+    for (int i = 0; i < r->rows_n; i++) {
+        const struct tb_ab_row *row = &r->rows[i];
+        fprintf(out, "| %s | %d ", row->load->name, row->workers);
+        for (int j = 0; j < SHOWN; j++) {
+            char cell[CELL_MAX];
+            put_figure(&row->figures[shown[j]], cell);
+            fprintf(out, "| %s ", cell);
+        }
+        fprintf(out, "|\n");
+    }
+    fputc('\n', out);
+}
+
+static void put_md_times(const struct tb_ab_report *r, FILE *out)
+{
+    fprintf(out, "| timed | w | base | cand | change | 95 %% interval | restarts | verdict |\n"
                  "| --- | --: | --: | --: | --: | --- | --: | --- |\n");
     for (int i = 0; i < r->rows_n; i++) {
         const struct tb_ab_row *row = &r->rows[i];
@@ -143,9 +313,17 @@ static void put_md(const struct tb_ab_report *r, FILE *out)
                 verdict_word(row));
     }
     fputc('\n', out);
-    for (int i = 0; i < r->rows_n; i++) {
-        say_row(&r->rows[i], "- **FAIL** ", out);
+}
+
+static void put_md(const struct tb_ab_report *r, FILE *out)
+{
+    if (r->plan->count) {
+        put_md_figures(r, out);
     }
+    if (r->plan->time) {
+        put_md_times(r, out);
+    }
+    say_rows(r, &(struct tb_lines){out, "- **FAIL** ", "  - ", "\n"});
     fputc('\n', out);
     say_end(r, out);
 }
@@ -154,10 +332,11 @@ static void put_md(const struct tb_ab_report *r, FILE *out)
 
 static void put_csv(const struct tb_ab_report *r, FILE *out)
 {
-    fprintf(
-        out,
-        "workload,workers,base_ns,cand_ns,ratio,low,high,restarts,verdict,confirmed,allocs_base,"
-        "allocs_cand\n");
+    fprintf(out, "workload,workers,base_ns,cand_ns,ratio,low,high,restarts,verdict,confirmed");
+    for (int i = 0; i < TB_EXACTS; i++) {
+        fprintf(out, ",%s_base,%s_cand", tb_exacts[i].key, tb_exacts[i].key);
+    }
+    fputc('\n', out);
     for (int i = 0; i < r->rows_n; i++) {
         const struct tb_ab_row *row = &r->rows[i];
         fprintf(out, "%s,%d,", row->load->name, row->workers);
@@ -168,25 +347,54 @@ static void put_csv(const struct tb_ab_report *r, FILE *out)
         } else {
             fprintf(out, ",,,,,");
         }
-        fprintf(out, "%d,%s,%d,", row->first.n, verdict_word(row), row->confirmed);
-        if (!isnan(row->allocs[0]) && !isnan(row->allocs[1])) {
-            fprintf(out, "%.6g,%.6g\n", row->allocs[0], row->allocs[1]);
-        } else {
-            fprintf(out, ",\n");
+        fprintf(out, "%d,%s,%d", row->first.n, verdict_word(row), row->confirmed);
+        for (int j = 0; j < 2 * TB_EXACTS; j++) {
+            const struct tb_ab_figure *f = &row->figures[j / 2];
+            if (f->is == TB_AB_UNKNOWN) {
+                fputc(',', out);
+            } else {
+                fprintf(out, ",%.6g", f->value[j % 2]);
+            }
         }
+        fputc('\n', out);
     }
 }
 
 /* --- JUnit ------------------------------------------------------------------------------------ */
+
+enum outcome { PASSED, FAILED, SKIPPED };
+
+static enum outcome outcome_of(const struct tb_ab_report *r, const struct tb_ab_row *row)
+{
+    bool undecided = row->verdict == TB_AB_UNCLEAR || row->verdict == TB_AB_NONE;
+    bool failed = row->verdict == TB_AB_SLOWER || row->status == TB_ROW_WRONG || row->grew;
+    return failed                                                  ? FAILED
+           : (r->plan->time ? undecided : !tb_ab_was_counted(row)) ? SKIPPED
+                                                                   : PASSED;
+}
+
+static void put_junit_reason(const struct tb_ab_row *row, FILE *out)
+{
+    tb_put_xml(out, row->status == TB_ROW_WRONG ? row->reason : "");
+    for (int i = 0; i < TB_EXACTS; i++) {
+        const struct tb_ab_figure *f = &row->figures[i];
+        if (i != TB_EXACT_POOL && f->is == TB_AB_MORE) {
+            fprintf(out, "%s %.6g to %.6g. ", tb_exacts[i].title, f->value[0], f->value[1]);
+        }
+    }
+    if (row->verdict == TB_AB_SLOWER) {
+        fprintf(out, "time %+.1f %%, limit %.1f %%", 100 * row->change, 100 * row->margin);
+    }
+}
 
 static void put_junit(const struct tb_ab_report *r, FILE *out)
 {
     int failures = 0, skipped = 0;
     for (int i = 0; i < r->rows_n; i++) {
         const struct tb_ab_row *row = &r->rows[i];
-        failures += row->verdict == TB_AB_SLOWER || row->status == TB_ROW_WRONG || row->grew;
-        skipped += row->verdict == TB_AB_UNCLEAR ||
-                   (row->verdict == TB_AB_NONE && row->status != TB_ROW_WRONG);
+        enum outcome outcome = outcome_of(r, row);
+        failures += outcome == FAILED;
+        skipped += outcome == SKIPPED;
     }
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
@@ -198,14 +406,12 @@ static void put_junit(const struct tb_ab_report *r, FILE *out)
         fprintf(out, "  <testcase classname=\"taskbench.ab\" name=\"");
         tb_put_xml(out, row->load->name);
         fprintf(out, " %dw\">", row->workers);
-        if (row->status == TB_ROW_WRONG) {
+        enum outcome outcome = outcome_of(r, row);
+        if (outcome == FAILED) {
             fprintf(out, "<failure message=\"");
-            tb_put_xml(out, row->reason);
+            put_junit_reason(row, out);
             fprintf(out, "\"/>");
-        } else if (row->verdict == TB_AB_SLOWER || row->grew) {
-            fprintf(out, "<failure message=\"%+.1f %%, limit %.1f %%; allocs/op %.4g to %.4g\"/>",
-                    100 * row->change, 100 * row->margin, row->allocs[0], row->allocs[1]);
-        } else if (row->verdict == TB_AB_UNCLEAR || row->verdict == TB_AB_NONE) {
+        } else if (outcome == SKIPPED) {
             fprintf(out, "<skipped message=\"%s\"/>", verdict_word(row));
         }
         fprintf(out, "</testcase>\n");
@@ -233,11 +439,16 @@ static void put_values(struct tb_json *json, const char *key, const double *valu
     tb_json_close(json);
 }
 
-static void put_two(struct tb_json *json, const char *key, const double values[2])
+static void put_exact(struct tb_json *json, const struct tb_ab_row *row, int which)
 {
-    tb_json_open(json, key, '{');
-    tb_json_real(json, "base", values[0]);
-    tb_json_real(json, "cand", values[1]);
+    const struct tb_ab_figure *f = &row->figures[which];
+    tb_json_open(json, tb_exacts[which].key, '{');
+    tb_json_real(json, "base", f->value[0]);
+    tb_json_real(json, "cand", f->value[1]);
+    put_values(json, "base_counts", f->count[0], f->counts);
+    put_values(json, "cand_counts", f->count[1], f->counts);
+    tb_json_text(json, "is", tb_ab_exactnesses[f->is]);
+    tb_json_text(json, "reason", f->is == TB_AB_UNKNOWN ? row->why_not[which] : NULL);
     tb_json_close(json);
 }
 
@@ -272,14 +483,17 @@ static void put_json_row(struct tb_json *json, const struct tb_ab_row *row)
         tb_json_count(json, "samples", (uint64_t)row->samples);
         tb_json_count(json, "dirty_samples", (uint64_t)row->dirty);
         tb_json_close(json);
+    }
+    if (tb_ab_was_counted(row)) {
         tb_json_open(json, "exact", '{');
-        put_two(json, "allocs_per_op", row->allocs);
-        put_two(json, "bytes_per_op", row->bytes);
-        put_two(json, "enters_per_op", row->enters);
+        for (int i = 0; i < TB_EXACTS; i++) {
+            put_exact(json, row, i);
+        }
         tb_json_close(json);
     }
     tb_json_text(json, "verdict", tb_ab_verdicts[row->verdict]);
     tb_json_bool(json, "confirmed", row->confirmed);
+    tb_json_bool(json, "grew", row->grew);
     tb_json_close(json);
 }
 

@@ -2,26 +2,13 @@
 #include "command.h"
 #include "gate.h"
 #include "json.h"
+#include "reasons.h"
 #include "units.h"
+#include "where.h"
 #include "xml.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-#define GROWTH_SHOWN 3 /* functions named below a row whose instructions grew */
-
-static const char *number(char out[TB_NUMBER_MAX], double value)
-{
-    if (isnan(value)) {
-        return "?";
-    }
-    if (value == floor(value) && value < 1e6) {
-        snprintf(out, TB_NUMBER_MAX, "%.0f", value);
-    } else {
-        snprintf(out, TB_NUMBER_MAX, value < 1 ? "%.4f" : value < 1000 ? "%.2f" : "%.0f", value);
-    }
-    return out;
-}
 
 /* "12.3", "1 !" beyond its budget, "-" where the budget does not speak of it, "?" not compared. */
 static void put_cell(const struct tb_gate_row *g, int metric, char out[TB_NUMBER_MAX + 4])
@@ -31,7 +18,7 @@ static void put_cell(const struct tb_gate_row *g, int metric, char out[TB_NUMBER
     snprintf(out, TB_NUMBER_MAX + 4, "%s%s",
              verdict == TB_UNLIMITED      ? "-"
              : verdict == TB_NOT_COMPARED ? "?"
-                                          : number(text, g->exact.value[metric]),
+                                          : tb_exact_number(text, g->exact.value[metric]),
              verdict == TB_EXCEEDED ? " !" : "");
 }
 
@@ -47,88 +34,37 @@ static const char *row_word(const struct tb_gate_row *g)
 
 /* --- what exceeds, in words ------------------------------------------------------------------- */
 
-/* Where to write, and what begins each line. */
-struct lines {
-    FILE *out;
-    const char *fail, *more, *end;
-};
-
-static void say_sites(const struct lines *to, const struct tb_gate_row *g, enum tb_site_kind kind)
-{
-    for (int i = 0; i < g->row->sites_n; i++) {
-        const struct tb_site *site = &g->row->sites[i];
-        char name[TB_SITE_NAME_MAX];
-        if (site->kind != kind) {
-            continue;
-        }
-        if (kind == TB_SITE_ALLOC) {
-            fprintf(to->out, "%s%" PRIu64 " x %" PRIu64 " bytes in %s, %s%s", to->more, site->count,
-                    site->bytes / site->count, tb_site_name(site, name), site->what, to->end);
-        } else {
-            fprintf(to->out, "%s%" PRIu64 " x %s in %s%s", to->more, site->count, site->what,
-                    tb_site_name(site, name), to->end);
-        }
-    }
-}
-
-static void say_growth(const struct lines *to, const struct tb_gate_row *g)
-{
-    struct tb_function grown[TB_FUNCTIONS_MAX];
-    int n = tb_budget_growth(g->budget, &g->instructions, grown);
-    for (int i = 0; i < n && i < GROWTH_SHOWN; i++) {
-        fprintf(to->out, "%s%+.2f in %s%s", to->more, grown[i].instructions, grown[i].name,
-                to->end);
-    }
-}
-
-static void say_exceeded(const struct lines *to, const struct tb_gate_row *g, int metric)
+static void say_exceeded(const struct tb_lines *to, const struct tb_gate_row *g, int metric)
 {
     char value[TB_NUMBER_MAX], limit[TB_NUMBER_MAX];
     double now = g->exact.value[metric], was = g->budget->limit[metric];
     fprintf(to->out, "%s%s, %d worker%s: %s is %s, its budget %s", to->fail, g->budget->load->name,
             g->budget->workers, g->budget->workers == 1 ? "" : "s", tb_exacts[metric].title,
-            number(value, now), number(limit, was));
+            tb_exact_number(value, now), tb_exact_number(limit, was));
     if (was > 0) {
         fprintf(to->out, " (%+.1f %%)", 100 * (now - was) / was);
     }
     fputs(to->end, to->out);
     if (metric == TB_EXACT_ALLOCS) {
-        say_sites(to, g, TB_SITE_ALLOC);
+        tb_where_sites(to, g->row, TB_SITE_ALLOC);
     } else if (metric == TB_EXACT_CALLS) {
-        say_sites(to, g, TB_SITE_CALL);
+        tb_where_sites(to, g->row, TB_SITE_CALL);
     } else if (metric == TB_EXACT_INSTRUCTIONS) {
-        say_growth(to, g);
+        tb_where_grew(to, g->budget->functions, g->budget->functions_n, &g->instructions);
     }
 }
 
-/* Each reason once, with the number of figures that it concerns. */
-static void say_not_compared(const struct lines *to, const struct tb_gate *gate)
+static void say_not_compared(const struct tb_lines *to, const struct tb_gate *gate)
 {
-    const char *said[16];
-    int said_n = 0;
+    struct tb_reasons reasons = {.n = 0};
     for (int i = 0; i < gate->rows_n * TB_EXACTS; i++) {
         const struct tb_gate_row *g = &gate->rows[i / TB_EXACTS];
-        const char *why = g->counted ? g->judged.why_not[i % TB_EXACTS] : NULL;
-        bool is_new = why != NULL && said_n < 16;
-        for (int j = 0; j < said_n && is_new; j++) {
-            is_new = strcmp(said[j], why) != 0;
-        }
-        if (!is_new) {
-            continue;
-        }
-        said[said_n++] = why;
-        int n = 0;
-        for (int j = i; j < gate->rows_n * TB_EXACTS; j++) {
-            const char *other = gate->rows[j / TB_EXACTS].counted
-                                    ? gate->rows[j / TB_EXACTS].judged.why_not[j % TB_EXACTS]
-                                    : NULL;
-            n += other && strcmp(other, why) == 0;
-        }
-        fprintf(to->out, "not compared: %d figure%s: %s%s", n, n == 1 ? "" : "s", why, to->end);
+        tb_reasons_add(&reasons, g->counted ? g->judged.why_not[i % TB_EXACTS] : NULL);
     }
+    tb_reasons_put(&reasons, to->out, to->end);
 }
 
-static void say_all(const struct lines *to, const struct tb_gate *gate)
+static void say_all(const struct tb_lines *to, const struct tb_gate *gate)
 {
     for (int i = 0; i < gate->rows_n; i++) {
         const struct tb_gate_row *g = &gate->rows[i];
@@ -183,7 +119,7 @@ void tb_gate_table(const struct tb_gate *gate, FILE *out, bool color)
         fprintf(out, " %s%s\n", word, color && bad ? "\033[0m" : "");
     }
     fputc('\n', out);
-    say_all(&(struct lines){out, "FAIL  ", "      ", "\n"}, gate);
+    say_all(&(struct tb_lines){out, "FAIL  ", "      ", "\n"}, gate);
     say_summary(gate, out);
 }
 
@@ -213,7 +149,7 @@ void tb_gate_md(const struct tb_gate *gate, FILE *out)
         fprintf(out, "| %s |\n", row_word(g));
     }
     fputc('\n', out);
-    say_all(&(struct lines){out, "- **FAIL** ", "  - ", "\n"}, gate);
+    say_all(&(struct tb_lines){out, "- **FAIL** ", "  - ", "\n"}, gate);
     fputc('\n', out);
     say_summary(gate, out);
 }

@@ -26,7 +26,8 @@ struct tb_plan {
     uint64_t rounds; /* of TB_PASS_COUNT and after; 0: as many as make TB_COUNT_OPS ops */
     /* exactly so many; 0: as many as fit into budget_ns, but at least TB_SAMPLES_WANTED */
     int samples;
-    uint64_t budget_ns;    /* for all samples, references included */
+    uint64_t budget_ns; /* for all samples, references included */
+    bool pin; /* worker i to the i-th CPU that the process may use: `paced` alone does so */
     const char *uncounted; /* why allocations cannot be counted (tb_alloc_probe); NULL: they can */
 };
 

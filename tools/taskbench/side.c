@@ -1,6 +1,7 @@
 /* side.c: see side.h. */
 #define _GNU_SOURCE
 #include "side.h"
+#include "agent.h"
 #include "child.h"
 #include "wire.h"
 #include <errno.h>
@@ -14,9 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ARGS_MAX  16
-#define ARG_BYTES 64
-
 extern char **environ;
 
 static bool fail(struct tb_side *side, enum tb_status status, const char *what)
@@ -29,30 +27,6 @@ static bool fail(struct tb_side *side, enum tb_status status, const char *what)
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
-
-struct arguments {
-    char text[ARGS_MAX][ARG_BYTES];
-    char *argv[ARGS_MAX + 3];
-};
-
-static void make_arguments(struct arguments *a, const struct tb_row *row, bool pin)
-{
-    int n = 0;
-    snprintf(a->text[n++], ARG_BYTES, "paced");
-    snprintf(a->text[n++], ARG_BYTES, "%s", row->load->name);
-    snprintf(a->text[n++], ARG_BYTES, "workers=%d", row->workers);
-    snprintf(a->text[n++], ARG_BYTES, "seed=%" PRIu64, row->seed);
-    snprintf(a->text[n++], ARG_BYTES, "pin=%d", pin);
-    for (int i = 0; row->load->params[i].key; i++) {
-        snprintf(a->text[n++], ARG_BYTES, "p.%s=%" PRIu64, row->load->params[i].key,
-                 row->params[i]);
-    }
-    a->argv[0] = "taskbench";
-    for (int i = 0; i < n; i++) {
-        a->argv[1 + i] = a->text[i];
-    }
-    a->argv[1 + n] = NULL;
-}
 
 /* What it writes to stdout and stderr goes nowhere: why it failed comes on the wire, or from its end. */
 static int spawn(struct tb_side *side, const char *program, char **argv, int commands, int wire)
@@ -78,9 +52,13 @@ bool tb_side_start(struct tb_side *side, const char *program, const struct tb_ro
 {
     int commands[2], wire[2];
     char answer[TB_SIDE_LINE_MAX];
-    struct arguments arguments;
+    struct tb_agent_args args;
+    char *argv[TB_AGENT_ARGS + 2] = {"taskbench"};
     *side = (struct tb_side){.to = -1, .from = -1};
-    make_arguments(&arguments, row, pin);
+    tb_agent_args_write(&args, "paced", row, &(struct tb_plan){.pin = pin});
+    for (int i = 0; i < args.n; i++) {
+        argv[1 + i] = args.text[i];
+    }
     if (pipe2(commands, O_CLOEXEC) < 0) {
         return fail(side, TB_ROW_WRONG, strerror(errno));
     }
@@ -89,7 +67,7 @@ bool tb_side_start(struct tb_side *side, const char *program, const struct tb_ro
         close(commands[1]);
         return fail(side, TB_ROW_WRONG, strerror(errno));
     }
-    int rc = spawn(side, program, arguments.argv, commands[0], wire[1]);
+    int rc = spawn(side, program, argv, commands[0], wire[1]);
     close(commands[0]);
     close(wire[1]);
     side->to = commands[1];
@@ -171,9 +149,6 @@ bool tb_side_ask(struct tb_side *side, const char *command, const char *expect,
             return fail(side, TB_ROW_SKIPPED, words);
         } else if ((words = after(line, "wrong"))) {
             return fail(side, TB_ROW_WRONG, words);
-        } else if ((words = after(line, "uncounted"))) {
-            snprintf(answer, TB_SIDE_LINE_MAX, "%s", "");
-            return true;
         } else {
             return fail(side, TB_ROW_WRONG, "said what is not understood");
         }

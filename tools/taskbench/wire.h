@@ -14,7 +14,7 @@
  *     wrong REASON | skip REASON                    the end, badly
  *     done                                          the end, well
  *
- * Text, so that a run can be watched by hand: `taskbench agent fib 2 1 5 100 0 0 30 3>&1`. */
+ * Text, so that a run can be watched by hand: `taskbench agent fib workers=2 samples=5 3>&1`. */
 #ifndef TB_WIRE_H
 #define TB_WIRE_H
 
