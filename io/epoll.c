@@ -681,6 +681,7 @@ static int epoll_open(struct wf_driver *driver, int workers)
 
 static const struct wf_driver_ops epoll_driver_ops = {
     .name = "epoll",
+    .is_blind = true,
     .open = epoll_open,
     .close = epoll_close,
     .worker_begin = epoll_worker_begin,

@@ -24,6 +24,7 @@ struct wf_driver;
 
 struct wf_driver_ops {
     const char *name;
+    bool is_blind; /* is_due does not see what arrives in the kernel: a poll does */
     /* Everything that can fail, before any worker thread exists: 0 or -errno with nothing left
      * behind. */
     int (*open)(struct wf_driver *driver, int workers);

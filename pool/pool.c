@@ -30,6 +30,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     wf_deque_init(&worker->deque);
     wf_runq_init(&worker->runq);
     worker->watch_ns = WF_WATCH_MIN_NS;
+    wf_patience_init(&worker->patience);
     worker->pool = pool;
     worker->driver = pool->driver;
     worker->index = (uint32_t)index;

@@ -579,15 +579,28 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
     return NULL;
 }
 
-/* Looks everywhere for a while. The caller is counted as searching. */
-static struct wf_work *search(struct wf_worker *worker)
+/* Has the driver something to hand over, or has handed it over just now? */
+static bool has_arrived(struct wf_worker *worker, bool patient)
 {
-    int64_t now_ns = wf_sys.now_ns();
+    const struct wf_driver_ops *ops = worker->driver->ops;
+    return ops->is_due(worker->driver, worker) ||
+           (patient && ops->is_blind && ops->poll(worker->driver, worker) > 0);
+}
+
+/* Looks for a while, without sleeping: everywhere if it `may_search` (the caller is counted as
+ * searching), else at the injection queue and the driver; longer if there is patience for the driver
+ * (patience.h). Work; or NULL, and *due says whether there is something to serve. */
+static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int64_t began_ns,
+                                  bool *due)
+{
+    bool patient = wf_patience_has(&worker->patience);
     int64_t spin_ns = worker->pool->spin_ns;
-    int64_t give_up_ns = now_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
-    int64_t began_ns = now_ns;
-    int64_t look_ns = now_ns;
-    for (;;) { /* ends: give_up_ns */
+    int64_t give_up_ns = began_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
+    int64_t bored_ns = patient ? began_ns + WF_PATIENCE_NS : began_ns;
+    int64_t look_ns = may_search ? began_ns : INT64_MAX;
+    int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
+    int64_t now_ns = began_ns;
+    for (;;) { /* ends: give_up_ns, bored_ns */
         struct wf_work *work = take_injected(worker);
         if (work == NULL && now_ns >= look_ns) {
             work = steal(worker, now_ns);
@@ -599,9 +612,20 @@ static struct wf_work *search(struct wf_worker *worker)
         if (work != NULL) {
             return work;
         }
-        /* Relaxed: the caller comes to serve these, and acquires. */
-        if (now_ns >= give_up_ns || wf_load_relaxed(&worker->inbox) != NULL ||
-            worker->driver->ops->is_due(worker->driver, worker)) {
+        if (has_arrived(worker, patient)) {
+            wf_patience_met(&worker->patience);
+            *due = true;
+            return NULL;
+        }
+        /* Relaxed: the caller comes to serve it, and acquires. */
+        if (wf_load_relaxed(&worker->inbox) != NULL || timer_ns <= now_ns) {
+            *due = true;
+            return NULL;
+        }
+        if (now_ns >= give_up_ns && now_ns >= bored_ns) {
+            if (patient) {
+                wf_patience_missed(&worker->patience);
+            }
             return NULL;
         }
         wf_spin_hint();
@@ -897,6 +921,16 @@ static void park(struct wf_worker *worker)
     }
 }
 
+/* Parks, and remembers whether that was right. Idle since `began_ns`. */
+static void park_and_learn(struct wf_worker *worker, int64_t began_ns)
+{
+    uint64_t completed = wf_load_relaxed(&worker->counters.ops_completed); /* relaxed: ours */
+    park(worker);
+    if (wf_load_relaxed(&worker->counters.ops_completed) != completed) { /* relaxed: ours */
+        wf_patience_slept(&worker->patience, wf_sys.now_ns() - began_ns);
+    }
+}
+
 /* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. It searches
  * from here on, also while it polls: what it finds there it will run itself, and wakes somebody when it
  * has found more than that; a single completion wakes nobody. */
@@ -907,14 +941,15 @@ static struct wf_work *idle(struct wf_worker *worker)
     if (has_own_work(worker)) {
         return NULL;
     }
-    struct wf_work *work = take_injected(worker);
-    if (work == NULL && may_search) {
-        work = search(worker);
-    }
-    if (work == NULL) {
-        park(worker);
-    } else {
+    bool due = false;
+    int64_t began_ns = wf_sys.now_ns();
+    struct wf_work *work = may_search || wf_patience_has(&worker->patience)
+                               ? look_awake(worker, may_search, began_ns, &due)
+                               : take_injected(worker);
+    if (work != NULL) {
         post_lookout(worker);
+    } else if (!due) {
+        park_and_learn(worker, began_ns);
     }
     return work;
 }

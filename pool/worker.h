@@ -25,6 +25,7 @@
 #include "pool/fiber.h"
 #include "pool/inject.h"
 #include "pool/park.h"
+#include "pool/patience.h"
 #include "pool/runq.h"
 #include "pool/slab.h"
 #include "pool/timer.h"
@@ -116,6 +117,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_rng rng;
     int64_t watch_ns; /* how long the next watch lasts */
     bool saw_light;   /* steal() left something since this worker last slept */
+    struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];
