@@ -20,7 +20,7 @@
  * WEFT_GO_ARG_MAX. */
 static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
 /* Pooled completions, without and with an operation of the kernel: src/value.h. */
-static const size_t value_bytes[WF_VALUE_CLASSES] = {128, 256};
+static const size_t value_bytes[WF_VALUE_CLASSES] = {128, 256, 384};
 
 struct wf_pool_hooks wf_pool_hooks;
 

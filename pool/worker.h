@@ -38,7 +38,7 @@
 #define WF_FRAME_CLASSES 3 /* sizes of pooled task frames, see pool.c */
 /* An error record: with its head it fills two pairs of lines. src/error.c asserts that it fits. */
 #define WF_ERROR_BYTES   256
-#define WF_VALUE_CLASSES 2 /* sizes of pooled completions, see pool.c */
+#define WF_VALUE_CLASSES 3 /* sizes of pooled completions, see pool.c */
 
 /* Counters of one worker: it alone writes them; others read them racily for reports. */
 struct wf_counters {

@@ -4,7 +4,7 @@
  *
  * Who may call: one task at a time. */
 #include "pool/base/sys.h"
-#include "src/io.h"
+#include "src/io_value.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -45,12 +45,14 @@ int weft_dir_open(weft_dir **out, int dirfd, const char *path)
     return 0;
 }
 
-/* Bytes, 0 at the end, or -errno. */
-static long fill(weft_dir *dir)
+static struct wf_thread_call fill_call(weft_dir *dir)
 {
-    struct wf_thread_call call =
-        WF_THREAD_CALL(SYS_getdents64, dir->fd, (long)dir->bytes, sizeof dir->bytes);
-    long n = wf_thread_await(&call);
+    return WF_THREAD_CALL(SYS_getdents64, dir->fd, (long)dir->bytes, sizeof dir->bytes);
+}
+
+/* What the call gave: bytes, 0 at the end, or -errno. */
+static long filled(weft_dir *dir, long n)
+{
     if (n > 0) {
         dir->at = 0;
         dir->filled = (uint32_t)n;
@@ -63,15 +65,10 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-int weft_dir_next(weft_dir *dir, weft_dir_entry *out)
+/* The next entry in the buffer: 1; 0: there is none left. */
+static int take_entry(weft_dir *dir, weft_dir_entry *out)
 {
-    for (;;) { /* ends: takes an entry each turn, or the directory's end */
-        if (dir->at >= dir->filled) {
-            long n = fill(dir);
-            if (n <= 0) {
-                return (int)n;
-            }
-        }
+    while (dir->at < dir->filled) { /* ends: takes an entry each turn */
         const struct dirent64 *entry = (const void *)(dir->bytes + dir->at);
         dir->at += entry->d_reclen;
         if (!is_dots(entry->d_name)) {
@@ -80,6 +77,68 @@ int weft_dir_next(weft_dir *dir, weft_dir_entry *out)
             return 1;
         }
     }
+    return 0;
+}
+
+int weft_dir_next(weft_dir *dir, weft_dir_entry *out)
+{
+    while (take_entry(dir, out) == 0) { /* ends: with the directory */
+        struct wf_thread_call call = fill_call(dir);
+        long n = filled(dir, wf_thread_await(&call));
+        if (n <= 0) {
+            return (int)n;
+        }
+    }
+    return 1;
+}
+
+/* --- as a value ------------------------------------------------------------------------------- */
+
+/* In arguments that getdents64 has not: what it is for. */
+#define ARG_DIR 3
+#define ARG_OUT 4
+
+static ssize_t next_finish(struct wf_call *call)
+{
+    struct wf_thread_call *thread = call->object;
+    weft_dir *dir = (weft_dir *)thread->args[ARG_DIR]; // NOLINT(performance-no-int-to-ptr)
+    weft_dir_entry *out =
+        (weft_dir_entry *)thread->args[ARG_OUT]; // NOLINT(performance-no-int-to-ptr)
+    long n = filled(dir, thread->result);
+    const struct wf_fiber *self = wf_self();
+    if (n <= 0 || self == NULL || self->env == NULL) { /* nobody wants it: wf_value_discard */
+        return n;
+    }
+    return take_entry(dir, out) == 0 ? -EAGAIN : 1;
+}
+
+static bool next_again(struct wf_call *call, ssize_t result);
+
+static const struct wf_wait_ops next_ops = {.cancel = wf_thread_cancel,
+                                            .finish = next_finish,
+                                            .again = next_again,
+                                            .name = "a directory (not interruptible)"};
+
+/* There was nothing but dots. (That there is no thread has the same code, but the call gave nothing.) */
+static bool next_again(struct wf_call *call, ssize_t result)
+{
+    const struct wf_thread_call *thread = call->object;
+    return result == -EAGAIN && thread->result > 0 && wf_thread_begin_again(call, &next_ops);
+}
+
+weft_val weft_dir_next_v_(weft_dir *dir, weft_dir_entry *out, const weft_place *place)
+{
+    int rc = 0;
+    if (wf_enter_call(&rc) == NULL) {
+        return wf_val_done(rc, place);
+    }
+    if (take_entry(dir, out) == 1) {
+        return wf_val_done(1, place);
+    }
+    struct wf_thread_call call = fill_call(dir);
+    call.args[ARG_DIR] = (long)dir;
+    call.args[ARG_OUT] = (long)out;
+    return wf_thread_v_ops(&call, &next_ops, place);
 }
 
 int weft_dir_rewind(weft_dir *dir)

@@ -104,15 +104,27 @@ static const struct wf_wait_ops event_ops = {.cancel = wf_wait_cancel_claim,
                                              .discard = event_discard,
                                              .name = "weft_event_wait"};
 
-static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume)
+static ssize_t begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume,
+                     const struct wf_wait_ops *ops)
 {
     wf_lock(&event->lock);
     bool taken = take_event(event);
     if (!taken) {
-        wf_call_queue(call, resume, &event_ops, &event->lock, &event->waiters, NULL);
+        wf_call_queue(call, resume, ops, &event->lock, &event->waiters, NULL);
     }
     wf_unlock(&event->lock);
     return taken ? 0 : WF_PENDING;
+}
+
+ssize_t wf_event_begin(weft_event *handle, struct wf_call *call, struct wf_work *resume,
+                       const struct wf_wait_ops *ops)
+{
+    return begin(event_of(handle), call, resume, ops);
+}
+
+static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume)
+{
+    return begin(event, call, resume, &event_ops);
 }
 
 int weft_event_wait(weft_event *handle)

@@ -49,11 +49,6 @@ static const struct wf_wait_ops io_ops = {.cancel = wf_op_cancel,
                                           .discard = io_discard,
                                           .name = "an I/O operation"};
 
-static ssize_t io_begin(struct io_value *io, struct wf_worker *worker)
-{
-    return wf_op_begin(&io->op, &io->value.call, NULL, worker, &io_ops);
-}
-
 /* -EINTR: a signal to a thread of the kernel. -EAGAIN of a read or write: the file is open with
  * O_NONBLOCK, which our caller has not asked for; then the op polls, and transfers after that. */
 static bool io_again(struct wf_call *call, ssize_t result)
@@ -72,41 +67,61 @@ static bool io_again(struct wf_call *call, ssize_t result)
     } else if (result != -EINTR) {
         return false;
     }
+    wf_io_begin_again(&io->op, call, &io_ops);
+    return true;
+}
+
+void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops)
+{
     struct wf_fiber *self = wf_self();
     struct wf_home *home = wf_fiber_home(self);
     if (wf_unlikely(wf_exec_is_loop(home))) {
         (void)wf_exec_lend(self);
     }
-    (void)io_begin(io, self->worker);
+    (void)wf_op_begin(op, call, NULL, self->worker, ops);
     if (wf_unlikely(wf_fiber_home(self) != home)) {
         wf_exec_take_back(self, home);
     }
-    return true;
 }
 
-/* From a loop, which has no ring: to the pool and back. */
-static WF_COLD weft_val begin_elsewhere(struct wf_fiber *self, const struct wf_op *op, size_t done,
-                                        const weft_place *place)
+/* What goes into a record. */
+struct io_begin {
+    const struct wf_op *op;
+    size_t done;
+};
+
+static struct wf_op *fill(struct wf_value *value, const void *arg)
 {
-    struct wf_home *home = wf_exec_lend(self);
-    weft_val val = wf_io_v(op, done, place);
-    wf_exec_take_back(self, home);
-    return val;
+    const struct io_begin *begin = arg;
+    struct io_value *io = wf_container_of(value, struct io_value, value);
+    io->op = *begin->op;
+    io->done = (uint32_t)begin->done;
+    io->kind = WF_OP_NOP;
+    return &io->op;
 }
 
 weft_val wf_io_v(const struct wf_op *op, size_t done, const weft_place *place)
 {
+    struct io_begin begin = {op, done};
+    return wf_io_v_in(WF_V_OP, fill, &begin, &io_ops, place);
+}
+
+weft_val wf_io_v_in(enum wf_v_kind kind, wf_io_fill_fn *fill, const void *arg,
+                    const struct wf_wait_ops *ops, const weft_place *place)
+{
     struct wf_fiber *self = wf_self();
-    if (wf_unlikely(self != NULL && wf_exec_is_loop(wf_fiber_home(self)))) {
-        return begin_elsewhere(self, op, done, place);
+    struct wf_home *home = self != NULL ? wf_fiber_home(self) : NULL;
+    bool is_lent = wf_unlikely(self != NULL && wf_exec_is_loop(home));
+    if (is_lent) { /* a loop has no ring: to the pool and back */
+        (void)wf_exec_lend(self);
     }
     struct wf_begun b;
-    if (!wf_v_begin(&b, WF_V_OP, place)) {
-        return b.val;
+    if (wf_v_begin(&b, kind, place)) {
+        struct wf_op *op = fill(b.value, arg);
+        b.val = wf_v_end(&b, wf_op_begin(op, b.call, NULL, b.self->worker, ops));
     }
-    struct io_value *io = wf_container_of(b.value, struct io_value, value);
-    io->op = *op;
-    io->done = (uint32_t)done;
-    io->kind = WF_OP_NOP;
-    return wf_v_end(&b, io_begin(io, b.self->worker));
+    if (is_lent) {
+        wf_exec_take_back(self, home);
+    }
+    return b.val;
 }

@@ -13,4 +13,20 @@ weft_val wf_io_v(const struct wf_op *op, size_t done, const weft_place *place);
  * -ECANCELED. */
 weft_val wf_thread_v(const struct wf_thread_call *call, const weft_place *place);
 
+/* The same in a record of one's own, of `kind`: `fill` fills it with what `arg` says, and says where its
+ * op is. `ops` has `again`. */
+typedef struct wf_op *wf_io_fill_fn(struct wf_value *value, const void *arg);
+weft_val wf_io_v_in(enum wf_v_kind kind, wf_io_fill_fn *fill, const void *arg,
+                    const struct wf_wait_ops *ops, const weft_place *place);
+/* From ops->again: the record's op, prepared, begins once more. */
+void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops);
+
+/* The same as wf_thread_v, with another end than that of the call alone: `ops` has `again`, and
+ * cancel = wf_thread_cancel. */
+weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wait_ops *ops,
+                         const weft_place *place);
+void wf_thread_cancel(struct wf_wait *wait);
+/* From ops->again: the same call once more. False: there is no thread, and the result is -EAGAIN. */
+bool wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops);
+
 #endif

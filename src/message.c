@@ -193,6 +193,31 @@ struct control {
     _Alignas(struct cmsghdr) char bytes[RIGHTS_BYTES + OTHERS_BYTES];
 };
 
+/* A message with bytes and descriptors. */
+struct fds_message {
+    struct msghdr message;
+    struct iovec part;
+    struct control control;
+};
+
+static void put_fds(struct fds_message *m, const void *buffer, size_t bytes, const int *fds,
+                    int count)
+{
+    m->part = (struct iovec){(void *)(uintptr_t)buffer, wf_io_bytes(bytes)};
+    m->message = (struct msghdr){.msg_iov = &m->part, .msg_iovlen = 1};
+    if (count > 0) {
+        size_t fds_bytes = sizeof *fds * (size_t)count;
+        memset(m->control.bytes, 0, CMSG_SPACE(fds_bytes));
+        m->message.msg_control = m->control.bytes;
+        m->message.msg_controllen = CMSG_SPACE(fds_bytes);
+        struct cmsghdr *head = CMSG_FIRSTHDR(&m->message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(fds_bytes);
+        memcpy(CMSG_DATA(head), fds, fds_bytes);
+    }
+}
+
 ssize_t weft_send_fds(int fd, const void *buffer, size_t bytes, const int *fds, int count)
 {
     int rc = 0;
@@ -202,21 +227,16 @@ ssize_t weft_send_fds(int fd, const void *buffer, size_t bytes, const int *fds, 
     if (bytes == 0 || count < 0 || count > WEFT_FDS_MAX) {
         return -EINVAL;
     }
-    struct iovec part = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = wf_io_bytes(bytes)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    struct control control;
-    if (count > 0) {
-        size_t fds_bytes = sizeof *fds * (size_t)count;
-        memset(control.bytes, 0, CMSG_SPACE(fds_bytes));
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(fds_bytes);
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(fds_bytes);
-        memcpy(CMSG_DATA(head), fds, fds_bytes);
-    }
-    return weft_sendmsg(fd, &message, 0);
+    struct fds_message m;
+    put_fds(&m, buffer, bytes, fds, count);
+    return weft_sendmsg(fd, &m.message, 0);
+}
+
+ssize_t wf_send_fds_now(int fd, const void *buffer, size_t bytes, const int *fds, int count)
+{
+    struct fds_message m;
+    put_fds(&m, buffer, bytes, fds, count);
+    return wf_sys.call(SYS_sendmsg, fd, (long)&m.message, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0);
 }
 
 /* Takes the descriptors out of what has been received: the first `room` of them go to `fds`, and the
@@ -252,6 +272,28 @@ void wf_message_close_fds(struct msghdr *message)
     }
 }
 
+static void expect_fds(struct fds_message *m, void *buffer, size_t bytes)
+{
+    m->part = (struct iovec){buffer, wf_io_bytes(bytes)};
+    m->message = (struct msghdr){.msg_iov = &m->part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = m->control.bytes,
+                                 .msg_controllen = sizeof m->control.bytes};
+}
+
+/* Of a message that was received: how many descriptors are in `fds` now; or why none are. */
+static int get_fds(struct fds_message *m, int *fds, int room)
+{
+    int taken = take_fds(&m->message, fds, room);
+    /* there was room for all that can be sent: what was cut could not be had */
+    bool cut = (m->message.msg_flags & MSG_CTRUNC) != 0;
+    int count = cut ? -EMFILE : taken > room ? -EMSGSIZE : taken;
+    for (int i = 0; count < 0 && i < taken && i < room; i++) {
+        (void)wf_sys.close(fds[i]);
+    }
+    return count;
+}
+
 ssize_t weft_recv_fds(int fd, void *buffer, size_t bytes, int *fds, int *count)
 {
     int room = *count;
@@ -263,24 +305,23 @@ ssize_t weft_recv_fds(int fd, void *buffer, size_t bytes, int *fds, int *count)
     if (bytes == 0 || room < 0 || room > WEFT_FDS_MAX) {
         return -EINVAL;
     }
-    struct iovec part = {.iov_base = buffer, .iov_len = wf_io_bytes(bytes)};
-    struct control control;
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof control.bytes};
-    ssize_t n = weft_recvmsg(fd, &message, 0);
-    if (n < 0) {
-        return n;
+    struct fds_message m;
+    expect_fds(&m, buffer, bytes);
+    ssize_t n = weft_recvmsg(fd, &m.message, 0);
+    if (n >= 0) {
+        *count = get_fds(&m, fds, room);
     }
-    int taken = take_fds(&message, fds, room);
-    /* there was room for all that can be sent: what was cut could not be had */
-    bool cut = (message.msg_flags & MSG_CTRUNC) != 0;
-    *count = cut ? -EMFILE : taken > room ? -EMSGSIZE : taken;
-    if (*count < 0) {
-        for (int i = 0; i < taken && i < room; i++) {
-            (void)wf_sys.close(fds[i]);
-        }
+    return n;
+}
+
+ssize_t wf_recv_fds_now(int fd, void *buffer, size_t bytes, int *fds, int room, int *count)
+{
+    struct fds_message m;
+    expect_fds(&m, buffer, bytes);
+    long n =
+        wf_sys.call(SYS_recvmsg, fd, (long)&m.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, 0, 0, 0);
+    if (n >= 0) {
+        *count = get_fds(&m, fds, room);
     }
     return n;
 }

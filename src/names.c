@@ -12,18 +12,37 @@
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+static struct wf_op open2_op(int dirfd, const char *path, const struct open_how *how)
+{
+    return (struct wf_op){
+        .kind = WF_OP_OPENAT2,
+        .fd = dirfd,
+        .address = wf_io_address(path),
+        .bytes = sizeof *how,
+        .offset = wf_io_address(how),
+    };
+}
+
 int weft_openat2(int dirfd, const char *path, const struct open_how *how)
 {
     struct open_how copy = *how;
     copy.flags |= O_CLOEXEC;
-    struct wf_op op = {
-        .kind = WF_OP_OPENAT2,
-        .fd = dirfd,
-        .address = wf_io_address(path),
-        .bytes = sizeof copy,
-        .offset = wf_io_address(&copy),
-    };
+    struct wf_op op = open2_op(dirfd, path, &copy);
     return (int)wf_io_await(&op);
+}
+
+weft_val weft_openat2_v_(int dirfd, const char *path, const struct open_how *how,
+                         const weft_place *place)
+{
+    int rc = 0;
+    if (wf_enter_call(&rc) == NULL) {
+        return wf_val_done(rc, place);
+    }
+    if ((how->flags & O_CLOEXEC) == 0) { /* there is no room for a copy of *how, to add it */
+        return wf_val_done(-EINVAL, place);
+    }
+    struct wf_op op = open2_op(dirfd, path, how);
+    return wf_io_v(&op, 0, place);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -81,24 +100,58 @@ weft_val weft_mkdirat_v_(int dirfd, const char *path, mode_t mode, const weft_pl
     return wf_thread_v(&call, place);
 }
 
+static struct wf_thread_call symlink_call(const char *target, int dirfd, const char *path)
+{
+    return WF_THREAD_CALL(SYS_symlinkat, (long)target, dirfd, (long)path);
+}
+
 int weft_symlinkat(const char *target, int dirfd, const char *path)
 {
-    struct wf_thread_call call = WF_THREAD_CALL(SYS_symlinkat, (long)target, dirfd, (long)path);
+    struct wf_thread_call call = symlink_call(target, dirfd, path);
     return (int)wf_thread_await(&call);
+}
+
+weft_val weft_symlinkat_v_(const char *target, int dirfd, const char *path, const weft_place *place)
+{
+    struct wf_thread_call call = symlink_call(target, dirfd, path);
+    return wf_thread_v(&call, place);
+}
+
+static struct wf_thread_call link_call(int from_dirfd, const char *from, int to_dirfd,
+                                       const char *to, int flags)
+{
+    return WF_THREAD_CALL(SYS_linkat, from_dirfd, (long)from, to_dirfd, (long)to, flags);
 }
 
 int weft_linkat(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags)
 {
-    struct wf_thread_call call =
-        WF_THREAD_CALL(SYS_linkat, from_dirfd, (long)from, to_dirfd, (long)to, flags);
+    struct wf_thread_call call = link_call(from_dirfd, from, to_dirfd, to, flags);
     return (int)wf_thread_await(&call);
+}
+
+weft_val weft_linkat_v_(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags,
+                        const weft_place *place)
+{
+    struct wf_thread_call call = link_call(from_dirfd, from, to_dirfd, to, flags);
+    return wf_thread_v(&call, place);
+}
+
+static struct wf_thread_call readlink_call(int dirfd, const char *path, char *buffer, size_t bytes)
+{
+    return WF_THREAD_CALL(SYS_readlinkat, dirfd, (long)path, (long)buffer, wf_io_bytes(bytes));
 }
 
 ssize_t weft_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes)
 {
-    struct wf_thread_call call =
-        WF_THREAD_CALL(SYS_readlinkat, dirfd, (long)path, (long)buffer, wf_io_bytes(bytes));
+    struct wf_thread_call call = readlink_call(dirfd, path, buffer, bytes);
     return wf_thread_await(&call);
+}
+
+weft_val weft_readlinkat_v_(int dirfd, const char *path, char *buffer, size_t bytes,
+                            const weft_place *place)
+{
+    struct wf_thread_call call = readlink_call(dirfd, path, buffer, bytes);
+    return wf_thread_v(&call, place);
 }
 
 int weft_rename(const char *from, const char *to)
@@ -152,10 +205,21 @@ weft_val weft_ftruncate_v_(int fd, int64_t bytes, const weft_place *place)
     return wf_thread_v(&call, place);
 }
 
+static struct wf_thread_call allocate_call(int fd, int mode, int64_t offset, int64_t bytes)
+{
+    return WF_THREAD_CALL(SYS_fallocate, fd, mode, offset, bytes);
+}
+
 int weft_fallocate(int fd, int mode, int64_t offset, int64_t bytes)
 {
-    struct wf_thread_call call = WF_THREAD_CALL(SYS_fallocate, fd, mode, offset, bytes);
+    struct wf_thread_call call = allocate_call(fd, mode, offset, bytes);
     return (int)wf_thread_await(&call);
+}
+
+weft_val weft_fallocate_v_(int fd, int mode, int64_t offset, int64_t bytes, const weft_place *place)
+{
+    struct wf_thread_call call = allocate_call(fd, mode, offset, bytes);
+    return wf_thread_v(&call, place);
 }
 
 int weft_fsync_dir(int dirfd, const char *path)

@@ -16,6 +16,10 @@ int wf_addr_host(weft_addr *out, const char *host, int port);
 bool wf_conn_opts_are_bad(const weft_conn_opts *opts);
 /* Sets them for a socket of this family. 0 or -errno. */
 int wf_conn_opts_set(int fd, const weft_conn_opts *opts, int family);
+/* weft_send_fds and weft_recv_fds (*count is left alone by an error), their arguments checked, without
+ * waiting: -EAGAIN. */
+ssize_t wf_send_fds_now(int fd, const void *buffer, size_t bytes, const int *fds, int count);
+ssize_t wf_recv_fds_now(int fd, void *buffer, size_t bytes, int *fds, int room, int *count);
 int wf_option_set(int fd, int level, int option, int value);
 /* Whole seconds, rounded up; 32768: more than the kernel takes. */
 int wf_seconds(weft_time duration);

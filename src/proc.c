@@ -18,7 +18,8 @@
  * vfork of our own: posix_spawn(3) is one that has been debugged. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include "src/io.h"
+#include "src/io_value.h"
+#include "src/sync.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -302,16 +303,53 @@ pid_t weft_proc_pid(const weft_proc *proc)
     return wf_forked ? -ENOSYS : proc->pid;
 }
 
-int weft_proc_wait(weft_proc *proc, weft_proc_exit *out)
+/* Of one that has ended. */
+static int tell_exit(const weft_proc *proc, weft_proc_exit *out)
 {
-    int rc = weft_event_wait(&proc->ended);
-    if (rc < 0) {
-        return rc;
-    }
     if (out != NULL) {
         *out = proc->exit;
     }
     return proc->rc;
+}
+
+static ssize_t wait_finish(struct wf_call *call)
+{
+    const weft_proc *proc = wf_container_of((weft_event *)call->object, struct weft_proc, ended);
+    weft_proc_exit *out = call->place.item;
+    ssize_t rc = wf_sync_finish(call);
+    return rc < 0 ? rc : tell_exit(proc, out);
+}
+
+static const struct wf_wait_ops wait_ops = {
+    .cancel = wf_wait_cancel_claim, .finish = wait_finish, .name = "weft_proc_wait"};
+
+static ssize_t wait_begin(weft_proc *proc, struct wf_call *call, struct wf_work *resume,
+                          weft_proc_exit *out)
+{
+    ssize_t rc = wf_event_begin(&proc->ended, call, resume, &wait_ops);
+    if (rc == WF_PENDING) {
+        call->place.item = out; /* which the event does not look at */
+        return rc;
+    }
+    return tell_exit(proc, out);
+}
+
+int weft_proc_wait(weft_proc *proc, weft_proc_exit *out)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    struct wf_call call;
+    return (int)wf_call_end(self, &call, wait_begin(proc, &call, &self->resume, out));
+}
+
+weft_val weft_proc_wait_v_(weft_proc *proc, weft_proc_exit *out, const weft_place *place)
+{
+    struct wf_begun b;
+    return wf_v_begin(&b, WF_V_CALL, place) ? wf_v_end(&b, wait_begin(proc, b.call, b.resume, out))
+                                            : b.val;
 }
 
 int weft_proc_kill(weft_proc *proc, int number)

@@ -20,7 +20,7 @@
 #include "pool/base/check.h"
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
-#include "src/core.h"
+#include "src/io_value.h"
 #include "src/signals.h"
 #include <poll.h>
 #include <signal.h>
@@ -180,6 +180,14 @@ void weft_signal_close(weft_signal *handle)
 
 /* --- next ------------------------------------------------------------------------------------- */
 
+/* The eventfd was readable: a signal, or 0. */
+static int take_when_readable(struct wf_signals *signals)
+{
+    uint64_t count;
+    (void)wf_sys.call(SYS_read, signals->fd, (long)&count, sizeof count, 0, 0, 0);
+    return wf_signals_take(signals, make_readable);
+}
+
 int weft_signal_next(weft_signal *handle)
 {
     struct wf_signals *signals = signals_of(handle);
@@ -197,9 +205,71 @@ int weft_signal_next(weft_signal *handle)
         if (rc < 0) {
             return rc;
         }
-        uint64_t count;
-        (void)wf_sys.call(SYS_read, signals->fd, (long)&count, sizeof count, 0, 0, 0);
-        number = wf_signals_take(signals, make_readable);
+        number = take_when_readable(signals);
     }
     return number;
+}
+
+/* --- as a value ------------------------------------------------------------------------------- */
+
+struct signal_value {
+    struct wf_value value;
+    struct wf_op op; /* polls */
+    struct wf_signals *signals;
+};
+
+_Static_assert(sizeof(struct signal_value) <= 256, "pool.c, value_bytes");
+
+static struct signal_value *signal_value_of(struct wf_call *call)
+{
+    return wf_container_of(call, struct signal_value, value.call);
+}
+
+static ssize_t next_finish(struct wf_call *call)
+{
+    ssize_t ready = wf_op_finish(call);
+    const struct wf_fiber *self = wf_self();
+    if (ready < 0 || self == NULL || self->env == NULL) { /* nobody wants it: wf_value_discard */
+        return ready;
+    }
+    int number = take_when_readable(signal_value_of(call)->signals);
+    return number > 0 ? number : -EAGAIN;
+}
+
+static bool next_again(struct wf_call *call, ssize_t result);
+
+static const struct wf_wait_ops next_ops = {
+    .cancel = wf_op_cancel, .finish = next_finish, .again = next_again, .name = "weft_signal_next"};
+
+/* Another task was faster. */
+static bool next_again(struct wf_call *call, ssize_t result)
+{
+    if (result != -EAGAIN && result != -EINTR) {
+        return false;
+    }
+    wf_io_begin_again(&signal_value_of(call)->op, call, &next_ops);
+    return true;
+}
+
+static struct wf_op *fill_next(struct wf_value *value, const void *arg)
+{
+    struct signal_value *record = wf_container_of(value, struct signal_value, value);
+    record->signals = (struct wf_signals *)(uintptr_t)arg;
+    record->op = (struct wf_op){.kind = WF_OP_POLL, .fd = record->signals->fd, .flags = POLLIN};
+    return &record->op;
+}
+
+weft_val weft_signal_next_v_(weft_signal *handle, const weft_place *place)
+{
+    struct wf_signals *signals = signals_of(handle);
+    int rc = 0;
+    if (wf_enter_call(&rc) == NULL) {
+        return wf_val_done(rc, place);
+    }
+    if (signals->open == 0) {
+        return wf_val_done(-EINVAL, place);
+    }
+    int number = wf_signals_take(signals, make_readable);
+    return number > 0 ? wf_val_done(number, place)
+                      : wf_io_v_in(WF_V_OP, fill_next, signals, &next_ops, place);
 }

@@ -60,4 +60,9 @@ WF_INLINE ssize_t wf_sync_finish(struct wf_call *call)
     return outcome == WF_WAIT_GRANTED ? 0 : -ECANCELED;
 }
 
+/* The beginning of weft_event_wait, for who waits for an event in another's name: `ops` says how it ends,
+ * by wf_sync_finish and what follows. The call's object is the event, which begins with its lock. */
+ssize_t wf_event_begin(weft_event *event, struct wf_call *call, struct wf_work *resume,
+                       const struct wf_wait_ops *ops);
+
 #endif

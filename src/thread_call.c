@@ -21,7 +21,7 @@ static void call_done(struct wf_blocking_request *request)
 }
 
 /* It ends by itself. */
-static void call_cancel(struct wf_wait *wait)
+void wf_thread_cancel(struct wf_wait *wait)
 {
     (void)wait;
 }
@@ -31,8 +31,9 @@ static ssize_t call_finish(struct wf_call *call)
     return ((struct wf_thread_call *)call->object)->result;
 }
 
-static const struct wf_wait_ops stack_ops = {
-    .cancel = call_cancel, .finish = call_finish, .name = "a file operation (not interruptible)"};
+static const struct wf_wait_ops stack_ops = {.cancel = wf_thread_cancel,
+                                             .finish = call_finish,
+                                             .name = "a file operation (not interruptible)"};
 
 /* WF_PENDING, or -EAGAIN: there is no thread. */
 static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
@@ -89,12 +90,18 @@ static bool call_again(struct wf_call *call, ssize_t result)
     return false;
 }
 
-static const struct wf_wait_ops value_ops = {.cancel = call_cancel,
+static const struct wf_wait_ops value_ops = {.cancel = wf_thread_cancel,
                                              .finish = call_finish,
                                              .again = call_again,
                                              .name = "a file operation (not interruptible)"};
 
 weft_val wf_thread_v(const struct wf_thread_call *thread, const weft_place *place)
+{
+    return wf_thread_v_ops(thread, &value_ops, place);
+}
+
+weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wait_ops *ops,
+                         const weft_place *place)
 {
     struct wf_fiber *self = wf_peek_task();
     if (self != NULL && wf_env_cancelled(self->env) != 0) {
@@ -106,5 +113,11 @@ weft_val wf_thread_v(const struct wf_thread_call *thread, const weft_place *plac
     }
     struct thread_value *record = wf_container_of(b.value, struct thread_value, value);
     record->thread = *thread;
-    return wf_v_end(&b, thread_begin(&record->thread, b.call, NULL, b.self, &value_ops));
+    return wf_v_end(&b, thread_begin(&record->thread, b.call, NULL, b.self, ops));
+}
+
+bool wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops)
+{
+    struct wf_thread_call *thread = call->object;
+    return thread_begin(thread, call, NULL, wf_self(), ops) == WF_PENDING;
 }

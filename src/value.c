@@ -13,7 +13,8 @@ static struct wf_value *value_of_wait(struct wf_wait *wait)
 /* Of a record that waits: only an operation of the kernel may have to be begun again. */
 static enum wf_v_kind kind_of(const struct wf_value *value)
 {
-    return value->call.wait.ops->again != NULL ? WF_V_OP : WF_V_CALL;
+    const struct wf_wait_ops *ops = value->call.wait.ops;
+    return ops->again == NULL ? WF_V_CALL : ops->is_wide ? WF_V_WIDE : WF_V_OP;
 }
 
 static ssize_t promise_finish(struct wf_call *call)
@@ -38,7 +39,7 @@ static const struct wf_wait_ops promise_ops = {
 
 static struct wf_slab *slab_of(struct wf_worker *worker, enum wf_v_kind kind)
 {
-    return &worker->values[kind == WF_V_OP ? 1 : 0];
+    return &worker->values[kind == WF_V_WIDE ? 2 : kind == WF_V_OP ? 1 : 0];
 }
 
 static struct wf_value *take_record(struct wf_worker *worker, enum wf_v_kind kind,
@@ -93,7 +94,7 @@ static void release_record(struct wf_value *value)
 static struct wf_pool *visit_pool(const struct wf_value *value)
 {
     struct wf_slab *slab = wf_slab_owner(value);
-    size_t class = slab->object_bytes == sizeof(struct wf_value) ? 0 : 1;
+    size_t class = slab->object_bytes / sizeof(struct wf_value) - 1; /* pool.c, value_bytes */
     /* of a loop's worker, too; but the pool of the runtime is what stops */
     struct wf_worker *worker = wf_container_of(slab - class, struct wf_worker, values[0]);
     struct wf_pool *pool = ((struct weft_rt *)worker->runtime)->pool;

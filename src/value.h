@@ -71,6 +71,7 @@ WF_INLINE weft_val wf_val_done(ssize_t result, const weft_place *place)
 enum wf_v_kind {
     WF_V_CALL,   /* a call: in the frame that awaits it, if there is one, else a record */
     WF_V_OP,     /* a record with room for an operation of the kernel */
+    WF_V_WIDE,   /* the same, and for a message: 384 bytes */
     WF_V_POOLED, /* a call, always in a record */
 };
 

@@ -76,6 +76,7 @@ struct wf_wait_ops {
      * nobody will take the result, so what came with it goes back. */
     bool (*again)(struct wf_call *call, ssize_t result);
     void (*discard)(struct wf_call *call, ssize_t result);
+    bool is_wide; /* of one with `again`: its record is of the largest class, WF_V_WIDE */
 };
 
 struct wf_wait {

@@ -3,7 +3,7 @@
  * A *value* (weft_val) is the result of an operation that was begun and may still be under way: what
  * a ValueTask is elsewhere. It is 24 bytes, made by a call whose name ends in _v, and consumed once.
  * What is known at once lies in the value itself: no allocation, a few nanoseconds. What is not
- * stands in a pooled completion of 128 bytes (256 for an operation of the kernel).
+ * stands in a pooled completion of 128 bytes (256 for an operation of the kernel, 384 with a message).
  *
  * A *frame* is a task that keeps what it needs over a wait in a struct instead of on a stack: 128
  * bytes of weft and the program's own fields, where a stack takes some KiB. For a million
@@ -40,10 +40,20 @@
  *     io.h      weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
  *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v,
  *               weft_readv_v, weft_writev_v, weft_preadv_v, weft_pwritev_v
- *     net.h     weft_sendmsg_v, weft_recvmsg_v, weft_listener_accept_v
+ *     net.h     weft_listener_accept_v, weft_sendmsg_v, weft_recvmsg_v, weft_sendv_v, weft_sendto_v,
+ *               weft_recvfrom_v, weft_send_many_v, weft_recv_many_v, weft_send_fds_v, weft_recv_fds_v
+ *     file.h    weft_openat_v, weft_openat2_v, weft_renameat_v, weft_unlinkat_v, weft_mkdirat_v,
+ *               weft_symlinkat_v, weft_linkat_v, weft_readlinkat_v, weft_ftruncate_v,
+ *               weft_fallocate_v, weft_fdatasync_v, weft_dir_next_v
+ *     proc.h    weft_proc_wait_v
+ *     signal.h  weft_signal_next_v
  *
- * Everything else, which takes several waits (weft_foreach, weft_when, weft_send_all, a whole function
- * of the program), becomes a value by weft_task_v. Mutexes and rwlocks have owners that are tasks, and a frame
+ * Everything else, which takes several waits (weft_foreach, weft_when, weft_send_all, weft_resolve,
+ * weft_connect_to, weft_copy_range and weft_copy_file, weft_file_read and weft_file_write,
+ * weft_dir_open, weft_proc_spawn and weft_proc_run, readers and writers, a whole function of the
+ * program), becomes a value by weft_task_v. weft_stat and its like are weft_statx_v with other
+ * arguments. What does not wait needs no form: weft_close (which waits only for others' mistakes),
+ * weft_shutdown, weft_pipe, weft_proc_kill. Mutexes and rwlocks have owners that are tasks, and a frame
  * is none between its steps: it takes a semaphore of one permit. Nor has it scopes that last over a
  * wait, so there is no weft_scope_next_v; and what emits into a generator is a task.
  *
@@ -54,10 +64,13 @@
 #define WEFT_STACKLESS_H
 
 #include <weft/chan.h>
+#include <weft/file.h>
 #include <weft/gen.h>
 #include <weft/io.h>
 #include <weft/net.h>
+#include <weft/proc.h>
 #include <weft/select.h>
+#include <weft/signal.h>
 #include <weft/sync.h>
 #include <weft/task.h>
 
@@ -281,6 +294,71 @@ weft_val weft_pwritev_v_(int fd, const struct iovec *parts, int count, int64_t o
 weft_val weft_sendmsg_v_(int fd, const struct msghdr *message, int flags, const weft_place *place);
 weft_val weft_recvmsg_v_(int fd, struct msghdr *message, int flags, const weft_place *place);
 weft_val weft_listener_accept_v_(weft_listener *listener, weft_addr *peer, const weft_place *place);
+
+/* What weft_recvfrom_v and weft_recv_fds_v fill in besides the buffer, and the messages of
+ * weft_send_many_v and weft_recv_many_v, are the call's as the buffer is. What would be received for a
+ * value that was dropped stays in the socket, with the descriptors, but for weft_recvfrom_v, which may have
+ * a datagram already. */
+#define weft_sendv_v(fd, parts, count, flags) \
+    weft_sendv_v_((fd), (parts), (count), (flags), WEFT_HERE)
+#define weft_sendto_v(fd, buffer, bytes, flags, to) \
+    weft_sendto_v_((fd), (buffer), (bytes), (flags), (to), WEFT_HERE)
+#define weft_recvfrom_v(fd, buffer, bytes, flags, from) \
+    weft_recvfrom_v_((fd), (buffer), (bytes), (flags), (from), WEFT_HERE)
+#define weft_send_many_v(fd, messages, count, flags) \
+    weft_send_many_v_((fd), (messages), (count), (flags), WEFT_HERE)
+#define weft_recv_many_v(fd, messages, count, flags) \
+    weft_recv_many_v_((fd), (messages), (count), (flags), WEFT_HERE)
+#define weft_send_fds_v(fd, buffer, bytes, fds, count) \
+    weft_send_fds_v_((fd), (buffer), (bytes), (fds), (count), WEFT_HERE)
+#define weft_recv_fds_v(fd, buffer, bytes, fds, count) \
+    weft_recv_fds_v_((fd), (buffer), (bytes), (fds), (count), WEFT_HERE)
+weft_val weft_sendv_v_(int fd, const struct iovec *parts, int count, int flags,
+                       const weft_place *place);
+weft_val weft_sendto_v_(int fd, const void *buffer, size_t bytes, int flags, const weft_addr *to,
+                        const weft_place *place);
+weft_val weft_recvfrom_v_(int fd, void *buffer, size_t bytes, int flags, weft_addr *from,
+                          const weft_place *place);
+weft_val weft_send_many_v_(int fd, struct mmsghdr *messages, int count, int flags,
+                           const weft_place *place);
+weft_val weft_recv_many_v_(int fd, struct mmsghdr *messages, int count, int flags,
+                           const weft_place *place);
+weft_val weft_send_fds_v_(int fd, const void *buffer, size_t bytes, const int *fds, int count,
+                          const weft_place *place);
+weft_val weft_recv_fds_v_(int fd, void *buffer, size_t bytes, int *fds, int *count,
+                          const weft_place *place);
+
+/* *how is not copied: it has to stay as a path does, and to have O_CLOEXEC in its flags, or the value is
+ * -EINVAL. */
+#define weft_openat2_v(dirfd, path, how) weft_openat2_v_((dirfd), (path), (how), WEFT_HERE)
+#define weft_symlinkat_v(target, dirfd, path) \
+    weft_symlinkat_v_((target), (dirfd), (path), WEFT_HERE)
+#define weft_linkat_v(from_dirfd, from, to_dirfd, to, flags) \
+    weft_linkat_v_((from_dirfd), (from), (to_dirfd), (to), (flags), WEFT_HERE)
+#define weft_readlinkat_v(dirfd, path, buffer, bytes) \
+    weft_readlinkat_v_((dirfd), (path), (buffer), (bytes), WEFT_HERE)
+#define weft_fallocate_v(fd, mode, offset, bytes) \
+    weft_fallocate_v_((fd), (mode), (offset), (bytes), WEFT_HERE)
+weft_val weft_openat2_v_(int dirfd, const char *path, const struct open_how *how,
+                         const weft_place *place);
+weft_val weft_symlinkat_v_(const char *target, int dirfd, const char *path,
+                           const weft_place *place);
+weft_val weft_linkat_v_(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags,
+                        const weft_place *place);
+weft_val weft_readlinkat_v_(int dirfd, const char *path, char *buffer, size_t bytes,
+                            const weft_place *place);
+weft_val weft_fallocate_v_(int fd, int mode, int64_t offset, int64_t bytes,
+                           const weft_place *place);
+
+/* The directory, the process, the listener of signals stay until the value was consumed, or was dropped
+ * and its scope has ended; a directory is not used meanwhile. An entry or a signal that nobody took
+ * of a dropped value is for the next who asks. */
+#define weft_dir_next_v(dir, out)   weft_dir_next_v_((dir), (out), WEFT_HERE)
+#define weft_proc_wait_v(proc, out) weft_proc_wait_v_((proc), (out), WEFT_HERE)
+#define weft_signal_next_v(signals) weft_signal_next_v_((signals), WEFT_HERE)
+weft_val weft_dir_next_v_(weft_dir *dir, weft_dir_entry *out, const weft_place *place);
+weft_val weft_proc_wait_v_(weft_proc *proc, weft_proc_exit *out, const weft_place *place);
+weft_val weft_signal_next_v_(weft_signal *signals, const weft_place *place);
 
 /* --- frames ----------------------------------------------------------------------------------- */
 
