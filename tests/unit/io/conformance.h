@@ -35,7 +35,7 @@
 #include <weft/stackless.h>
 #include <weft/weft.h>
 
-#define TRANSCRIPT_MAX 65536
+#define TRANSCRIPT_MAX 131072
 
 static char transcript[TRANSCRIPT_MAX];
 static size_t transcript_used;
@@ -1127,6 +1127,8 @@ static void script_values(void)
     close(listener);
 }
 
+#include "tests/unit/io/conformance_services.h"
+
 /* --- all -------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -1146,6 +1148,12 @@ static const struct {
     {"cancellation", script_cancellation},
     {"sharing", script_sharing},
     {"values", script_values},
+    {"buffered", script_buffered},
+    {"hosts", script_names_of_hosts},
+    {"processes", script_processes},
+    {"signals", script_signals},
+    {"servers", script_servers},
+    {"more values", script_more_values},
 };
 
 static int lowest_descriptor(void)
