@@ -183,13 +183,13 @@ static void on_result(const struct io_uring_cqe *cqe)
 /* Until there is a result, or poll_ns have passed. */
 static void poll_for_results(void)
 {
-    uint64_t end = clock_now_ns() + server.poll_ns;
+    uint64_t end = tb_now_ns() + server.poll_ns;
     io_uring_submit(&server.ring);
     for (unsigned i = 1; !io_uring_cq_ready(&server.ring); i++) { /* ends by the clock */
         if (__atomic_load_n(server.ring.sq.kflags, __ATOMIC_RELAXED) &
             IORING_SQ_TASKRUN) { /* the kernel's word */
             io_uring_get_events(&server.ring);
-        } else if (i % CLOCK_EVERY == 0 && clock_now_ns() > end) {
+        } else if (i % CLOCK_EVERY == 0 && tb_now_ns() > end) {
             return;
         }
     }

@@ -10,14 +10,15 @@
 #ifndef PEERS_SERVERS_H
 #define PEERS_SERVERS_H
 
+#include "clock.h" /* of taskbench */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define LONG_MARK    'C'
 #define LONG_MS      10
@@ -55,18 +56,11 @@ static inline size_t count_requests(const char *bytes, size_t n)
     return requests;
 }
 
-static inline uint64_t clock_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Computes, without a system call that waits. */
 static inline void compute_long(void)
 {
-    uint64_t end = clock_now_ns() + LONG_MS * UINT64_C(1000000);
-    while (clock_now_ns() < end) {
+    uint64_t end = tb_now_ns() + LONG_MS * UINT64_C(1000000);
+    while (tb_now_ns() < end) {
     }
 }
 

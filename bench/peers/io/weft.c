@@ -1,10 +1,14 @@
-/* weft.c: the servers of servers.h on weft, with its public calls alone, each connection a task with a stack: as
- * one would write them. WEFT_IO and WEFT_RESCUE choose the backend, and whether idle workers help busy ones. */
+/* weft.c: the servers of servers.h on weft, with its public calls alone, as one would write them: each connection
+ * a task with a stack; of the kind `frames`, an echo, one without. WEFT_IO and WEFT_RESCUE choose the backend, and
+ * whether idle workers help busy ones. */
 #define _GNU_SOURCE
 #include "servers.h"
 #include <weft/io.h>
 #include <weft/net.h>
+#include <weft/stackless.h>
 #include <weft/task.h>
+
+#define FRAME_BYTES 512 /* a frame's buffer: what a connection costs while it is idle */
 
 typedef int connection_fn(int fd);
 
@@ -55,6 +59,53 @@ static int serve_mixed(int fd)
     return 0;
 }
 
+/* --- without a stack ---------------------------------------------------------------------------- */
+
+struct frame {
+    weft_frame sm;
+    int fd;
+    ssize_t n, sent, part;
+    char buffer[FRAME_BYTES];
+};
+
+WEFT_STEP(echo_step, struct frame)
+{
+    WEFT_BEGIN(&f->sm);
+    for (;;) { /* ends with its connection */
+        WEFT_AWAIT(&f->sm, f->n, weft_recv_v(f->fd, f->buffer, sizeof f->buffer, 0));
+        for (f->sent = 0; f->sent < f->n; f->sent += f->part) {
+            WEFT_AWAIT(&f->sm, f->part,
+                       weft_send_v(f->fd, f->buffer + f->sent, (size_t)(f->n - f->sent), 0));
+            if (f->part < 0) {
+                f->n = f->part;
+            }
+        }
+        if (f->n <= 0) {
+            weft_close(f->fd);
+            free(f);
+            return 0;
+        }
+    }
+}
+
+static int serve_frames(void *arg)
+{
+    struct server *server = arg;
+    int fd, rc = 0;
+    WEFT_SCOPE(connections);
+    while (rc == 0 && (fd = weft_listener_accept(server->listener, NULL)) >= 0) { /* until killed */
+        struct frame *frame = malloc(sizeof *frame);
+        if (frame) {
+            frame->fd = fd;
+        }
+        rc = frame ? weft_go_frame(&connections, echo_step, frame) : -ENOMEM;
+    }
+    weft_scope_cancel(&connections, "cannot accept");
+    return weft_scope_end(&connections);
+}
+
+/* --- with one ----------------------------------------------------------------------------------- */
+
 struct connection {
     connection_fn *fn;
     int fd;
@@ -92,14 +143,15 @@ int main(int argc, char **argv)
 {
     char address[32];
     struct server server = {.fn = argc == 4 ? find_kind(argv[1]) : NULL};
-    if (!server.fn) {
+    bool frames = argc == 4 && strcmp(argv[1], "frames") == 0;
+    if (!server.fn && !frames) {
         return 2;
     }
     snprintf(address, sizeof address, "127.0.0.1:%s", argv[2]);
     many_replies(); /* made before there are several threads */
     int rc = weft_listen(&server.listener, address, .conn.nodelay = 1);
     if (rc == 0) {
-        rc = weft_run(serve, &server, .workers = atoi(argv[3]));
+        rc = weft_run(frames ? serve_frames : serve, &server, .workers = atoi(argv[3]));
     }
     fprintf(stderr, "weft: %s\n", strerror(-rc));
     return 1;

@@ -1,5 +1,7 @@
 // main.rs: the servers of servers.h on Tokio (http: hyper): echo|http|mixed PORT THREADS; one thread: its
-// single-threaded runtime.
+// single-threaded runtime. And the files of files.h: read FILE DEPTH SECONDS DIRECT, copy FROM TO.
+mod file;
+
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,18 +64,22 @@ async fn serve_http(port: u16) {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if args.len() != 4 {
+    if args.len() < 4 {
         std::process::exit(2);
     }
-    let threads: usize = args[3].parse().unwrap();
+    let threads = || -> usize { args[3].parse().unwrap() };
     let port = || -> u16 { args[2].parse().unwrap() };
     match args[1].as_str() {
         "echo" | "mixed" => {
             let mixed = args[1] == "mixed";
             // in a task, as all others: the thread of block_on is no worker
-            runtime(threads).block_on(async { tokio::spawn(serve_all(port(), mixed)).await.unwrap() })
+            runtime(threads()).block_on(async { tokio::spawn(serve_all(port(), mixed)).await.unwrap() })
         }
-        "http" => runtime(threads).block_on(async { tokio::spawn(serve_http(port())).await.unwrap() }),
+        "http" => runtime(threads()).block_on(async { tokio::spawn(serve_http(port())).await.unwrap() }),
+        "read" if args.len() == 6 => {
+            runtime(1).block_on(file::read_all(&args[2], threads() as u64, args[4].parse().unwrap(), args[5] == "1"))
+        }
+        "copy" => runtime(1).block_on(file::copy_all(&args[2], &args[3])),
         _ => std::process::exit(2),
     }
 }
