@@ -141,6 +141,13 @@ if(NOT WEFT_MODEL)
     weft_tests(taskbench 120)
     add_test(NAME taskbench/test_cli COMMAND ${PROJECT_SOURCE_DIR}/tests/taskbench/test_cli.sh $<TARGET_FILE:taskbench>)
     set_tests_properties(taskbench/test_cli PROPERTIES LABELS taskbench TIMEOUT 300)
+    set(linkable) # what bench/peers/io can link with a plain cc
+    if(URING_FOUND AND NOT WEFT_SANITIZE)
+      set(linkable $<TARGET_FILE:weft_static>)
+    endif()
+    add_test(NAME taskbench/test_peers_cli COMMAND ${PROJECT_SOURCE_DIR}/tests/taskbench/test_peers_cli.sh
+      $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR} ${linkable})
+    set_tests_properties(taskbench/test_peers_cli PROPERTIES LABELS taskbench TIMEOUT 300)
     add_library(taskbench_planted MODULE tests/taskbench/planted.c)
     target_include_directories(taskbench_planted PRIVATE ${PROJECT_SOURCE_DIR}/include)
     target_compile_definitions(taskbench_planted PRIVATE _GNU_SOURCE=)

@@ -64,6 +64,11 @@ brief="--workers 1 --reps 5 --seconds 0.01"
     has out '"check": "ok"'
     try "several workers" 0 run spawn --workers 1,2 --reps 5 --format csv
     lines out 3
+    try "requests beside those that compute" 0 run net/mixed --workers 2 --reps 1 -p rate=5000 -p long_ms=1
+    has out "rescued"
+    has out "1 measured"
+    try "they need two workers" 3 run net/mixed --workers 1
+    has out "needs two workers"
     try "a full disk" 3 run spawn $brief --format csv -o /dev/full
     has err "could not be written"
 }

@@ -28,6 +28,7 @@ int tb_cmd_io(int argc, char **argv);
 int tb_cmd_mem(int argc, char **argv);
 int tb_cmd_metg(int argc, char **argv);
 int tb_cmd_net(int argc, char **argv);
+int tb_cmd_peers(int argc, char **argv);
 int tb_cmd_serve(int argc, char **argv);
 int tb_cmd_report(int argc, char **argv);
 int tb_cmd_gate(int argc, char **argv);
@@ -51,5 +52,6 @@ extern const char tb_io_details[];                         /* cmd_io.c */
 extern const char tb_mem_details[];                        /* cmd_mem.c */
 extern const char tb_metg_details[];                       /* cmd_metg.c */
 extern const char tb_net_details[];                        /* cmd_net.c */
+extern const char tb_peers_details[];                      /* cmd_peers.c */
 
 #endif

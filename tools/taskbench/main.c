@@ -15,6 +15,8 @@ const struct tb_command tb_commands[] = {
      tb_cmd_io},
     {"metg", "[PATTERN...]", "find the smallest task that pays", tb_metg_details, tb_cmd_metg},
     {"mem", "[timer|frame|fiber...]", "weigh what waits, each", tb_mem_details, tb_cmd_mem},
+    {"peers", "[compute|io] [ROW...]", "measure weft beside rivals", tb_peers_details,
+     tb_cmd_peers},
     {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
      tb_cmd_report},
     {"ab", "BASE CAND [WORKLOAD...]", "compare two builds, in turn", tb_ab_details, tb_cmd_ab},
