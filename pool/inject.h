@@ -1,14 +1,20 @@
 /* inject.h: the queue through which work enters the pool from threads that are not workers, and
- * from workers whose own queues are full. First in, first out, without a bound: the works are
- * embedded in objects that exist anyway.
+ * from workers whose own queues are full. First in, first out, without a bound: a ring, and behind it
+ * a list of what did not fit, linked through objects that exist anyway.
  *
- * Any thread may call any of it. A lock and two pointers, not a lock-free list: it is used once per
- * batch, and the lock is held for a handful of instructions. The length is readable without the
- * lock, so that workers that poll an empty queue read one shared line and write none.
+ * Any thread may call any of it. Those who put and those who take have a lock each, and a line each: a
+ * worker that empties the queue does not hold up the threads that fill it. The ring holds addresses, so
+ * that who takes sixteen works fetches them all at once; through a list it would wait for each before
+ * it knew the next (16 lines of 150 ns from another core, under the lock). Whether there is anything is
+ * readable without a lock, so that workers that poll an empty queue write no shared line.
  *
- * G.1  First in, first out, also across chains.
+ * Terms. *ring*: the slots [head, tail). *rest*: the list of what came while the ring was full. While
+ * there is a rest, what is put goes there; who takes moves some of it into the ring.
+ *
+ * G.1  First in, first out.
  * G.2  After a push has returned, wf_inject_has says true to everybody who is ordered after it (by
- *      the fences of park.h, say), until the work is taken. */
+ *      the fences of park.h, say), until the work is taken.
+ * G.3  Neither lock is held for more than WF_INJECT_REFILL steps. */
 #ifndef WF_INJECT_H
 #define WF_INJECT_H
 
@@ -17,80 +23,145 @@
 #include "pool/base/lock.h"
 #include "pool/work.h"
 
+#ifndef WF_INJECT_SLOTS
+#define WF_INJECT_SLOTS \
+    1024 /* a power of two: 8 KiB, at which nobody notices the list. Models: 2 */
+#endif
+/* Works moved from the rest into the ring by one who takes: more than one takes at once, so that the ring
+ * stays full. */
+#define WF_INJECT_REFILL 32
+
 struct wf_inject {
-    /* any thread; atomic */
-    WF_ALIGNED(WF_LINE_PAIR) struct wf_lock lock;
-    WF_ATOMIC(uint32_t) length; /* written under the lock */
-    /* under the lock */
-    /* NULL when empty; linked by `next`, the last one's is NULL */
-    WF_PLAIN(struct wf_work *) first;
-    WF_PLAIN(struct wf_work *) last; /* meaningless when empty */
+    /* who puts, under `entry`; the atomics are read by anybody */
+    WF_ALIGNED(WF_LINE_PAIR) struct wf_lock entry;
+    WF_ATOMIC(uint32_t) rest_count;
+    WF_ATOMIC(uint64_t) tail;
+    WF_PLAIN(uint64_t) full_at; /* an old `head` + WF_INJECT_SLOTS: tail never passes it */
+    WF_PLAIN(struct wf_work *) rest_first; /* NULL: none; linked by `next` */
+    WF_PLAIN(struct wf_work *) rest_last;  /* meaningless when there is none */
+    /* any thread; on this line since who puts writes it anyway: see wf_pool_visit */
+    WF_ATOMIC(uint32_t) visitors;
+
+    /* who takes, under `exit`; read by anybody */
+    WF_ALIGNED(WF_LINE_PAIR) struct wf_lock exit;
+    WF_ATOMIC(uint64_t) head;
+
+    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_INJECT_SLOTS];
 };
 
+_Static_assert((WF_INJECT_SLOTS & (WF_INJECT_SLOTS - 1)) == 0, "indices are masked");
+
+/* Relaxed everywhere: `tail` publishes the slots, and `head` gives them back. */
+#define wf_inject_slot_(q, index) (&(q)->slots[(WF_INJECT_SLOTS - 1) & (index)])
+
+/* Of zeroed memory. */
 WF_INLINE void wf_inject_init(struct wf_inject *q)
 {
-    *q = (struct wf_inject){0};
+    wf_plain_write(&q->full_at, WF_INJECT_SLOTS);
 }
 
-/* Appends `count` works from `first` to `last`, linked by `next`. */
-static inline void wf_inject_push_chain(struct wf_inject *q, struct wf_work *first,
-                                        struct wf_work *last, uint32_t count)
+/* Under `entry`. Looks at `head` only when the last look does not answer. */
+WF_INLINE bool wf_inject_has_room_(struct wf_inject *q, uint64_t tail)
 {
-    last->next = NULL;
-    wf_lock(&q->lock);
-    if (wf_plain_read(&q->first) == NULL) {
-        wf_plain_write(&q->first, first);
-    } else {
-        wf_plain_read(&q->last)->next = first;
+    if (wf_likely(tail != wf_plain_read(&q->full_at))) {
+        return true;
     }
-    wf_plain_write(&q->last, last);
-    /* relaxed: G.2 leaves the order to the caller */
-    wf_store_relaxed(&q->length, wf_load_relaxed(&q->length) + count);
-    wf_unlock(&q->lock);
+    /* sync(inject.reuse): acquire, who took has read its slots before we write them again; pairs
+     * sync(inject.taken) */
+    wf_plain_write(&q->full_at, wf_load_acquire(&q->head) + WF_INJECT_SLOTS);
+    return tail != wf_plain_read(&q->full_at);
+}
+
+static WF_UNUSED WF_COLD void wf_inject_push_rest_(struct wf_inject *q, struct wf_work *work)
+{
+    uint32_t count = wf_load_relaxed(&q->rest_count);
+    work->next = NULL;
+    if (count == 0) {
+        wf_plain_write(&q->rest_first, work);
+    } else {
+        wf_plain_read(&q->rest_last)->next = work;
+    }
+    wf_plain_write(&q->rest_last, work);
+    /* relaxed: G.2 leaves the order to the caller, the lock has the list's */
+    wf_store_relaxed(&q->rest_count, count + 1);
 }
 
 WF_INLINE void wf_inject_push(struct wf_inject *q, struct wf_work *work)
 {
-    wf_inject_push_chain(q, work, work, 1);
+    wf_lock(&q->entry);
+    /* relaxed, both: under the lock */
+    uint64_t tail = wf_load_relaxed(&q->tail);
+    if (wf_likely(wf_load_relaxed(&q->rest_count) == 0 && wf_inject_has_room_(q, tail))) {
+        wf_store_relaxed(wf_inject_slot_(q, tail), work);
+        /* sync(inject.put): release, who sees the entry sees the slot and the work in it; pairs
+         * sync(inject.look) */
+        wf_store_release(&q->tail, tail + 1);
+    } else {
+        wf_inject_push_rest_(q, work);
+    }
+    wf_unlock(&q->entry);
 }
 
 /* Any thread: racy. */
 WF_INLINE bool wf_inject_has(struct wf_inject *q)
 {
-    /* Relaxed: the fences of sync(park.announce), sync(park.submit) order it. */
-    return wf_load_relaxed(&q->length) != 0;
+    /* sync(inject.rest): acquire, who sees that the rest has gone sees where to: the next line; pairs
+     * sync(inject.moved) */
+    return wf_load_acquire(&q->rest_count) != 0 ||
+           /* relaxed, both: the fences of sync(park.announce), sync(park.submit) order it */
+           wf_load_relaxed(&q->tail) != wf_load_relaxed(&q->head);
 }
 
-/* Racy: how many; for a worker's share of a batch, and for reports. */
-WF_INLINE uint32_t wf_inject_len(struct wf_inject *q)
+/* How many were taken, ever: tells whether somebody gets on with it. Racy. */
+WF_INLINE uint64_t wf_inject_taken(struct wf_inject *q)
 {
-    return wf_load_relaxed(&q->length); /* relaxed: a hint */
+    return wf_load_relaxed(&q->head); /* relaxed: a hint */
 }
 
-/* Takes the oldest works, at most `max` of them: their number, and in *first the chain, linked by
- * `next` and ended by NULL. 0 and NULL: empty. */
-static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_work **first)
+/* Under `exit`. */
+static WF_UNUSED WF_COLD void wf_inject_refill_(struct wf_inject *q)
 {
-    *first = NULL;
+    wf_lock(&q->entry);
+    uint32_t count = wf_load_relaxed(&q->rest_count); /* relaxed, both: under the lock */
+    uint64_t tail = wf_load_relaxed(&q->tail);
+    struct wf_work *work = wf_plain_read(&q->rest_first);
+    for (int i = 0; i < WF_INJECT_REFILL && count > 0 && wf_inject_has_room_(q, tail); i++) {
+        struct wf_work *next = work->next;
+        wf_store_relaxed(wf_inject_slot_(q, tail), work);
+        tail++;
+        count--;
+        work = next;
+    }
+    wf_plain_write(&q->rest_first, work);
+    wf_store_relaxed(&q->tail, tail); /* relaxed: who takes has `exit` after us */
+    /* sync(inject.moved): release, who sees that the rest has gone sees the new tail; pairs
+     * sync(inject.rest) */
+    wf_store_release(&q->rest_count, count);
+    wf_unlock(&q->entry);
+}
+
+/* Takes the oldest works, at most `max` of them, into `works`: their number; 0: empty. */
+static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_work *works[])
+{
     if (!wf_inject_has(q)) {
         return 0;
     }
-    wf_lock(&q->lock);
-    *first = wf_plain_read(&q->first);
-    struct wf_work *last = NULL;
-    struct wf_work *rest = *first;
-    int count = 0;
-    for (; rest != NULL && count < max; count++) {
-        last = rest;
-        rest = rest->next;
+    wf_lock(&q->exit);
+    if (wf_unlikely(wf_load_relaxed(&q->rest_count) !=
+                    0)) {     /* relaxed: at least what was seen above */
+        wf_inject_refill_(q); /* into what the one before us has emptied */
     }
-    if (last != NULL) {
-        last->next = NULL;
-        wf_plain_write(&q->first, rest);
-        /* relaxed: under the lock */
-        wf_store_relaxed(&q->length, wf_load_relaxed(&q->length) - (uint32_t)count);
+    uint64_t head = wf_load_relaxed(&q->head); /* relaxed: under the lock */
+    /* sync(inject.look): acquire, the slots and the works below tail; pairs sync(inject.put) */
+    uint64_t there = wf_load_acquire(&q->tail) - head;
+    int count = there < (uint64_t)max ? (int)there : max;
+    for (int i = 0; i < count; i++) {
+        works[i] = wf_load_relaxed(wf_inject_slot_(q, head + (uint64_t)i));
     }
-    wf_unlock(&q->lock);
+    /* sync(inject.taken): release, we have read the slots before they are written again; pairs
+     * sync(inject.reuse) */
+    wf_store_release(&q->head, head + (uint64_t)count);
+    wf_unlock(&q->exit);
     return count;
 }
 
@@ -98,8 +169,7 @@ static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_wo
 WF_INLINE struct wf_work *wf_inject_pop(struct wf_inject *q)
 {
     struct wf_work *work;
-    (void)wf_inject_pop_batch(q, 1, &work);
-    return work;
+    return wf_inject_pop_batch(q, 1, &work) == 1 ? work : NULL;
 }
 
 #endif

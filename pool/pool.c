@@ -221,7 +221,7 @@ static void wait_for_foreigners(struct wf_pool *pool)
     /* sync(pool.empty): acquire, the last foreign thread has left the pool; pairs
      * sync(pool.left) */
     /* ends: each is on its way out, after at most one wake */
-    while (wf_load_acquire(&pool->foreigners) != 0) {
+    while (wf_load_acquire(&pool->inject.visitors) != 0) {
         sched_yield();
     }
 }

@@ -21,10 +21,11 @@ struct wf_pool {
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
-    /* visits of threads that are no workers of it, which the pool outlives */
-    WF_ATOMIC(uint32_t) foreigners;
     /* workers that sleep for a bounded time beside light work: see worker.c */
     WF_ATOMIC(uint32_t) watchers;
+    /* the worker that took from the injection queue last. By itself, without an order: each sees its own
+     * number unless another has taken since, which is what park() asks */
+    WF_ATOMIC(int32_t) taker;
     WF_ATOMIC(uint32_t) lookouts; /* parked workers that look after the others: see worker.c */
     WF_ATOMIC(uint32_t) looking;  /* 1: one of them asks the driver just now */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
@@ -69,18 +70,19 @@ WF_INLINE bool wf_pool_has_idle(struct wf_pool *pool)
 }
 
 /* A thread that is no worker of the pool touches what may be the last that the pool waits for: until
- * wf_pool_left the pool, and what its workers' slabs gave out, stay. */
+ * wf_pool_left the pool, and what its workers' slabs gave out, stay. Counted on the line that such a
+ * thread writes anyway, mostly; not beside what workers read. */
 WF_INLINE void wf_pool_visit(struct wf_pool *pool)
 {
     /* relaxed: what the visitor does then, and what ends the pool's wait, releases it */
-    (void)wf_add_relaxed(&pool->foreigners, 1);
+    (void)wf_add_relaxed(&pool->inject.visitors, 1);
 }
 
 WF_INLINE void wf_pool_left(struct wf_pool *pool)
 {
     /* sync(pool.left): release, our visit is over when the stop sees it; pairs sync(pool.empty).
      * LAST TOUCH */
-    (void)wf_sub_acq_rel(&pool->foreigners, 1);
+    (void)wf_sub_acq_rel(&pool->inject.visitors, 1);
 }
 
 /* Body of a stack: looks for work and runs it until the pool stops. Never returns. worker.c */

@@ -211,6 +211,8 @@ WF_NOINLINE static void *take_slow(struct wf_slab *slab)
     void *object = slab->drained;
     if (object) {
         slab->drained = slab->drained->next;
+        wf_prefetch_write(slab->drained); /* another core's, and the next to be taken */
+        wf_prefetch_write((char *)slab->drained + WF_LINE);
         wf_store_relaxed(&slab->remote_frees, wf_load_relaxed(&slab->remote_frees) + 1);
     } else {
         if (slab->uncut == slab->uncut_end && !chunk_make(slab)) {

@@ -95,6 +95,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* --- what thieves have seen of the two: they alone read and write it --- */
     struct wf_sighting seen_new WF_ALIGNED(WF_LINE_PAIR);
     struct wf_sighting seen_ready;
+    struct wf_sighting seen_run; /* of all that it runs: for what comes from outside */
 
     /* --- messages that must run on this worker: any thread pushes, owner drains --- */
     WF_ATOMIC(struct wf_work *) inbox WF_ALIGNED(WF_LINE_PAIR);
@@ -115,8 +116,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* the last wf_suspend went on with a ready fiber, not a loop */
     bool direct;
     struct wf_rng rng;
-    int64_t watch_ns; /* how long the next watch lasts */
-    bool saw_light;   /* steal() left something since this worker last slept */
+    int64_t watch_ns;  /* how long the next watch lasts */
+    bool saw_light;    /* search() left something since this worker last slept */
+    int64_t inject_ns; /* when search() looks at the injection queue again */
+    int64_t gather_ns; /* how long after it has taken from there */
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */

@@ -33,6 +33,9 @@
 #define WF_LINE_PAIR  128
 #define WF_ALIGNED(n) __attribute__((aligned(n)))
 
+/* Fetches the line for a store soon to come; a hint, of any address. */
+#define wf_prefetch_write(address) __builtin_prefetch((address), 1)
+
 #define wf_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define WF_COUNT(a)                        (sizeof(a) / sizeof((a)[0]))
 

@@ -446,7 +446,9 @@ static void watching_worker(void *arg)
     wake(wf_park_found(&park, self, more, NULL));
 }
 
-/* The owner of the light work: computes on until somebody has taken it. */
+/* The owner of the light work: computes on until somebody has taken it. It stands for a thread outside
+ * of the pool as well, whose work the worker that took the last such would take (wf_ready_foreign):
+ * nothing here relies on that one. */
 static void busy_owner(void *arg)
 {
     (void)arg;

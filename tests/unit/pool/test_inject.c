@@ -5,12 +5,15 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct wf_inject q;
 static struct wf_work works[16];
+static struct wf_work many[2 * WF_INJECT_SLOTS];
 
 static void init(void)
 {
+    memset(&q, 0, sizeof q);
     wf_inject_init(&q);
 }
 
@@ -20,63 +23,74 @@ static int number(struct wf_work *work)
     return work == NULL ? -1 : (int)(work - works);
 }
 
-static void push_chain(int first, int count)
+static void push(int first, int count)
 {
-    for (int i = first; i < first + count - 1; i++) {
-        works[i].next = &works[i + 1];
+    for (int i = first; i < first + count; i++) {
+        wf_inject_push(&q, &works[i]);
     }
-    works[first + count - 1].next = &works[0]; /* nonsense: the queue ends its chain itself */
-    wf_inject_push_chain(&q, &works[first], &works[first + count - 1], (uint32_t)count);
 }
 
 Test(inject, pop_of_an_empty_queue_is_null, .init = init)
 {
-    struct wf_work *first = &works[0];
+    struct wf_work *taken[4];
     wt_eq(number(wf_inject_pop(&q)), -1);
-    wt_eq(wf_inject_pop_batch(&q, 4, &first), 0);
-    wt_eq(number(first), -1);
+    wt_eq(wf_inject_pop_batch(&q, 4, taken), 0);
     wt_false(wf_inject_has(&q));
 }
 
-Test(inject, order_is_kept_across_works_and_chains, .init = init)
+Test(inject, works_come_out_in_order, .init = init)
 {
-    wf_inject_push(&q, &works[0]);
-    push_chain(1, 3);
-    wf_inject_push(&q, &works[4]);
-    wt_eq(wf_inject_len(&q), 5u);
+    push(0, 5);
     for (int i = 0; i < 5; i++) {
         wt_true(wf_inject_has(&q));
         wt_eq(number(wf_inject_pop(&q)), i);
     }
     wt_false(wf_inject_has(&q));
     wt_eq(number(wf_inject_pop(&q)), -1);
+    wt_eq(wf_inject_taken(&q), 5u);
 }
 
-Test(inject, batch_is_a_chain_that_ends_and_leaves_the_rest, .init = init)
+Test(inject, batch_is_the_oldest_and_leaves_the_rest, .init = init)
 {
-    push_chain(0, 5);
-    struct wf_work *first;
-    wt_eq(wf_inject_pop_batch(&q, 3, &first), 3);
+    push(0, 5);
+    struct wf_work *taken[3];
+    wt_eq(wf_inject_pop_batch(&q, 3, taken), 3);
     for (int i = 0; i < 3; i++) {
-        wt_eq(number(first), i);
-        first = first->next;
+        wt_eq(number(taken[i]), i);
     }
-    wt_eq(number(first), -1);
-    wt_eq(wf_inject_len(&q), 2u);
-    wt_eq(wf_inject_pop_batch(&q, 3, &first), 2);
-    wt_eq(number(first), 3);
-    wt_eq(number(first->next), 4);
-    wt_eq(number(first->next->next), -1);
+    wt_eq(wf_inject_pop_batch(&q, 3, taken), 2);
+    wt_eq(number(taken[0]), 3);
+    wt_eq(number(taken[1]), 4);
 }
 
 Test(inject, queue_that_ran_empty_works_again, .init = init)
 {
     for (int round = 0; round < 3; round++) {
-        wf_inject_push(&q, &works[0]);
-        wf_inject_push(&q, &works[1]);
+        push(0, 2);
         wt_eq(number(wf_inject_pop(&q)), 0);
         wt_eq(number(wf_inject_pop(&q)), 1);
         wt_eq(number(wf_inject_pop(&q)), -1);
+    }
+}
+
+/* Twice as many as the ring holds, and more while the rest is not empty: in order all the same. */
+Test(inject, what_does_not_fit_into_the_ring_keeps_its_place, .init = init)
+{
+    size_t put = 0, got = 0;
+    while (put < WF_INJECT_SLOTS + WF_INJECT_SLOTS / 2) {
+        wf_inject_push(&q, &many[put++]);
+    }
+    while (got < WF_COUNT(many)) {
+        if (put < WF_COUNT(many)) {
+            wf_inject_push(&q, &many[put++]);
+        }
+        struct wf_work *taken[3];
+        int count = wf_inject_pop_batch(&q, 3, taken);
+        wt_gt(count, 0);
+        for (int i = 0; i < count; i++) {
+            wt_true(taken[i] == &many[got++]);
+        }
+        wt_eq(wf_inject_has(&q), got < put);
     }
 }
 
@@ -95,15 +109,8 @@ static WF_ATOMIC(uint32_t) left;
 static void *produce(void *arg)
 {
     struct item *items = arg;
-    for (int i = 0; i < EACH;) {
-        if (i % 3 == 0 && i + 1 < EACH) {
-            items[i].work.next = &items[i + 1].work;
-            wf_inject_push_chain(&q, &items[i].work, &items[i + 1].work, 2);
-            i += 2;
-        } else {
-            wf_inject_push(&q, &items[i].work);
-            i++;
-        }
+    for (int i = 0; i < EACH; i++) {
+        wf_inject_push(&q, &items[i].work);
     }
     return NULL;
 }
@@ -113,16 +120,14 @@ static void *consume(void *arg)
     int batch = *(int *)arg;
     int last[PRODUCERS] = {-1, -1, -1};
     while (wf_load_relaxed(&left) != 0) {
-        struct wf_work *work;
-        int count = wf_inject_pop_batch(&q, batch, &work);
+        struct wf_work *taken[16];
+        int count = wf_inject_pop_batch(&q, batch, taken);
         wf_sub_relaxed(&left, (uint32_t)count);
-        for (; work != NULL; work = work->next) {
-            struct item *item = wf_container_of(work, struct item, work);
+        for (int i = 0; i < count; i++) {
+            struct item *item = wf_container_of(taken[i], struct item, work);
             wt_gt(item->place, last[item->producer]);
             last[item->producer] = item->place;
-            count--;
         }
-        wt_eq(count, 0);
     }
     return NULL;
 }
@@ -136,10 +141,10 @@ Test(inject, each_consumer_gets_each_producers_works_in_order, .init = init)
         items[i].place = i % EACH;
     }
     wf_store_relaxed(&left, PRODUCERS * EACH);
-    int one = 1, many = 16;
+    int one = 1, batch = 16;
     pthread_t threads[PRODUCERS + 2];
     wt_eq(pthread_create(&threads[PRODUCERS], NULL, consume, &one), 0);
-    wt_eq(pthread_create(&threads[PRODUCERS + 1], NULL, consume, &many), 0);
+    wt_eq(pthread_create(&threads[PRODUCERS + 1], NULL, consume, &batch), 0);
     for (int i = 0; i < PRODUCERS; i++) {
         wt_eq(pthread_create(&threads[i], NULL, produce, &items[i * EACH]), 0);
     }
