@@ -71,6 +71,9 @@ struct weft_fiber_line_ {
     void *env;
 };
 
+/* A deque's `head`, or, of a public section, what stands in the place of one: its own `where`. */
+typedef uint64_t __attribute__((may_alias)) weft_head_;
+
 extern uintptr_t weft_stack_region_[2];
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
@@ -148,12 +151,12 @@ static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch
  * would wait for the store of the one before. */
 static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
 {
-    struct weft_deque_line_ *deque = (struct weft_deque_line_ *)branch->where;
+    weft_head_ *head = (weft_head_ *)branch->where;
     uintptr_t index = branch->index;
-    if (__builtin_expect(deque->head != index + 1, 0)) {
+    if (__builtin_expect(*head != index + 1, 0)) {
         return weft_join_slow_(branch);
     }
-    deque->head = index;
+    *head = index;
     return 1;
 }
 
