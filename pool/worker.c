@@ -1017,11 +1017,21 @@ static void park_and_learn(struct wf_worker *worker, int64_t began_ns)
     }
 }
 
+static void do_put_off(struct wf_worker *worker)
+{
+    void (*put_off)(struct wf_worker *) = worker->put_off;
+    if (put_off != NULL) {
+        worker->put_off = NULL;
+        put_off(worker);
+    }
+}
+
 /* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. It searches
  * from here on, also while it polls: what it finds there it will run itself, and wakes somebody when it
  * has found more than that; a single completion wakes nobody. */
 static struct wf_work *idle(struct wf_worker *worker)
 {
+    do_put_off(worker);
     bool may_search = wf_park_search(&worker->pool->park, (int)worker->index);
     poll_driver(worker);
     if (has_own_work(worker)) {
@@ -1061,6 +1071,7 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
  * on. New work goes to the injection queue, to be found by whoever has a stack. */
 static WF_COLD struct wf_work *starved(struct wf_worker *worker)
 {
+    do_put_off(worker);
     struct wf_work *work = worker->handed != NULL ? worker->handed : take_pinned(worker);
     worker->handed = NULL;
     if (work == NULL) {

@@ -129,6 +129,11 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint64_t serial; /* src's: numbers that are never given twice by this worker */
     void *runtime;   /* src's: the runtime that this pool belongs to */
     void *callback;  /* src's: the cancel callback that runs on this thread right now */
+    /* src's: something small that it does for several works at once; called, and forgotten, before this
+     * worker looks for work that is not in its own queues. NULL: nothing */
+    void (*put_off)(struct wf_worker *worker);
+    /* src's: of how many tasks the end is put off; others read it for reports */
+    WF_ATOMIC(uint32_t) left;
 
     /* --- owner, and any thread under the wheel's lock --- */
     struct wf_wheel wheel;

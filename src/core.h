@@ -361,6 +361,9 @@ void wf_scope_open_shield(struct wf_fiber *self, struct wf_scope *scope, weft_ti
 void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope);
 /* A task joins the scope: 0, or -ECANCELED if it is cancelled or ended. Any thread. */
 int wf_scope_enter(struct wf_scope *scope);
+/* The same `count` times over, and left as often: all or none. */
+int wf_scope_enter_many(struct wf_scope *scope, uint32_t count);
+void wf_scope_leave_many(struct wf_scope *scope, uint32_t count);
 void wf_scope_leave(struct wf_scope *scope);
 /* A walk that found the scope under its parent's lock, or the like, keeps it from going away. False:
  * it is about to, nothing runs in it any more. */
@@ -539,7 +542,9 @@ struct weft_rt {
     struct wf_scope root;
     WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
     WF_ATOMIC(uint32_t) stopping;
-    struct wf_lock foreign_lock;   /* of foreign_frames and loops */
+    struct wf_lock foreign_lock; /* of foreign_frames, foreign_entries and loops */
+    /* in root.live for tasks that weft_post has still to start; written under foreign_lock */
+    WF_ATOMIC(uint32_t) foreign_entries;
     struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
     struct weft_exec *loops;       /* freed executors whose slabs may still be in use; as above */
     struct wf_blocking *blocking;
@@ -589,6 +594,10 @@ void wf_runtime_fault(struct weft_rt *rt, int rc);
 void wf_runtime_note_shield(struct weft_rt *rt, const weft_place *place);
 /* Ends what listeners have in the kernel; no task runs any more, and none will. By a foreign thread. */
 void wf_listeners_end(struct weft_rt *rt);
+/* Tasks of the root scope that have not ended, by root.live less what is in it for others: a snapshot. */
+size_t wf_runtime_count(struct weft_rt *rt);
+/* A pooled task of the root scope has ended on `worker`: wf_scope_leave, together with its next ones. */
+void wf_runtime_leave_root(struct weft_rt *rt, struct wf_worker *worker);
 /* The root scope is empty: wakes weft_rt_stop. */
 void wf_runtime_quiet(struct wf_scope *root);
 

@@ -122,7 +122,7 @@ static bool is_stuck(weft_rt *rt)
      * have seen; pairs sync(park.announce) */
     wf_fence_seq_cst();
     int callers = (int)wf_load_relaxed(&rt->callers);
-    bool live = weft_scope_count((const weft_scope *)(void *)&rt->root) > 0;
+    bool live = wf_runtime_count(rt) > 0;
     /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued its
      * task; pairs sync(deadlock.enter) */
     wf_fence_seq_cst();

@@ -201,7 +201,7 @@ int weft_dump(weft_rt *rt, int fd)
     struct dump dump = {.rt = rt, .fd = fd};
     wf_stacks_each(dump_stack, &dump);
     add(&line, "  %d stacks wait, %d run or are ready; %zu tasks in the root scope", dump.waiting,
-        dump.others, weft_scope_count((const weft_scope *)(void *)&rt->root));
+        dump.others, wf_runtime_count(rt));
     put(&line, fd);
     return dump.waiting + dump.others;
 }

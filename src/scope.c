@@ -50,7 +50,7 @@ static void deadline_passed(struct wf_timer *timer)
 
 /* --- members ---------------------------------------------------------------------------------- */
 
-int wf_scope_enter(struct wf_scope *scope)
+int wf_scope_enter_many(struct wf_scope *scope, uint32_t count)
 {
     uint64_t live = wf_load_relaxed(&scope->live); /* a guess for the compare-and-swap */
     do {                                           /* never from 0: that scope's end is under way */
@@ -58,8 +58,13 @@ int wf_scope_enter(struct wf_scope *scope)
             return -ECANCELED;
         }
         /* Relaxed: the hold orders nothing; what the task needs is published with the task. */
-    } while (!wf_cas_relaxed(&scope->live, &live, live + 1));
+    } while (!wf_cas_relaxed(&scope->live, &live, live + count));
     return 0;
+}
+
+int wf_scope_enter(struct wf_scope *scope)
+{
+    return wf_scope_enter_many(scope, 1);
 }
 
 static void leave(struct wf_scope *scope, uint64_t hold)
@@ -79,6 +84,11 @@ static void leave(struct wf_scope *scope, uint64_t hold)
 void wf_scope_leave(struct wf_scope *scope)
 {
     leave(scope, 1);
+}
+
+void wf_scope_leave_many(struct wf_scope *scope, uint32_t count)
+{
+    leave(scope, count);
 }
 
 bool wf_scope_pin(struct wf_scope *scope)

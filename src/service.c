@@ -148,7 +148,7 @@ static void report_services(weft_rt *rt)
 void wf_drain_report(weft_rt *rt)
 {
     (void)fprintf(stderr, "weft: the runtime cannot stop: of its tasks %zu have not ended\n",
-                  weft_scope_count((weft_scope *)&rt->root) + 1);
+                  wf_runtime_count(rt) + 1);
     report_services(rt);
     (void)weft_dump(rt, STDERR_FILENO);
     struct wf_blocking_report calls;

@@ -88,8 +88,14 @@ static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
     } else {
         settle_failed(task, rc, error);
     }
+    bool is_posted = task->frame == WF_FRAME_FOREIGN;
+    weft_rt *rt = task->rt;
     wf_task_free_frame(self, task);
-    wf_scope_leave(owner);
+    if (is_posted) {
+        wf_runtime_leave_root(rt, self->worker);
+    } else {
+        wf_scope_leave(owner);
+    }
 }
 
 static void settle_called(struct wf_task *task, int rc)
