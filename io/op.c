@@ -140,7 +140,7 @@ static void run_message(struct wf_fiber *self, struct wf_work *work)
     hear(wf_container_of(work, struct wf_op, message));
 }
 
-void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
+void wf_io_prepare(struct wf_worker *worker, struct wf_op *op)
 {
     wf_check_inner(op->kind < WF_OP_KINDS && op->done != NULL);
     op->home = worker;
@@ -154,18 +154,42 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
      * it. */
     wf_store_relaxed(&op->race, WF_OP_OPEN);
     op->lent = 0;
+}
+
+void wf_io_start(struct wf_op *op)
+{
     if (WF_ASAN) {
         lend(op);
     }
-    io_of(worker)->submit(worker, op); /* LAST TOUCH: a rescuer may have it */
+    struct wf_worker *home = op->home;
+    io_of(home)->submit(home, op); /* LAST TOUCH: a rescuer may have it */
 }
 
-void wf_io_cancel(struct wf_op *op)
+void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
+{
+    wf_io_prepare(worker, op);
+    wf_io_start(op);
+}
+
+/* The right and the duty to send the one message. */
+static bool ask(struct wf_op *op)
 {
     uint32_t open = WF_OP_OPEN;
     /* Relaxed, here and at the end: the word decides who goes first and publishes nothing. `home`
      * and `message` are ordered by the lock that made the op reachable, the message by wf_post. */
-    if (!wf_cas_relaxed(&op->race, &open, WF_OP_ASKED)) {
+    return wf_cas_relaxed(&op->race, &open, WF_OP_ASKED);
+}
+
+void wf_io_cancel_by_message(struct wf_op *op)
+{
+    if (ask(op)) {
+        wf_post(op->home, &op->message); /* LAST TOUCH */
+    }
+}
+
+void wf_io_cancel(struct wf_op *op)
+{
+    if (!ask(op)) {
         return;
     }
     struct wf_fiber *self = wf_self();

@@ -137,10 +137,19 @@ _Static_assert(sizeof(struct wf_op) <= 128, "two lines: it lies in each waiting 
  * that is over may be submitted again. */
 void wf_io_submit(struct wf_worker *worker, struct wf_op *op);
 
+/* The same in two steps, for who makes the op known to others in between: a cancellation may come from
+ * then on. Start on home, soon. */
+void wf_io_prepare(struct wf_worker *worker, struct wf_op *op);
+void wf_io_start(struct wf_op *op);
+
 /* Any thread; idempotent. The caller makes sure that the op has not been retired yet, that is: that
  * whoever waits for it cannot return before this call has (a lock that both take). Asynchronous:
  * done comes as ever, and never from inside this call. */
 void wf_io_cancel(struct wf_op *op);
+
+/* The same, by the message in any case, also on home: so it does not touch the driver, and the lock that
+ * the caller holds may be one that done takes. */
+void wf_io_cancel_by_message(struct wf_op *op);
 
 /* The worker's ring submits and reaps once without blocking: for ops that the kernel completes at
  * once. Completions handed over. Not from inside done. */

@@ -6,6 +6,7 @@
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
 #include "src/frame.h"
+#include "src/uses.h"
 
 static WF_COLD int refuse(void)
 {
@@ -220,7 +221,9 @@ weft_val weft_sleep_v_(weft_time duration, const weft_place *place)
  * own completion. */
 static void op_done(struct wf_op *op)
 {
-    (void)wf_wait_claim(op->waiter, WF_WAIT_GRANTED);
+    struct wf_wait *wait = op->waiter;
+    wf_use_end(wf_container_of(wait, struct wf_call, wait), op);
+    (void)wf_wait_claim(wait, WF_WAIT_GRANTED);
 }
 
 static struct wf_op *op_of(struct wf_call *call)
@@ -235,7 +238,8 @@ void wf_op_cancel(struct wf_wait *wait)
 
 ssize_t wf_op_finish(struct wf_call *call)
 {
-    return op_of(call)->res;
+    int32_t result = op_of(call)->res;
+    return wf_unlikely(result == -ECANCELED && wf_use_was_closed(call)) ? -EBADF : result;
 }
 
 static const struct wf_wait_ops op_ops = {
@@ -248,7 +252,13 @@ ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resu
     call->object = op;
     op->waiter = &call->wait;
     op->done = op_done;
-    wf_io_submit(worker, op);
+    wf_io_prepare(worker, op);
+    if (wf_likely(wf_use_begin(call, op))) {
+        wf_io_start(op);
+    } else {
+        op->res = -EBADF;
+        (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+    }
     return WF_PENDING;
 }
 

@@ -432,7 +432,8 @@ WF_INLINE struct wf_fiber *wf_enter_call_inline(int *rc)
 }
 
 struct wf_op;
-/* Submits the op; its end claims the call. In `ops` the two that follow. */
+/* Submits the op; its end claims the call. In `ops` the two that follow. While its descriptor is being
+ * closed it ends at once, with -EBADF (uses.h). */
 ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
                     struct wf_worker *worker, const struct wf_wait_ops *ops);
 void wf_op_cancel(struct wf_wait *wait);

@@ -3,14 +3,15 @@
  * Reads try the page cache first, with preadv2(RWF_NOWAIT), on the task's own stack: 570 ns for 4
  * KiB against 950 and two switches through the ring. A file system in memory refuses the flag, but
  * has nothing to wait for: it is read at once, 1 us against 26 by a thread of the ring. Writes,
- * fsync, open and statx go through the ring, where the kernel's own threads do them. close is a
- * plain system call: an operation on its way could be cancelled, and then the descriptor would
- * leak.
+ * fsync, open and statx go through the ring, where the kernel's own threads do them. close ends
+ * what uses the descriptor (uses.h), and is then a plain system call: an operation on its way could be
+ * cancelled, and then the descriptor would leak.
  *
  * errno: the functions here that make system calls leave it as it was, and do not suspend between
  * reading and writing it (its address differs by thread, and compilers keep it). */
 #include "pool/base/sys.h"
 #include "src/io_value.h"
+#include "src/uses.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -278,6 +279,10 @@ int weft_close(int fd)
 {
     int rc = 0;
     if (wf_enter_task(&rc) == NULL) {
+        return rc;
+    }
+    rc = wf_uses_end(fd);
+    if (rc < 0) {
         return rc;
     }
     rc = wf_sys.close(fd);

@@ -17,10 +17,11 @@
  *   can a weft_open, weft_fsync or weft_statx that has begun.
  * - Any number of tasks may use one descriptor at once, for what the system call allows; who gets
  *   which bytes is not defined when several read, or several write, at the same position or stream.
- * - A descriptor must not be closed while a call is using it (weft_shutdown first, or cancel):
- *   close does not end what is in flight, and its number may be somebody else's next file. What
- *   waits in the kernel then stays so until it is cancelled, or gets -EBADF; it does not touch the
- *   next file. What was called just before the close may find that file instead of its own. */
+ * - weft_close ends the calls that are using the descriptor, with -EBADF. Any other close (close(2), of
+ *   another runtime too) must not come while a call is using it: it does not end what is in flight, and
+ *   the number may be somebody else's next file. What waits in the kernel then stays so until it is
+ *   cancelled, or gets -EBADF; it does not touch the next file. What was called just before may find
+ *   that file instead of its own, and so may a call that is made after any close: a number is no file. */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 
@@ -90,9 +91,15 @@ int weft_open(const char *path, int flags, mode_t mode);
 
 /* Closes the descriptor, always: in a cancelled scope too, and it is not a point of cancellation.
  * 0, or -EBADF and the errors that the file had kept for its closer (-EIO, -ENOSPC, -EDQUOT; it is
- * closed nevertheless). Does not suspend; it occupies the worker for as long as close(2) takes,
- * which is long only for network file systems and sockets with SO_LINGER. No other call may be
- * using the descriptor. */
+ * closed nevertheless). Occupies the worker for as long as close(2) takes, which is long only for
+ * network file systems and sockets with SO_LINGER.
+ *
+ * Calls of this file and of net.h that are using it, of any task of this runtime, are ended first: they
+ * return what they had done, or -EBADF, as a cancelled one does -ECANCELED; and so does one that is begun
+ * meanwhile. weft_close waits until the kernel has let go of all of them (a disk that has begun to read
+ * or write cannot be asked), and suspends only then: so the number's next file is touched by none. Of
+ * two closes at once one is -EBADF. Not ended: the calls "on a thread" of file.h, which must not be
+ * using it, and a weft_listener's (weft_listener_close). */
 int weft_close(int fd);
 
 /* Waits until what was written to the file, its data and what is needed to find it, is on the disk.

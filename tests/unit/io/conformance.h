@@ -1089,6 +1089,63 @@ static void script_sharing(void)
     close_both(ends);
 }
 
+/* --- closing under a call --------------------------------------------------------------------- */
+
+/* What the call gives when weft_close comes while it waits. */
+static int closed(weft_fn *call, struct call c)
+{
+    weft_task task;
+    weft_spawn(&task, call, &c);
+    let_it_wait();
+    wt_eq(weft_close(c.fd), 0);
+    return weft_await(&task);
+}
+
+static void script_closing(void)
+{
+    int ends[2];
+    int next[2];
+    char buffer[64] = "";
+    struct sockaddr_in address;
+    make_pair(ends, SOCK_STREAM);
+    show(closed(do_recv, (struct call){.fd = ends[0], .buffer = buffer, .bytes = 8}));
+    show(weft_send(ends[1], "x", 1, 0));
+    close(ends[1]);
+    make_pair(ends, SOCK_STREAM);
+    fill(ends[0]);
+    show(closed(do_send, (struct call){.fd = ends[0], .buffer = buffer, .bytes = 8}));
+    close(ends[1]);
+    make_pair(ends, SOCK_STREAM);
+    show(closed(do_wait_fd, (struct call){.fd = ends[0], .flags = POLLIN}));
+    close(ends[1]);
+    make_pipe(ends);
+    show(closed(do_read, (struct call){.fd = ends[0], .buffer = buffer, .bytes = 8}));
+    show(weft_write(ends[1], "x", 1));
+    close(ends[1]);
+    make_pair(ends, SOCK_DGRAM);
+    show(closed(do_recvmsg, (struct call){.fd = ends[0], .buffer = buffer, .bytes = 8}));
+    close(ends[1]);
+    show(closed(do_accept, (struct call){.fd = make_listener(&address)}));
+
+    /* its own, of which the kernel has not heard; the next file of that number is not touched */
+    make_pair(ends, SOCK_STREAM);
+    weft_val receiving = weft_recv_v(ends[0], buffer, 64, 0);
+    show(weft_close(ends[0]));
+    make_pair(next, SOCK_STREAM);
+    show(next[0] == ends[0]);
+    show(weft_send(next[1], "next", 4, 0));
+    show(weft_val_await(receiving));
+    show(weft_recv(next[0], buffer, 64, 0));
+    close(ends[1]);
+    WEFT_SCOPE(scope);
+    receiving = weft_recv_v(next[0], buffer, 64, 0);
+    wt_eq(weft_scope_cancel(&scope, "script"), 0);
+    show(weft_close(next[0]));
+    show(weft_val_await(receiving) < 0);
+    (void)weft_scope_end(&scope);
+    close(next[1]);
+}
+
 /* --- as values -------------------------------------------------------------------------------- */
 
 static void script_values(void)
@@ -1147,6 +1204,7 @@ static const struct {
     {"readiness", script_readiness},
     {"cancellation", script_cancellation},
     {"sharing", script_sharing},
+    {"closing", script_closing},
     {"values", script_values},
     {"buffered", script_buffered},
     {"hosts", script_names_of_hosts},

@@ -1,0 +1,123 @@
+/* uses.h: which operations in flight use a descriptor, so that weft_close can end them before it closes.
+ *
+ * A table of slots, by the descriptor's number. An operation is in the list of its slot from before it is
+ * submitted until its end (op_done in await.c): an addition and a removal under the slot's lock, 10 ns
+ * together. Two descriptors of one slot only meet in a list that is a little longer.
+ *
+ * Terms. *closing*: a weft_close that has found operations, and waits until they have ended.
+ *
+ * Guarantees.
+ * U.1  When wf_uses_end has returned 0, no operation that was begun before, by a task of this runtime, is
+ *      in flight at the descriptor: none will touch the next file of that number.
+ * U.2  While a closing waits, an operation that is begun at the descriptor is -EBADF and is not submitted.
+ * U.3  Operations that are cancelled for this end with -EBADF instead of -ECANCELED, and as ever with
+ *      what they had done, if they had done something.
+ * U.4  Lock order: the slot's lock is the innermost but for inboxes and parking. `done` runs under the
+ *      locks of a driver (a rescuer's queue) and takes it; so under it the driver is not touched:
+ *      cancellations go by message.
+ *
+ * Not here: operations of other runtimes of the process, system calls on a thread that may block, and
+ * what the program does with the number by itself.
+ *
+ * The roads not taken: a count for each descriptor is as dear, and does not say which operations they are;
+ * a search through all scopes or rings is free until there is a close, and then costs as much as there
+ * are connections. ADR 0031.
+ *
+ * Who may call: src/ only. */
+#ifndef WF_USES_H
+#define WF_USES_H
+
+#include "io/op.h"
+#include "pool/base/lock.h"
+#include "pool/worker.h"
+#include "src/core.h"
+
+/* A power of two. Of 64 bytes each, in memory that is taken as it is touched. */
+#define WF_USE_SLOTS 8192
+
+/* On the closer's stack. */
+struct wf_closing {
+    struct wf_list in_slot;
+    struct wf_pool *pool; /* immutable, as `fd` */
+    int fd;
+    uint32_t left; /* operations that have not ended; under the slot's lock */
+    struct wf_wait wait;
+};
+
+struct wf_use_slot {
+    struct wf_lock lock;
+    /* under lock */
+    uint32_t closings;      /* in the list of that name */
+    struct wf_list calls;   /* place.in_queue; `next` is NULL before the first one */
+    struct wf_list closing; /* likewise */
+    char padding[WF_LINE - 40];
+};
+
+_Static_assert(sizeof(struct wf_use_slot) == WF_LINE, "neighbours have different owners");
+
+extern struct wf_use_slot wf_use_slots[WF_USE_SLOTS];
+
+/* The op's descriptor is none, or names a directory to start from as AT_FDCWD does. */
+WF_INLINE bool wf_use_is_none(const struct wf_op *op)
+{
+    return op->fd < 0;
+}
+
+WF_INLINE struct wf_use_slot *wf_use_slot(int fd)
+{
+    return &wf_use_slots[(uint32_t)fd % WF_USE_SLOTS];
+}
+
+WF_COLD bool wf_use_is_refused_locked(struct wf_use_slot *slot, int fd, const struct wf_pool *pool);
+
+/* Before the op is started, after it was prepared: true; or false: its descriptor is being closed. */
+WF_INLINE bool wf_use_begin(struct wf_call *call, struct wf_op *op)
+{
+    call->detail = 0; /* its closing */
+    if (wf_use_is_none(op)) {
+        return true;
+    }
+    struct wf_use_slot *slot = wf_use_slot(op->fd);
+    wf_lock(&slot->lock);
+    if (wf_unlikely(slot->calls.next == NULL)) {
+        wf_list_init(&slot->calls);
+        wf_list_init(&slot->closing);
+    }
+    bool refused =
+        wf_unlikely(slot->closings > 0) && wf_use_is_refused_locked(slot, op->fd, op->home->pool);
+    if (!refused) {
+        wf_list_push_back(&slot->calls, &call->place.in_queue);
+    }
+    wf_unlock(&slot->lock);
+    return !refused;
+}
+
+/* In the op's done. Whoever waits for the call has to be resumed after this. */
+WF_INLINE void wf_use_end(struct wf_call *call, struct wf_op *op)
+{
+    if (wf_use_is_none(op)) {
+        return;
+    }
+    struct wf_use_slot *slot = wf_use_slot(op->fd);
+    wf_lock(&slot->lock);
+    wf_list_unlink(&call->place.in_queue);
+    struct wf_closing *closing =
+        (struct wf_closing *)(uintptr_t)call->detail; // NOLINT(performance-no-int-to-ptr)
+    bool is_last = wf_unlikely(closing != NULL) && --closing->left == 0;
+    wf_unlock(&slot->lock);
+    if (is_last) {
+        (void)wf_wait_claim(&closing->wait, WF_WAIT_GRANTED); /* LAST TOUCH of it */
+    }
+}
+
+/* After its end: did somebody close the descriptor under it? */
+WF_INLINE bool wf_use_was_closed(const struct wf_call *call)
+{
+    return call->detail != 0;
+}
+
+/* In a task: ends what is in flight at the descriptor and waits until it has ended, whatever becomes of
+ * the task's scope. 0; -EBADF: another task is closing it. Suspends only if there was something. */
+int wf_uses_end(int fd);
+
+#endif
