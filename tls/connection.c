@@ -18,7 +18,11 @@
  * sending, and else leaves them to that one: it must not wait, for the peer may take nothing before we
  * have read. send_out looks again after it has let go, so that nothing is left by both.
  *
- * Cancellation. Bytes are moved from `out` to `unsent` and leave from there; a send that is cut short
+ * Memory. What is moved from `out` lies in `room`, which is kept: no flush allocates, once it is as large as
+ * the connection's records. Before a reader that holds no buffer waits, it is given back if it is larger
+ * than IDLE_BYTES. (OpenSSL's own buffers come and go with each record: SSL_MODE_RELEASE_BUFFERS.)
+ *
+ * Cancellation. Bytes are moved from `out` to `room` and leave from there; a send that is cut short
  * leaves the rest there, and the next one begins with it. So a record is never torn, and a write that was
  * cancelled after SSL_write has taken its bytes says that it has written them.
  *
@@ -34,6 +38,7 @@
 
 #define RECORD_BYTES 16384 /* of plain text: the largest record of TLS */
 #define PIECE_BYTES  16384 /* that are received at once, on the task's stack */
+#define IDLE_BYTES   1024  /* of `room` that a connection keeps while it is idle: a short answer */
 /* For an alert that says why, when the handshake fails: the peer may be anybody. */
 #define ALERT_TIME WEFT_SEC(1)
 
@@ -51,9 +56,10 @@ struct weft_tls {
     int error;      /* that sticks */
     char words[WEFT_ERROR_TEXT];
 
-    weft_mutex sending;    /* of what follows; held over sends */
-    unsigned char *unsent; /* NULL: nothing is */
-    size_t unsent_at, unsent_bytes;
+    weft_mutex sending;  /* of what follows; held over sends */
+    unsigned char *room; /* for what is unsent, kept for the next; NULL: none */
+    size_t room_bytes;
+    size_t unsent_at, unsent_bytes; /* of room; equal: nothing is unsent */
 };
 
 const char *wf_tls_host(const weft_tls *tls)
@@ -157,7 +163,7 @@ void weft_tls_free(weft_tls *tls)
     weft_mutex_fini(&tls->sending);
     (void)pthread_mutex_destroy(&tls->lock);
     weft_tls_ctx_free(tls->ctx);
-    free(tls->unsent);
+    free(tls->room);
     free(tls);
 }
 
@@ -273,6 +279,22 @@ static bool has_output(weft_tls *tls)
     return has;
 }
 
+static bool has_unsent(const weft_tls *tls)
+{
+    return tls->unsent_at < tls->unsent_bytes;
+}
+
+/* Holding `sending`, with nothing unsent: makes room for so much. */
+static bool make_room(weft_tls *tls, size_t bytes)
+{
+    if (bytes > tls->room_bytes) {
+        free(tls->room);
+        tls->room = malloc(bytes);
+        tls->room_bytes = tls->room != NULL ? bytes : 0;
+    }
+    return tls->room != NULL;
+}
+
 /* Holding `sending`, with nothing unsent: takes over what OpenSSL has made. 1: something; 0; -ENOMEM. */
 static int take_output(weft_tls *tls)
 {
@@ -280,11 +302,10 @@ static int take_output(weft_tls *tls)
     pthread_mutex_lock(&tls->lock);
     size_t bytes = BIO_ctrl_pending(tls->out);
     if (bytes > 0) {
-        tls->unsent = malloc(bytes);
-        rc = tls->unsent != NULL ? 1 : -ENOMEM;
+        rc = make_room(tls, bytes) ? 1 : -ENOMEM;
     }
     if (rc == 1) {
-        (void)BIO_read(tls->out, tls->unsent, (int)bytes);
+        (void)BIO_read(tls->out, tls->room, (int)bytes);
         tls->unsent_at = 0;
         tls->unsent_bytes = bytes;
     }
@@ -292,20 +313,29 @@ static int take_output(weft_tls *tls)
     return rc;
 }
 
+/* The connection is about to be idle: it gives its memory back, if it is large and nobody is sending. */
+static void give_room(weft_tls *tls)
+{
+    if (weft_mutex_try(&tls->sending) == 0) {
+        if (!has_unsent(tls) && tls->room_bytes > IDLE_BYTES) {
+            free(tls->room);
+            tls->room = NULL;
+            tls->room_bytes = 0;
+        }
+        (void)weft_mutex_unlock(&tls->sending);
+    }
+}
+
 /* Holding `sending`: what is unsent: 0 or -errno. */
 static int send_unsent(weft_tls *tls)
 {
-    while (tls->unsent != NULL) { /* ends: shrinks, or fails */
-        ssize_t n = tls->below.ops->write(tls->below.object, tls->unsent + tls->unsent_at,
+    while (has_unsent(tls)) { /* ends: shrinks, or fails */
+        ssize_t n = tls->below.ops->write(tls->below.object, tls->room + tls->unsent_at,
                                           tls->unsent_bytes - tls->unsent_at);
         if (n < 0) {
             return (int)n;
         }
         tls->unsent_at += (size_t)n;
-        if (tls->unsent_at == tls->unsent_bytes) {
-            free(tls->unsent);
-            tls->unsent = NULL;
-        }
     }
     return 0;
 }
@@ -327,7 +357,7 @@ static int send_if_free(weft_tls *tls)
     int rc = 0;
     /* ends: with the output, or another sender, who looks for more when it has let go */
     while (rc == 0 && has_output(tls) && weft_mutex_try(&tls->sending) == 0) {
-        if (tls->unsent != NULL) { /* a writer's, who was cancelled: not a reader's to wait for */
+        if (has_unsent(tls)) { /* a writer's, who was cancelled: not a reader's to wait for */
             (void)weft_mutex_unlock(&tls->sending);
             break;
         }
@@ -382,7 +412,11 @@ static int tls_wait(void *object)
                     BIO_ctrl_pending(tls->in) > 0 ||
                     (SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
     pthread_mutex_unlock(&tls->lock);
-    return is_ready || tls->below.ops->wait == NULL ? 0 : tls->below.ops->wait(tls->below.object);
+    if (is_ready || tls->below.ops->wait == NULL) {
+        return 0;
+    }
+    give_room(tls);
+    return tls->below.ops->wait(tls->below.object);
 }
 
 static ssize_t tls_write(void *object, const void *buffer, size_t bytes)

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <signal.h>
+#include <weft/file.h>
 #include <weft/io.h>
+#include <weft/net.h>
+#include <weft/proc.h>
 #include <weft/tls.h>
 #include <weft/weft.h>
 
@@ -551,11 +555,94 @@ TaskTest(tls, keys_are_changed_on_the_way_without_anybody_noticing, 2)
     struct rig rig;
     rig_init(&rig, (weft_tls_opts){.tls13_only = 1}, (weft_tls_opts){0});
     wt_eq(connect_to(&rig, "localhost"), 0);
-    for (int i = 0; i < 3; i++) {
-        wt_eq(SSL_key_update(weft_tls_ssl(rig.near), SSL_KEY_UPDATE_REQUESTED), 1);
-        expect_talk(&rig); /* the server's answer to it is the reader's to send */
+    for (int i = 0; i < 9; i++) {
+        if (i % 3 != 1) {
+            wt_eq(SSL_key_update(weft_tls_ssl(rig.near), SSL_KEY_UPDATE_REQUESTED), 1);
+        }
+        if (i % 3 != 0) { /* the server, or both at once */
+            wt_eq(SSL_key_update(weft_tls_ssl(rig.far), SSL_KEY_UPDATE_REQUESTED), 1);
+        }
+        expect_talk(&rig); /* the answer to it is the reader's to send */
     }
     disconnect(&rig);
+    rig_free(&rig);
+    return 0;
+}
+
+/* A peer with OpenSSL alone, on a thread, that wants new keys in the middle of a TLS 1.2 connection. */
+struct insistent {
+    SSL_CTX *ctx;
+    SSL *ssl;
+    int fd;
+    int got; /* of its attempt */
+};
+
+static int insist(void *arg)
+{
+    struct insistent *peer = arg;
+    char byte;
+    wt_eq(SSL_set_fd(peer->ssl, peer->fd), 1);
+    wt_eq(SSL_do_handshake(peer->ssl), 1);
+    wt_eq(SSL_write(peer->ssl, "a", 1), 1);
+    wt_eq(SSL_read(peer->ssl, &byte, 1), 1);
+    wt_eq(SSL_renegotiate(peer->ssl), 1);
+    peer->got = SSL_do_handshake(peer->ssl); /* a server has only asked by then */
+    if (peer->got == 1) {
+        peer->got = SSL_read(peer->ssl, &byte, 1);
+    }
+    ERR_clear_error();
+    weft_shutdown(peer->fd, SHUT_RDWR);
+    return 0;
+}
+
+static int insist_on_a_thread(void *arg)
+{
+    return weft_blocking(insist, arg);
+}
+
+static void meet_insistent(struct rig *rig, bool is_client)
+{
+    struct insistent peer = {.ctx = SSL_CTX_new(TLS_method())};
+    wt_eq(SSL_CTX_set_max_proto_version(peer.ctx, TLS1_2_VERSION), 1);
+    wt_eq(SSL_CTX_use_certificate(peer.ctx, rig->server.cert), 1);
+    wt_eq(SSL_CTX_use_PrivateKey(peer.ctx, rig->server.key), 1);
+    peer.ssl = SSL_new(peer.ctx);
+    sockets_new(rig->fds);
+    peer.fd = rig->fds[1];
+    weft_tls *ours;
+    if (is_client) {
+        SSL_set_connect_state(peer.ssl);
+        wt_eq(weft_tls_new(&ours, rig->server_ctx, weft_stream_socket(rig->fds[0]), NULL), 0);
+    } else {
+        SSL_set_accept_state(peer.ssl);
+        wt_eq(weft_tls_new(&ours, rig->client_ctx, weft_stream_socket(rig->fds[0]), "localhost"),
+              0);
+    }
+    weft_task task;
+    char byte;
+    wt_eq(weft_spawn(&task, insist_on_a_thread, &peer), 0);
+    wt_eq(weft_within(PATTERN_PATIENCE_NS, weft_tls_handshake(ours)), 0);
+    wt_str_eq(SSL_get_version(weft_tls_ssl(ours)), "TLSv1.2");
+    wt_eq(weft_within(PATTERN_PATIENCE_NS, tls_recv(ours, &byte, 1)), 1);
+    wt_eq(tls_send(ours, "b", 1), 1);
+    ssize_t n = weft_within(PATTERN_PATIENCE_NS, tls_recv(ours, &byte, 1));
+    wt_true(n == -ECONNABORTED || n == -EPROTO, "%zd", n); /* the peer gave up; no new keys */
+    wt_eq(SSL_num_renegotiations(weft_tls_ssl(ours)), 0);
+    wt_eq(weft_await(&task), 0);
+    wt_le(peer.got, 0, "it was refused, and told so");
+    weft_tls_free(ours);
+    SSL_free(peer.ssl);
+    SSL_CTX_free(peer.ctx);
+    weft_close(rig->fds[0]);
+    weft_close(rig->fds[1]);
+}
+
+TaskTest(tls, a_peer_that_wants_new_keys_in_the_middle_is_told_no, 2)
+{
+    struct rig rig;
+    rig_init(&rig, (weft_tls_opts){0}, (weft_tls_opts){0});
+    meet_insistent(&rig, true);
+    meet_insistent(&rig, false);
     rig_free(&rig);
     return 0;
 }
@@ -734,6 +821,87 @@ TaskTest(tls, a_handshake_needs_a_fraction_of_a_tasks_stack, 1)
 }
 #endif
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static atomic_long allocations; /* their allocators cannot be counted in this way */
+static bool is_left_out(void)
+{
+    return false;
+}
+#else
+static atomic_long allocations; /* but OpenSSL's, whose buffers come and go with each record */
+
+void *__libc_malloc(size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+
+void *malloc(size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_malloc(bytes);
+}
+
+static void *openssl_malloc(size_t bytes, const char *file, int line)
+{
+    (void)file, (void)line;
+    return __libc_malloc(bytes);
+}
+
+static void *openssl_realloc(void *memory, size_t bytes, const char *file, int line)
+{
+    (void)file, (void)line;
+    return __libc_realloc(memory, bytes);
+}
+
+static void openssl_free(void *memory, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(memory);
+}
+
+/* Before it has allocated anything, or it refuses: the test's runner may use it. */
+static __attribute__((constructor)) void leave_openssl_out(void)
+{
+    (void)CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free);
+}
+
+static bool is_left_out(void)
+{
+    CRYPTO_malloc_fn own;
+    CRYPTO_realloc_fn resize;
+    CRYPTO_free_fn release;
+    CRYPTO_get_mem_functions(&own, &resize, &release);
+    return own == openssl_malloc;
+}
+#endif
+
+TaskTest(tls, a_warm_connection_allocates_nothing_for_what_it_sends, 1)
+{
+    struct rig rig;
+    static char large[40000];
+    rig_init(&rig, (weft_tls_opts){0}, (weft_tls_opts){0});
+    wt_eq(connect_to(&rig, "localhost"), 0);
+    long before = 0;
+    for (int i = 0; i < 200; i++) {
+        expect_talk(&rig);
+        ssize_t sent = tls_send(rig.near, large, sizeof large);
+        wt_gt(sent, 0);
+        while (sent > 0) { /* ends: takes what was sent */
+            ssize_t n = tls_recv(rig.far, large, sizeof large);
+            wt_gt(n, 0);
+            sent -= n;
+        }
+        before = i == 20 ? atomic_load(&allocations) : before;
+    }
+    if (is_left_out()) {
+        wt_gt(before, 0, "the counter counts");
+        wt_eq(atomic_load(&allocations), before);
+    }
+    disconnect(&rig);
+    rig_free(&rig);
+    return 0;
+}
+
 /* --- others ----------------------------------------------------------------------------------- */
 
 struct other {
@@ -758,9 +926,121 @@ static int run_other(void *arg)
     return weft_blocking(run_command, arg);
 }
 
+static bool has_openssl(void)
+{
+    return system("openssl version >/dev/null 2>&1") == 0;
+}
+
+static void write_file(const char *folder, const char *name, const char *text, char path[64])
+{
+    (void)snprintf(path, 64, "%s/%s", folder, name);
+    wt_eq(weft_file_write(AT_FDCWD, path, text, strlen(text), 0600), 0);
+}
+
+/* `openssl s_server -rev`, which sends each line back in reverse, at a free port, which it tells. */
+struct s_server {
+    weft_proc *proc;
+    weft_reader said;
+    char folder[32], ca[64], cert[64], key[64];
+    weft_addr at;
+};
+
+static void s_server_start(struct s_server *s, const struct rig *rig, char *version)
+{
+    (void)snprintf(s->folder, sizeof s->folder, "/tmp/weft-tls-XXXXXX");
+    wt_true(mkdtemp(s->folder) != NULL);
+    write_file(s->folder, "ca", rig->ca.cert_pem, s->ca);
+    write_file(s->folder, "cert", rig->server.cert_pem, s->cert);
+    write_file(s->folder, "key", rig->server.key_pem, s->key);
+    wt_eq(weft_proc_spawn(
+              &s->proc,
+              ((char *[]){"openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", s->cert, "-key",
+                          s->key, "-rev", "-alpn", "h2", version, "-Verify", "2",
+                          "-verify_return_error", "-CAfile", s->ca, NULL}),
+              .in = WEFT_PROC_NULL, .out = WEFT_PROC_PIPE, .err = WEFT_PROC_NULL),
+          0);
+    weft_reader_init(&s->said, weft_stream_file(weft_proc_fd(s->proc, 1)), NULL, 0);
+    char *line = NULL;
+    do { /* ends: it says so, or ends */
+        wt_eq(weft_within(PATTERN_PATIENCE_NS, weft_reader_line(&s->said, 0, &line, NULL)), 1);
+    } while (strncmp(line, "ACCEPT ", 7) != 0);
+    wt_eq(weft_addr_parse(&s->at, line + 7), 0, "%s", line);
+}
+
+static void s_server_stop(struct s_server *s)
+{
+    (void)weft_proc_kill(s->proc, SIGKILL);
+    wt_eq(weft_proc_wait(s->proc, NULL), 0);
+    weft_reader_fini(&s->said);
+    weft_proc_free(s->proc);
+    unlink(s->ca);
+    unlink(s->cert);
+    unlink(s->key);
+    rmdir(s->folder);
+}
+
+/* Talks with it, in both ways that a connection may end. */
+static void meet_s_server(struct s_server *s, weft_tls_ctx *ctx, const char *version, bool kill)
+{
+    weft_tls *tls;
+    char c;
+    int fd = weft_connect_addr(&s->at, NULL);
+    wt_ge(fd, 0);
+    wt_eq(weft_tls_new(&tls, ctx, weft_stream_socket(fd), "localhost"), 0);
+    wt_eq(weft_within(PATTERN_PATIENCE_NS, weft_tls_handshake(tls)), 0, "%s",
+          weft_last() != NULL ? weft_last()->text : "");
+    wt_str_eq(SSL_get_version(weft_tls_ssl(tls)), version);
+    wt_str_eq(weft_tls_alpn(tls), "h2");
+    weft_reader reader;
+    weft_reader_init(&reader, weft_tls_stream(tls), NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        char *line;
+        if (strcmp(version, "TLSv1.3") == 0) {
+            wt_eq(SSL_key_update(weft_tls_ssl(tls), SSL_KEY_UPDATE_REQUESTED), 1);
+        }
+        wt_eq(tls_send(tls, "hello\n", 6), 6);
+        wt_eq(weft_within(PATTERN_PATIENCE_NS, weft_reader_line(&reader, 0, &line, NULL)), 1);
+        wt_str_eq(line, "olleh");
+    }
+    if (kill) {
+        wt_eq(weft_proc_kill(s->proc, SIGKILL), 0);
+        wt_eq(weft_within(PATTERN_PATIENCE_NS, weft_reader_read(&reader, &c, 1)), -ECONNABORTED);
+    } else {
+        wt_eq(weft_tls_shutdown(tls), 0);
+        wt_eq(weft_within(PATTERN_PATIENCE_NS, weft_reader_read(&reader, &c, 1)), 0);
+    }
+    weft_reader_fini(&reader);
+    weft_tls_free(tls);
+    weft_close(fd);
+}
+
+TaskTest(tls, openssls_own_server_is_talked_to, 2, .timeout = 60)
+{
+    static char *const versions[][2] = {{"-tls1_3", "TLSv1.3"}, {"-tls1_2", "TLSv1.2"}};
+    if (!has_openssl()) {
+        wt_skip("no openssl here");
+    }
+    struct rig rig;
+    rig_init(&rig, (weft_tls_opts){0}, (weft_tls_opts){0});
+    weft_tls_ctx *ctx = client_of(&rig.ca, (weft_tls_opts){.alpn = http,
+                                                           .cert = pem_of(rig.server.cert_pem),
+                                                           .key = pem_of(rig.server.key_pem)});
+    for (int i = 0; i < 2; i++) {
+        struct s_server s;
+        s_server_start(&s, &rig, versions[i][0]);
+        meet_s_server(&s, ctx, versions[i][1], false);
+        meet_s_server(&s, ctx, versions[i][1], false); /* resumes the first */
+        meet_s_server(&s, ctx, versions[i][1], true);
+        s_server_stop(&s);
+    }
+    weft_tls_ctx_free(ctx);
+    rig_free(&rig);
+    return 0;
+}
+
 TaskTest(tls, openssls_own_client_is_served, 2)
 {
-    if (system("openssl version >/dev/null 2>&1") != 0) {
+    if (!has_openssl()) {
         wt_skip("no openssl here");
     }
     struct rig rig;
