@@ -29,7 +29,6 @@
 #include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -37,10 +36,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 #include <weft/net.h>
 #include <weft/serve.h>
+#include <weft/signal.h>
 #include <weft/weft.h>
 
 #define BUFFER_BYTES \
@@ -52,7 +51,7 @@
 
 struct echo {
     weft_listener *listener;
-    int signals;
+    weft_signal signals;
     weft_server server;
     atomic_ulong bytes; /* any connection; relaxed, for the report alone */
 };
@@ -100,9 +99,7 @@ static int echo_connection(weft_connection *c)
 WEFT_TASK(stop_at_signal, struct echo *)
 {
     struct echo *echo = *arg;
-    struct signalfd_siginfo info;
-    /* until cancelled: the server has ended */
-    while (weft_read(echo->signals, &info, sizeof info) > 0) {
+    while (weft_signal_next(&echo->signals) > 0) { /* until cancelled: the server has ended */
         if (weft_server_stop(&echo->server, "signal") == 0) { /* else it was the second */
             weft_listener_close(echo->listener);
             weft_server_stats stats;
@@ -159,19 +156,6 @@ static int listen_on(struct echo *echo, const char *address, const char *port)
     printf("echo: listening on %s\n", text);
     fflush(stdout);
     return 0;
-}
-
-/* The signals that stop the server, as a descriptor: blocked before there are other threads, so that none
- * of them takes the default action. (weft/signal.h needs no such care, but TSan, under which this is
- * tested, holds handlers back from a thread that sleeps in weft_run.) */
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 /* A connection is a descriptor, and 1024 of them is a default for programs that use select(2). */
@@ -263,18 +247,18 @@ int main(int argc, char **argv)
     }
 
     raise_descriptor_limit();
-    echo.signals = open_signals();
-    if (echo.signals < 0) {
-        fprintf(stderr, "echo: signalfd: %s\n", strerror(errno));
+    int rc = weft_signal_open(&echo.signals, (int[]){SIGINT, SIGTERM, 0});
+    if (rc < 0) {
+        fprintf(stderr, "echo: signals: %s\n", strerror(-rc));
         return 1;
     }
     if (listen_on(&echo, address, port) < 0) {
         return 1;
     }
     weft_server_init(&echo.server, &opts);
-    int rc = weft_run(serve, &echo, .workers = (int)workers);
+    rc = weft_run(serve, &echo, .workers = (int)workers);
     weft_server_fini(&echo.server);
     weft_listener_free(echo.listener);
-    close(echo.signals);
+    weft_signal_close(&echo.signals);
     return rc < 0;
 }

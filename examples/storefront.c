@@ -15,19 +15,20 @@
  * it could not start; 2 for a wrong usage.
  *
  * What shows what: load_page (when, deadline), get_user (weft_val as a cache's answer), get_price
- * (semaphore), products (generator), audit (service with a mailbox), next_line (a source that ends
- * waiting, but not work). The database and the supplier are sleeps: put yours there. */
+ * (semaphore), products (generator), audit (service with a mailbox), serve (connections that wait for a
+ * request, or are at work on one). The database and the supplier are sleeps: put yours there. */
 #define _GNU_SOURCE
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
+#include <weft/net.h>
+#include <weft/serve.h>
 #include <weft/service.h>
+#include <weft/signal.h>
 #include <weft/stackless.h>
 #include <weft/weft.h>
 
@@ -51,13 +52,15 @@ struct user {
 };
 
 static struct shop {
-    int listener, signals;
-    weft_cancel closing; /* fires when the shop closes: ends waiting for customers and requests */
+    weft_listener *listener;
+    weft_signal signals;
+    weft_server server;
+    const char *why; /* it closes */
     weft_sem supplier;
     mailbox audit;
     struct user users[CACHED_USERS]; /* by id modulo the number; id 0: empty */
     weft_mutex users_lock;
-    atomic_int customers, requests, hits, late, noted;
+    atomic_int requests, hits, late, noted;
 } shop;
 
 /* --- the database ----------------------------------------------------------------------------- */
@@ -214,40 +217,6 @@ WEFT_TASK(write_audit, mailbox)
 
 /* --- connections ------------------------------------------------------------------------------ */
 
-struct connection {
-    int fd;
-    size_t used;
-    char bytes[LINE_BYTES];
-};
-
-/* Waits for the next line, at most IDLE_TIME, and not when the shop closes. 1, or 0: no more. */
-static int next_line(struct connection *connection, char *line)
-{
-    for (;;) { /* ends: a line, the end, an error, or too long a line */
-        char *end = memchr(connection->bytes, '\n', connection->used);
-        if (end != NULL) {
-            size_t length = (size_t)(end - connection->bytes);
-            memcpy(line, connection->bytes, length);
-            line[length] = '\0';
-            connection->used -= length + 1;
-            memmove(connection->bytes, end + 1, connection->used);
-            return 1;
-        }
-        size_t room = sizeof connection->bytes - connection->used;
-        ssize_t n =
-            room == 0
-                ? -EMSGSIZE
-                : weft_under(&shop.closing,
-                             weft_within(IDLE_TIME,
-                                         weft_recv(connection->fd,
-                                                   connection->bytes + connection->used, room, 0)));
-        if (n <= 0) {
-            return 0;
-        }
-        connection->used += (size_t)n;
-    }
-}
-
 static int answer(int fd, const char *request)
 {
     char out[LINE_BYTES] = "";
@@ -269,21 +238,35 @@ static int answer(int fd, const char *request)
     return weft_send_all(fd, out, strlen(out), 0) < 0 ? -EPIPE : 0;
 }
 
-WEFT_TASK(serve, int)
+/* One request, of which the first byte is there. 0 or -errno. */
+static int answer_next(weft_connection *c, weft_reader *reader)
 {
-    struct connection connection = {.fd = *arg};
-    char request[LINE_BYTES];
-    int rc = 0;
-    atomic_fetch_add(&shop.customers, 1);
-    while (rc == 0 && next_line(&connection, request) > 0) {
-        rc = weft_within(IDLE_TIME, answer(connection.fd, request));
-        atomic_fetch_add(&shop.requests, 1);
-        struct note note;
-        (void)snprintf(note.text, sizeof note.text, "%s", request);
-        (void)mailbox_send(shop.audit, &note); /* waits while the audit is behind: back-pressure */
+    char *request;
+    struct note note;
+    int rc = weft_reader_line(reader, 0, &request, NULL);
+    if (rc <= 0) {
+        return rc;
     }
-    (void)weft_close(connection.fd);
-    return 0; /* a customer who left is no failure of ours */
+    rc = answer(c->fd, request);
+    atomic_fetch_add(&shop.requests, 1);
+    (void)snprintf(note.text, sizeof note.text, "%s", request);
+    (void)mailbox_send(shop.audit, &note); /* waits while the audit is behind: back-pressure */
+    return rc;
+}
+
+static int serve(weft_connection *c)
+{
+    weft_reader reader;
+    weft_reader_init(&reader, c->stream, NULL, LINE_BYTES);
+    int rc;
+    while ((rc = weft_connection_next(c, &reader)) > 0) {
+        rc = weft_connection_within(c, answer_next(c, &reader));
+        if (rc < 0) {
+            break;
+        }
+    }
+    weft_reader_fini(&reader);
+    return rc;
 }
 
 /* --- the shop --------------------------------------------------------------------------------- */
@@ -291,75 +274,71 @@ WEFT_TASK(serve, int)
 static int watch_signals(void *arg)
 {
     (void)arg;
-    struct signalfd_siginfo info;
-    ssize_t n = weft_read(shop.signals, &info, sizeof info);
-    (void)weft_cancel_fire(&shop.closing, n > 0 ? strsignal((int)info.ssi_signo) : "no signals");
+    int number = weft_signal_next(&shop.signals);
+    shop.why = number > 0 ? strsignal(number) : "no signals";
+    (void)weft_server_stop(&shop.server, shop.why);
     return 0;
 }
 
 static int run_shop(void *arg)
 {
     (void)arg;
-    weft_cancel_init(&shop.closing, NULL);
     int rc = weft_service("audit", write_audit, &shop.audit, .mailbox = shop.audit.chan);
     if (rc < 0) {
         return rc;
     }
-    weft_task watching;
-    (void)weft_spawn(&watching, watch_signals, NULL);
-    WEFT_SCOPE(connections, .on_error = WEFT_CONTINUE);
-    int fd;
-    while ((fd = weft_under(&shop.closing, weft_accept(shop.listener, NULL, NULL, 0))) >= 0) {
-        if (weft_go(&connections, serve, &fd) < 0) {
-            (void)weft_close(fd);
-        }
-    }
-    (void)weft_cancel_fire(&shop.closing, "accept failed"); /* -EALREADY, unless it did */
-    rc = weft_scope_end(&connections); /* requests that have begun end; each has its deadline */
-    (void)weft_await(&watching);
-    printf("storefront: closed (%s)\n", weft_cancel_why(&shop.closing)->text);
-    weft_cancel_fini(&shop.closing);
+    WEFT_SCOPE(watching);
+    weft_task task;
+    (void)weft_spawn(&task, watch_signals, NULL);
+    rc = weft_serve_listener(&shop.server, shop.listener);
+    (void)weft_scope_cancel(&watching, "closed"); /* unless a signal was what closed it */
+    (void)weft_await(&task);
+    (void)weft_scope_end(&watching);
+    printf("storefront: closed (%s)\n", shop.why);
     return rc;
 }
 
-static int listen_at(int port)
+/* 0; -errno, and the reason has been printed. */
+static int open_shop(int port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof address;
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(fd, (struct sockaddr *)&address, bytes) < 0 || listen(fd, 64) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &bytes) < 0) {
-        perror("storefront");
-        return -1;
+    char address[WEFT_ADDR_TEXT];
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d", port);
+    int rc = weft_listen(&shop.listener, address);
+    rc = rc < 0 ? rc : weft_signal_open(&shop.signals, (int[]){SIGINT, SIGTERM, 0});
+    rc = rc < 0 ? rc : mailbox_new(&shop.audit, 16, NULL);
+    if (rc < 0) {
+        (void)fprintf(stderr, "storefront: %s: %s\n", address, strerror(-rc));
+        return rc;
     }
-    printf("storefront: listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
+    weft_addr chosen;
+    weft_listener_addr(shop.listener, &chosen);
+    weft_addr_format(&chosen, address, sizeof address);
+    printf("storefront: listening on %s\n", address);
     (void)fflush(stdout);
-    return fd;
+    return 0;
 }
 
 static int serve_at(int port)
 {
-    sigset_t signals; /* blocked before weft_run, so that all threads inherit that */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    shop.signals = signalfd(-1, &signals, SFD_CLOEXEC);
-    shop.listener = listen_at(port);
-    if (shop.signals < 0 || shop.listener < 0 || mailbox_new(&shop.audit, 16, NULL) < 0) {
+    if (open_shop(port) < 0) {
         return 1;
     }
+    weft_server_init(&shop.server,
+                     &(weft_server_opts){
+                         .fn = serve, .idle = IDLE_TIME, .request = IDLE_TIME, .drain = IDLE_TIME});
     weft_sem_init(&shop.supplier, SUPPLIER_CALLS, SUPPLIER_CALLS);
     weft_mutex_init(&shop.users_lock);
     int rc = weft_run(run_shop, NULL); /* drains the audit before it returns */
+    weft_server_stats stats;
+    weft_server_stats_get(&shop.server, &stats);
     printf("storefront: %d customers, %d requests (%d of the cache, %d late), %d in the audit\n",
-           atomic_load(&shop.customers), atomic_load(&shop.requests), atomic_load(&shop.hits),
+           (int)stats.accepted, atomic_load(&shop.requests), atomic_load(&shop.hits),
            atomic_load(&shop.late), atomic_load(&shop.noted));
     weft_mutex_fini(&shop.users_lock);
     weft_sem_fini(&shop.supplier);
+    weft_server_fini(&shop.server);
+    weft_listener_free(shop.listener);
+    weft_signal_close(&shop.signals);
     mailbox_free(shop.audit);
     return rc < 0;
 }
@@ -372,39 +351,47 @@ struct client {
 };
 
 /* Prints lines until the one that ends an answer. */
-static int show_answer(struct connection *connection)
+static int show_answer(weft_reader *reader)
 {
-    char line[LINE_BYTES];
+    char *line;
     int rc;
-    while ((rc = next_line(connection, line)) > 0 && strcmp(line, ".") != 0) {
+    while ((rc = weft_reader_line(reader, 0, &line, NULL)) > 0 && strcmp(line, ".") != 0) {
         printf("%s\n", line);
     }
     return rc > 0 ? 0 : -EPIPE;
 }
 
-static int ask(void *arg)
+static int ask_all(int fd, char **requests)
 {
-    struct client *client = arg;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)client->port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct connection connection = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    weft_cancel_init(&shop.closing, NULL);
-    int rc = weft_within(WEFT_SEC(5),
-                         weft_connect(connection.fd, (struct sockaddr *)&address, sizeof address));
-    for (char **request = client->requests; rc == 0 && *request != NULL; request++) {
+    weft_reader reader;
+    int rc = 0;
+    weft_reader_init(&reader, weft_stream_socket(fd), NULL, LINE_BYTES);
+    for (char **request = requests; rc == 0 && *request != NULL; request++) {
         char line[LINE_BYTES];
         int length = snprintf(line, sizeof line, "%s\n", *request);
         if (length >= (int)sizeof line) {
             rc = -EMSGSIZE;
-        } else if (weft_send_all(connection.fd, line, (size_t)length, 0) != length) {
+        } else if (weft_send_all(fd, line, (size_t)length, 0) != length) {
             rc = -EPIPE;
         } else {
-            rc = show_answer(&connection);
+            rc = show_answer(&reader);
         }
     }
-    (void)weft_close(connection.fd);
-    weft_cancel_fini(&shop.closing);
+    weft_reader_fini(&reader);
+    return rc;
+}
+
+static int ask(void *arg)
+{
+    struct client *client = arg;
+    char service[8];
+    (void)snprintf(service, sizeof service, "%d", client->port);
+    int rc = weft_within(WEFT_SEC(5), weft_connect_to("127.0.0.1", service));
+    if (rc >= 0) {
+        int fd = rc;
+        rc = ask_all(fd, client->requests);
+        (void)weft_close(fd);
+    }
     if (rc < 0) {
         (void)fprintf(stderr, "storefront: %s\n", strerror(-rc));
     }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <weft/net.h>
 #include <weft/serve.h>
+#include <weft/signal.h>
 #include <weft/service.h>
 #include <weft/weft.h>
 
@@ -77,7 +78,8 @@ WEFT_CHAN(logbox, struct log_line);
 struct httpd {
     /* immutable after start */
     weft_listener *listener;
-    int signals, root, log_fd;
+    weft_signal signals;
+    int root, log_fd;
     weft_server server;
     weft_time head_time;
     const char *cert, *key; /* of https; NULL: http */

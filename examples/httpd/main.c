@@ -35,13 +35,11 @@
 #include "httpd.h"
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -183,8 +181,7 @@ static int serve_connection(weft_connection *c)
 
 WEFT_TASK(stop_at_signal, struct httpd *)
 {
-    struct signalfd_siginfo info;
-    while (weft_read((*arg)->signals, &info, sizeof info) > 0) {
+    while (weft_signal_next(&(*arg)->signals) > 0) {
         weft_server_stop(&(*arg)->server, "signal"); /* the second time: no more patience */
     }
     return 0; /* cancelled: the server has ended */
@@ -240,19 +237,6 @@ static int listen_on(struct httpd *server, const char *address, const char *port
     return 0;
 }
 
-/* The signals that stop the server, as a descriptor: blocked before there are other threads, so that none
- * of them takes the default action. (weft/signal.h needs no such care, but TSan, under which this is
- * tested, holds handlers back from a thread that sleeps in weft_run.) */
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 static int open_log(const char *name)
 {
     return name == NULL             ? -1
@@ -274,9 +258,9 @@ static int open_all(struct httpd *server, const char *address, const char *port,
         fprintf(stderr, "httpd: cannot open %s: %s\n", log, strerror(errno));
         return -1;
     }
-    server->signals = open_signals();
-    if (server->signals < 0) {
-        fprintf(stderr, "httpd: signalfd: %s\n", strerror(errno));
+    int rc = weft_signal_open(&server->signals, (int[]){SIGINT, SIGTERM, 0});
+    if (rc < 0) {
+        fprintf(stderr, "httpd: signals: %s\n", strerror(-rc));
         return -1;
     }
     return listen_on(server, address, port);
@@ -400,7 +384,7 @@ int main(int argc, char **argv)
     weft_server_fini(&server.server);
     secure_stop();
     weft_listener_free(server.listener);
-    close(server.signals);
+    weft_signal_close(&server.signals);
     logbox_free(server.log);
     return rc < 0;
 }
