@@ -1,13 +1,14 @@
-/* A server under clients that behave badly: connections that come and go, peers that read nothing, peers
- * that vanish in the middle of a request, peers that say nothing, and ten times as many of all of them as
- * it serves at once. Memory, descriptors and operations must be what they were, and honest clients get
- * their answers.
+/* A server under clients that behave badly: connections that come and go, peers that read slowly or
+ * nothing, peers that vanish in the middle of a request, peers that say nothing, and ten times as many of
+ * all of them as it serves at once. Memory, descriptors and operations must be what they were, and honest
+ * clients get their answers.
  *
- * Bounded in time: WT_CHAOS_S seconds (0.4; ./dev chaos: 20). The seed is printed, and repeated by
- * WT_SEED=n. */
+ * Bounded in time: WT_CHAOS_S seconds (0.4; ./dev chaos: 20), and half of that before, to be warm; from 2
+ * seconds on a line each second says how it goes. The seed is printed, and repeated by WT_SEED=n. */
 #include "tests/support/wt.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,6 +38,9 @@
 #define WATCHES_MEMORY 1
 #endif
 
+/* How a client behaves. */
+enum manner { HONESTLY, CHURN, READ_NOTHING, READ_SLOWLY, VANISH, SAY_NOTHING, MANNERS };
+
 static struct {
     uint64_t seed;
     int64_t end_ns;
@@ -45,6 +49,8 @@ static struct {
     weft_sem places;
     weft_sem sockets; /* of the clients */
     atomic_long accepted, refused, answered, dropped, begun;
+    atomic_long clients_of[MANNERS];
+    atomic_long most_kib; /* of memory, while anybody looked */
 } chaos;
 
 static int64_t now_ns(void)
@@ -131,7 +137,17 @@ static int accept_all(void *arg)
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-enum manner { HONESTLY, CHURN, READ_NOTHING, VANISH, SAY_NOTHING, MANNERS };
+/* Much, in pieces with a pause before each: the server's patience ends it, or it has all. */
+static void read_slowly(int fd, uint64_t *dice)
+{
+    char piece[16384];
+    for (int i = 0; i < 16; i++) {
+        weft_sleep(WEFT_MS(1 + below(dice, 10)));
+        if (weft_within(PATIENCE, weft_recv(fd, piece, sizeof piece, 0)) <= 0) {
+            break;
+        }
+    }
+}
 
 static void behave(enum manner manner, int fd, uint64_t *dice)
 {
@@ -154,6 +170,11 @@ static void behave(enum manner manner, int fd, uint64_t *dice)
         memset(out, 'f', sizeof out);
         (void)weft_within(PATIENCE, weft_send_all(fd, out, sizeof out, 0));
         weft_sleep(WEFT_MS(below(dice, 30)));
+        break;
+    case READ_SLOWLY:
+        memset(out, 'f', sizeof out);
+        (void)weft_within(PATIENCE, weft_send_all(fd, out, sizeof out, 0));
+        read_slowly(fd, dice);
         break;
     case VANISH:
         (void)weft_within(PATIENCE, weft_send(fd, out, 1 + below(dice, sizeof out), 0));
@@ -181,7 +202,9 @@ WEFT_TASK(client, uint64_t)
         int rc = weft_within(
             HONEST, weft_connect(fd, (struct sockaddr *)&chaos.address, sizeof chaos.address));
         if (rc == 0) {
-            behave((enum manner)below(&dice, MANNERS), fd, &dice);
+            enum manner manner = (enum manner)below(&dice, MANNERS);
+            atomic_fetch_add(&chaos.clients_of[manner], 1);
+            behave(manner, fd, &dice);
         }
         weft_close(fd);
         weft_sem_release(&chaos.sockets, 1);
@@ -191,14 +214,58 @@ WEFT_TASK(client, uint64_t)
 
 /* --- all -------------------------------------------------------------------------------------- */
 
+static int statm; /* open throughout: there may be no descriptor to be had */
+
 static long rss_kib(void)
 {
     long total = 0;
     long resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    wt_true(file != NULL && fscanf(file, "%ld %ld", &total, &resident) == 2);
-    fclose(file);
+    char text[128] = "";
+    wt_gt(pread(statm, text, sizeof text - 1, 0), 0);
+    wt_eq(sscanf(text, "%ld %ld", &total, &resident), 2);
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static long note_rss(void)
+{
+    long kib = rss_kib();
+    if (kib > atomic_load(&chaos.most_kib)) {
+        atomic_store(&chaos.most_kib, kib);
+    }
+    return kib;
+}
+
+/* Until cancelled. */
+static int tell(void *arg)
+{
+    const double *until_s = arg;
+    for (int s = 1; weft_sleep(WEFT_SEC(1)) == 0; s++) {
+        long kib = note_rss();
+        if (*until_s >= 2) {
+            fprintf(stderr,
+                    "%3d s: %7ld begun %7ld accepted %7ld answered %7ld dropped, RSS %ld KiB\n", s,
+                    atomic_load(&chaos.begun), atomic_load(&chaos.accepted),
+                    atomic_load(&chaos.answered), atomic_load(&chaos.dropped), kib);
+        }
+    }
+    return 0;
+}
+
+static void tell_at_the_end(long warm_kib, long end_kib, int descriptors)
+{
+    static const char *const names[MANNERS] = {"honest",      "came and went", "read nothing",
+                                               "read slowly", "vanished",      "said nothing"};
+    fprintf(stderr, "%s\nclients:", descriptors > 0 ? "with 64 descriptors" : "without bounds");
+    for (int i = 0; i < MANNERS; i++) {
+        fprintf(stderr, "%s %ld %s", i > 0 ? "," : "", atomic_load(&chaos.clients_of[i]), names[i]);
+    }
+    fprintf(
+        stderr,
+        "\nserver: %d places for %d clients, %ld accepted, %ld answered, %ld dropped, %ld times "
+        "without a descriptor\nmemory: RSS %ld KiB when warm, %ld at most, %ld at the end\n",
+        CAPACITY, CLIENTS, atomic_load(&chaos.accepted), atomic_load(&chaos.answered),
+        atomic_load(&chaos.dropped), atomic_load(&chaos.refused), warm_kib,
+        atomic_load(&chaos.most_kib), end_kib);
 }
 
 static void run_clients(double seconds, int count)
@@ -229,6 +296,8 @@ static double seconds_given(void)
 static int run(void *arg)
 {
     const int *descriptors = arg;
+    statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    wt_ge(statm, 0);
     chaos.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     chaos.address =
         (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -241,10 +310,13 @@ static int run(void *arg)
     weft_sem_init(&chaos.sockets, sockets, sockets);
     int lowest = lowest_descriptor();
     weft_task acceptor;
+    weft_task teller;
+    double seconds = seconds_given();
     WEFT_SCOPE(server);
     wt_eq(weft_spawn(&acceptor, accept_all, NULL), 0);
+    wt_eq(weft_spawn(&teller, tell, &seconds), 0);
     run_clients(seconds_given() / 2, CLIENTS); /* to be warm */
-    long warm_kib = rss_kib();
+    long warm_kib = note_rss();
     if (*descriptors > 0) {
         struct rlimit limit = {(rlim_t)*descriptors, (rlim_t)*descriptors};
         wt_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -253,22 +325,20 @@ static int run(void *arg)
     for (int i = 0; i < 20 && atomic_load(&chaos.answered) == 0; i++) {
         run_clients(seconds_given(), CLIENTS); /* the machine was busy with other things */
     }
-    long grown_kib = rss_kib() - warm_kib;
+    long end_kib = note_rss();
     wt_eq(weft_scope_cancel(&server, "closing time"), 0);
     (void)weft_await(&acceptor);
+    (void)weft_await(&teller);
     (void)weft_scope_end(&server);
-    fprintf(stderr,
-            "%ld begun, %ld accepted, %ld answered, %ld dropped, %ld without a descriptor, "
-            "%ld KiB more\n",
-            atomic_load(&chaos.begun), atomic_load(&chaos.accepted), atomic_load(&chaos.answered),
-            atomic_load(&chaos.dropped), atomic_load(&chaos.refused), grown_kib);
+    tell_at_the_end(warm_kib, end_kib, *descriptors);
     wt_gt(atomic_load(&chaos.answered), 0);
     wt_gt(atomic_load(&chaos.dropped), 0);
     wt_eq(lowest_descriptor(), lowest, "a descriptor was left open");
     if (WATCHES_MEMORY) {
-        wt_lt(grown_kib, GROWTH_KIB, "seed %" PRIu64, chaos.seed);
+        wt_lt(atomic_load(&chaos.most_kib) - warm_kib, GROWTH_KIB, "seed %" PRIu64, chaos.seed);
     }
     weft_close(chaos.listener);
+    weft_close(statm);
     weft_sem_fini(&chaos.places);
     weft_sem_fini(&chaos.sockets);
     weft_stats stats;
