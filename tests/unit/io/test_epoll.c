@@ -2,7 +2,7 @@
  * descriptor, cancelling at each point of an op's life, descriptors that are closed too early, calls
  * on blocking threads, sleeping and waking. */
 #define _GNU_SOURCE
-#include "tests/unit/io/rig.h"
+#include "tests/unit/io/cancel_race.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -592,55 +592,9 @@ Test(cancel, connection_to_a_queue_that_stays_full, .init = open_all, .fini = cl
     close(listener);
 }
 
-#define ROUNDS 2000
-
-static struct rig_op raced;
-/* the lock that op.h asks the caller for, as turns */
-static WF_ATOMIC(uint32_t) round_open, round_closed;
-
-static void *cancel_each_round(void *arg)
-{
-    (void)arg;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        while (wf_load_acquire(&round_open) != round) {
-            sched_yield();
-        }
-        for (volatile uint32_t i = 0; i < round % 512; i++) {
-        }
-        wf_io_cancel(&raced.op);
-        wf_store_release(&round_closed, round);
-    }
-    return NULL;
-}
-
 Test(cancel, from_another_thread_while_data_arrives, .init = open_all, .fini = close_all)
 {
-    pthread_t thread;
-    wt_eq(pthread_create(&thread, NULL, cancel_each_round, NULL), 0);
-    int sent = 0;
-    int received = 0;
-    char byte;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        raced = receiving(&byte, 1, 0);
-        rig_submit(&raced);
-        wf_store_release(&round_open, round);
-        if (round % 2 == 0) {
-            wt_eq(write(ends[1], "x", 1), 1);
-            sent++;
-        }
-        int rc = rig_await(&raced);
-        wt_true(rc == 1 || rc == -ECANCELED, "round %u: %d", round, rc);
-        received += rc == 1;
-        while (wf_load_acquire(&round_closed) != round) {
-            sched_yield();
-        }
-        wt_eq(rig_hear(), 0, "round %u: a message after done", round);
-    }
-    pthread_join(thread, NULL);
-    while (recv(ends[0], &byte, 1, MSG_DONTWAIT) == 1) {
-        received++;
-    }
-    wt_eq(received, sent, "bytes lost or doubled");
+    cancel_race(ends[0], ends[1]);
 }
 
 /* --- descriptors that are closed while an op waits -------------------------------------------- */

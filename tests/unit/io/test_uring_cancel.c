@@ -1,6 +1,6 @@
 /* test_uring_cancel.c: cancelling an operation at each point of its life. */
 #define _GNU_SOURCE
-#include "tests/unit/io/rig.h"
+#include "tests/unit/io/cancel_race.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -243,55 +243,9 @@ Test(cancel, more_cancellations_than_entries, .init = open_all, .fini = close_al
 
 /* --- from other threads ----------------------------------------------------------------------- */
 
-#define ROUNDS 2000
-
-static struct rig_op raced;
-/* the lock that op.h asks the caller for, as turns */
-static WF_ATOMIC(uint32_t) round_open, round_closed;
-
-static void *cancel_each_round(void *arg)
-{
-    (void)arg;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        while (wf_load_acquire(&round_open) != round) {
-            sched_yield();
-        }
-        for (volatile uint32_t i = 0; i < round % 512; i++) {
-        }
-        wf_io_cancel(&raced.op);
-        wf_store_release(&round_closed, round);
-    }
-    return NULL;
-}
-
 Test(cancel, from_another_thread_while_data_arrives, .init = open_all, .fini = close_all)
 {
-    pthread_t thread;
-    wt_eq(pthread_create(&thread, NULL, cancel_each_round, NULL), 0);
-    int sent = 0;
-    int received = 0;
-    char byte;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        raced = receiving(&byte, 1, 0);
-        rig_submit(&raced);
-        wf_store_release(&round_open, round);
-        if (round % 2 == 0) {
-            wt_eq(write(ends[1], "x", 1), 1);
-            sent++;
-        }
-        int rc = rig_await(&raced);
-        wt_true(rc == 1 || rc == -ECANCELED, "round %u: %d", round, rc);
-        received += rc == 1;
-        while (wf_load_acquire(&round_closed) != round) {
-            sched_yield();
-        }
-        wt_eq(rig_hear(), 0, "round %u: a message after done", round);
-    }
-    pthread_join(thread, NULL);
-    while (recv(ends[0], &byte, 1, MSG_DONTWAIT) == 1) {
-        received++;
-    }
-    wt_eq(received, sent, "bytes lost or doubled");
-    wt_eq(rig_counter("submitted"), ROUNDS);
-    wt_eq(rig_counter("completed"), ROUNDS);
+    cancel_race(ends[0], ends[1]);
+    wt_eq(rig_counter("submitted"), CANCEL_RACE_ROUNDS);
+    wt_eq(rig_counter("completed"), CANCEL_RACE_ROUNDS);
 }
