@@ -491,9 +491,11 @@ static void script_datagram_values(void)
     show(weft_val_await_new(weft_send_many_v(fds[0], out, 0, 0)));
     show(weft_val_await_new(weft_recv_many_v(fds[1], in, 4, MSG_DONTWAIT)));
     show(weft_within(SOON, (long)weft_val_await_new(weft_recv_many_v(fds[1], in, 4, 0))));
+    WEFT_SCOPE(dropping);
     weft_val dropped = weft_recv_many_v(fds[1], in, 4, 0);
     show(weft_send_many(fds[0], out, 1, 0));
     show(weft_val_drop(dropped)); /* what has come stays there */
+    show(weft_scope_end(&dropping));
     show(weft_recv(fds[1], buffer, 64, 0));
     close_both(fds);
 
@@ -517,10 +519,12 @@ static void script_datagram_values(void)
     show(weft_recv(fds[1], buffer, 64, 0));
     show_text(buffer, 11);
     fill(fds[0]);
+    WEFT_SCOPE(giving_up);
     weft_val room = weft_send_fds_v(fds[0], "fd", 2, fds, 1);
     let_it_wait();
     show(weft_val_ready(room));
     show(weft_val_drop(room));
+    show(weft_scope_end(&giving_up));
     descriptors = weft_recv_fds_v(fds[0], buffer, 64, passed, &count);
     let_it_wait();
     show(weft_shutdown(fds[1], SHUT_WR));
