@@ -15,6 +15,9 @@
  * (weft_last) has OpenSSL's words. They stick: a connection that has failed stays so. -ECANCELED and
  * -ETIME do not, except where a writer says so: each call may be made again and goes on where it was.
  *
+ * Of what a peer may begin in the middle: changes of keys (TLS 1.3) are answered and not noticed; a
+ * renegotiation (TLS 1.2) is refused, by either side, and the peer told so.
+ *
  * A connection's two directions may be used by two tasks at once; each of them by one at a time. */
 #ifndef WEFT_TLS_H
 #define WEFT_TLS_H
