@@ -58,6 +58,11 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 /* Completions handed over before the worker gets to run something. */
 #define WF_REAP_MAX 128
 
+/* An owner that would sleep, but is kept out so often in a row by a rescuer, rests for so long. Between
+ * two sleeps it searches for 2 to 20 us, which is longer than a rescuer needs. */
+#define WF_KEPT_OUT_MAX 2
+#define WF_GIVE_WAY_NS  INT64_C(50000)
+
 /* Numbers that are no slot's, for entries of our own. */
 #define NUMBER_WAKE UINT64_C(0xffffffff)
 /* In the number of a cancellation, beside that of its op. No slot's index has this bit
@@ -375,10 +380,9 @@ static int enter(struct wf_uring *u, uint32_t min_complete, int64_t timeout_ns)
     return rc;
 }
 
-static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
+/* Would a poll have something to do? */
+static bool has_work(struct wf_uring *u)
 {
-    (void)driver;
-    struct wf_uring *u = uring_of(worker);
     /* relaxed: a hint; the poll holds */
     if (wf_ring_has(&u->ring) || wf_ring_is_pressed(&u->ring) || wf_load_relaxed(&u->left) != 0) {
         return true;
@@ -388,6 +392,15 @@ static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
         return false;
     }
     return u->ring.queued >= WF_DUE_QUEUED || ++u->age >= WF_DUE_AGE;
+}
+
+/* Not while a rescuer holds: a poll would find it held, and the worker not come to rest until the
+ * rescuer is through, who may have lost its processor. */
+static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver;
+    struct wf_uring *u = uring_of(worker);
+    return has_work(u) && wf_load_relaxed(&u->holder) != WF_HELD_BY_RESCUER; /* relaxed: a hint */
 }
 
 /* The owner comes to the driver. False: a rescuer is handing over what there is, and soon through. */
@@ -452,13 +465,25 @@ static int64_t time_left_ns(int64_t deadline_ns)
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
+/* A rescuer holds, which takes some us, or has lost its processor: it may need this one. */
+static WF_COLD void give_way(struct wf_uring *u)
+{
+    if (u->kept_out < WF_KEPT_OUT_MAX) {
+        u->kept_out++;
+    } else {
+        wf_sys.nap(WF_GIVE_WAY_NS);
+    }
+}
+
 static void uring_sleep(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns)
 {
     (void)driver;
     struct wf_uring *u = uring_of(worker);
-    if (!hold(u)) {
-        return; /* there is work in a moment, at the rescuer */
+    if (wf_unlikely(!hold(u))) {
+        give_way(u); /* there is work in a moment, at the rescuer */
+        return;
     }
+    u->kept_out = 0;
     int ended = 0;
     if (wf_unlikely(u->woken || wf_ring_has(&u->ring) || wf_load_relaxed(&u->left) != 0 ||
                     drop(u) > 0 || !stage(u) || !arm_wake(u))) {

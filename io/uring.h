@@ -47,6 +47,7 @@ struct wf_uring {
     bool wake_armed;           /* the ring watches wake_fd */
     bool woken;                /* a wake arrived that no sleep has returned for */
     bool polling;              /* completions are being handed over; checked only */
+    uint8_t kept_out;          /* times in a row that a sleep met a rescuer who holds */
     struct wf_list waiting;    /* ops, oldest first: no room so far */
     struct wf_list cancelling; /* PENDING ops: their cancellation is to be written */
     struct wf_list dropped;    /* WAITING ops that were cancelled: to be ended */
@@ -63,6 +64,7 @@ struct wf_uring_driver {
     WF_ATOMIC(uint32_t) signal_lost; /* it was taken from us */
     struct wf_uring *rings;          /* array of `workers` */
     int workers;
+    int look_first; /* the lookout's: the ring that it looks at first */
 };
 
 /* Does io_uring work here, as far as one operation shows? Sets up a ring as the workers will, on

@@ -57,6 +57,9 @@ static int take_one(struct wf_uring *u, const struct wf_ring_completion *complet
     wf_slots_return(&u->slots, op->slot);
     wf_count(&by->counters.ops_completed);
     wf_count(&by->counters.ops_rescued);
+    if (completion->res == -ECANCELED) {
+        wf_count(&by->counters.ops_cancelled);
+    }
     wf_op_end_seized(op, completion->res);
     wf_count(&by->counters.ops_handed); /* only now: see src/deadlock.c */
     return 1;
@@ -181,11 +184,20 @@ int64_t wf_uring_rescue(struct wf_driver *driver, struct wf_worker *by)
     struct wf_uring_driver *d = driver_of(driver);
     int64_t now_ns = wf_sys.now_ns();
     int64_t again_ns = INT64_MAX;
-    for (int i = 0; i < d->workers; i++) {
-        if (i != (int)by->index) {
-            int64_t ns = look_after(d, i, by, now_ns);
-            again_ns = ns < again_ns ? ns : again_ns;
+    int first = d->look_first;
+    for (int n = 0; n < d->workers; n++) {
+        int i = (first + n) % d->workers;
+        if (i == (int)by->index) {
+            continue;
         }
+        int64_t ns = look_after(d, i, by, now_ns);
+        if (ns == 0) {
+            /* What was made ready goes first: each further stuck owner may take KICK_WAIT_NS. They are
+             * the first at the next look, by another lookout or by this one, soon. */
+            d->look_first = (i + 1) % d->workers;
+            return 0;
+        }
+        again_ns = ns < again_ns ? ns : again_ns;
     }
     return again_ns;
 }

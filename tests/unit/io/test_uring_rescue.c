@@ -179,6 +179,40 @@ Test(holding, a_rescuer_keeps_away_while_the_owner_is_in_the_driver, .init = ope
     wt_eq(rescue(), 1);
 }
 
+static int naps;
+
+static void count_nap(int64_t ns)
+{
+    wt_gt(ns, 0);
+    naps++;
+}
+
+/* It may be the rescuer's processor that it burns. */
+Test(holding, an_owner_who_is_kept_out_for_long_gives_way, .init = open_both, .fini = rig_close)
+{
+    struct rig_op op = {.op = nop};
+    rig_submit(&op);
+    enter_behind_its_back();
+    wt_true(rig_is_due());
+    struct wf_sys saved = wf_sys;
+    wf_sys.nap = count_nap;
+    for (int round = 1; round <= 2; round++) {
+        wf_store_relaxed(&rig.uring->holder, WF_HELD_BY_RESCUER);
+        wt_false(rig_is_due(), "nothing that it could get");
+        rig_sleep(INT64_MAX);
+        wt_eq(naps, round - 1, "a rescuer is soon through, as a rule");
+        for (int i = 0; i < 10 && naps < round; i++) {
+            rig_sleep(INT64_MAX);
+        }
+        wt_eq(naps, round);
+        wf_store_relaxed(&rig.uring->holder, WF_HELD_BY_NOBODY);
+        rig_sleep(1);
+    }
+    wf_sys = saved;
+    wt_eq(op.done, 1);
+    wt_eq(naps, 2);
+}
+
 /* How soon the lookout is to look again. */
 static int64_t look(void)
 {
@@ -195,6 +229,57 @@ Test(looking, takes_one_that_only_sleeps_for_idle, .init = open_both, .fini = ri
     rig_sleep(1);
     wt_lt(look(), INT64_MAX, "it has run something meanwhile");
     wt_eq(look(), INT64_MAX);
+}
+
+#define OWNERS 2
+
+static int64_t later_ns;
+
+static int64_t clock_later(void)
+{
+    return later_ns;
+}
+
+/* Two workers, whose thread is the test's, are stuck; a third looks after them. */
+Test(looking, goes_for_one_stuck_owner_at_a_time_and_for_the_other_next)
+{
+    static struct wf_worker workers[OWNERS + 1];
+    static struct rig_op ops[OWNERS];
+    struct wf_driver *driver = wf_uring_driver_new();
+    wt_eq(driver->ops->open(driver, OWNERS + 1), 0);
+    wt_eq(wf_park_init(&rig.pool.park, OWNERS + 1), 0);
+    rig.pool.workers = workers;
+    rig.pool.worker_count = OWNERS + 1;
+    for (int i = 0; i <= OWNERS; i++) {
+        workers[i].pool = &rig.pool;
+        workers[i].driver = driver;
+        workers[i].index = (uint32_t)i;
+    }
+    wt_eq(wf_kick_claim(), 0);
+    for (int i = 0; i < OWNERS; i++) {
+        driver->ops->worker_begin(driver, &workers[i]);
+        struct wf_uring *u = workers[i].driver_state;
+        wf_kick_begin(u);
+        ops[i].op = (struct wf_op){.kind = WF_OP_NOP, .done = rig_count_done, .waiter = &ops[i]};
+        wf_io_submit(&workers[i], &ops[i].op);
+        wt_true(wf_ring_enter(&u->ring, 0, INT64_MAX) >= 0);
+    }
+    struct wf_sys saved = wf_sys;
+    wf_sys.now_ns = clock_later;
+    for (int look = 0; look <= OWNERS; look++) {
+        later_ns += INT64_C(10000000);
+        int64_t again_ns = wf_uring_rescue(driver, &workers[OWNERS]);
+        wt_eq(again_ns == 0, look > 0, "at first nobody knows that they are stuck");
+        wt_eq(ops[0].done + ops[1].done, look);
+    }
+    wf_sys = saved;
+    for (int i = 0; i < OWNERS; i++) {
+        wf_kick_end(workers[i].driver_state);
+        driver->ops->worker_end(driver, &workers[i]);
+    }
+    wf_kick_drop();
+    driver->ops->close(driver);
+    wf_io_driver_free(driver);
 }
 
 /* --- kicks ------------------------------------------------------------------------------------ */
