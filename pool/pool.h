@@ -2,6 +2,7 @@
 #ifndef WF_POOL_H
 #define WF_POOL_H
 
+#include "pool/lookout.h"
 #include "pool/worker.h"
 #include <pthread.h>
 
@@ -26,8 +27,7 @@ struct wf_pool {
     /* the worker that took from the injection queue last. By itself, without an order: each sees its own
      * number unless another has taken since, which is what park() asks */
     WF_ATOMIC(int32_t) taker;
-    WF_ATOMIC(uint32_t) lookouts; /* parked workers that look after the others: see worker.c */
-    WF_ATOMIC(uint32_t) looking;  /* 1: one of them asks the driver just now */
+    struct wf_lookouts lookouts; /* parked workers that look after the others: see worker.c */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 

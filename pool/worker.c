@@ -38,12 +38,7 @@
  * then does not wake one each time, and then sleep like the others: an idle pool is silent. A worker
  * that wakes up and is about to run something, with things under way and no lookout, wakes one
  * (post_lookout); and so does one that begins to have something under way while other works are queued
- * here, which may compute (wf_exposed).
- *    Waking up                                      A lookout resigns
- *      1. state := SEARCHING [wf_park_retract]        1. lookouts -= 1
- *      2. full fence                                  2. full fence
- *      3. lookouts == 0? wake a parked worker         3. is somebody awake and exposed? be it again
- * Whoever comes second sees the other.
+ * here, which may compute (wf_exposed). lookout.h has the argument.
  *
  * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX
  * stacks suspended, or no memory) it goes on resuming fibers, which gives stacks back, and leaves
@@ -92,9 +87,6 @@
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
 #define LOOKOUT_LINGER    4
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
-/* Two, so that one is left when the other has something to do. With one, two workers that serve a
- * connection now and then would wake each other each time. */
-#define LOOKOUTS_MAX 2
 /* A search that finds such queues only: long enough to tell how fast their owners are. What comes later the
  * watch will see. */
 #define WF_SEARCH_LIGHT_NS (3 * WF_STEAL_READY_NS)
@@ -840,11 +832,7 @@ static void post_lookout(struct wf_worker *worker)
     if (!is_rescue_on(worker)) {
         return;
     }
-    /* sync(worker.awake): seq_cst, who resigns sees that we are awake, or we see that it has; pairs
-     * sync(worker.resigned) */
-    wf_fence_seq_cst();
-    /* relaxed: ordered by the fence */
-    if (wf_unlikely(wf_load_relaxed(&worker->pool->lookouts) == 0) &&
+    if (wf_unlikely(wf_lookout_is_missing(&worker->pool->lookouts)) &&
         is_any_awake_exposed(worker)) {
         wake_lookout(worker);
     }
@@ -857,38 +845,15 @@ void wf_exposed(struct wf_worker *worker)
     }
 }
 
-/* False: there are enough. */
-static bool appoint(struct wf_pool *pool)
-{
-    /* relaxed, both: a count that is too high for a moment keeps somebody from a place that another
-     * takes, or leaves; and that one looks again */
-    if (wf_add_relaxed(&pool->lookouts, 1) < LOOKOUTS_MAX) {
-        return true;
-    }
-    (void)wf_sub_relaxed(&pool->lookouts, 1);
-    return false;
-}
-
-static void resign(struct wf_pool *pool)
-{
-    (void)wf_sub_relaxed(&pool->lookouts, 1); /* relaxed: the fence orders it */
-    /* sync(worker.resigned): seq_cst, who wakes up sees that we are no lookout any more, or our next
-     * look sees that it is awake; pairs sync(worker.awake) */
-    wf_fence_seq_cst();
-}
-
 /* The driver's question, one lookout at a time: its answer, or if another asks just now, soon. */
 static int64_t rescue(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
-    /* sync(worker.look_round): acquire, what the last one who asked knew; pairs
-     * sync(worker.looked_round) */
-    if (wf_xchg_acquire(&pool->looking, 1) != 0) {
+    if (!wf_lookout_begin(&pool->lookouts)) {
         return LOOKOUT_LINGER_NS;
     }
     int64_t again_ns = worker->driver->ops->rescue(worker->driver, worker);
-    /* sync(worker.looked_round): release, what we know; pairs sync(worker.look_round) */
-    wf_store_release(&pool->looking, 0);
+    wf_lookout_end(&pool->lookouts);
     return again_ns;
 }
 
@@ -937,9 +902,11 @@ static void sleep_on(struct wf_worker *worker)
     bool wanted = false;
     bool needed =
         is_rescue_on(worker) && is_any_exposed(worker, (int)worker->index, WF_PARK_CALLED + 1);
-    while (needed && appoint(pool)) { /* ends: wanted, or nobody has been awake for a while */
+    while (needed &&
+           wf_lookout_appoint(
+               &pool->lookouts)) { /* ends: wanted, or nobody has been awake for a while */
         wanted = keep_lookout(worker);
-        resign(pool);
+        wf_lookout_resign(&pool->lookouts);
         needed = !wanted && is_any_awake_exposed(worker);
     }
     if (!wanted) {
@@ -959,7 +926,7 @@ static void watch(struct wf_worker *worker)
         sleep_on(worker);
         return;
     }
-    bool appointed = is_rescue_on(worker) && appoint(pool);
+    bool appointed = is_rescue_on(worker) && wf_lookout_appoint(&pool->lookouts);
     (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
     /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
@@ -968,7 +935,7 @@ static void watch(struct wf_worker *worker)
     (void)wf_sub_relaxed(&pool->watchers, 1);
     if (appointed) {
         (void)rescue(worker);
-        resign(pool);
+        wf_lookout_resign(&pool->lookouts);
     }
     if (worker->watch_ns < WF_WATCH_MAX_NS) {
         worker->watch_ns *= 2;
