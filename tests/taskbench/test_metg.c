@@ -54,6 +54,102 @@ Test(metg, a_sweep_that_shows_no_end_is_refused)
     wt_eq(ns, -1.0);
 }
 
+/* --- runs ------------------------------------------------------------------------------------- */
+
+/* A machine on which every part that is disturbed takes three times as long: METG must not move. */
+static struct tb_metg_time run_of(double row_ns, const int *switched, int parts)
+{
+    static struct tb_graph_time time;
+    time.n = parts;
+    for (int i = 0; i < parts; i++) {
+        bool hit = switched[i] || (i > 0 && switched[i - 1]);
+        time.parts[i] = (struct tb_graph_part){.rows = 100,
+                                               .ns = (uint64_t)(100 * row_ns * (hit ? 3 : 1)),
+                                               .cpu_ns = (uint64_t)(200 * row_ns),
+                                               .switches = (uint64_t)switched[i]};
+    }
+    return tb_metg_sum(&time);
+}
+
+Test(metg, a_part_is_dirty_while_what_was_switched_out_lingers)
+{
+    struct tb_metg_time t = run_of(50, (const int[]){0, 0, 2, 0, 0, 0, 0}, 7);
+    wt_eq(t.parts, 7);
+    wt_eq(t.dirty, 3);
+    wt_lt(fabs(t.rows - 700), 1e-9);
+    wt_lt(fabs(t.clean_ns / t.clean_rows - 50), 1e-9);
+}
+
+#define GRAINS 12
+#define REPS   8
+
+/* A runtime whose overhead is 80 ns a task, two workers, two points a row; the large grains are disturbed, as they are. */
+static void make_sweep(struct tb_metg_time runs[REPS * GRAINS], bool busy)
+{
+    for (int rep = 0; rep < REPS; rep++) {
+        for (int grain = 0; grain < GRAINS; grain++) {
+            double ns = 80 + 20 * pow(2, grain);
+            int hit = busy && grain > 6;
+            runs[rep * GRAINS + grain] =
+                run_of(ns, (const int[]){0, 0, 0, 0, hit, 0, hit, hit, 0, hit}, 10);
+        }
+    }
+}
+
+Test(metg, a_busy_machine_does_not_bend_the_curve)
+{
+    static struct tb_metg_time runs[REPS * GRAINS];
+    struct tb_metg_sweep sweep = {runs, GRAINS, 2, 1000, 2};
+    const size_t all[REPS] = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (int busy = 0; busy < 2; busy++) {
+        struct tb_metg_point points[GRAINS];
+        double ns = 0;
+        make_sweep(runs, busy);
+        tb_metg_points(&sweep, all, REPS, points);
+        wt_eq(tb_metg_find(points, GRAINS, 0.5, &ns), TB_METG_FOUND);
+        wt_lt(fabs(ns - 160), 2.0, "busy %d: %g", busy, ns);
+        struct tb_interval interval = tb_metg_interval(&sweep, REPS, 0.5, 1);
+        wt_true(interval.low <= ns && ns <= interval.high && interval.high - interval.low < 1);
+    }
+}
+
+/* Nothing of the largest grains is clean, and they take three times as long: against those, small ones would look three
+ * times as good as they are. By CPU time they do not. */
+Test(metg, where_a_grain_is_never_clean_all_are_timed_by_cpu)
+{
+    static struct tb_metg_time runs[REPS * GRAINS];
+    struct tb_metg_sweep sweep = {runs, GRAINS, 2, 1000, 2};
+    const size_t all[REPS] = {0, 1, 2, 3, 4, 5, 6, 7};
+    struct tb_metg_point points[GRAINS];
+    double ns = 0;
+    make_sweep(runs, false);
+    wt_false(tb_metg_points(&sweep, all, REPS, points));
+    for (int rep = 0; rep < REPS; rep++) {
+        for (int grain = 8; grain < GRAINS; grain++) {
+            struct tb_metg_time *run = &runs[rep * GRAINS + grain];
+            run->clean_rows = run->clean_ns = 0;
+        }
+    }
+    wt_true(tb_metg_points(&sweep, all, REPS, points));
+    wt_eq(tb_metg_find(points, GRAINS, 0.5, &ns), TB_METG_FOUND);
+    wt_lt(fabs(ns - 160), 2.0, "%g", ns);
+}
+
+Test(metg, the_interval_is_as_wide_as_the_repetitions_differ)
+{
+    static struct tb_metg_time runs[REPS * GRAINS];
+    struct tb_metg_sweep sweep = {runs, GRAINS, 2, 1000, 2};
+    make_sweep(runs, false);
+    for (int i = 0; i < REPS * GRAINS;
+         i += 2) { /* one grain of two, half as fast again in one repetition of two */
+        runs[i].clean_ns *= i / GRAINS % 2 ? 1.5 : 1;
+    }
+    struct tb_interval wide = tb_metg_interval(&sweep, REPS, 0.5, 1);
+    wt_true(isfinite(wide.low) && wide.high > wide.low * 1.02, "%g %g", wide.low, wide.high);
+    struct tb_interval none = tb_metg_interval(&sweep, 1, 0.5, 1);
+    wt_true(isinf(none.high));
+}
+
 /* --- patterns --------------------------------------------------------------------------------- */
 
 static int pattern_of(const char *name)
@@ -125,11 +221,13 @@ Test(graph, every_pattern_runs_and_every_task_gets_its_inputs, .timeout = 60)
     wt_eq(weft_rt_start(&rt, &opts), 0);
     for (int pattern = 0; tb_metg_patterns[pattern]; pattern++) {
         struct tb_graph graph = {.pattern = pattern, .width = 9, .steps = 150, .seed = 1};
-        uint64_t ns = 0;
-        wt_eq(tb_graph_run(rt, &graph, 3, &ns), 0, "%s", tb_metg_patterns[pattern]);
-        wt_gt(ns, 0u);
+        static struct tb_graph_time time;
+        wt_eq(tb_graph_run(rt, &graph, 3, &time), 0, "%s", tb_metg_patterns[pattern]);
+        struct tb_metg_time sum = tb_metg_sum(&time);
+        wt_eq((int)sum.rows, 150);
+        wt_gt(sum.cpu_ns, 0.0);
         graph.steps = 5; /* fewer rows than may be under way */
-        wt_eq(tb_graph_run(rt, &graph, 1, &ns), 0, "%s", tb_metg_patterns[pattern]);
+        wt_eq(tb_graph_run(rt, &graph, 1, &time), 0, "%s", tb_metg_patterns[pattern]);
     }
     wt_eq(weft_rt_stop(rt, WEFT_SEC(5), WEFT_SEC(5)), 0);
     weft_rt_free(rt);

@@ -18,34 +18,49 @@
 const char tb_metg_details[] =
     "The smallest task that pays, METG(50 %), by the rules of Task Bench: graphs in\n"
     "which each task needs results of others (and checks them), and works for 1, 2, 4\n"
-    "... iterations. PATTERN is trivial, no_comm, stencil_1d, stencil_1d_periodic, dom,\n"
-    "tree, fft, all_to_all, nearest, spread or random_nearest; without any, all.\n"
+    "... iterations. PATTERN is trivial, no_comm, stencil_1d, stencil_1d_periodic,\n"
+    "dom, tree, fft, all_to_all, nearest, spread or random_nearest; without any, all.\n"
     "\n"
     "  --workers N   as many as there are CPUs, without it\n"
     "  --width N     points of a row, 1 to 64 (as many as workers)\n"
     "  --steps N     rows of a graph (1000)\n"
-    "  --reps N      of every grain (5), the grains in random order\n"
+    "  --reps N      of every grain, the grains in random order (5, and up to 20\n"
+    "                while the answer is uncertain)\n"
     "  --seed N      of that order, and of random_nearest (1)\n" TB_SHEET_HELP "\n"
-    "time/op is METG(50 %), a sample for each repetition. A sweep without a grain below\n"
-    "50 %, or with one above 150 %, is refused: check is 'skip'.\n"
+    "The answer is metg_50%, of all repetitions together, with the interval that\n"
+    "holds it (95 %); time/op is the median of those that have an answer by\n"
+    "themselves. Parts of a run during which others had the CPU are dirty: counted,\n"
+    "and left out, as long as there are clean ones of every grain; else the sweeps\n"
+    "are by CPU time (sweeps_by_cpu), in which the workers' waiting for each other is\n"
+    "not. A sweep without a grain below 50 %, or with one above 150 %, is refused:\n"
+    "check is 'skip'.\n"
     "\n"
-    "Exit codes: as 'taskbench run'; 5 also: a task had not the results that it needs.\n";
+    "Exit codes: as 'taskbench run'; 5 also: a task had not the results that it\n"
+    "needs.\n";
 
 #define THRESHOLD 0.5
-#define REPS_MAX  100
+#define REPS      5
+#define REPS_MORE 20   /* at most, unless others were asked for */
+#define SURE      0.15 /* half of the interval, as a part of METG: no more repetitions */
+/* of a pattern: no more repetitions after that; and if there is no answer at all */
+#define MORE_NS UINT64_C(8000000000)
+#define TRY_NS  UINT64_C(25000000000)
+#define LOOKS   3 /* at the kernel alone */
 #define LARGEST_NS \
     100000 /* own work of the largest grain, at least: overheads are a hundredth of it */
 
 struct session {
     struct tb_sheet sheet;
     struct tb_words words;
-    struct tb_graph graph; /* options */
-    uint64_t workers, width, steps, reps;
+    struct tb_graph graph;                /* options */
+    uint64_t workers, width, steps, reps; /* 0: not given */
     weft_rt *rt;
     size_t grains; /* 1, 2, 4 ... iterations */
     uint64_t random;
     /* of one pattern */
-    double ns[REPS_MAX][TB_METG_GRAINS_MAX]; /* elapsed */
+    struct tb_metg_time runs[TB_METG_REPS_MAX * TB_METG_GRAINS_MAX]; /* see tb_metg_sweep */
+    struct tb_metg_sweep sweep;
+    uint64_t since_ns; /* when its first repetition began */
     double curve[TB_METG_GRAINS_MAX][2];
 };
 
@@ -75,13 +90,16 @@ static int parse(struct session *s, int argc, char **argv)
          .value = &s->steps,
          .least = 2,
          .most = TB_METG_STEPS_MAX},
-        {.name = "--reps", .kind = TB_OPT_COUNT, .value = &s->reps, .least = 1, .most = REPS_MAX},
+        {.name = "--reps",
+         .kind = TB_OPT_COUNT,
+         .value = &s->reps,
+         .least = 1,
+         .most = TB_METG_REPS_MAX},
         {.name = "--seed", .kind = TB_OPT_COUNT, .value = &s->sheet.args.seed, .most = 9e15},
         TB_SHEET_OPTS(&s->sheet),
         {.name = NULL},
     };
     s->steps = 1000;
-    s->reps = 5;
     return tb_sheet_parse(&s->sheet, table, argc, argv, &s->words);
 }
 
@@ -116,24 +134,29 @@ static int check(struct session *s)
 
 /* --- a sweep ---------------------------------------------------------------------------------- */
 
-/* The power of two whose work takes LARGEST_NS: the least of a few looks, for others disturb. */
-static size_t count_grains(void)
+/* The kernel alone on this thread: the least of a few looks, for others disturb. */
+static double time_kernel(size_t grain)
 {
     volatile double sink;
-    for (size_t grains = 1; grains < TB_METG_GRAINS_MAX; grains++) {
-        uint64_t least = UINT64_MAX;
-        for (int look = 0; look < 3; look++) {
-            uint64_t start = tb_now_ns();
-            sink = tb_metg_kernel(UINT64_C(1) << (grains - 1), 0);
-            uint64_t ns = tb_now_ns() - start;
-            least = ns < least ? ns : least;
-        }
-        if (least >= LARGEST_NS) {
-            return grains;
-        }
+    uint64_t least = UINT64_MAX;
+    for (int look = 0; look < LOOKS; look++) {
+        uint64_t start = tb_now_ns();
+        sink = tb_metg_kernel(UINT64_C(1) << grain, 0);
+        uint64_t ns = tb_now_ns() - start;
+        least = ns < least ? ns : least;
     }
     (void)sink;
-    return TB_METG_GRAINS_MAX;
+    return (double)least;
+}
+
+/* The power of two whose work takes LARGEST_NS. */
+static size_t count_grains(void)
+{
+    size_t grains = 1;
+    while (grains < TB_METG_GRAINS_MAX && time_kernel(grains - 1) < LARGEST_NS) {
+        grains++;
+    }
+    return grains;
 }
 
 static void shuffle(struct session *s, size_t order[TB_METG_GRAINS_MAX])
@@ -157,57 +180,70 @@ static void fail(struct tb_row *row, enum tb_status status, const char *reason)
     snprintf(row->reason, sizeof row->reason, "%s", reason);
 }
 
+/* As far as can be said before repetition `rep` has ended. */
+static size_t reps_planned(const struct session *s, size_t rep)
+{
+    return s->reps ? s->reps : rep < REPS ? REPS : REPS_MORE;
+}
+
 /* false: it failed, or was interrupted. */
 static bool run_rep(struct session *s, struct tb_row *row, const struct tb_graph *graph, size_t rep)
 {
     size_t order[TB_METG_GRAINS_MAX];
     shuffle(s, order);
     for (size_t i = 0; i < s->grains; i++) {
-        uint64_t elapsed;
-        int rc = tb_graph_run(s->rt, graph, UINT64_C(1) << order[i], &elapsed);
+        static struct tb_graph_time time; /* too large for the stack */
+        int rc = tb_graph_run(s->rt, graph, UINT64_C(1) << order[i], &time);
         if (rc < 0) {
             fail(row, TB_ROW_WRONG,
                  rc == -EBADMSG ? "a task did not get the results that it needs" : strerror(-rc));
             return false;
         }
-        s->ns[rep][order[i]] = (double)elapsed;
+        s->runs[rep * s->grains + order[i]] = tb_metg_sum(&time);
         if (tb_interrupted()) {
             return false;
         }
-        double done = (double)(rep * s->grains + i + 1) / (double)(s->reps * s->grains);
+        double done =
+            (double)(rep * s->grains + i + 1) / (double)(reps_planned(s, rep) * s->grains);
         tb_progress_part(&s->sheet.progress, row, done);
     }
     return true;
 }
 
-/* The points of one repetition, largest grain first, against that grain in the same repetition. */
-static void points_of(const struct session *s, size_t rep, struct tb_metg_point *out)
+/* What all repetitions say together. */
+struct answer {
+    struct tb_metg_point points[TB_METG_GRAINS_MAX];
+    enum tb_metg_end end;
+    bool by_cpu; /* see tb_metg_points */
+    double metg;
+    struct tb_interval interval;
+};
+
+static void answer(const struct session *s, size_t reps, struct answer *out)
 {
-    double tasks = (double)(s->width * s->steps), peak = s->ns[rep][s->grains - 1];
-    for (size_t i = 0; i < s->grains; i++) {
-        size_t grain = s->grains - 1 - i;
-        double ns = s->ns[rep][grain], work = ldexp(1, -(int)i); /* part of the largest grain's */
-        out[i].grain_ns = ns / tasks * (double)s->workers;
-        out[i].efficiency = work * peak / ns;
+    size_t all[TB_METG_REPS_MAX];
+    for (size_t i = 0; i < reps; i++) {
+        all[i] = i;
     }
+    out->by_cpu = tb_metg_points(&s->sweep, all, reps, out->points);
+    out->end = tb_metg_find(out->points, s->grains, THRESHOLD, &out->metg);
+    out->interval = tb_metg_interval(&s->sweep, reps, THRESHOLD, s->sheet.args.seed);
 }
 
-/* Medians over the repetitions, point by point. */
-static void median_points(const struct session *s, size_t reps, struct tb_metg_point *out)
+/* Enough repetitions? As many as were asked for; else until the answer is sure, within bounds. */
+static bool enough(const struct session *s, size_t reps)
 {
-    struct tb_metg_point points[TB_METG_GRAINS_MAX];
-    double grain[TB_METG_GRAINS_MAX][REPS_MAX], part[TB_METG_GRAINS_MAX][REPS_MAX];
-    for (size_t rep = 0; rep < reps; rep++) {
-        points_of(s, rep, points);
-        for (size_t i = 0; i < s->grains; i++) {
-            grain[i][rep] = points[i].grain_ns;
-            part[i][rep] = points[i].efficiency;
-        }
+    struct answer now;
+    size_t least = s->reps ? s->reps : REPS, most = s->reps ? s->reps : REPS_MORE;
+    if (reps < least || reps >= most) {
+        return reps >= most;
     }
-    for (size_t i = 0; i < s->grains; i++) {
-        out[i].grain_ns = tb_quantile(grain[i], reps, 0.5);
-        out[i].efficiency = tb_quantile(part[i], reps, 0.5);
+    answer(s, reps, &now);
+    uint64_t spent_ns = tb_now_ns() - s->since_ns;
+    if (now.end != TB_METG_FOUND) {
+        return spent_ns > TRY_NS;
     }
+    return spent_ns > MORE_NS || now.interval.high - now.interval.low <= 2 * SURE * now.metg;
 }
 
 /* --- a row ------------------------------------------------------------------------------------ */
@@ -235,39 +271,62 @@ static void put_curve(struct session *s, struct tb_row *row, const struct tb_met
     row->curve = (struct tb_curve){"efficiency", "ns per task", "efficiency", s->curve, s->grains};
 }
 
-/* Each repetition's METG is a sample; one that has none is not, and `metg` is what counts. */
-static void put_samples(const struct session *s, struct tb_row *row, size_t reps, double metg)
+/* Each repetition's own METG is a sample, if it has one. */
+static void put_samples(const struct session *s, struct tb_row *row, size_t reps)
 {
     struct tb_metg_point points[TB_METG_GRAINS_MAX];
     for (size_t rep = 0; rep < reps; rep++) {
         double ns;
-        points_of(s, rep, points);
+        tb_metg_points(&s->sweep, &rep, 1, points);
         if (tb_metg_find(points, s->grains, THRESHOLD, &ns) == TB_METG_FOUND) {
             row->ns_per_op[row->samples_n++] = ns;
         }
     }
-    if (row->samples_n == 0) {
-        row->ns_per_op[row->samples_n++] = metg;
+}
+
+static double percent_dirty(const struct session *s, size_t reps)
+{
+    double parts = 0, dirty = 0;
+    for (size_t i = 0; i < reps * s->grains; i++) {
+        parts += s->runs[i].parts;
+        dirty += s->runs[i].dirty;
     }
+    return 100 * dirty / parts;
+}
+
+static void put_metrics(const struct session *s, struct tb_row *row, size_t reps,
+                        const struct answer *a)
+{
+    put_metric(row, "metg_50%", "ns", a->metg);
+    if (isfinite(a->interval.low)) {
+        put_metric(row, "metg_low", "ns", a->interval.low);
+        put_metric(row, "metg_high", "ns", a->interval.high);
+    }
+    put_metric(row, "smallest_task", "ns", a->points[s->grains - 1].grain_ns);
+    put_metric(row, "largest_task", "ns", a->points[0].grain_ns);
+    put_metric(row, "dirty", "%", percent_dirty(s, reps));
+    put_metric(row, a->by_cpu ? "sweeps_by_cpu" : "sweeps", "", (double)reps);
 }
 
 static void sum_up(struct session *s, struct tb_row *row, size_t reps)
 {
-    struct tb_metg_point points[TB_METG_GRAINS_MAX];
-    double metg = 0;
-    median_points(s, reps, points);
-    put_curve(s, row, points);
-    enum tb_metg_end end = tb_metg_find(points, s->grains, THRESHOLD, &metg);
-    if (end != TB_METG_FOUND) {
-        fail(row, TB_ROW_SKIPPED, refusals[end]);
+    struct answer a;
+    answer(s, reps, &a);
+    put_curve(s, row, a.points);
+    if (a.end != TB_METG_FOUND) {
+        snprintf(row->reason, sizeof row->reason,
+                 "%s; %zu sweeps, smallest task %.0f ns, %.0f %% dirty", refusals[a.end], reps,
+                 a.points[s->grains - 1].grain_ns, percent_dirty(s, reps));
+        row->status = TB_ROW_SKIPPED;
         return;
     }
-    put_samples(s, row, reps, metg);
+    put_samples(s, row, reps);
+    if (row->samples_n == 0) {
+        row->ns_per_op[row->samples_n++] = a.metg;
+    }
     row->ops_per_sample = row->counted_ops = s->width * s->steps;
     snprintf(row->uncounted, sizeof row->uncounted, "metg does not count; 'run spawn' does");
-    put_metric(row, "metg_50%", "ns", metg);
-    put_metric(row, "smallest_task", "ns", points[s->grains - 1].grain_ns);
-    put_metric(row, "largest_task", "ns", points[0].grain_ns);
+    put_metrics(s, row, reps, &a);
 }
 
 /* The table that a row points to: all of it is the row's but the name. */
@@ -297,9 +356,10 @@ static void measure_row(struct session *s, int pattern)
                           .params = {s->width, s->steps},
                           .line_ns = -1};
     tb_progress_row(&s->sheet.progress);
-    uint64_t warm;
+    static struct tb_graph_time warm; /* too large for the stack */
     tb_graph_run(s->rt, &graph, 1, &warm);
-    while (reps < s->reps && run_rep(s, &row, &graph, reps)) {
+    s->since_ns = tb_now_ns();
+    while (!enough(s, reps) && run_rep(s, &row, &graph, reps)) {
         reps++;
     }
     if (row.status == TB_ROW_OK && reps > 0) {
@@ -336,6 +396,11 @@ static int run(struct session *s)
         return complain(TB_EXIT_NOTHING, strerror(-rc));
     }
     s->grains = count_grains();
+    s->sweep = (struct tb_metg_sweep){.runs = s->runs,
+                                      .grains = s->grains,
+                                      .width = (uint32_t)s->width,
+                                      .steps = (uint32_t)s->steps,
+                                      .workers = (double)s->workers};
     for (int i = 0; i < rows && !tb_interrupted(); i++) {
         measure_row(s, s->words.n ? tb_choice_of(tb_metg_patterns, s->words.at[i]) : i);
     }

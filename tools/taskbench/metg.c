@@ -1,5 +1,7 @@
 /* metg.c: patterns, and METG from a sweep. See metg.h. */
 #include "metg.h"
+#include "stats.h"
+#include <math.h>
 
 #define ABSURD 1.5
 
@@ -136,6 +138,89 @@ uint32_t tb_graph_inputs(const struct tb_graph *graph, uint32_t step, uint32_t p
         break;
     }
     return in.n;
+}
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+#define LINGERS     2   /* parts after a switch that are dirty too: see metg.h */
+#define CLEAN_LEAST 0.5 /* of a run */
+
+struct tb_metg_time tb_metg_sum(const struct tb_graph_time *time)
+{
+    struct tb_metg_time out = {.parts = time->n};
+    int switched = -LINGERS - 1; /* the last part with a switch */
+    for (int i = 0; i < time->n; i++) {
+        const struct tb_graph_part *part = &time->parts[i];
+        switched = part->switches > 0 ? i : switched;
+        bool dirty = i - switched <= LINGERS;
+        out.rows += part->rows;
+        out.cpu_ns += (double)part->cpu_ns;
+        out.clean_rows += dirty ? 0 : part->rows;
+        out.clean_ns += dirty ? 0 : (double)part->ns;
+        out.dirty += dirty;
+    }
+    return out;
+}
+
+/* Of one grain, all picked repetitions together. */
+static struct tb_metg_time pool(const struct tb_metg_sweep *sweep, const size_t *picked, size_t n,
+                                size_t grain)
+{
+    struct tb_metg_time all = {.rows = 0};
+    for (size_t i = 0; i < n; i++) {
+        const struct tb_metg_time *run = &sweep->runs[picked[i] * sweep->grains + grain];
+        all.rows += run->rows;
+        all.cpu_ns += run->cpu_ns;
+        all.clean_rows += run->clean_rows;
+        all.clean_ns += run->clean_ns;
+    }
+    return all;
+}
+
+bool tb_metg_points(const struct tb_metg_sweep *sweep, const size_t *picked, size_t n,
+                    struct tb_metg_point *out)
+{
+    struct tb_metg_time grains[TB_METG_GRAINS_MAX]; /* largest first */
+    bool by_cpu = false;
+    for (size_t i = 0; i < sweep->grains; i++) {
+        grains[i] = pool(sweep, picked, n, sweep->grains - 1 - i);
+        by_cpu = by_cpu || grains[i].clean_rows < CLEAN_LEAST * sweep->steps;
+    }
+    double peak = 0; /* time per row of the largest grain */
+    for (size_t i = 0; i < sweep->grains; i++) {
+        const struct tb_metg_time *t = &grains[i];
+        double ns = by_cpu ? t->cpu_ns / t->rows / sweep->workers : t->clean_ns / t->clean_rows;
+        peak = i == 0 ? ns : peak;
+        out[i].grain_ns = ns / sweep->width * sweep->workers;
+        out[i].efficiency =
+            ldexp(1, -(int)i) * peak / ns; /* work, as a part of the largest grain's */
+    }
+    return by_cpu;
+}
+
+struct tb_interval tb_metg_interval(const struct tb_metg_sweep *sweep, size_t reps,
+                                    double threshold, uint64_t seed)
+{
+    double found[TB_METG_RESAMPLES];
+    size_t n = 0, picked[TB_METG_REPS_MAX];
+    uint64_t random = (seed + 1) * 0x9e3779b97f4a7c15;
+    for (int i = 0; i < TB_METG_RESAMPLES; i++) {
+        struct tb_metg_point points[TB_METG_GRAINS_MAX];
+        for (size_t j = 0; j < reps; j++) {
+            random ^= random >> 12;
+            random ^= random << 25;
+            random ^= random >> 27;
+            picked[j] = (size_t)(random * 0x2545f4914f6cdd1d >> 33) % reps;
+        }
+        tb_metg_points(sweep, picked, reps, points);
+        n += tb_metg_find(points, sweep->grains, threshold, &found[n]) == TB_METG_FOUND;
+    }
+    double missing = 1 - (double)n / TB_METG_RESAMPLES, tail = 0.025 - missing / 2;
+    if (reps < 2 || tail <= 0) {
+        return (struct tb_interval){-INFINITY, INFINITY};
+    }
+    double part = tail * TB_METG_RESAMPLES / (double)n; /* of those that were found */
+    return (struct tb_interval){tb_quantile(found, n, part), tb_quantile(found, n, 1 - part)};
 }
 
 /* --- METG ------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "metg.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define KERNEL_WIDTH 64 /* numbers that an iteration goes over, as upstream: 128 flops */
 
@@ -47,6 +48,9 @@ struct graph_run {
     uint64_t iterations;
     struct node *nodes;
     uint32_t rows;
+    struct tb_graph_time *time;
+    uint64_t since_ns, since_cpu_ns, since_switches; /* of the part that is under way */
+    uint32_t since_row;
 };
 
 static struct node *node_at(const struct graph_run *run, uint32_t step, uint32_t point)
@@ -96,6 +100,42 @@ static void spawn_row(struct graph_run *run, uint32_t step)
     }
 }
 
+/* --- the clock -------------------------------------------------------------------------------- */
+
+#define PART_NS   1000000 /* a time slice of the kernel's is 3 of it */
+#define LOOK_ROWS 16      /* between two looks at the clock: 2 % of the smallest grain */
+
+static uint64_t count_switches(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_nivcsw : 0;
+}
+
+static void begin_part(struct graph_run *run, uint32_t row, uint64_t now)
+{
+    run->since_ns = now;
+    run->since_cpu_ns = tb_cpu_ns();
+    run->since_switches = count_switches();
+    run->since_row = row;
+}
+
+/* `rows` have ended. The last part takes all that is left once the others are used up. */
+static void end_part(struct graph_run *run, uint32_t rows, uint64_t now, bool last)
+{
+    struct tb_graph_time *time = run->time;
+    if (!last && (now - run->since_ns < PART_NS || time->n == TB_METG_PARTS_MAX - 1)) {
+        return;
+    }
+    time->parts[time->n++] =
+        (struct tb_graph_part){.rows = rows - run->since_row,
+                               .ns = now - run->since_ns,
+                               .cpu_ns = tb_cpu_ns() - run->since_cpu_ns,
+                               .switches = count_switches() - run->since_switches};
+    begin_part(run, rows, now);
+}
+
+/* --- a run ------------------------------------------------------------------------------------ */
+
 static int run_graph(void *arg)
 {
     struct graph_run *run = arg;
@@ -105,6 +145,10 @@ static int run_graph(void *arg)
         if (step >= TB_METG_LAG) {
             int one = await_row(run, step - TB_METG_LAG);
             rc = rc < 0 ? rc : one;
+            uint32_t ended = step - TB_METG_LAG + 1;
+            if (ended % LOOK_ROWS == 0) {
+                end_part(run, ended, tb_now_ns(), false);
+            }
         }
         if (step < steps) {
             spawn_row(run, step);
@@ -114,16 +158,18 @@ static int run_graph(void *arg)
 }
 
 int tb_graph_run(weft_rt *rt, const struct tb_graph *graph, uint64_t iterations,
-                 uint64_t *elapsed_ns)
+                 struct tb_graph_time *time)
 {
-    struct graph_run run = {.graph = graph, .iterations = iterations, .rows = TB_METG_LAG + 2};
+    struct graph_run run = {
+        .graph = graph, .iterations = iterations, .rows = TB_METG_LAG + 2, .time = time};
     run.nodes = aligned_alloc(16, sizeof *run.nodes * run.rows * graph->width);
     if (!run.nodes) {
         return -ENOMEM;
     }
-    uint64_t start = tb_now_ns();
+    time->n = 0;
+    begin_part(&run, 0, tb_now_ns());
     int rc = weft_call(rt, run_graph, &run);
-    *elapsed_ns = tb_now_ns() - start;
+    end_part(&run, graph->steps, tb_now_ns(), true);
     free(run.nodes);
     return rc;
 }
