@@ -161,6 +161,14 @@ if(NOT WEFT_MODEL)
     endforeach()
   endif()
   if(NOT CMAKE_CROSSCOMPILING AND NOT WEFT_SANITIZE)
+    # Preloaded; sanitizers want to be first themselves.
+    add_library(taskbench_counting MODULE tests/taskbench/counting.c)
+    target_link_libraries(taskbench_counting PRIVATE ${CMAKE_DL_LIBS})
+    set_target_properties(taskbench_counting PROPERTIES PREFIX "" OUTPUT_NAME counting
+      LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    add_test(NAME taskbench/test_mem COMMAND ${PROJECT_SOURCE_DIR}/tests/taskbench/test_mem.sh
+      $<TARGET_FILE:taskbench> $<TARGET_FILE:taskbench_counting>)
+    set_tests_properties(taskbench/test_mem PROPERTIES LABELS taskbench TIMEOUT 600)
     find_program(CXX_FOR_HEADERS NAMES g++ c++ clang++)
     if(WEFT_TLS)
       add_test(NAME api/headers_tls COMMAND ${PROJECT_SOURCE_DIR}/tests/api/headers.sh
