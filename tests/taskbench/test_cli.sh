@@ -18,6 +18,20 @@ try "list" 0 list
 has out "fork-join"
 has out "  yield/1000"
 
+# narrow WHAT: what was printed fits 80 columns. Names of files may be as long as they are.
+narrow() {
+    if awk 'length > 80 { print "    too wide: " $0; bad = 1 } END { exit bad }' "$work/out"; then ok; else fail "$1"; fi
+}
+narrow "list"
+try "help" 0 help
+narrow "help"
+for command in $(sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' "$work/out"); do
+    try "help $command" 0 help "$command"
+    narrow "help $command"
+done
+"$taskbench" doctor >"$work/out" 2>"$work/err" </dev/null
+narrow "doctor"
+
 try "unknown command" 2 rnu
 has err "unknown command 'rnu' (did you mean 'run'?)"
 try "unknown workload" 2 run fbi

@@ -16,14 +16,15 @@
 #include <string.h>
 
 const char tb_alloc_details[] =
-    "Runs each WORKLOAD for about 2000 ops and lists where it allocates: the innermost\n"
-    "code that is neither jemalloc's nor the system's, and the task that ran there, with\n"
-    "the place where it was started. All threads; nothing is sampled.\n"
+    "Runs each WORKLOAD for about 2000 ops and lists where it allocates: the\n"
+    "innermost code that is neither jemalloc's nor the system's, and the task that\n"
+    "ran there, with the place where it was started. All threads; nothing is sampled.\n"
     "\n"
     "  --workers N[,N...], -p KEY=NUMBER, --seed N   as for run (one worker)\n"
     "\n"
-    "Exit codes: 0 counted, 2 wrong usage, 3 allocations cannot be counted here (without\n"
-    "jemalloc, or hooks that do not see all), 5 a workload's result was wrong.\n";
+    "Exit codes: 0 counted, 2 wrong usage, 3 allocations cannot be counted here\n"
+    "(without jemalloc, or hooks that do not see all), 5 a workload's result was\n"
+    "wrong.\n";
 
 static int complain(const char *text)
 {

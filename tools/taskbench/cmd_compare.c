@@ -16,18 +16,19 @@
 #define THRESHOLD 0.20 /* what the machines that we know differ from themselves within a day */
 
 const char tb_compare_details[] =
-    "OLD and NEW are results of 'taskbench run --format json'. Allocations and bytes per\n"
-    "op are compared exactly; any growth fails. Times are compared only if both were\n"
-    "measured on the same machine: by the ratio to plain C if the row has one, and only\n"
-    "if the intervals of both medians lie apart by more than the threshold. Use ab for\n"
-    "less.\n"
+    "OLD and NEW are results of 'taskbench run --format json'. Allocations and bytes\n"
+    "per op are compared exactly; any growth fails. Times are compared only if both\n"
+    "were measured on the same machine: by the ratio to plain C if the row has one,\n"
+    "and only if the intervals of both medians lie apart by more than the threshold.\n"
+    "Use ab for less.\n"
     "\n"
     "  --threshold T         20% by default\n"
-    "  --strict              exit 3 if times could not be compared, or a row is missing\n"
+    "  --strict              exit 3 if times could not be compared, or a row is\n"
+    "                        missing\n"
     "  -o FILE, --no-color   as for run\n"
     "\n"
-    "Exit codes: 0 nothing grew, 1 something did, 2 a file cannot be read, 3 nothing was\n"
-    "compared.\n";
+    "Exit codes: 0 nothing grew, 1 something did, 2 a file cannot be read, 3 nothing\n"
+    "was compared.\n";
 
 struct comparison {
     struct tb_saved old, new;

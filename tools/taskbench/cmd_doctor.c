@@ -41,8 +41,12 @@ static void say(bool fine, const char *what, const char *fix, const char *format
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    printf("%-4s  %-12s %s%s%s\n", fine ? "ok" : "note", what, text,
-           !fine && fix ? ". Remedy: " : "", !fine && fix ? fix : "");
+    int at = printf("%-4s  %-12s ", fine ? "ok" : "note", what);
+    if (!fine && fix) {
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, ". Remedy: %s", fix);
+    }
+    tb_put_wrapped(stdout, text, at, at);
     warnings += !fine;
 }
 

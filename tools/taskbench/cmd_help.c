@@ -28,8 +28,8 @@ const char tb_run_details[] =
     "  --no-color            as the environment's NO_COLOR\n"
     "  --quiet               no progress, and no table beside -o\n"
     "\n"
-    "Columns: w workers; time/op median; min..max of the samples in the same unit; ref\n"
-    "time of plain C beside it; alloc, bytes per op, all threads; pool stacks and\n"
+    "Columns: w workers; time/op median; min..max of the samples in the same unit;\n"
+    "ref time of plain C beside it; alloc, bytes per op, all threads; pool stacks and\n"
     "chunks added by the runtime meanwhile; RSS the most that was resident.\n"
     "\n"
     "Exit codes: 0 fine, 1 a limit exceeded, 2 wrong usage, 3 nothing measured,\n"
@@ -44,8 +44,8 @@ const char tb_gate_details[] =
     "\n"
     "WORKLOAD selects rows of the file; without any, all of them are counted.\n"
     "\n"
-    "  --update              write what was counted as the new budgets; a WORKLOAD that\n"
-    "                        is not in FILE is added, with --workers (1) and -p\n"
+    "  --update              write what was counted as the new budgets; a WORKLOAD\n"
+    "                        that is not in FILE is added, with --workers (1) and -p\n"
     "  --strict              exit 3 if anything could not be compared\n"
     "  --format table|json|md|junit\n"
     "  -o FILE               the report into FILE\n"
@@ -59,10 +59,10 @@ static int help_all(void)
     printf("usage: taskbench COMMAND ...\n\n");
     for (const struct tb_command *c = tb_commands; c->name; c++) {
         if (c->summary) {
-            printf("  %-6s %-26s %s\n", c->name, c->synopsis, c->summary);
+            printf("  %-9s %-28s %s\n", c->name, c->synopsis, c->summary);
         }
     }
-    printf("  %-33s %s\n", "--version", "say which taskbench and which weft this is");
+    printf("  %-38s %s\n", "--version", "say which taskbench and weft this is");
     printf("\n'taskbench help COMMAND' says more.\n");
     return TB_EXIT_OK;
 }

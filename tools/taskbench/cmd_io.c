@@ -203,8 +203,10 @@ static void take_slices(struct session *s, struct tb_disk *disk, struct tb_row *
     put_metrics(disk, row, fio_p99);
 }
 
-static void measure_row(struct session *s, enum tb_disk_kind kind)
+static void measure_word(void *arg, const char *word)
 {
+    struct session *s = arg;
+    enum tb_disk_kind kind = (enum tb_disk_kind)tb_choice_of(kinds, word);
     static struct tb_row row; /* too large for the stack, as the next */
     static struct tb_disk disk;
     struct tb_usage usage;
@@ -225,10 +227,7 @@ static void measure_row(struct session *s, enum tb_disk_kind kind)
     tb_disk_close(&disk);
     tb_usage_get(&usage);
     row.rss_max_bytes = usage.rss_max_bytes;
-    if (row.samples_n > 0 || !tb_interrupted()) { /* else it had not begun */
-        tb_row_finish(&row);
-        tb_sheet_row(&s->sheet, &row);
-    }
+    tb_sheet_measured(&s->sheet, &row);
 }
 
 int tb_cmd_io(int argc, char **argv)
@@ -239,16 +238,5 @@ int tb_cmd_io(int argc, char **argv)
         return -1 - rc;
     }
     rc = check(&s);
-    if (rc) {
-        return rc;
-    }
-    tb_machine_get(&s.sheet.machine);
-    rc = tb_sheet_open(&s.sheet, s.words.n);
-    if (rc) {
-        return rc;
-    }
-    for (int i = 0; i < s.words.n && !tb_interrupted(); i++) {
-        measure_row(&s, (enum tb_disk_kind)tb_choice_of(kinds, s.words.at[i]));
-    }
-    return tb_sheet_close(&s.sheet);
+    return rc ? rc : tb_sheet_each(&s.sheet, &s.words, measure_word, &s);
 }

@@ -2,17 +2,26 @@
 #include "command.h"
 #include "exit.h"
 #include "load.h"
+#include "terminal.h"
 #include <stdio.h>
 #include <string.h>
 
+#define NAME_WIDTH   14
+#define ABOUT_AT     (2 + NAME_WIDTH + 1)
+#define PARAM_INDENT (ABOUT_AT + 2)
+
 static void print_load(const struct tb_load *load)
 {
-    printf("  %-14s %s%s\n", load->name, load->about,
-           load->flags & TB_LOAD_QUICK ? "" : " (not in the quick set)");
+    char text[300];
+    int at = printf("  %-*s ", NAME_WIDTH, load->name);
+    snprintf(text, sizeof text, "%s%s", load->about,
+             load->flags & TB_LOAD_QUICK ? "" : " (not in the quick set)");
+    tb_put_wrapped(stdout, text, at, ABOUT_AT);
     for (const struct tb_param *p = load->params; p->key; p++) {
-        printf("  %-14s   -p %s=%llu  %s (%llu to %llu)\n", "", p->key,
-               (unsigned long long)p->value, p->about, (unsigned long long)p->min,
-               (unsigned long long)p->max);
+        at = printf("%*s-p %s=%llu  ", PARAM_INDENT, "", p->key, (unsigned long long)p->value);
+        snprintf(text, sizeof text, "%s (%llu to %llu)", p->about, (unsigned long long)p->min,
+                 (unsigned long long)p->max);
+        tb_put_wrapped(stdout, text, at, PARAM_INDENT + 4);
     }
 }
 

@@ -10,13 +10,14 @@
 #include <string.h>
 
 const char tb_mem_details[] =
-    "The slope of memory per suspended thing: PSS and page tables of a process in which\n"
-    "N of them wait, for five N, by least squares. Kinds: timer (a frame that sleeps),\n"
-    "frame (at a semaphore), fiber (a stack, at a semaphore); without any, all.\n"
+    "The slope of memory per suspended thing: PSS and page tables of a process in\n"
+    "which N of them wait, for five N, by least squares. Kinds: timer (a frame that\n"
+    "sleeps), frame (at a semaphore), fiber (a stack, at a semaphore); without any,\n"
+    "all.\n"
     "\n"
     "  --max N   the largest N, 1000 to 1000000 (100000)\n" TB_SHEET_HELP "\n"
-    "time/op is creation of one at the largest N. Page tables are within the bytes of a\n"
-    "timer or frame, and a figure of their own for a fiber.\n"
+    "time/op is creation of one at the largest N. Page tables are within the bytes of\n"
+    "a timer or frame, and a figure of their own for a fiber.\n"
     "\n"
     "Exit codes: as 'taskbench run'.\n";
 

@@ -9,9 +9,10 @@
 #include <string.h>
 
 const char tb_net_details[] =
-    "Asks a server by weft, in a process of its own, over loopback, and compares every\n"
-    "answer. Without --rate each connection asks again as soon as it has its answer;\n"
-    "with it requests are due at times that do not move, and latency is from then.\n"
+    "Asks a server by weft, in a process of its own, over loopback, and compares\n"
+    "every answer. Without --rate each connection asks again as soon as it has its\n"
+    "answer; with it requests are due at times that do not move, and latency is from\n"
+    "then.\n"
     "\n"
     "  --rate N         requests per second, all connections together\n"
     "  --arrivals constant|poisson   how they are spread (constant)\n"
@@ -162,8 +163,10 @@ static void measure(struct session *s, struct tb_net *net, struct tb_row *row)
     }
 }
 
-static void measure_row(struct session *s, enum tb_net_kind kind)
+static void measure_word(void *arg, const char *word)
 {
+    struct session *s = arg;
+    enum tb_net_kind kind = (enum tb_net_kind)tb_choice_of(kinds, word);
     static struct tb_row row; /* too large for the stack, as the next */
     static struct tb_net net;
     net = s->net;
@@ -175,10 +178,7 @@ static void measure_row(struct session *s, enum tb_net_kind kind)
                           .line_ns = -1};
     tb_progress_row(&s->sheet.progress);
     measure(s, &net, &row);
-    if (row.samples_n > 0 || !tb_interrupted()) { /* else it had not begun */
-        tb_row_finish(&row);
-        tb_sheet_row(&s->sheet, &row);
-    }
+    tb_sheet_measured(&s->sheet, &row);
 }
 
 int tb_cmd_net(int argc, char **argv)
@@ -189,16 +189,5 @@ int tb_cmd_net(int argc, char **argv)
         return -1 - rc;
     }
     rc = check(&s);
-    if (rc) {
-        return rc;
-    }
-    tb_machine_get(&s.sheet.machine);
-    rc = tb_sheet_open(&s.sheet, s.words.n);
-    if (rc) {
-        return rc;
-    }
-    for (int i = 0; i < s.words.n && !tb_interrupted(); i++) {
-        measure_row(&s, (enum tb_net_kind)tb_choice_of(kinds, s.words.at[i]));
-    }
-    return tb_sheet_close(&s.sheet);
+    return rc ? rc : tb_sheet_each(&s.sheet, &s.words, measure_word, &s);
 }

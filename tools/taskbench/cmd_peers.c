@@ -28,14 +28,15 @@ const char tb_peers_details[] =
     "  io                    servers and files: a bare io_uring, a bare epoll, libuv,\n"
     "                        Asio, Tokio, Go, Node\n"
     "  --stored              shows what was measured last, and measures nothing\n"
-    "  --dir FOLDER          the source tree; else the working directory's, or one above\n"
+    "  --dir FOLDER          the source tree; else the working directory's, or one\n"
+    "                        above\n"
     "  --rounds N            how often each program is run (compute 5, io 3)\n"
     "  --format table|json|csv|md\n"
     "  -o FILE               the report into FILE\n"
     "  --no-color, --quiet   as for run\n"
     "\n"
-    "Exit codes: 0 shown; 2 wrong usage; 3 there is no bench/peers here, or no rival, or\n"
-    "nothing was measured; 5 weft's own program failed, or its answers were wrong.\n";
+    "Exit codes: 0 shown; 2 wrong usage; 3 there is no bench/peers here, or no rival,\n"
+    "or nothing was measured; 5 weft's own program failed, or its answers were wrong.\n";
 
 static const char *const formats[] = {"table", "json", "csv", "md", NULL};
 

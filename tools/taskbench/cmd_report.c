@@ -16,8 +16,9 @@ const char tb_report_details[] =
     "  --history FILE  what 'run --history FILE' wrote, a line per run: a chart per\n"
     "                  row, and the runs at which a row's level changed\n"
     "\n"
-    "Exit codes: 0 written, 2 wrong usage, or FILE cannot be written, 3 an input cannot\n"
-    "be read, is no result of taskbench, or has no rows (nothing is written then).\n";
+    "Exit codes: 0 written, 2 wrong usage, or FILE cannot be written, 3 an input\n"
+    "cannot be read, is no result of taskbench, or has no rows (nothing is written\n"
+    "then).\n";
 
 struct options {
     const char *out, *history;

@@ -11,7 +11,7 @@
 const struct tb_command tb_commands[] = {
     {"run", "[WORKLOAD...] [options]", "measure workloads", tb_run_details, tb_cmd_run},
     {"net", "echo|http [options]", "ask a server, closed or open loop", tb_net_details, tb_cmd_net},
-    {"io", "randread|seqread|seqwrite", "read and write a file, perhaps beside fio", tb_io_details,
+    {"io", "randread|seqread|seqwrite", "read and write a file, maybe beside fio", tb_io_details,
      tb_cmd_io},
     {"metg", "[PATTERN...]", "find the smallest task that pays", tb_metg_details, tb_cmd_metg},
     {"mem", "[timer|frame|fiber...]", "weigh what waits, each", tb_mem_details, tb_cmd_mem},
@@ -27,7 +27,7 @@ const struct tb_command tb_commands[] = {
      tb_cmd_calibrate},
     {"gate", "[WORKLOAD...] --budgets FILE", "hold exact figures against budgets", tb_gate_details,
      tb_cmd_gate},
-    {"doctor", "", "say what can be measured here, and what disturbs", NULL, tb_cmd_doctor},
+    {"doctor", "", "say what is missing or disturbs here", NULL, tb_cmd_doctor},
     {"list", "", "show the workloads and their parameters", NULL, tb_cmd_list},
     {"help", "[COMMAND]", "explain a command", NULL, tb_cmd_help},
     {"agent", "", NULL, NULL, tb_cmd_agent},

@@ -1,10 +1,10 @@
 /* render_table.c: the table for people, on a terminal of 80 columns or in a log. */
 #include "cells.h"
 #include "render.h"
+#include "terminal.h"
 #include <string.h>
 
-#define COLUMNS_PER_LINE 80
-#define NOTE_INDENT      4
+#define NOTE_INDENT 4
 
 static void paint(const struct tb_render *render, const char *code)
 {
@@ -17,25 +17,6 @@ static void paint(const struct tb_render *render, const char *code)
 #define DIM   "\033[2m"
 #define RED   "\033[31m"
 #define PLAIN "\033[0m"
-
-/* `text` in lines of 80 columns at most, broken at blanks, each after `indent` blanks. */
-static void print_wrapped(FILE *out, const char *text, int indent)
-{
-    int room = COLUMNS_PER_LINE - indent;
-    while (*text) { /* ends: each turn takes at least one character */
-        int n = (int)strlen(text);
-        if (n > room) {
-            n = room;
-            while (n > 0 && text[n] != ' ') {
-                n--;
-            }
-            n = n > 0 ? n : room;
-        }
-        fprintf(out, "%*s%.*s\n", indent, "", n, text);
-        text += n;
-        text += strspn(text, " ");
-    }
-}
 
 static void print_cells(const struct tb_render *render, const char *const cells[TB_COLUMNS])
 {
@@ -50,8 +31,8 @@ void tb_table_begin(struct tb_render *render, const struct tb_run_facts *facts)
     char run[TB_NOTE_MAX], machine[TB_NOTE_MAX];
     const char *titles[TB_COLUMNS];
     tb_facts_of(facts, run, machine);
-    print_wrapped(render->out, run, 0);
-    print_wrapped(render->out, machine, 0);
+    tb_put_wrapped(render->out, run, 0, 0);
+    tb_put_wrapped(render->out, machine, 0, 0);
     fputc('\n', render->out);
     for (int i = 0; i < TB_COLUMNS; i++) {
         titles[i] = tb_columns[i].title;
@@ -75,7 +56,7 @@ void tb_table_row(struct tb_render *render, const struct tb_row *row)
     paint(render, row->status == TB_ROW_WRONG ? RED : "");
     print_cells(render, texts);
     paint(render, PLAIN DIM);
-    print_wrapped(render->out, note, NOTE_INDENT);
+    tb_put_wrapped(render->out, note, 0, NOTE_INDENT);
     paint(render, PLAIN);
     fflush(render->out);
 }
@@ -85,7 +66,7 @@ void tb_table_end(struct tb_render *render, const struct tb_run_end *end)
     char line[TB_NOTE_MAX];
     tb_end_of(end, line);
     fprintf(render->out, "\n");
-    print_wrapped(render->out, line, 0);
-    print_wrapped(render->out, end->verdict, 0);
+    tb_put_wrapped(render->out, line, 0, 0);
+    tb_put_wrapped(render->out, end->verdict, 0, 0);
     fflush(render->out);
 }

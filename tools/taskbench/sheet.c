@@ -87,6 +87,28 @@ void tb_sheet_row(struct tb_sheet *sheet, const struct tb_row *row)
     }
 }
 
+void tb_sheet_measured(struct tb_sheet *sheet, struct tb_row *row)
+{
+    if (row->samples_n > 0 || !tb_interrupted()) {
+        tb_row_finish(row);
+        tb_sheet_row(sheet, row);
+    }
+}
+
+int tb_sheet_each(struct tb_sheet *sheet, const struct tb_words *words, tb_word_fn *measure,
+                  void *arg)
+{
+    tb_machine_get(&sheet->machine);
+    int rc = tb_sheet_open(sheet, words->n);
+    if (rc) {
+        return rc;
+    }
+    for (int i = 0; i < words->n && !tb_interrupted(); i++) {
+        measure(arg, words->at[i]);
+    }
+    return tb_sheet_close(sheet);
+}
+
 /* A run that was interrupted has not all rows: its line would look like the end of the others. */
 static void add_to_history(struct tb_sheet *sheet)
 {

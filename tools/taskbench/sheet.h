@@ -33,8 +33,17 @@ int tb_sheet_open(struct tb_sheet *sheet, int rows);
 /* A row is over. */
 void tb_sheet_row(struct tb_sheet *sheet, const struct tb_row *row);
 
+/* The row is over, if it has begun: one that was interrupted before its first sample is none. */
+void tb_sheet_measured(struct tb_sheet *sheet, struct tb_row *row);
+
 /* Ends the report. The exit code. */
 int tb_sheet_close(struct tb_sheet *sheet);
+
+/* All of a command that measures something for each word of its line, until it is interrupted: opens the sheet, and
+ * closes it. The exit code. */
+typedef void tb_word_fn(void *arg, const char *word);
+int tb_sheet_each(struct tb_sheet *sheet, const struct tb_words *words, tb_word_fn *measure,
+                  void *arg);
 
 /* --- the options that all of them have -------------------------------------------------------- */
 
