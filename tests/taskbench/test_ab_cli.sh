@@ -92,7 +92,15 @@ more() {
 try "a build against itself, counted" 0 ab "$taskbench" "$taskbench" "$planted" --exact --format json -o "$work/itself"
 has out "0 of 1 rows cost more by count"
 hasnt out "timed"
+try "its report" 0 report "$work/itself" -o "$work/itself.html"
+cp "$work/itself.html" "$work/out"
+has out "<th>instr/op</th>"
+hasnt out 'class="n more"'
 more alloc allocs_per_op "FAIL  planted, 1w: allocs/op 0 -> 1" "x 112 bytes in planted_alloc (planted.c:"
+"$taskbench" ab "$taskbench" "$work/alloc" "$planted" --exact --quiet --format json -o "$work/alloc.json"
+try "the report of an allocation more" 0 report "$work/alloc.json" -o "$work/alloc.html"
+cp "$work/alloc.html" "$work/out"
+grep -q '"is": "more"' "$work/alloc.json" && has out '<td class="n more">0 → 1</td>'
 more call syscalls_per_op "FAIL  planted, 1w: syscalls/op 0 -> 1" "x getppid in "
 more work instructions_per_op "FAIL  planted, 1w: instr/op " " in mix"
 try "a wrong result, counted" 5 ab "$taskbench" "$work/wrong" "$planted" --exact

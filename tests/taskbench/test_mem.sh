@@ -52,8 +52,8 @@ while read -r kind most proc; do
     what="$kind: $(slope 6 "$most") bytes of each are in malloc"
     if awk -v a="$(slope 6 "$most")" -v b="$says" 'BEGIN { exit a > b / 100 }'; then ok; else fail "$what"; fi
 done <<'END'
-timer 200000 4 5
-frame 200000 4 5
+timer 800000 4 5
+frame 800000 4 5
 fiber 30000 4
 END
 

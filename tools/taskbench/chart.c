@@ -78,13 +78,15 @@ static size_t ticks_of(const struct scale *s, double out[TICKS_MAX])
 
 static void begin(FILE *out, const char *class, const char *label, double width, double height)
 {
-    tb_html(out, "<svg class=\"%s\" role=\"img\" aria-label=\"%s\" viewBox=\"0 0 %f %f\">\n", class,
-            label, width, height);
+    tb_html(out,
+            "<div class=\"wide\"><svg class=\"%s\" role=\"img\" aria-label=\"%s\" viewBox=\"0 0 %f "
+            "%f\">\n",
+            class, label, width, height);
 }
 
 static void end(FILE *out)
 {
-    tb_html(out, "</svg>\n");
+    tb_html(out, "</svg></div>\n");
 }
 
 static void line(FILE *out, const char *class, double x1, double y1, double x2, double y2)

@@ -18,10 +18,14 @@ static void paint(const struct tb_render *render, const char *code)
 #define RED   "\033[31m"
 #define PLAIN "\033[0m"
 
+/* A name that is wider than its column takes from the blanks of those after it. */
 static void print_cells(const struct tb_render *render, const char *const cells[TB_COLUMNS])
 {
+    int over = 0; /* columns that the line is ahead */
     for (int i = 0; i < TB_COLUMNS - 1; i++) {
-        fprintf(render->out, "%*s ", tb_columns[i].width, cells[i]);
+        int width = tb_columns[i].width, columns = width < 0 ? -width : width;
+        int room = columns > over ? columns - over : 0;
+        over += fprintf(render->out, "%*s ", width < 0 ? -room : room, cells[i]) - columns - 1;
     }
     fprintf(render->out, "%s\n", cells[TB_COLUMNS - 1]);
 }

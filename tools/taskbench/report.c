@@ -3,6 +3,7 @@
 #include "command.h"
 #include "html.h"
 #include "report_part.h"
+#include <string.h>
 
 /* The colours of series were chosen to be told apart by those who confuse red and green, too, and against
  * both backgrounds. */
@@ -23,7 +24,7 @@ static const char head[] =
     "--c4:#d6c44a;--c5:#a3a3ff;--c6:#dd9a75;--c7:#b3bec9}}\n"
     "body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;margin:0 auto;"
     "padding:24px;max-width:960px}\n"
-    "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:32px 0 "
+    "h1{font-size:24px;margin:0 0 4px}h2~h1{margin-top:48px}h2{font-size:18px;margin:32px 0 "
     "8px}h3{font-size:15px;margin:16px "
     "0 4px}\n"
     ".note{color:var(--dim);font-size:13px;margin:6px 0}code{font-size:13px}\n"
@@ -34,9 +35,11 @@ static const char head[] =
     ".n{text-align:right;font-variant-numeric:tabular-nums}.rows "
     "th:not(:first-child):not(:last-child)"
     "{text-align:right}\n"
-    "tr.bad td{color:var(--bad)}li.bad b{color:var(--bad)}li.good b{color:var(--good)}\n"
+    "tr.bad td,td.more{color:var(--bad)}li.bad b{color:var(--bad)}li.good b{color:var(--good)}\n"
     "td[colspan]{white-space:normal}\n"
     ".facts td{white-space:normal}\n"
+    /* on a narrow screen a chart is scrolled, not shrunk until nobody can read it */
+    ".wide>svg{min-width:720px}.cells .wide>svg{min-width:0;max-width:360px}\n"
     "svg{display:block;width:100%;height:auto;font:12px system-ui,sans-serif}\n"
     ".cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(260px,1fr));gap:8px 16px}\n"
     ".large{grid-template-columns:repeat(auto-fill,minmax(min(400px,100%),1fr))}\n"
@@ -72,19 +75,45 @@ static void put_intro(const struct tb_report *report, FILE *out)
     fputs("</p>\n", out);
 }
 
+/* Nothing later is of the same command. What `ab` found has a section of its own. */
+static bool is_shown(const struct tb_report *report, int at)
+{
+    const char *command = report->inputs[at].command;
+    bool newest = strcmp(command, "ab") != 0;
+    for (int i = at + 1; i < report->inputs_n; i++) {
+        newest = newest && strcmp(report->inputs[i].command, command) != 0;
+    }
+    return newest;
+}
+
+static void put_result(const struct tb_saved *saved, FILE *out)
+{
+    tb_report_table(saved, out);
+    tb_report_bars(saved, out);
+    tb_report_latency(saved, out);
+    tb_report_curves(saved, out);
+    tb_report_memory(saved, out);
+    tb_report_strips(saved, out);
+}
+
 void tb_report_write(const struct tb_report *report, FILE *out)
 {
+    int shown = 0;
     fputs(head, out);
     put_intro(report, out);
     tb_report_changes(report, out);
-    if (report->inputs_n > 0) {
-        const struct tb_saved *newest = &report->inputs[report->inputs_n - 1];
-        tb_report_table(newest, out);
-        tb_report_bars(newest, out);
-        tb_report_latency(newest, out);
-        tb_report_curves(newest, out);
-        tb_report_memory(newest, out);
-        tb_report_strips(newest, out);
+    for (int i = 0; i < report->inputs_n; i++) {
+        shown += is_shown(report, i);
+    }
+    for (int i = 0; i < report->inputs_n; i++) {
+        const struct tb_saved *saved = &report->inputs[i];
+        if (!is_shown(report, i)) {
+            continue;
+        }
+        if (shown > 1) {
+            tb_html(out, "<h1>taskbench %s: %s</h1>\n", saved->command, saved->path);
+        }
+        put_result(saved, out);
     }
     tb_report_history(report->history, out);
     tb_report_facts(report, out);

@@ -1,5 +1,6 @@
 /* report_change.c: what changed from the first result to each of the others. */
 #include "chart.h"
+#include "exact.h"
 #include "html.h"
 #include "report_part.h"
 #include <math.h>
@@ -139,7 +140,9 @@ static void put_against(FILE *out, const struct tb_saved *base, const struct tb_
     if (changes_open(&c, other->rows_n)) {
         collect(&c, base, other);
         tb_html(out, "<h2>%s against %s</h2>\n", other->path, base->path);
-        tb_chart_forest(out, c.effects, c.n);
+        if (c.n > 0) {
+            tb_chart_forest(out, c.effects, c.n);
+        }
         put_counts(out, &c);
     }
     changes_close(&c);
@@ -164,7 +167,6 @@ static void put_ab(FILE *out, const struct tb_saved *saved)
         }
     }
     if (c.n > 0) {
-        tb_html(out, "<h2>Candidate against base: %s</h2>\n", saved->path);
         tb_chart_forest(out, c.effects, c.n);
         fputs("<p class=\"note\">By <code>taskbench ab</code>: median over restarts, with its 95 % "
               "interval. Left of 1 is faster.</p>\n",
@@ -173,12 +175,89 @@ static void put_ab(FILE *out, const struct tb_saved *saved)
     changes_close(&c);
 }
 
+/* --- what it counted -------------------------------------------------------------------------- */
+
+static const char *const counted[][2] = {{"allocs_per_op", "allocs/op"},
+                                         {"bytes_per_op", "bytes/op"},
+                                         {"syscalls_per_op", "syscalls/op"},
+                                         {"instructions_per_op", "instr/op"}};
+#define COUNTED (sizeof counted / sizeof *counted)
+
+/* "3", "0 -> 1", "~2.1", "?"; what is more is marked. */
+static void put_figure(FILE *out, const struct tb_value *figure)
+{
+    char base[TB_NUMBER_MAX], cand[TB_NUMBER_MAX];
+    const char *is = tb_saved_text(figure, "is");
+    const char *was = tb_exact_number(base, tb_member_number(figure, "base", (double)NAN));
+    const char *now = tb_exact_number(cand, tb_member_number(figure, "cand", (double)NAN));
+    bool more = strcmp(is, "more") == 0, changed = more || strcmp(is, "less") == 0;
+    tb_html(out, "<td class=\"n%s\">", more ? " more" : "");
+    if (changed) {
+        tb_html(out, "%s → %s", was, now);
+    } else {
+        tb_html(out, "%s%s", strcmp(is, "varies") == 0 ? "~" : "", now);
+    }
+    fputs("</td>", out);
+}
+
+static void put_counted(FILE *out, const struct tb_saved *saved)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < saved->rows_n; i++) {
+        const struct tb_value *exact = tb_member(saved->rows[i].value, "exact");
+        if (!exact) {
+            continue;
+        }
+        if (rows++ == 0) {
+            fputs("<div class=\"wide\"><table class=\"rows\">\n<thead><tr><th>counted</th>", out);
+            for (size_t j = 0; j < COUNTED; j++) {
+                tb_html(out, "<th>%s</th>", counted[j][1]);
+            }
+            fputs("<th></th></tr></thead><tbody>\n", out);
+        }
+        tb_html(out, "<tr><td>%s</td>", saved->rows[i].label);
+        for (size_t j = 0; j < COUNTED; j++) {
+            put_figure(out, tb_member(exact, counted[j][0]));
+        }
+        fputs("<td></td></tr>\n", out);
+    }
+    if (rows > 0) {
+        fputs("</tbody></table></div>\n<p class=\"note\">Counted, base → candidate, the same each "
+              "time "
+              "but for ~.</p>\n",
+              out);
+    }
+}
+
+static void put_comparison(FILE *out, const struct tb_saved *saved)
+{
+    if (strcmp(saved->command, "ab") == 0) {
+        tb_html(out, "<h2>Candidate against base: %s</h2>\n", saved->path);
+        put_counted(out, saved);
+        put_ab(out, saved);
+    }
+}
+
+/* The first one of the same command; NULL: it is that. */
+static const struct tb_saved *base_of(const struct tb_report *report, int at)
+{
+    for (int i = 0; i < at; i++) {
+        if (strcmp(report->inputs[i].command, report->inputs[at].command) == 0) {
+            return &report->inputs[i];
+        }
+    }
+    return NULL;
+}
+
 void tb_report_changes(const struct tb_report *report, FILE *out)
 {
     for (int i = 0; i < report->inputs_n; i++) {
-        put_ab(out, &report->inputs[i]);
+        put_comparison(out, &report->inputs[i]);
     }
     for (int i = 1; i < report->inputs_n; i++) {
-        put_against(out, &report->inputs[0], &report->inputs[i]);
+        const struct tb_saved *base = base_of(report, i);
+        if (base && strcmp(base->command, "ab") != 0) {
+            put_against(out, base, &report->inputs[i]);
+        }
     }
 }

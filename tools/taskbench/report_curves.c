@@ -66,7 +66,7 @@ void tb_report_latency(const struct tb_saved *saved, FILE *out)
     bool begun = false;
     for (size_t i = 0; i < saved->rows_n; i++) {
         if (saved->rows[i].latency_n > 0) {
-            fputs(begun ? "" : "<h2 id=\"latency\">Latency</h2>\n", out);
+            fputs(begun ? "" : "<h2>Latency</h2>\n", out);
             begun = true;
             put_latency(out, &saved->rows[i]);
         }
@@ -133,7 +133,7 @@ static void put_kind(const struct tb_saved *saved, FILE *out, const struct kind 
         }
     }
     if (n > 0) {
-        tb_html(out, "<h2 id=\"%s\">%s</h2>\n", kind->name, kind->title);
+        tb_html(out, "<h2>%s</h2>\n", kind->title);
         tb_chart_curves(out, &kind->plot, series, n);
         tb_html(out, "<p class=\"note\">%s</p>\n", kind->note);
     }
@@ -167,7 +167,7 @@ void tb_report_memory(const struct tb_saved *saved, FILE *out)
                 continue;
             }
             fputs(begun ? ""
-                        : "<h2 id=\"memory\">Memory of what waits</h2>\n<table "
+                        : "<h2>Memory of what waits</h2>\n<table "
                           "class=\"rows\"><thead><tr><th>"
                           "workload</th><th>what</th><th>bytes each</th></tr></thead><tbody>\n",
                   out);

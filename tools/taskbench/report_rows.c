@@ -128,7 +128,7 @@ static void put_row(FILE *out, const struct tb_saved_row *row)
 
 void tb_report_table(const struct tb_saved *saved, FILE *out)
 {
-    fputs("<h2 id=\"rows\">Rows</h2>\n<div class=\"wide\"><table "
+    fputs("<h2>Rows</h2>\n<div class=\"wide\"><table "
           "class=\"rows\">\n<thead><tr><th>workload</th>"
           "<th>ops/s</th><th>time/op</th><th>min..max</th><th>ref</th><th>alloc</th><th>bytes</th>"
           "<th>RSS</th><th>check</th></tr></thead><tbody>\n",
@@ -171,7 +171,7 @@ void tb_report_bars(const struct tb_saved *saved, FILE *out)
         }
     }
     if (n > 0) {
-        fputs("<h2 id=\"time\">Time per operation</h2>\n", out);
+        fputs("<h2>Time per operation</h2>\n", out);
         tb_chart_bars(out, bars, n);
         fputs("<p class=\"note\">Bar: median. Line: least to most of the samples.</p>\n", out);
     }
@@ -190,7 +190,7 @@ void tb_report_strips(const struct tb_saved *saved, FILE *out)
             continue;
         }
         if (n++ == 0) {
-            fputs("<h2 id=\"samples\">Samples</h2>\n<details open><summary>every sample, as they "
+            fputs("<h2>Samples</h2>\n<details open><summary>every sample, as they "
                   "were "
                   "taken</summary>\n"
                   "<div class=\"cells\">\n",

@@ -27,7 +27,7 @@ void tb_open_standard_streams(void)
 
 void tb_put_wrapped(FILE *out, const char *text, int at, int indent)
 {
-    do { /* ends: each turn but the first takes a word at least, if there is one */
+    while (at || *text) { /* ends: each turn but the first takes a word at least */
         int room = COLUMNS_PER_LINE - (at ? at : indent), n = (int)strlen(text);
         if (n > room) {
             n = room > 0 ? room : 0;
@@ -42,5 +42,5 @@ void tb_put_wrapped(FILE *out, const char *text, int at, int indent)
         text += n;
         text += strspn(text, " ");
         at = 0;
-    } while (*text);
+    }
 }
