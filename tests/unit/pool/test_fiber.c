@@ -587,6 +587,23 @@ Test(fiber, a_refused_commit_is_no_stack_and_can_be_repeated)
     close_all();
 }
 
+/* As qemu-user, which has a record of each page. */
+static int take_any_advice(void *address, size_t bytes, int advice)
+{
+    (void)address, (void)bytes, (void)advice;
+    return 0;
+}
+
+Test(fiber, the_region_is_small_where_any_advice_is_taken)
+{
+    real_sys = wf_sys;
+    wf_sys.advise = take_any_advice;
+    wt_eq(wf_stacks_open((size_t)1 << 20), 0);
+    wt_eq(weft_stack_region_[WF_REGION_BYTES], 16384 * WF_STACK_BYTES);
+    wf_stacks_close();
+    wf_sys = real_sys;
+}
+
 /* ---- guards ---- */
 
 static bool marker_works(void)
