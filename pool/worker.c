@@ -79,6 +79,8 @@
 /* The oldest work of a queue is taken after this long even if the others go by fast: it may be a long one
  * below a stack of short ones. A steal in so many us costs the owner 2 %. */
 #define WF_STEAL_OLD_NS INT64_C(50000)
+/* A work that was stolen, and took this long, with what came of it, was worth to be watched for. */
+#define WF_LONG_NS (5 * WF_STEAL_DELAY_NS)
 /* What was seen of an owner longer ago than this says nothing about what it does now, if it did anything. */
 #define WF_SIGHT_NS INT64_C(10000)
 /* A search lasts at least this long, so that it can outlast the delay above. */
@@ -611,7 +613,7 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
         }
         if (work != NULL) {
             wf_count(&worker->counters.steals);
-            worker->watch_ns = WF_WATCH_MIN_NS;
+            worker->stole_ns = now_ns;
             return work;
         }
     }
@@ -668,6 +670,10 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     int64_t now_ns = began_ns;
+    if (worker->stole_ns != 0 && began_ns - worker->stole_ns >= WF_LONG_NS) {
+        worker->watch_ns = WF_WATCH_MIN_NS; /* what it took has been worth it: there may be more */
+    }
+    worker->stole_ns = 0;
     uint64_t taken = wf_inject_taken(&worker->pool->inject);
     for (;;) { /* ends: give_up_ns, bored_ns */
         struct wf_work *work = search_injected(worker, now_ns);
@@ -920,19 +926,8 @@ static void sleep_on(struct wf_worker *worker)
 static void watch(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
-    /* Relaxed: after the fence of the announcement. If the watcher that we count on has just stopped, its
-     * fence [sync(park.leave)] comes after ours, and it sees us parked. */
-    if (wf_load_relaxed(&pool->watchers) != 0) {
-        sleep_on(worker);
-        return;
-    }
     bool appointed = is_rescue_on(worker) && wf_lookout_appoint(&pool->lookouts);
-    (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
-    /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
-     * fence of the searchers, to whom sync(park.found) or our announcement passes this on, comes
-     * after it. */
-    (void)wf_sub_relaxed(&pool->watchers, 1);
     if (appointed) {
         (void)rescue(worker);
         wf_lookout_resign(&pool->lookouts);
@@ -942,11 +937,26 @@ static void watch(struct wf_worker *worker)
     }
 }
 
+/* False: somebody does. Counted from before the announcement until after the end of being parked: the
+ * owner of the light work makes some ready every few ns, and would wake a worker that it sees parked and not
+ * watching (a wake in each watch of 50 us is a quarter of the owner's time). */
+static bool begin_watching(struct wf_pool *pool)
+{
+    /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just stopped, its
+     * fence [sync(park.leave)] comes after ours, and it sees us parked. */
+    if (wf_load_relaxed(&pool->watchers) != 0) {
+        return false;
+    }
+    (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
+    return true;
+}
+
 static void park(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     int self = (int)worker->index;
     wf_stood_still_fn *stood_still = NULL;
+    bool watching = worker->saw_light && begin_watching(pool);
     wf_park_announce(&pool->park, self);
     enum sight sight = look_before_sleep(worker);
     if (sight == NOTHING && !worker->saw_light) {
@@ -956,10 +966,21 @@ static void park(struct wf_worker *worker)
             sleep_on(worker);
         }
     } else if (sight != WORK) {
-        watch(worker);
+        watching = watching || begin_watching(pool);
+        if (watching) {
+            watch(worker);
+        } else {
+            sleep_on(worker);
+        }
     }
     worker->saw_light = false;
     wf_park_retract(&pool->park, self);
+    if (watching) {
+        /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
+         * fence of the searchers, to whom sync(park.found) or our announcement passes this on, comes
+         * after it. */
+        (void)wf_sub_relaxed(&pool->watchers, 1);
+    }
     wf_count(&worker->counters.ups);
     /* sync(worker.up): seq_cst, who finds our queues empty, because we have taken what was in them,
      * finds us awake, or has this count; pairs sync(deadlock.again), sync(deadlock.handed),

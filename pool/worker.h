@@ -120,6 +120,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     bool saw_light;    /* search() left something since this worker last slept */
     int64_t inject_ns; /* when search() looks at the injection queue again */
     int64_t gather_ns; /* how long after it has taken from there */
+    int64_t stole_ns;  /* when it last stole, if it has not looked for work since; else 0 */
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */

@@ -391,9 +391,19 @@ static void stop_watching(void)
     (void)wf_sub_relaxed(&watchers, 1);
 }
 
+static bool begin_to_watch(void)
+{
+    if (wf_load_relaxed(&watchers) != 0) {
+        return false; /* one watches already */
+    }
+    (void)wf_add_relaxed(&watchers, 1);
+    return true;
+}
+
 static void park_or_watch(int self, bool saw_light)
 {
     claims[self] = 0;
+    bool watching = saw_light && begin_to_watch();
     wf_park_announce(&park, self);
     bool other = false;
     for (int i = 1; i < works; i++) {
@@ -402,13 +412,16 @@ static void park_or_watch(int self, bool saw_light)
     saw_light = wf_load_relaxed(&work[0]) != 0 || saw_light;
     if (!other && !saw_light && !stopped()) {
         sleep_in_driver(self);
-    } else if (!other && !stopped() && wf_load_relaxed(&watchers) != 0) {
-        sleep_in_driver(self); /* one watches already */
     } else if (!other && !stopped()) {
-        (void)wf_add_relaxed(&watchers, 1);
-        stop_watching(); /* the sleep between the two ends by itself */
+        watching = watching || begin_to_watch();
+        if (!watching) {
+            sleep_in_driver(self);
+        } /* else its sleep ends by itself */
     }
     wf_park_retract(&park, self);
+    if (watching) {
+        stop_watching();
+    }
 }
 
 static bool heavy_work(void *arg)
@@ -489,8 +502,8 @@ static void light_work_and_other_work(void)
  * nothing. Each leaves the other to look after the light work. */
 static void end_of_a_watch(void *arg)
 {
-    stop_watching();
     wf_park_retract(&park, 1);
+    stop_watching();
     watching_worker(arg);
 }
 
