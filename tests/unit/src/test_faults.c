@@ -319,12 +319,57 @@ static int block(void)
     return rc < 0 ? rc : 0;
 }
 
+static int by_value(const void *a, const void *b, void *ctx)
+{
+    (void)ctx;
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Refused, it has not touched the array. */
+static int sort_numbers(void)
+{
+    int numbers[200];
+    for (int i = 0; i < 200; i++) {
+        numbers[i] = 199 - i;
+    }
+    int rc = weft_sort(numbers, 200, sizeof numbers[0], by_value, NULL);
+    wt_true(rc == 0 || rc == -ENOMEM, "%d", rc);
+    for (int i = 0; i < 200; i++) {
+        wt_eq(numbers[i], rc == 0 ? i : 199 - i);
+    }
+    return rc;
+}
+
+static int count_node(size_t node, void *ctx)
+{
+    (void)node;
+    atomic_fetch_add((atomic_int *)ctx, 1);
+    return 0;
+}
+
+static int run_graph(void)
+{
+    weft_graph *graph = (weft_graph *)1;
+    int rc = weft_graph_new(&graph, 3, (weft_edge[]){{0, 1}, {1, 2}}, 2);
+    if (rc < 0) {
+        wt_eq(rc, -ENOMEM);
+        wt_true(graph == NULL);
+        return rc;
+    }
+    atomic_int nodes = 0;
+    wt_eq(weft_graph_run(graph, count_node, &nodes), 0);
+    wt_eq(atomic_load(&nodes), 3);
+    weft_graph_free(graph);
+    return 0;
+}
+
 /* 0; or the refusal that the program was told of. */
 static int root(void *arg)
 {
     (void)arg;
-    static int (*const parts[])(void) = {spawn_some,      go_tasks,      send_numbers,
-                                         transfer_a_byte, fail_and_look, block};
+    static int (*const parts[])(void) = {spawn_some,    go_tasks, send_numbers, transfer_a_byte,
+                                         fail_and_look, block,    sort_numbers, run_graph};
     int first = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         int rc = parts[i]();
@@ -405,6 +450,18 @@ static void refuse_in_turn(int kind, int rc, bool persistently, int calls_max)
 Test(faults, each_refused_allocation_is_a_clean_error)
 {
     refuse_in_turn(ALLOC, -ENOMEM, true, 100);
+}
+
+/* Out of task context, so that the refused one is their own. */
+Test(faults, a_sort_and_a_graph_that_get_no_memory_say_so_and_touch_nothing)
+{
+    install();
+    refuse(ALLOC, 1, INT32_MAX, -ENOMEM);
+    wt_eq(sort_numbers(), -ENOMEM);
+    wt_eq(run_graph(), -ENOMEM);
+    refuse_none();
+    wt_eq(sort_numbers(), 0);
+    wt_eq(atomic_load(&blocks), 0);
 }
 
 Test(faults, each_refused_mapping_is_a_clean_error)
