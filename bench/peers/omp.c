@@ -85,6 +85,8 @@ static void multiply(struct product p)
 }
 
 static unsigned char counted[STORM_TASKS];
+static long
+    roots[UTS_ROOTS]; /* not in the task that starts them: gcc 12 gives each task a copy of such */
 
 static int run(void *arg)
 {
@@ -107,7 +109,6 @@ static int run(void *arg)
         } else if (strcmp(name, "nqueens") == 0) {
             ok = queens((struct board){0}) == QUEENS_SOLUTIONS;
         } else if (strcmp(name, "uts") == 0) {
-            static long roots[UTS_ROOTS];
             long nodes = 0;
             for (int i = 0; i < UTS_ROOTS; i++) {
 #pragma omp task firstprivate(i)

@@ -94,6 +94,72 @@ func uts(node uint64) int {
 	return 1 + all(8, func(i int) int { return uts(utsChild(node, uint64(i))) })
 }
 
+const block, matrix = 32, 512
+
+// A square of size x size elements in matrices whose rows are `matrix` apart.
+type product struct {
+	c, a, b []float64
+	size    int
+}
+
+func (p product) quarter(row, column, k int) product {
+	half := p.size / 2
+	return product{p.c[row*half*matrix+column*half:], p.a[row*half*matrix+k*half:], p.b[k*half*matrix+column*half:], half}
+}
+
+func multiply(p product) {
+	if p.size == block {
+		for i := 0; i < block; i++ {
+			for k := 0; k < block; k++ {
+				a := p.a[i*matrix+k]
+				b, c := p.b[k*matrix:k*matrix+block], p.c[i*matrix:i*matrix+block]
+				for j := range c {
+					c[j] += a * b[j]
+				}
+			}
+		}
+		return
+	}
+	for k := 0; k < 2; k++ {
+		all(4, func(i int) int { multiply(p.quarter(i/2, i%2, k)); return 0 })
+	}
+}
+
+func matmul() bool {
+	p := product{make([]float64, matrix*matrix), make([]float64, matrix*matrix), make([]float64, matrix*matrix), matrix}
+	for i := range p.a {
+		p.a[i], p.b[i] = float64(i%7), float64(i%5)-2
+	}
+	multiply(p)
+	for i := 0; i < matrix; i += 31 { // enough to see a block that is missing
+		for j := 0; j < matrix; j += 13 {
+			want := 0.0
+			for k := 0; k < matrix; k++ {
+				want += p.a[i*matrix+k] * p.b[k*matrix+j]
+			}
+			if p.c[i*matrix+j] != want {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+var numbers = make([]uint32, 10000000)
+
+// A goroutine for each processor and a stretch for each goroutine, as one writes it in Go.
+func pfor() bool {
+	n := runtime.GOMAXPROCS(0)
+	all(n, func(i int) int {
+		part := numbers[len(numbers)*i/n : len(numbers)*(i+1)/n]
+		for j := range part {
+			part[j] = part[j]*1664525 + 1013904223
+		}
+		return 0
+	})
+	return true
+}
+
 var workloads = map[string]struct {
 	ops float64
 	run func() bool
@@ -102,6 +168,8 @@ var workloads = map[string]struct {
 	"skynet":  {1111111, func() bool { return skynet(0, 1000000) == 499999500000 }},
 	"nqueens": {2680, func() bool { return queens(board{}) == 2680 }},
 	"uts":     {191672, func() bool { return all(8000, func(i int) int { return uts(utsChild(42, uint64(i))) }) == 191672 }},
+	"matmul":  {4096, matmul},
+	"pfor":    {10000000, pfor},
 	"storm":   {200000, func() bool { return all(200000, func(int) int { return 1 }) == 200000 }},
 }
 

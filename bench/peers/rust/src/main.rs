@@ -79,6 +79,68 @@ fn uts(node: u64) -> u64 {
     1 + all::<8>(|i| uts(uts_child(node, i as u64)))
 }
 
+const BLOCK: usize = 32;
+const MATRIX: usize = 512;
+
+/// A square of size x size elements in matrices whose rows are MATRIX apart. Squares that are written at
+/// the same time do not overlap, which the compiler cannot see: hence the pointer.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    c: *mut f64,
+    a: &'a [f64],
+    b: &'a [f64],
+    size: usize,
+}
+unsafe impl Send for Product<'_> {}
+unsafe impl Sync for Product<'_> {}
+
+impl Product<'_> {
+    fn quarter(&self, row: usize, column: usize, k: usize) -> Self {
+        let half = self.size / 2;
+        Product {
+            c: unsafe { self.c.add(row * half * MATRIX + column * half) },
+            a: &self.a[row * half * MATRIX + k * half..],
+            b: &self.b[k * half * MATRIX + column * half..],
+            size: half,
+        }
+    }
+}
+
+fn multiply(p: Product) {
+    if p.size == BLOCK {
+        for i in 0..BLOCK {
+            for k in 0..BLOCK {
+                let a = p.a[i * MATRIX + k];
+                let b = &p.b[k * MATRIX..k * MATRIX + BLOCK];
+                let c = unsafe { std::slice::from_raw_parts_mut(p.c.add(i * MATRIX), BLOCK) };
+                for (to, from) in c.iter_mut().zip(b) {
+                    *to += a * from;
+                }
+            }
+        }
+        return;
+    }
+    for k in 0..2 {
+        rayon::scope(|s| {
+            for i in 0..4 {
+                let part = p.quarter(i / 2, i % 2, k);
+                s.spawn(move |_| multiply(part));
+            }
+        });
+    }
+}
+
+fn matmul() -> bool {
+    let a: Vec<f64> = (0..MATRIX * MATRIX).map(|i| (i % 7) as f64).collect();
+    let b: Vec<f64> = (0..MATRIX * MATRIX).map(|i| (i % 5) as f64 - 2.0).collect();
+    let mut c = vec![0f64; MATRIX * MATRIX];
+    multiply(Product { c: c.as_mut_ptr(), a: &a, b: &b, size: MATRIX });
+    // enough to see a block that is missing
+    (0..MATRIX).step_by(31).all(|i| {
+        (0..MATRIX).step_by(13).all(|j| c[i * MATRIX + j] == (0..MATRIX).map(|k| a[i * MATRIX + k] * b[k * MATRIX + j]).sum::<f64>())
+    })
+}
+
 fn storm() -> bool {
     let mut counted = vec![0u8; 200_000];
     rayon::scope(|s| {
@@ -95,6 +157,7 @@ fn rayon_run(workload: &str, numbers: &mut [u32]) -> bool {
         "skynet" => skynet(0, 1_000_000) == 499_999_500_000,
         "nqueens" => queens(Board { row: 0, column: [0; QUEENS_N] }) == 2680,
         "uts" => (0..8000u64).into_par_iter().map(|i| uts(uts_child(42, i))).sum::<u64>() == 191672,
+        "matmul" => matmul(),
         "storm" => storm(),
         _ => {
             numbers.par_iter_mut().for_each(|x| *x = x.wrapping_mul(1664525).wrapping_add(1013904223));
@@ -114,6 +177,59 @@ fn async_fib(n: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
     })
 }
 
+/// Spawns part(0) to part(n - 1); the sum of their results.
+async fn async_all(parts: Vec<Pin<Box<dyn Future<Output = u64> + Send>>>) -> u64 {
+    let tasks: Vec<_> = parts.into_iter().map(tokio::spawn).collect();
+    let mut sum = 0;
+    for task in tasks {
+        sum += task.await.unwrap();
+    }
+    sum
+}
+
+fn async_skynet(first: u64, leaves: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        if leaves == 1 {
+            return first;
+        }
+        async_all((0..10).map(|i| async_skynet(first + i * (leaves / 10), leaves / 10)).collect()).await
+    })
+}
+
+fn async_queens(b: Board) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        if b.row == QUEENS_N {
+            return 1;
+        }
+        let boards = (0..QUEENS_N as i8).filter(|&column| fits(&b, column)).map(|column| {
+            let mut next = b;
+            next.column[next.row] = column;
+            next.row += 1;
+            async_queens(next)
+        });
+        async_all(boards.collect()).await
+    })
+}
+
+fn async_uts(node: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        if (node >> 11) as f64 / 9007199254740992.0 >= 0.12 {
+            return 1;
+        }
+        1 + async_all((0..8).map(|i| async_uts(uts_child(node, i))).collect()).await
+    })
+}
+
+async fn async_run(workload: &str) -> bool {
+    match workload {
+        "fib" => async_fib(30).await == 832040,
+        "skynet" => async_skynet(0, 1_000_000).await == 499_999_500_000,
+        "nqueens" => async_queens(Board { row: 0, column: [0; QUEENS_N] }).await == 2680,
+        "uts" => async_all((0..8000).map(|i| async_uts(uts_child(42, i))).collect()).await == 191672,
+        _ => async_storm().await == 200_000,
+    }
+}
+
 async fn async_storm() -> u64 {
     let tasks: Vec<_> = (0..200_000).map(|_| tokio::spawn(async { 1u64 })).collect();
     let mut sum = 0;
@@ -129,9 +245,10 @@ fn main() {
     let ops = match (args[1].as_str(), args[2].as_str()) {
         (_, "fib") => 1346268.0,
         (_, "storm") => 200000.0,
-        ("rayon", "skynet") => 1111111.0,
-        ("rayon", "nqueens") => 2680.0,
-        ("rayon", "uts") => 191672.0,
+        (_, "skynet") => 1111111.0,
+        (_, "nqueens") => 2680.0,
+        (_, "uts") => 191672.0,
+        ("rayon", "matmul") => 4096.0,
         ("rayon", "pfor") => 1e7,
         _ => std::process::exit(2),
     };
@@ -143,8 +260,10 @@ fn main() {
         let start = Instant::now();
         let is_right = match (args[1].as_str(), args[2].as_str()) {
             ("rayon", workload) => pool.install(|| rayon_run(workload, &mut numbers)),
-            (_, "fib") => rt.block_on(async { tokio::spawn(async_fib(30)).await.unwrap() == 832040 }),
-            _ => rt.block_on(async { tokio::spawn(async_storm()).await.unwrap() == 200_000 }),
+            (_, workload) => {
+                let workload = workload.to_string();
+                rt.block_on(async { tokio::spawn(async move { async_run(&workload).await }).await.unwrap() })
+            }
         };
         if !is_right {
             std::process::exit(1);
