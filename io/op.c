@@ -165,6 +165,13 @@ void wf_io_start(struct wf_op *op)
     io_of(home)->submit(home, op); /* LAST TOUCH: a rescuer may have it */
 }
 
+void wf_io_refuse(struct wf_op *op, int32_t res)
+{
+    op->res = res;
+    op->phase = WF_OP_ENDED;
+    wf_store_relaxed(&op->race, WF_OP_OVER); /* relaxed: as in wf_io_prepare */
+}
+
 void wf_io_submit(struct wf_worker *worker, struct wf_op *op)
 {
     wf_io_prepare(worker, op);

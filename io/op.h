@@ -141,6 +141,9 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op);
  * then on. Start on home, soon. */
 void wf_io_prepare(struct wf_worker *worker, struct wf_op *op);
 void wf_io_start(struct wf_op *op);
+/* Instead of wf_io_start: it has ended with `res`, and the driver never hears of it. From here on a
+ * cancellation finds it over. Does not call done. */
+void wf_io_refuse(struct wf_op *op, int32_t res);
 
 /* Any thread; idempotent. The caller makes sure that the op has not been retired yet, that is: that
  * whoever waits for it cannot return before this call has (a lock that both take). Asynchronous:

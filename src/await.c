@@ -256,7 +256,7 @@ ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resu
     if (wf_likely(wf_use_begin(call, op))) {
         wf_io_start(op);
     } else {
-        op->res = -EBADF;
+        wf_io_refuse(op, -EBADF);
         (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
     }
     return WF_PENDING;

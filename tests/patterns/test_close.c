@@ -250,6 +250,30 @@ TaskTest(close, of_two_at_once_one_closes, 3)
     return 0;
 }
 
+/* Such an operation never comes to the driver: nor does its cancellation. */
+TaskTest(close, refuses_while_it_waits_what_begins_past_a_deadline, 1)
+{
+    for (int i = 0; i < 20; i++) {
+        int ends[2];
+        char byte = 0;
+        open_pair(ends, SOCK_STREAM);
+        struct use use = {.fd = ends[0]};
+        struct use closer = {.fd = ends[0]};
+        weft_task tasks[2];
+        wt_eq(weft_spawn(&tasks[0], do_recv, &use), 0);
+        yield_until(&use.begun, 1);
+        wt_eq(weft_spawn(&tasks[1], do_close, &closer), 0);
+        wt_eq(weft_yield(), 0);
+        wt_eq(weft_within(0, weft_recv(ends[0], &byte, 1, 0)), -EBADF);
+        wt_eq(weft_await(&tasks[0]), 0);
+        wt_eq(weft_await(&tasks[1]), 0);
+        wt_eq(use.got, -EBADF);
+        wt_eq(closer.got, 0);
+        close(ends[1]);
+    }
+    return 0;
+}
+
 TaskTest(close, of_a_task_s_own_pending_value, 1)
 {
     int ends[2];
