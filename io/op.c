@@ -239,8 +239,3 @@ void wf_op_end_seized(struct wf_op *op, int32_t res)
     }
     op->done(op); /* LAST TOUCH */
 }
-
-int wf_io_poll(struct wf_worker *worker)
-{
-    return worker->driver->ops->poll(worker->driver, worker);
-}

@@ -154,10 +154,6 @@ void wf_io_cancel(struct wf_op *op);
  * the caller holds may be one that done takes. */
 void wf_io_cancel_by_message(struct wf_op *op);
 
-/* The worker's ring submits and reaps once without blocking: for ops that the kernel completes at
- * once. Completions handed over. Not from inside done. */
-int wf_io_poll(struct wf_worker *worker);
-
 /* --- for drivers ------------------------------------------------------------------------------ */
 
 /* What a driver for I/O does besides sleeping. Both are called on home's thread. */

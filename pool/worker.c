@@ -1038,6 +1038,23 @@ static struct wf_work *idle(struct wf_worker *worker)
     return work;
 }
 
+void wf_poll_if_idle(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    /* relaxed: what is missed is seen by the loop */
+    if (worker->since_poll > 1 || has_own_work(worker) || wf_load_relaxed(&worker->inbox) != NULL ||
+        wf_inject_has(&pool->inject) || worker->put_off != NULL) {
+        return;
+    }
+    if (pool->worker_count == 1) {
+        poll_driver(worker);
+        return;
+    }
+    (void)wf_park_search(&pool->park, (int)worker->index); /* for the same reason as in idle() */
+    poll_driver(worker);
+    wake(worker, wf_park_found(&pool->park, (int)worker->index, is_there_more, worker));
+}
+
 /* The oldest resumed fiber among injected works; the others go back, for whoever has a stack. */
 static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
 {

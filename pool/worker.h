@@ -164,6 +164,11 @@ void wf_wake_check(struct wf_worker *worker);
  * worker.c. */
 void wf_wake_unless_watched(struct wf_worker *worker);
 
+/* From a task that has begun something in the driver which may be over as soon as the driver looks: if
+ * there is nothing else to run, and one work at a time comes from the driver, it is polled now, on the
+ * task's stack, as the worker would when the task has been suspended. */
+void wf_poll_if_idle(struct wf_worker *worker);
+
 /* From the driver, on the worker's thread: something is under way at it, as nothing was before. */
 void wf_exposed(struct wf_worker *worker);
 

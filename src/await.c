@@ -284,7 +284,12 @@ ssize_t wf_await_op(struct wf_op *op)
     struct wf_call call;
     /* In a scope whose deadline has expired the kernel tries once, when it gets the entry, and lets
      * go: wf_op_cancel. */
-    return wf_call_end(self, &call, wf_op_begin(op, &call, &self->resume, self->worker, &op_ops));
+    ssize_t result = wf_op_begin(op, &call, &self->resume, self->worker, &op_ops);
+    wf_poll_if_idle(self->worker);
+    if (wf_wait_outcome(&call.wait) != WF_WAIT_SETUP) {
+        result = wf_op_finish(&call); /* sends, as a rule: no suspension for them */
+    }
+    return wf_call_end(self, &call, result);
 }
 
 /* --- a call that blocks a thread -------------------------------------------------------------- */
