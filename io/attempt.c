@@ -391,6 +391,8 @@ long wf_op_try(struct wf_op *op, bool ready)
     }
     case WF_OP_SHUTDOWN:
         return wf_sys.shutdown(op->fd, (int)op->bytes);
+    case WF_OP_RECV_LENT:
+        return -EINVAL; /* nobody lends to us: wf_io_lend_begin */
     case WF_OP_OPENAT:
     case WF_OP_OPENAT2:
     case WF_OP_CLOSE:

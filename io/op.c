@@ -208,6 +208,18 @@ void wf_io_cancel(struct wf_op *op)
     }
 }
 
+int wf_io_lend_begin(struct wf_worker *worker, uint32_t count)
+{
+    const struct wf_io_ops *io = io_of(worker);
+    wf_check_inner(count > 0 && count <= WF_LENT_MAX);
+    return io->lend_begin != NULL ? io->lend_begin(worker, count) : -EOPNOTSUPP;
+}
+
+void wf_io_lend(struct wf_worker *worker, void *buffer, uint32_t bytes, uint16_t number)
+{
+    io_of(worker)->lend(worker, buffer, bytes, number);
+}
+
 void wf_op_end(struct wf_op *op, int32_t res)
 {
     wf_check_inner((op->phase == WF_OP_WAITING || op->phase == WF_OP_PENDING) && !is_linked(op));

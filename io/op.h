@@ -36,7 +36,8 @@
  * G.1  `done` is called exactly once for each submit, on home's thread or that of another worker of
  *      the pool, and after that no one else touches the op: neither the kernel, nor a cancel that was
  *      under way.
- * G.2  The buffers named by the op are the kernel's until `done`. In builds with AddressSanitizer those
+ * G.2  The buffers named by the op are the kernel's until `done` (one that was lent to the ring, and that
+ *      it names in the end, is the submitter's then, whatever `res` is). In builds with AddressSanitizer those
  *      that it writes to are poisoned meanwhile, so that a task which touches them is reported.
  * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result.
  *      (One exception: -EINTR of an op that was asked to cancel is how an interrupted io-wq thread
@@ -89,6 +90,10 @@ enum wf_op_kind {
     WF_OP_RECVMSG,  /* likewise */
     /* fd; flags: SOCK_*: each connection goes to `more`, until an error or a cancellation */
     WF_OP_ACCEPT_MANY,
+    /* fd; bytes: of each buffer; flags: MSG_*. Into a buffer that the kernel chooses among those lent to
+     * it (wf_io_lend) when data are there; `offset`, 0 before, is 1 + its number in the end, or still 0:
+     * it has taken none. -ENOBUFS: it had none left; what was received is still there. */
+    WF_OP_RECV_LENT,
     WF_OP_KINDS
 };
 
@@ -137,7 +142,18 @@ _Static_assert(sizeof(struct wf_op) <= 128, "two lines: it lies in each waiting 
  * that is over may be submitted again. */
 void wf_io_submit(struct wf_worker *worker, struct wf_op *op);
 
-/* The same in two steps, for who makes the op known to others in between: a cancellation may come from
+/* Buffers that one worker's ring may be lent at once, for WF_OP_RECV_LENT. */
+#define WF_LENT_MAX 32768
+
+/* On the worker, once: room for `count` buffers, 1 to WF_LENT_MAX. 0; -EOPNOTSUPP: the driver has no such
+ * ops; or -errno, as the kernel has it: then there are none on this worker. */
+int wf_io_lend_begin(struct wf_worker *worker, uint32_t count);
+
+/* On the worker, after a begin that gave 0: the buffer, of `bytes`, is the kernel's until an op ends
+ * with its number (< count; not lent already). */
+void wf_io_lend(struct wf_worker *worker, void *buffer, uint32_t bytes, uint16_t number);
+
+/* As wf_io_submit in two steps, for who makes the op known to others in between: a cancellation may come from
  * then on. Start on home, soon. */
 void wf_io_prepare(struct wf_worker *worker, struct wf_op *op);
 void wf_io_start(struct wf_op *op);
@@ -162,6 +178,9 @@ struct wf_io_ops {
     void (*submit)(struct wf_worker *home, struct wf_op *op);
     /* Asks for the end of an op that is WAITING or PENDING. Calls no done. Once per op. */
     void (*cancel)(struct wf_worker *home, struct wf_op *op);
+    /* As wf_io_lend_begin and wf_io_lend; both NULL: it has no WF_OP_RECV_LENT. */
+    int (*lend_begin)(struct wf_worker *home, uint32_t count);
+    void (*lend)(struct wf_worker *home, void *buffer, uint32_t bytes, uint16_t number);
 };
 
 /* What was refused. `call` is NULL while nothing was. */

@@ -39,6 +39,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Ring memory counts against RLIMIT_MEMLOCK (8 MiB, often; 64 KiB in older set-ups): 227 rings of
@@ -96,6 +97,7 @@ static const uint8_t codes[] = {
     [WF_OP_RECVMSG] = IORING_OP_RECVMSG,
     [WF_OP_ACCEPT_MANY] = IORING_OP_ACCEPT,
     [WF_OP_OPENAT2] = IORING_OP_OPENAT2,
+    [WF_OP_RECV_LENT] = IORING_OP_RECV,
 };
 _Static_assert(WF_FSYNC_DATA == IORING_FSYNC_DATASYNC, "op.h's number is the kernel's");
 
@@ -116,6 +118,23 @@ static struct wf_op *op_of(struct wf_list *queue)
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
+/* What only some kinds have in their entries. */
+static WF_COLD void mark_entry(struct io_uring_sqe *entry, const struct wf_op *op)
+{
+    if (op->kind == WF_OP_ACCEPT_MANY) {
+        entry->ioprio = IORING_ACCEPT_MULTISHOT;
+        return;
+    }
+    entry->flags = IOSQE_BUFFER_SELECT;
+    entry->buf_group = WF_LEND_GROUP;
+    /* waits first: a try in vain costs more, and a ring without buffers would end it though there are no
+     * data */
+    entry->ioprio = (op->flags & MSG_DONTWAIT) == 0 ? IORING_RECVSEND_POLL_FIRST : 0;
+}
+
+_Static_assert(WF_OP_ACCEPT_MANY + 1 == WF_OP_RECV_LENT && WF_OP_RECV_LENT + 1 == WF_OP_KINDS,
+               "the kinds that mark_entry marks are the last");
+
 /* Gives the op a slot and writes its entry. False: no room for either. */
 static bool start(struct wf_uring *u, struct wf_op *op)
 {
@@ -134,8 +153,8 @@ static bool start(struct wf_uring *u, struct wf_op *op)
     entry->len = op->bytes;
     entry->rw_flags = (__kernel_rwf_t)op->flags; /* one union with the flags of the other kinds */
     entry->user_data = wf_slots_number(&u->slots, slot);
-    if (wf_unlikely(op->kind == WF_OP_ACCEPT_MANY)) {
-        entry->ioprio = IORING_ACCEPT_MULTISHOT;
+    if (wf_unlikely(op->kind >= WF_OP_ACCEPT_MANY)) {
+        mark_entry(entry, op);
     }
     op->slot = slot;
     op->phase = WF_OP_PENDING;
@@ -314,6 +333,9 @@ static int complete(struct wf_uring *u, const struct wf_ring_completion *complet
     wf_count(&u->worker->counters.ops_completed);
     if (completion->res == -ECANCELED) {
         wf_count(&u->worker->counters.ops_cancelled);
+    }
+    if (wf_unlikely((completion->flags & IORING_CQE_F_BUFFER) != 0)) {
+        op->offset = 1 + (completion->flags >> IORING_CQE_BUFFER_SHIFT);
     }
     wf_op_end(op, completion->res);
     wf_count(&u->worker->counters.ops_handed); /* only now: see src/deadlock.c */
@@ -560,6 +582,7 @@ static int open_ring(struct wf_ring *ring, unsigned *size, const char **refused)
 static void close_one(struct wf_uring *u)
 {
     wf_ring_close(&u->ring);
+    wf_lend_close(&u->lend);
     wf_slots_close(&u->slots);
     (void)wf_sys.close(u->wake_fd);
 }
@@ -680,7 +703,23 @@ static const struct wf_driver_ops uring_rescue_ops = {
     .rescue = wf_uring_rescue,
 };
 
-static const struct wf_io_ops uring_io_ops = {.submit = uring_submit, .cancel = uring_cancel};
+static int uring_lend_begin(struct wf_worker *home, uint32_t count)
+{
+    struct wf_uring *u = uring_of(home);
+    return wf_lend_open(&u->lend, &u->ring, count);
+}
+
+static void uring_lend(struct wf_worker *home, void *buffer, uint32_t bytes, uint16_t number)
+{
+    wf_lend(&uring_of(home)->lend, buffer, bytes, number);
+}
+
+static const struct wf_io_ops uring_io_ops = {
+    .submit = uring_submit,
+    .cancel = uring_cancel,
+    .lend_begin = uring_lend_begin,
+    .lend = uring_lend,
+};
 
 struct wf_driver *wf_uring_driver_new(void)
 {

@@ -6,6 +6,7 @@
 #define WF_URING_H
 
 #include "io/op.h"
+#include "io/uring_lend.h"
 #include "io/uring_ring.h"
 #include "io/uring_slots.h"
 #include "pool/base/list.h"
@@ -56,6 +57,7 @@ struct wf_uring {
     struct wf_timer ask_again;
     uint64_t strays; /* completions that belonged to nothing */
     struct wf_slots slots;
+    struct wf_lend lend;
 };
 
 struct wf_uring_driver {

@@ -6,6 +6,8 @@
 #include "pool/base/sys.h"
 #include "pool/pool.h"
 #include <errno.h>
+#include <linux/time_types.h> /* which the next header forgets */
+#include <liburing/io_uring.h>
 #include <stdio.h>
 
 /* So long an owner may be away before it counts as stuck, and so often its visits are looked at. Looks
@@ -59,6 +61,10 @@ static int take_one(struct wf_uring *u, const struct wf_ring_completion *complet
     wf_count(&by->counters.ops_rescued);
     if (completion->res == -ECANCELED) {
         wf_count(&by->counters.ops_cancelled);
+    }
+    if (wf_unlikely((completion->flags & IORING_CQE_F_BUFFER) != 0)) {
+        wf_lend_see(&u->lend);
+        op->offset = 1 + (completion->flags >> IORING_CQE_BUFFER_SHIFT);
     }
     wf_op_end_seized(op, completion->res);
     wf_count(&by->counters.ops_handed); /* only now: see src/deadlock.c */

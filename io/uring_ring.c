@@ -35,7 +35,8 @@
 
 /* register calls that an enabled ring still has to make: see wf_ring_restrict. */
 static const uint8_t calls_after_enable[] = {IORING_REGISTER_IOWQ_MAX_WORKERS,
-                                             IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS};
+                                             IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS,
+                                             IORING_REGISTER_PBUF_RING};
 
 #define CODES_MAX 64 /* operation codes that anybody restricts a ring to */
 
@@ -176,9 +177,11 @@ int wf_ring_probe(struct wf_ring *ring, const uint8_t *codes, int count, const c
 int wf_ring_restrict(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused)
 {
     wf_check_inner(count <= CODES_MAX);
-    struct io_uring_restriction allowed[CODES_MAX + WF_COUNT(calls_after_enable)];
+    struct io_uring_restriction allowed[1 + CODES_MAX + WF_COUNT(calls_after_enable)];
     memset(allowed, 0, sizeof allowed);
-    unsigned n = 0;
+    unsigned n = 1;
+    allowed[0].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    allowed[0].sqe_flags = IOSQE_BUFFER_SELECT;
     for (int i = 0; i < count; i++, n++) {
         allowed[n].opcode = IORING_RESTRICTION_SQE_OP;
         allowed[n].sqe_op = codes[i];

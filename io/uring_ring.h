@@ -37,7 +37,8 @@ struct io_uring_sqe;
  * sync(ring.kernel): it loads the submission tail with acquire and stores the submission head with
  * release when it has copied the entries; stores the completion tail with release when the
  * completions are written, and loads the completion head with acquire before it reuses their places
- * (io_uring/io_uring.c, "memory barriers"). Pairs sync(ring.publish), sync(ring.consumed),
+ * (io_uring/io_uring.c, "memory barriers"); and loads the tail of lent buffers with acquire before it
+ * takes one. Pairs sync(ring.publish), sync(lend.publish), sync(ring.consumed),
  * sync(ring.arrived), sync(ring.give_back) */
 struct wf_ring_word {
     WF_ATOMIC(uint32_t) value;
@@ -81,7 +82,8 @@ int wf_ring_open(struct wf_ring *ring, uint32_t entries, uint32_t completions,
  * Disabled ring. */
 int wf_ring_probe(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused);
 
-/* From enable on, entries with other codes complete with -EACCES, and so do all entries with flags.
+/* From enable on, entries with other codes complete with -EACCES, and so do all entries with flags but
+ * IOSQE_BUFFER_SELECT.
  * Disabled ring. */
 int wf_ring_restrict(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused);
 

@@ -135,6 +135,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     void (*put_off)(struct wf_worker *worker);
     /* src's: of how many tasks the end is put off; others read it for reports */
     WF_ATOMIC(uint32_t) left;
+    WF_ATOMIC(void *) lender; /* src's, which others read: its buffers that are lent (loan.c) */
 
     /* --- owner, and any thread under the wheel's lock --- */
     struct wf_wheel wheel;

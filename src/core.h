@@ -304,6 +304,7 @@ struct wf_scope {
     struct wf_list visit;       /* those of them that a walk is yet to look at */
     struct wf_list waits;       /* wf_wait.in_scope of calls that wait right now */
     struct wf_list ended;       /* those of them that a walk has ended, until they leave */
+    struct wf_list loans;       /* wf_borrowed.in_scope: what its end gives back */
     struct wf_list sibling;     /* in the parent's children or visit, under the parent's lock */
     uint8_t shielded;           /* the outer scopes' flags wait outside; under the parent's lock */
     struct wf_scope *parent;    /* immutable while open; NULL: the root of `runtime` */
@@ -315,7 +316,9 @@ struct wf_scope {
     uint8_t on_error;  /* enum weft_on_error; immutable */
     uint8_t open;      /* between begin and end; the owner writes, under lock at the end */
     uint8_t is_shield; /* immutable */
-    uint8_t is_base;   /* counted in the base_scopes of outer->task; under the parent's lock */
+    /* of a weft_within or the like: it has no loans. Immutable */
+    uint8_t is_around_expression;
+    uint8_t is_base; /* counted in the base_scopes of outer->task; under the parent's lock */
     struct wf_failures failures; /* of pooled tasks */
 
     /* immutable while open */
@@ -407,6 +410,16 @@ int wf_each_enter(struct wf_scope *scope);
 void wf_each_ended(struct wf_scope *scope, struct wf_task *task);
 /* All tasks have left: what was not taken is dropped, failures become the scope's. */
 void wf_each_close(struct wf_fiber *self, struct wf_scope *scope);
+
+/* --- buffers that are lent: loan.c ----------------------------------------------------------------- */
+
+/* Gives back what is lent to tasks of a scope that nobody receives in any more. `self`: the fiber that
+ * closes it; NULL: of the root, by a foreign thread, when all tasks have ended. */
+WF_COLD void wf_loans_end(struct wf_fiber *self, struct wf_scope *scope);
+/* Adds what the worker has lent. Any thread. */
+void wf_loans_count(struct wf_worker *worker, weft_stats *out);
+/* The worker lends no more; nothing is lent. */
+void wf_loans_fini(struct wf_worker *worker);
 
 /* --- calls that wait: await.c ----------------------------------------------------------------- */
 
@@ -565,6 +578,7 @@ struct weft_rt {
     WF_ATOMIC(uint64_t) shields;
     WF_ATOMIC(const weft_place *) first_shield;
     weft_time drain, kill;
+    uint32_t loans, loan_bytes; /* buffers of each worker that receives borrow */
 
     /* the drain: service.c */
     struct wf_lock drain_lock;    /* before the lock of a scope or an object */

@@ -9,12 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <weft/loan.h>
 
 _Static_assert(WEFT_TASKS_MAX == WF_STACKS_MAX, "a suspended task is a stack");
 _Static_assert(WEFT_WORKERS_MAX == WF_WORKERS_MAX, "as documented");
 
 #define BLOCKING_DEFAULT 64
 #define DRAIN_DEFAULT    WEFT_SEC(10)
+/* 1 MiB for each worker: as many requests at once as there are works between two polls, four times; and
+ * most requests fit into a page. */
+#define LOANS_DEFAULT      256
+#define LOAN_BYTES_DEFAULT 4096
 /* A frame for weft_post holds a task without an argument copy. */
 #define FOREIGN_FRAME_BYTES sizeof(struct wf_task)
 
@@ -51,6 +56,13 @@ static int check_options(const weft_rt_opts *opts)
         opts->blocking_max > WEFT_BLOCKING_MAX) {
         (void)fprintf(stderr, "weft: workers must be 0 to %d, blocking_max 0 to %d\n",
                       WEFT_WORKERS_MAX, WEFT_BLOCKING_MAX);
+        return -EINVAL;
+    }
+    if ((opts->loans != 0 && (opts->loans < 1 || opts->loans > WEFT_LOANS_MAX)) ||
+        (opts->loan_bytes != 0 &&
+         (opts->loan_bytes < WEFT_LOAN_BYTES_MIN || opts->loan_bytes > WEFT_LOAN_BYTES_MAX))) {
+        (void)fprintf(stderr, "weft: loans must be 0 to %d, loan_bytes 0 or %d to %d\n",
+                      WEFT_LOANS_MAX, WEFT_LOAN_BYTES_MIN, WEFT_LOAN_BYTES_MAX);
         return -EINVAL;
     }
     bool known = opts->deadlock >= 0 && opts->deadlock <= WEFT_DEADLOCK_ALWAYS &&
@@ -174,6 +186,10 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     rt->on_unobserved_arg = opts->on_unobserved_arg;
     rt->drain = opts->drain > 0 ? opts->drain : DRAIN_DEFAULT;
     rt->kill = opts->kill > 0 ? opts->kill : DRAIN_DEFAULT;
+    rt->loans = opts->loans > 0 ? (uint32_t)opts->loans : LOANS_DEFAULT;
+    rt->loan_bytes = opts->loan_bytes > 0
+                         ? (uint32_t)(opts->loan_bytes + WF_LINE - 1) / WF_LINE * WF_LINE
+                         : LOAN_BYTES_DEFAULT;
     wf_fiber_describe = describe;
     /* relaxed: the start of the workers publishes it */
     wf_store_relaxed(&wf_pool_hooks.stands_still, wf_runtime_stands_still);
@@ -339,6 +355,10 @@ static int finish_stop(weft_rt *rt)
     wf_listeners_end(rt);
     wf_values_collect_root(rt);
     report_shields(rt);
+    wf_loans_end(NULL, &rt->root);
+    for (int i = 0; i < rt->pool->worker_count; i++) {
+        wf_loans_fini(&rt->pool->workers[i]);
+    }
     wf_pool_stop(rt->pool);
     /* sync(runtime.stopped): release, for a thread that has stopped it too; pairs
      * sync(runtime.wait_stopped). LAST TOUCH but for the address: that one may free the runtime */
@@ -591,6 +611,7 @@ void weft_stats_get(weft_rt *rt, weft_stats *out)
         out->kicks += wf_load_relaxed(&counters->kicks);
         out->driver_enters += wf_load_relaxed(&counters->driver_enters);
         out->timers_fired += wf_load_relaxed(&counters->timers_fired);
+        wf_loans_count(worker, out);
         for (int j = 0; j < WF_FRAME_CLASSES; j++) {
             out->slab_chunks += wf_load_relaxed(&worker->frames[j].chunk_count);
         }

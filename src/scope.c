@@ -146,6 +146,7 @@ static void init_common(struct wf_scope *scope, const weft_place *place)
     wf_list_init(&scope->visit);
     wf_list_init(&scope->waits);
     wf_list_init(&scope->ended);
+    wf_list_init(&scope->loans);
     wf_list_init(&scope->sibling);
     scope->shielded = 0;
     scope->parent = NULL;
@@ -157,6 +158,7 @@ static void init_common(struct wf_scope *scope, const weft_place *place)
     scope->on_error = 0;
     scope->open = 1;
     scope->is_shield = 0;
+    scope->is_around_expression = 0;
     scope->failures = (struct wf_failures){0};
     scope->deadline_ns = INT64_MAX;
     wf_store_relaxed(&scope->live, 1);
@@ -232,6 +234,7 @@ void wf_scope_open_shield(struct wf_fiber *self, struct wf_scope *scope, weft_ti
     init_common(scope, place);
     scope->on_error = WEFT_FAILFAST;
     scope->is_shield = 1;
+    scope->is_around_expression = 1;
     scope->shielded = grace > 0;
     open_inside(self, scope);
     if (grace <= 0) {
@@ -300,9 +303,13 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     scope->open = 0;
     bool left_over = !wf_list_is_empty(&scope->waits) || !wf_list_is_empty(&scope->ended);
     bool registered = !wf_list_is_empty(&scope->node.callbacks);
+    bool lent = !wf_list_is_empty(&scope->loans);
     wf_unlock(&scope->lock);
     if (wf_unlikely(left_over)) {
         wf_values_collect(self, scope);
+    }
+    if (wf_unlikely(lent)) {
+        wf_loans_end(self, scope);
     }
     if (wf_unlikely(registered)) {
         drop_callbacks(scope);
@@ -453,6 +460,7 @@ void weft_within_begin_(weft_scope *handle, weft_time duration, const weft_place
         return;
     }
     wf_scope_open(self, scope, WEFT_FAILFAST, duration, place);
+    scope->is_around_expression = 1;
 }
 
 /* The end of a macro that evaluates an expression in a scope: `value`, or the code of misuse. */
@@ -495,6 +503,7 @@ void weft_enter_(weft_scope *handle, weft_cancel *source, const weft_place *plac
         return;
     }
     wf_scope_open(self, scope, WEFT_FAILFAST, WEFT_FOREVER, place);
+    scope->is_around_expression = 1;
     weft_reason reason;
     uint32_t bits = wf_source_link_scope(source, scope, &reason);
     if (bits != 0) {

@@ -30,6 +30,8 @@ typedef struct weft_stats {
     /* of ops_completed, those that an idle worker took over from a busy one (weft_rt_opts.rescue), and
      * the signals that this took */
     uint64_t ops_rescued, kicks;
+    uint64_t loans;         /* buffers that are lent right now (loan.h) */
+    uint64_t loans_awaited; /* times that a receive had to wait for one */
 } weft_stats;
 
 /* Any thread, between start and free. */

@@ -42,6 +42,7 @@
  *               weft_readv_v, weft_writev_v, weft_preadv_v, weft_pwritev_v
  *     net.h     weft_listener_accept_v, weft_sendmsg_v, weft_recvmsg_v, weft_sendv_v, weft_sendto_v,
  *               weft_recvfrom_v, weft_send_many_v, weft_recv_many_v, weft_send_fds_v, weft_recv_fds_v
+ *     loan.h    weft_recv_loan_v
  *     file.h    weft_openat_v, weft_openat2_v, weft_renameat_v, weft_unlinkat_v, weft_mkdirat_v,
  *               weft_symlinkat_v, weft_linkat_v, weft_readlinkat_v, weft_ftruncate_v,
  *               weft_fallocate_v, weft_fdatasync_v, weft_dir_next_v
@@ -67,6 +68,7 @@
 #include <weft/file.h>
 #include <weft/gen.h>
 #include <weft/io.h>
+#include <weft/loan.h>
 #include <weft/net.h>
 #include <weft/proc.h>
 #include <weft/select.h>
@@ -249,7 +251,8 @@ weft_val weft_await_v_(weft_task *task, const weft_place *place);
     weft_recv_v_((fd), (buffer), (bytes), (flags), WEFT_HERE)
 #define weft_send_v(fd, buffer, bytes, flags) \
     weft_send_v_((fd), (buffer), (bytes), (flags), WEFT_HERE)
-#define weft_wait_fd_v(fd, events) weft_wait_fd_v_((fd), (events), WEFT_HERE)
+#define weft_wait_fd_v(fd, events)        weft_wait_fd_v_((fd), (events), WEFT_HERE)
+#define weft_recv_loan_v(fd, loan, flags) weft_recv_loan_v_((fd), (loan), (flags), WEFT_HERE)
 weft_val weft_read_v_(int fd, void *buffer, size_t bytes, const weft_place *place);
 weft_val weft_write_v_(int fd, const void *buffer, size_t bytes, const weft_place *place);
 weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const weft_place *place);
@@ -274,6 +277,7 @@ weft_val weft_connect_v_(int fd, const struct sockaddr *address, socklen_t bytes
 weft_val weft_recv_v_(int fd, void *buffer, size_t bytes, int flags, const weft_place *place);
 weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const weft_place *place);
 weft_val weft_wait_fd_v_(int fd, int events, const weft_place *place);
+weft_val weft_recv_loan_v_(int fd, weft_loan *loan, int flags, const weft_place *place);
 
 #define weft_readv_v(fd, parts, count)  weft_readv_v_((fd), (parts), (count), WEFT_HERE)
 #define weft_writev_v(fd, parts, count) weft_writev_v_((fd), (parts), (count), WEFT_HERE)

@@ -84,6 +84,10 @@ typedef struct weft_rt_opts {
     /* enum weft_rescue; 0: if it can be had; the environment's WEFT_RESCUE (auto, off, on) overrides
      * 0 */
     int rescue;
+    /* Buffers of each worker for weft_recv_loan: how many, 1 to WEFT_LOANS_MAX (<weft/loan.h>), and the
+     * bytes of each, WEFT_LOAN_BYTES_MIN to WEFT_LOAN_BYTES_MAX, rounded up to a multiple of 64. 0: 256 of
+     * 4096 bytes. They cost nothing until the first is asked for. */
+    int loans, loan_bytes;
 } weft_rt_opts;
 
 /* Starts a runtime, runs fn(arg) as its root task on it, waits for that task and all that it

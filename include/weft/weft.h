@@ -11,6 +11,7 @@
 #include <weft/gen.h>
 #include <weft/graph.h>
 #include <weft/io.h>
+#include <weft/loan.h>
 #include <weft/local.h>
 #include <weft/net.h>
 #include <weft/par.h>

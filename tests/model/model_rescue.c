@@ -15,6 +15,7 @@
 #include "io/uring_ring.c"
 #include "io/op.c"
 #undef io_of
+#include "io/uring_lend.c"
 #include "io/uring_rescue.c"
 
 #define driver_of driver_of_uring /* files in one, with names of their own */
@@ -183,6 +184,11 @@ static int64_t no_time(void)
 }
 
 struct wf_sys wf_sys = {.uring_enter = kernel, .alloc = alloc, .now_ns = no_time};
+
+size_t wf_sys_page_bytes(void)
+{
+    return 4096; /* nothing is lent here */
+}
 
 /* --- the scenarios' parts --------------------------------------------------------------------- */
 

@@ -31,6 +31,7 @@
 #include <linux/openat2.h>
 #include <weft/debug.h>
 #include <weft/file.h>
+#include <weft/loan.h>
 #include <weft/net.h>
 #include <weft/stackless.h>
 #include <weft/weft.h>
@@ -186,6 +187,17 @@ static int do_accept(void *arg)
         close(fd);
     }
     return fd < 0 ? fd : 0;
+}
+
+static int do_recv_loan(void *arg)
+{
+    const struct call *c = arg;
+    WEFT_LOAN(loan);
+    ssize_t n = weft_recv_loan(c->fd, &loan, c->flags);
+    if (n > 0 && c->buffer != NULL) {
+        memcpy(c->buffer, loan.data, loan.bytes < c->bytes ? loan.bytes : c->bytes);
+    }
+    return (int)n;
 }
 
 static int do_wait_fd(void *arg)
@@ -1146,6 +1158,131 @@ static void script_closing(void)
     close(next[1]);
 }
 
+/* --- buffers that are lent -------------------------------------------------------------------- */
+
+static void show_loan(const weft_loan *loan)
+{
+    say("    %s, %zu of %zu\n", loan->data != NULL ? "some" : "none", loan->bytes, loan->capacity);
+    show_text((const char *)loan->data, (long)loan->bytes);
+}
+
+static long loans_now(void)
+{
+    weft_stats stats;
+    weft_stats_get(weft_rt_current(), &stats);
+    return (long)stats.loans;
+}
+
+/* All that the runtime has: the next receive has to wait in line, on one worker as on several. */
+static int borrow_all(int fd, int sender, weft_loan *loans, int max)
+{
+    int n = 0;
+    while (n < max) {
+        wt_eq(send(sender, "x", 1, 0), 1);
+        if (weft_within(SOON, weft_recv_loan(fd, &loans[n], 0)) < 0) {
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+static void script_loans(void)
+{
+    int ends[2];
+    static char large[65536];
+    weft_loan loan;
+    make_pair(ends, SOCK_STREAM);
+    show(weft_recv_loan(ends[0], &loan, MSG_DONTWAIT));
+    show_loan(&loan);
+    show(weft_within(SOON, weft_recv_loan(ends[0], &loan, 0)));
+    show(weft_within(0, weft_recv_loan(ends[0], &loan, 0)));
+    show(weft_send(ends[1], "lent", 4, 0));
+    show(weft_recv_loan(ends[0], &loan, MSG_PEEK));
+    show_loan(&loan);
+    weft_loan_give(&loan);
+    show_loan(&loan);
+    show(weft_within(0, weft_recv_loan(ends[0], &loan, 0)));
+    show_loan(&loan);
+    show(loans_now());
+    show(weft_send(ends[0], loan.data, loan.bytes, 0));
+    weft_loan_give(&loan);
+    show(loans_now());
+    show(weft_send_all(ends[1], large, 5000, 0));
+    show(weft_recv_loan(ends[0], &loan, 0));
+    weft_loan_give(&loan);
+    show(weft_recv_loan(ends[0], &loan, MSG_DONTWAIT));
+    weft_loan_give(&loan);
+    show(weft_recv_loan(ends[0], &loan, MSG_WAITALL));
+    show(weft_recv_loan(ends[0], &loan, MSG_TRUNC));
+    show(weft_recv_loan(-1, &loan, 0));
+
+    /* it waits, is cancelled, and is refused */
+    struct call receiving = {.fd = ends[0], .buffer = large, .bytes = 8};
+    weft_task task;
+    weft_spawn(&task, do_recv_loan, &receiving);
+    let_it_wait();
+    show(weft_send(ends[1], "come", 4, 0));
+    show(weft_await(&task));
+    show_text(large, 4);
+    show(cancelled(do_recv_loan, receiving));
+    show(late(do_recv_loan, receiving));
+    show(weft_send(ends[1], "later", 5, 0));
+    show(refused(do_recv_loan, receiving));
+    show(late(do_recv_loan, receiving));
+
+    /* when all are lent it waits in line, and what has come stays in the socket */
+    enum { ALL = 3 * 256 };
+    static weft_loan loans[ALL];
+    int n = borrow_all(ends[0], ends[1], loans, ALL);
+    show(n >= 256);
+    show(cancelled(do_recv_loan, receiving));
+    show(late(do_recv_loan, receiving));
+    show(weft_recv_loan(ends[0], &loan, MSG_DONTWAIT));
+    show(weft_recv(ends[0], large, 8, 0));
+    for (int i = 0; i < n; i++) {
+        weft_loan_give(&loans[i]);
+    }
+    show(loans_now());
+
+    /* the end, and what is no socket */
+    show(weft_shutdown(ends[1], SHUT_WR));
+    show(weft_recv_loan(ends[0], &loan, 0));
+    show_loan(&loan);
+    close_both(ends);
+    int pipes[2];
+    make_pipe(pipes);
+    show(weft_write(pipes[1], "x", 1));
+    show(weft_recv_loan(pipes[0], &loan, 0));
+    close_both(pipes);
+    int idle = make_socket();
+    show(weft_recv_loan(idle, &loan, 0));
+    close(idle);
+    make_connection(ends);
+    struct linger now = {.l_onoff = 1};
+    wt_eq(setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(ends[1]);
+    show(weft_recv_loan(ends[0], &loan, 0));
+    close(ends[0]);
+
+    /* datagrams; values */
+    make_pair(ends, SOCK_DGRAM);
+    show(weft_send(ends[1], "", 0, 0));
+    show(weft_send(ends[1], "two", 3, 0));
+    show(weft_recv_loan(ends[0], &loan, 0));
+    show(weft_recv_loan(ends[0], &loan, 0));
+    show_loan(&loan);
+    weft_loan_give(&loan);
+    weft_val val = weft_recv_loan_v(ends[0], &loan, 0);
+    show(weft_send(ends[1], "value", 5, 0));
+    show(weft_val_await(val));
+    show_loan(&loan);
+    weft_loan_give(&loan);
+    show(weft_within(SOON, (long)weft_val_await_new(weft_recv_loan_v(ends[0], &loan, 0))));
+    show(loans_now());
+    close_both(ends);
+}
+
 /* --- as values -------------------------------------------------------------------------------- */
 
 static void script_values(void)
@@ -1205,6 +1342,7 @@ static const struct {
     {"cancellation", script_cancellation},
     {"sharing", script_sharing},
     {"closing", script_closing},
+    {"loans", script_loans},
     {"values", script_values},
     {"buffered", script_buffered},
     {"hosts", script_names_of_hosts},

@@ -515,4 +515,5 @@ Test(conformance, without_a_registration_the_same)
     check_register("no enabling", IORING_REGISTER_ENABLE_RINGS, epoll);
     check_register("no limit on io-wq", IORING_REGISTER_IOWQ_MAX_WORKERS, "I/O by io_uring");
     check_register("no registered rings", IORING_REGISTER_RING_FDS, "I/O by io_uring");
+    check_register("no rings of buffers", IORING_REGISTER_PBUF_RING, "I/O by io_uring");
 }

@@ -1,0 +1,514 @@
+/* loan.c: <weft/loan.h>: receives that borrow a buffer, and its way back.
+ *
+ * Each worker has a lender (lender.h), made on it when it first needs one. If its ring knows lent buffers
+ * (io/op.h, WF_OP_RECV_LENT) those that are spare are lent to it, on the worker, whenever a receive
+ * begins there. A receive goes through these steps; each is a call that waits (call.h), and whoever
+ * waits for it, a stack or a frame, begins the next one (go_on):
+ *
+ *      begin --+--[the ring has buffers: RECV_LENT]--+--> data, in a buffer
+ *         ^    |                                     +--> -ENOBUFS: they are all out --+
+ *         |    +--[else: RECV, MSG_PEEK of one byte]----> there is something ----------+
+ *         |                                                                            v
+ *         +--[somebody else has taken it]-- received, without waiting, into it <-- a buffer is taken,
+ *                                                                                  or waited for in line
+ *
+ * A buffer that comes back goes to the first in line, else to the ring if we are on its worker, else it
+ * is spare until a receive begins there. A ring without buffers while some are spare costs a receive one
+ * more step, and nobody waits: so nobody has to be woken to lend them.
+ *
+ * The road not taken: a queue of messages to the ring's worker, so that it alone puts buffers into the
+ * ring. The line has to be served at once, also while that worker computes or sleeps; so each return
+ * looks at the line under its lock anyway, and under it the buffer may as well change its owner.
+ *
+ * A loan that is out is in the list of the scope that owns it, whose end gives it back (wf_loans_end).
+ * Order of locks: the scope's and the lender's are never held together. */
+#include "src/io_value.h"
+#include "src/lender.h"
+#include "pool/base/check.h"
+#include "pool/base/sys.h"
+#include "pool/sanitizer.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <weft/loan.h>
+
+struct lender {
+    struct wf_lender base;
+    /* immutable */
+    struct wf_worker *worker;
+    bool rings; /* the kernel chooses among what it is lent */
+    uint32_t count, bytes;
+    void *memory;
+    struct wf_borrowed buffers[];
+};
+
+_Static_assert(WEFT_LOANS_MAX <= WF_LENT_MAX, "what a ring takes");
+
+static struct lender *lender_of(const struct wf_borrowed *buffer)
+{
+    return wf_container_of(buffer->lender, struct lender, base);
+}
+
+/* --- the lender of a worker ------------------------------------------------------------------- */
+
+/* Lets the kernel have what is spare. On the lender's worker. */
+static void lend_spares(struct lender *lender)
+{
+    struct wf_borrowed *buffer;
+    /* relaxed: what is put at this very moment is lent next time. Ends: there are `count` */
+    while (wf_load_relaxed(&lender->base.spare_count) != 0 &&
+           (buffer = wf_lender_take_to_lend(&lender->base)) != NULL) {
+        wf_io_lend(lender->worker, buffer->data, lender->bytes,
+                   (uint16_t)(buffer - lender->buffers));
+    }
+}
+
+static WF_COLD struct lender *make_lender(struct wf_worker *worker)
+{
+    const struct weft_rt *rt = worker->runtime;
+    size_t record = sizeof(struct wf_borrowed);
+    size_t head = (sizeof(struct lender) + rt->loans * record + WF_LINE - 1) / WF_LINE * WF_LINE;
+    struct lender *lender = wf_sys.alloc(WF_LINE, head);
+    void *memory = wf_sys.map((size_t)rt->loans * rt->loan_bytes, PROT_READ | PROT_WRITE);
+    if (lender == NULL || memory == NULL) {
+        wf_sys.release(lender);
+        if (memory != NULL) {
+            (void)wf_sys.unmap(memory, (size_t)rt->loans * rt->loan_bytes);
+        }
+        return NULL;
+    }
+    memset(lender, 0, head);
+    wf_lender_init(&lender->base);
+    lender->worker = worker;
+    lender->count = rt->loans;
+    lender->bytes = rt->loan_bytes;
+    lender->memory = memory;
+    wf_asan_poison(memory, (size_t)rt->loans * rt->loan_bytes);
+    for (uint32_t i = lender->count; i-- > 0;) { /* the first is on top */
+        struct wf_borrowed *buffer = &lender->buffers[i];
+        buffer->lender = &lender->base;
+        buffer->data = (unsigned char *)memory + (size_t)i * lender->bytes;
+        wf_list_init(&buffer->in_scope);
+        (void)wf_lender_put(&lender->base, buffer, false);
+    }
+    /* Refused, for whatever reason: then it takes them by hand. */
+    lender->rings = wf_io_lend_begin(worker, lender->count) == 0;
+    /* sync(loan.lender): release, all of it; pairs sync(loan.count) */
+    wf_store_release(&worker->lender, lender);
+    return lender;
+}
+
+/* Of the worker that runs us. NULL: no memory. */
+static struct lender *lender_here(struct wf_worker *worker)
+{
+    struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: ours */
+    return wf_likely(lender != NULL) ? lender : make_lender(worker);
+}
+
+void wf_loans_count(struct wf_worker *worker, weft_stats *out)
+{
+    /* sync(loan.count): acquire, a lender just made; pairs sync(loan.lender) */
+    struct lender *lender = wf_load_acquire(&worker->lender);
+    if (lender != NULL) {
+        out->loans += wf_load_relaxed(&lender->base.out_count); /* relaxed: a snapshot */
+        wf_lock(&lender->base.lock);
+        out->loans_awaited += lender->base.waits;
+        wf_unlock(&lender->base.lock);
+    }
+}
+
+void wf_loans_fini(struct wf_worker *worker)
+{
+    struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: no task runs any more */
+    if (lender != NULL) {
+        wf_check_inner(wf_load_relaxed(&lender->base.out_count) == 0);
+        wf_store_relaxed(&worker->lender, NULL);
+        wf_asan_unpoison(lender->memory, (size_t)lender->count * lender->bytes);
+        (void)wf_sys.unmap(lender->memory, (size_t)lender->count * lender->bytes);
+        wf_sys.release(lender);
+    }
+}
+
+/* --- out and back ----------------------------------------------------------------------------- */
+
+/* The buffer is nobody's: for the next one. */
+static void put(struct wf_borrowed *buffer)
+{
+    struct lender *lender = lender_of(buffer);
+    const struct wf_fiber *self = wf_self();
+    bool may_lend = lender->rings && self != NULL && self->worker == lender->worker;
+    wf_asan_poison(buffer->data, lender->bytes);
+    if (wf_lender_put(&lender->base, buffer, may_lend)) {
+        wf_io_lend(lender->worker, buffer->data, lender->bytes,
+                   (uint16_t)(buffer - lender->buffers));
+    }
+}
+
+/* The scope whose end gives back what is received under `env`: one around an expression has ended by the
+ * time that its value is used. */
+static struct wf_scope *owner_of(const struct wf_env *env)
+{
+    struct wf_scope *scope = env->scope;
+    while (scope->is_around_expression) { /* ends: the root is none */
+        scope = scope->outer->scope;
+    }
+    return scope;
+}
+
+/* The buffer, with `n` bytes received into it, goes to the task that runs; if it has none (n <= 0) back
+ * to the others. `n`. */
+static ssize_t let_out(struct wf_borrowed *buffer, ssize_t n, weft_loan *out)
+{
+    const struct wf_fiber *self = wf_self();
+    if (n <= 0) {
+        put(buffer);
+        return n;
+    }
+    struct lender *lender = lender_of(buffer);
+    wf_asan_unpoison(buffer->data, lender->bytes);
+    (void)wf_add_relaxed(&lender->base.out_count, 1); /* relaxed, here and below: for reports */
+    *out = (weft_loan){
+        .data = buffer->data,
+        .bytes = (size_t)n,
+        .capacity = lender->bytes,
+        .buffer_ = buffer,
+        .number_ = wf_borrowed_out(buffer),
+    };
+    buffer->scope =
+        self->env != NULL ? owner_of(self->env) : NULL; /* none: it is dropped at once */
+    if (buffer->scope != NULL) {
+        wf_lock(&buffer->scope->lock);
+        wf_list_push_back(&buffer->scope->loans, &buffer->in_scope);
+        wf_unlock(&buffer->scope->lock);
+    }
+    return n;
+}
+
+void weft_loan_give(weft_loan *loan)
+{
+    struct wf_borrowed *buffer = loan->buffer_;
+    uint64_t number = loan->number_;
+    *loan = (weft_loan){0};
+    if (buffer == NULL || wf_forked) {
+        return;
+    }
+    if (!wf_borrowed_back(buffer, number)) {
+        wf_misuse("weft_loan_give: the buffer %p was given back before, or by the end of its scope",
+                  (void *)buffer->data);
+        return;
+    }
+    struct wf_scope *scope = buffer->scope;
+    if (scope != NULL) {
+        wf_lock(&scope->lock);
+        wf_list_unlink(&buffer->in_scope);
+        wf_unlock(
+            &scope->lock); /* LAST TOUCH of the scope, whose end waits until the list is empty */
+    }
+    (void)wf_sub_relaxed(&lender_of(buffer)->base.out_count, 1);
+    put(buffer);
+}
+
+/* The first loan in the scope's list that nobody is giving back, which is the caller's now; NULL with
+ * *more: others are at theirs. */
+static struct wf_borrowed *take_from_scope(struct wf_scope *scope, bool *more)
+{
+    struct wf_borrowed *found = NULL;
+    wf_lock(&scope->lock);
+    for (struct wf_list *at = scope->loans.next; at != &scope->loans && found == NULL;
+         at = at->next) {
+        struct wf_borrowed *buffer = wf_container_of(at, struct wf_borrowed, in_scope);
+        uint64_t number = wf_load_relaxed(&buffer->life); /* relaxed: enlisting has ordered it */
+        if ((number & 1) != 0 && wf_borrowed_back(buffer, number)) {
+            found = buffer;
+        }
+    }
+    if (found != NULL) {
+        wf_list_unlink(&found->in_scope);
+    }
+    *more = !wf_list_is_empty(&scope->loans);
+    wf_unlock(&scope->lock);
+    return found;
+}
+
+void wf_loans_end(struct wf_fiber *self, struct wf_scope *scope)
+{
+    bool more = true;
+    while (more) { /* ends: nobody receives in this scope any more */
+        struct wf_borrowed *buffer = take_from_scope(scope, &more);
+        if (buffer != NULL) {
+            (void)wf_sub_relaxed(&lender_of(buffer)->base.out_count, 1); /* relaxed: for reports */
+            put(buffer);
+        } else if (more && self != NULL) {
+            wf_yield(self); /* a thread is just giving one back */
+        }
+    }
+}
+
+/* --- receive ---------------------------------------------------------------------------------- */
+
+/* In the caller's frame, or behind its completion. */
+struct receive {
+    struct wf_op op;
+    weft_loan *out;
+    int flags;             /* the caller's */
+    unsigned char peek[4]; /* one byte, to learn that there is something */
+};
+
+static struct receive *receive_of(struct wf_call *call)
+{
+    return wf_container_of(call->object, struct receive, op);
+}
+
+/* Of the worker on whose ring the operation was, or is. */
+static struct lender *lender_at(const struct receive *r)
+{
+    return wf_load_relaxed(&r->op.home->lender); /* relaxed: made before the operation began */
+}
+
+static const struct wf_wait_ops receive_ops, line_ops;
+
+static void receive_done(struct wf_op *op)
+{
+    if (op->offset !=
+        0) { /* here, in the order of the completions: whoever finds none comes later */
+        struct lender *lender = wf_load_relaxed(&op->home->lender); /* relaxed: as above */
+        wf_lender_chosen(&lender->base);
+    }
+    (void)wf_wait_claim(op->waiter, WF_WAIT_GRANTED); /* LAST TOUCH */
+}
+
+static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *resume,
+                     struct wf_worker *worker)
+{
+    struct lender *lender = lender_here(worker);
+    if (wf_unlikely(lender == NULL)) {
+        return -ENOMEM;
+    }
+    struct wf_op op = {.fd = r->op.fd,
+                       .bytes = lender->bytes,
+                       .flags = (uint32_t)r->flags,
+                       .done = receive_done,
+                       .waiter = &call->wait};
+    if (wf_likely(lender->rings)) {
+        lend_spares(lender);
+        op.kind = WF_OP_RECV_LENT;
+    } else {
+        op.kind = WF_OP_RECV;
+        op.address = wf_io_address(r->peek);
+        op.bytes = 1;
+        op.flags |= MSG_PEEK;
+    }
+    wf_wait_init(&call->wait, resume, &receive_ops);
+    call->object = &r->op;
+    r->op = op;
+    wf_io_submit(worker, &r->op);
+    return WF_PENDING;
+}
+
+/* Something has come: into the buffer, which is the caller's, without waiting. */
+static ssize_t receive_into(const struct receive *r, struct wf_borrowed *buffer)
+{
+    long n = wf_sys.call(SYS_recvfrom, r->op.fd, (long)buffer->data, lender_of(buffer)->bytes,
+                         (long)(r->flags | MSG_DONTWAIT), 0, 0);
+    return let_out(buffer, n, r->out);
+}
+
+/* The value is dropped: nobody is to have what has come. */
+static bool is_dropped(void)
+{
+    return wf_self()->env == NULL;
+}
+
+/* Bytes in a buffer that was let out; 0; -errno; or for go_on: -EINTR, -EAGAIN: from the beginning;
+ * -ENOBUFS: in line. */
+static ssize_t receive_finish(struct wf_call *call)
+{
+    struct receive *r = receive_of(call);
+    struct lender *lender = lender_at(r);
+    ssize_t result = wf_op_finish(call);
+    if (r->op.kind == WF_OP_RECV_LENT) {
+        if (wf_likely(r->op.offset != 0)) {
+            return let_out(&lender->buffers[r->op.offset - 1], result, r->out);
+        }
+        if (result != -ENOBUFS) {
+            return result;
+        }
+    } else if (result < 0) {
+        return result;
+    }
+    if (is_dropped()) {
+        return -ECANCELED;
+    }
+    struct wf_borrowed *buffer = wf_lender_take(&lender->base);
+    if (buffer != NULL) {
+        return receive_into(r, buffer);
+    }
+    return (r->flags & MSG_DONTWAIT) != 0 ? -EAGAIN : -ENOBUFS;
+}
+
+static ssize_t line_finish(struct wf_call *call)
+{
+    struct receive *r = receive_of(call);
+    if (wf_wait_outcome(&call->wait) != WF_WAIT_GRANTED) {
+        wf_lender_leave(&lender_at(r)->base, &call->place);
+        return -ECANCELED;
+    }
+    struct wf_borrowed *buffer = call->place.item;
+    if (is_dropped()) {
+        put(buffer);
+        return -ECANCELED;
+    }
+    return receive_into(r, buffer);
+}
+
+static void loan_discard(struct wf_call *call, ssize_t result)
+{
+    if (result > 0) {
+        weft_loan_give(receive_of(call)->out);
+    }
+}
+
+/* Begins once more; if that fails it has ended so. */
+static void begin_again(struct receive *r, struct wf_call *call, struct wf_work *resume,
+                        struct wf_worker *worker)
+{
+    ssize_t rc = begin(r, call, resume, worker);
+    if (rc != WF_PENDING) {
+        r->op.kind = WF_OP_RECV;
+        r->op.res = (int32_t)rc;
+        wf_wait_init(&call->wait, resume, &receive_ops);
+        (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+    }
+}
+
+/* The kernel had no buffer: one is there by now, or it waits in line. */
+static void stand_in_line(struct receive *r, struct wf_call *call, struct wf_work *resume,
+                          struct wf_worker *worker)
+{
+    wf_wait_init(&call->wait, resume, &line_ops);
+    call->place.wait = &call->wait;
+    wf_list_init(&call->place.in_queue);
+    switch (wf_lender_take_or_wait(&lender_at(r)->base, &call->place)) {
+    case WF_LENDER_GOT:
+        (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED); /* nobody else knows of it */
+        break;
+    case WF_LENDER_ASK_KERNEL:
+        begin_again(r, call, resume, worker);
+        break;
+    case WF_LENDER_IN_LINE:
+        break;
+    }
+}
+
+/* After a finish with `result`. True: the call has been begun anew. */
+static bool go_on(struct receive *r, struct wf_call *call, struct wf_work *resume,
+                  struct wf_worker *worker, ssize_t result)
+{
+    if (result == -ENOBUFS) {
+        stand_in_line(r, call, resume, worker);
+        return true;
+    }
+    if (result == -EINTR || (result == -EAGAIN && (r->flags & MSG_DONTWAIT) == 0)) {
+        begin_again(r, call, resume, worker);
+        return true;
+    }
+    return false;
+}
+
+static bool loan_again(struct wf_call *call, ssize_t result)
+{
+    struct wf_fiber *self = wf_self();
+    struct wf_home *home = wf_fiber_home(self);
+    if (wf_unlikely(wf_exec_is_loop(home))) {
+        (void)wf_exec_lend(self);
+    }
+    bool again = go_on(receive_of(call), call, NULL, self->worker, result);
+    if (wf_unlikely(wf_fiber_home(self) != home)) {
+        wf_exec_take_back(self, home);
+    }
+    return again;
+}
+
+static const struct wf_wait_ops receive_ops = {.cancel = wf_op_cancel,
+                                               .finish = receive_finish,
+                                               .again = loan_again,
+                                               .discard = loan_discard,
+                                               .name = "weft_recv_loan"};
+
+static const struct wf_wait_ops line_ops = {.cancel = wf_wait_cancel_claim,
+                                            .finish = line_finish,
+                                            .again = loan_again,
+                                            .discard = loan_discard,
+                                            .name = "weft_recv_loan (all buffers are lent)"};
+
+/* 0 or -EINVAL. */
+static int set_up(struct receive *r, int fd, weft_loan *out, int flags)
+{
+    *out = (weft_loan){0};
+    r->op.fd = fd;
+    r->out = out;
+    r->flags = flags;
+    return (flags & ~(MSG_DONTWAIT | MSG_PEEK)) == 0 ? 0 : -EINVAL;
+}
+
+/* From a loop, which has no ring: to the pool and back. */
+static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int fd, weft_loan *out, int flags)
+{
+    struct wf_home *home = wf_exec_lend(self);
+    ssize_t result = weft_recv_loan(fd, out, flags);
+    wf_exec_take_back(self, home);
+    return result;
+}
+
+ssize_t weft_recv_loan(int fd, weft_loan *out, int flags)
+{
+    struct receive r;
+    int bad = set_up(&r, fd, out, flags);
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL || bad < 0) {
+        return self == NULL ? rc : bad;
+    }
+    if (wf_unlikely(wf_exec_is_loop(wf_fiber_home(self)))) {
+        return receive_elsewhere(self, fd, out, flags);
+    }
+    struct wf_call call;
+    ssize_t result = wf_call_end(self, &call, begin(&r, &call, &self->resume, self->worker));
+    while (wf_unlikely(go_on(&r, &call, &self->resume, self->worker, result))) {
+        result = wf_call_block(self, &call); /* ends: as io_again; who waits in line is served */
+    }
+    return result;
+}
+
+struct loan_value {
+    struct wf_value value;
+    struct receive receive;
+};
+
+_Static_assert(sizeof(struct loan_value) <= 256, "pool.c, value_bytes");
+
+static WF_COLD weft_val begin_elsewhere(struct wf_fiber *self, int fd, weft_loan *out, int flags,
+                                        const weft_place *place)
+{
+    struct wf_home *home = wf_exec_lend(self);
+    weft_val val = weft_recv_loan_v_(fd, out, flags, place);
+    wf_exec_take_back(self, home);
+    return val;
+}
+
+weft_val weft_recv_loan_v_(int fd, weft_loan *out, int flags, const weft_place *place)
+{
+    struct wf_fiber *self = wf_self();
+    if (wf_unlikely(self != NULL && wf_exec_is_loop(wf_fiber_home(self)))) {
+        return begin_elsewhere(self, fd, out, flags, place);
+    }
+    struct wf_begun b;
+    if (!wf_v_begin(&b, WF_V_OP, place)) {
+        *out = (weft_loan){0};
+        return b.val;
+    }
+    struct receive *r = &wf_container_of(b.value, struct loan_value, value)->receive;
+    int rc = set_up(r, fd, out, flags);
+    return wf_v_end(&b, rc < 0 ? rc : begin(r, b.call, NULL, b.self->worker));
+}
