@@ -8,16 +8,19 @@
 #include "slope.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 const char tb_mem_details[] =
     "The slope of memory per suspended thing: PSS and page tables of a process in\n"
     "which N of them wait, for five N, by least squares. Kinds: timer (a frame that\n"
-    "sleeps), frame (at a semaphore), fiber (a stack, at a semaphore); without any,\n"
-    "all.\n"
+    "sleeps), frame (at a semaphore), fiber (a stack, at a semaphore), conn (a\n"
+    "connection that waits to receive, with a stack and no buffer), conn-frame\n"
+    "(without a stack either); without any, all.\n"
     "\n"
-    "  --max N   the largest N, 1000 to 1000000 (100000)\n" TB_SHEET_HELP "\n"
+    "  --max N   the largest N, 1000 to 1000000 (100000); of connections as many as\n"
+    "            this process may have descriptors, if that is less\n" TB_SHEET_HELP "\n"
     "time/op is creation of one at the largest N. Page tables are within the bytes of\n"
-    "a timer or frame, and a figure of their own for a fiber.\n"
+    "a timer or frame, and a figure of their own for what has a stack.\n"
     "\n"
     "Exit codes: as 'taskbench run'.\n";
 
@@ -30,8 +33,10 @@ struct session {
     double pss[SIZES][2], tables[SIZES][2];
 };
 
-static const char *const kinds[] = {"timer", "frame", "fiber", NULL};
-static const char *const sources[] = {"frames/sleep", "mem-frames", "mem-100k"};
+static const char *const kinds[] = {"timer", "frame", "fiber", "conn", "conn-frame", NULL};
+static const char *const sources[] = {"frames/sleep", "mem-frames", "mem-100k", "idle",
+                                      "idle/frame"};
+#define KINDS (int)(sizeof sources / sizeof *sources)
 
 static double metric_of(const struct tb_row *row, const char *end)
 {
@@ -66,16 +71,32 @@ static void sum_up(struct session *s, struct tb_row *row, const char *each, doub
     row->curve = (struct tb_curve){"memory", "suspended", "bytes", s->pss, SIZES};
 }
 
+/* Descriptors that the rows' processes need besides. */
+#define DESCRIPTORS_BESIDES 100
+
+/* The largest N of a kind: of what has a descriptor each, no more than the limit allows. */
+static uint64_t most_of(const struct session *s, int kind)
+{
+    struct rlimit limit;
+    if (strncmp(kinds[kind], "conn", 4) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_max >= s->most + DESCRIPTORS_BESIDES) {
+        return s->most;
+    }
+    return limit.rlim_max > 2 * DESCRIPTORS_BESIDES ? limit.rlim_max - DESCRIPTORS_BESIDES
+                                                    : DESCRIPTORS_BESIDES;
+}
+
 static void measure_kind(struct session *s, int kind)
 {
     static struct tb_row row; /* too large for the stack */
     const struct tb_plan plan = {.samples = 1, .budget_ns = 1};
     double mappings = 0;
+    uint64_t most = most_of(s, kind);
     char each[24];
     snprintf(each, sizeof each, "%s_bytes", kinds[kind]);
     tb_progress_row(&s->sheet.progress);
     for (int i = 0; i < SIZES; i++) {
-        uint64_t n = s->most * (uint64_t)(i + 1) / SIZES;
+        uint64_t n = most * (uint64_t)(i + 1) / SIZES;
         row = (struct tb_row){.load = tb_load_find(sources[kind]), .workers = 1, .params = {n}};
         if (!tb_measure(&row, &plan, NULL, NULL)) {
             return; /* interrupted */
@@ -98,7 +119,8 @@ static int check(const struct session *s)
 {
     for (int i = 0; i < s->words.n; i++) {
         if (tb_choice_of(kinds, s->words.at[i]) < 0) {
-            fprintf(stderr, "taskbench: mem knows timer, frame and fiber, not '%.40s'\n",
+            fprintf(stderr,
+                    "taskbench: mem knows timer, frame, fiber, conn and conn-frame, not '%.40s'\n",
                     s->words.at[i]);
             return TB_EXIT_USAGE;
         }
@@ -122,7 +144,7 @@ int tb_cmd_mem(int argc, char **argv)
     if (rc) {
         return rc;
     }
-    int rows = s.words.n ? s.words.n : 3;
+    int rows = s.words.n ? s.words.n : KINDS;
     tb_machine_get(&s.sheet.machine);
     rc = tb_sheet_open(&s.sheet, rows);
     if (rc) {

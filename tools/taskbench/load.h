@@ -123,6 +123,7 @@ extern const struct tb_load tb_loads_bounded[];
 extern const struct tb_load tb_loads_timer[];
 extern const struct tb_load tb_loads_cancel[];
 extern const struct tb_load tb_loads_memory[];
+extern const struct tb_load tb_loads_idle[];
 extern const struct tb_load tb_loads_frames[];
 extern const struct tb_load tb_loads_net[];
 extern const struct tb_load tb_loads_file[];

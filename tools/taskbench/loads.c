@@ -11,7 +11,7 @@ static const struct tb_load *const tables[] = {
     tb_loads_forkjoin, tb_loads_trees,   tb_loads_loops,   tb_loads_graph,  tb_loads_start,
     tb_loads_steal,    tb_loads_join,    tb_loads_outside, tb_loads_switch, tb_loads_sync,
     tb_loads_lock,     tb_loads_bounded, tb_loads_timer,   tb_loads_cancel, tb_loads_memory,
-    tb_loads_frames,   tb_loads_net,     tb_loads_file,
+    tb_loads_idle,     tb_loads_frames,  tb_loads_net,     tb_loads_file,
 };
 
 const struct tb_load *tb_load_at(int index)
