@@ -63,8 +63,8 @@ struct wf_op;
  * which wf_io_cancel is called. May submit another op. */
 typedef void wf_op_done_fn(struct wf_op *op);
 
-/* One result of an op that goes on: under the same rules, before done, on home's thread. May cancel
- * the op. */
+/* One result of an op that goes on: under the same rules, before done, in the order of the results. May
+ * cancel the op. */
 typedef void wf_op_more_fn(struct wf_op *op, int32_t res);
 
 /* What to do. The fields that a kind does not name are 0. */

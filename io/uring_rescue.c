@@ -37,23 +37,17 @@ static void leave(struct wf_uring *u, const struct wf_ring_completion *completio
     wf_store_relaxed(&u->left, count + 1);
 }
 
-/* The op that the completion ends, seized; NULL: it is the owner's to hand over. */
-static struct wf_op *seize(struct wf_uring *u, const struct wf_ring_completion *completion)
-{
-    struct wf_op *op = wf_slots_find(&u->slots, completion->user_data);
-    if (op == NULL || op->kind == WF_OP_ACCEPT_MANY || !wf_op_seize(op)) {
-        return NULL;
-    }
-    return op;
-}
-
-/* Ops ended: 0 or 1. */
+/* Ops ended, or results of one that goes on: 0 or 1. */
 static int take_one(struct wf_uring *u, const struct wf_ring_completion *completion,
                     struct wf_worker *by)
 {
-    struct wf_op *op = seize(u, completion);
-    if (op == NULL) {
-        leave(u, completion);
+    struct wf_op *op = wf_slots_find(&u->slots, completion->user_data);
+    if (op != NULL && (completion->flags & IORING_CQE_F_MORE) != 0) {
+        op->more(op, completion->res);
+        return 1;
+    }
+    if (op == NULL || !wf_op_seize(op)) {
+        leave(u, completion); /* the owner's to hand over */
         return 0;
     }
     wf_slots_return(&u->slots, op->slot);

@@ -17,9 +17,10 @@
  *
  * What the rescuer may touch. All that belongs to the queue's end: `taken`, the leftover, the returned
  * slots; under `holder`. Of an op, everything, if it has seized it (io/op.h): then no message about it
- * is on its way and it is in none of the owner's lists. It leaves the rest to the owner, in order:
- * completions of the ring's own entries (the wake, answers to cancellations), ops of a kind
- * that has several results, ops that somebody has asked to cancel, strays. The entries, the free slots, the lists and
+ * is on its way and it is in none of the owner's lists. Of one that goes on it only hands over a result
+ * (`more`), seized or not: it has not ended, and cannot while we hold. It leaves the rest to the owner, in
+ * order: completions of the ring's own entries (the wake, answers to cancellations), ends of ops that
+ * somebody has asked to cancel, strays. The entries, the free slots, the lists and
  * the timer stay the owner's, who needs no lock to submit.
  *
  * Why the owner's slot and op can be read. They were written before their entry was published
@@ -29,7 +30,8 @@
  * its promise (uring_slots.h).
  *
  * G.1  A completion is handed over once, by the owner or by one rescuer.
- * G.2  The results of one op are handed over in the order of their arrival.
+ * G.2  The results of one op are handed over in the order of their arrival: of one that goes on nothing
+ *      but its end is ever left, and nothing comes behind that.
  * G.3  What a rescuer leaves is at most WF_LEFT_MAX completions; then it stops, and the queue waits
  *      for the owner.
  * G.4  Nobody waits for a rescuer: an owner that finds it holding goes on without.

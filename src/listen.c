@@ -29,7 +29,9 @@
  * G.3  While an acceptor waits every lane is armed, or about to be.
  * G.4  An error of a lane is told to one acceptor. With none there it is forgotten: the lane stays IDLE
  *      until somebody asks, so a process without descriptors does not spin.
- * G.5  The listener's memory is not touched by a lane that has become IDLE, after the locks. */
+ * G.5  The listener's memory is not touched by a lane that has become IDLE, after the locks.
+ * G.6  A lane whose worker is busy in the program's code brings its connections all the same, where there
+ *      is rescue; if its op ends meanwhile, the worker that has come for it takes the lane over. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -294,6 +296,8 @@ static void lane_done(struct wf_op *op)
     lock_both(rt, listener);
     bool kept = take_result(lane, res);
     if (!listener->closed && wf_waitq_first(&listener->waiters) != NULL) {
+        lane->worker =
+            wf_self()->worker; /* or it is busy, and this one has come for it (io/uring_rescue.h) */
         start_lane(lane);
     } else {
         lane->state = LANE_IDLE;

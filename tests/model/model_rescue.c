@@ -44,6 +44,7 @@ static WF_PLAIN(
     int) payload[OPS]; /* the owner's, before it submits; then the one's who calls done */
 static WF_ATOMIC(uint32_t) told[OPS]; /* what a wait does: done has been called so often */
 static int submits[OPS], ends[OPS];   /* observer's counts */
+static WF_PLAIN(int) results; /* of the op that goes on; those who have its results, in turn */
 
 void wf_post(struct wf_worker *target, struct wf_work *message)
 {
@@ -109,12 +110,18 @@ static struct io_uring_cqe completions[COMPLETIONS];
 static uint64_t reading[OPS]; /* numbers of READs that wait; 0: none */
 static uint32_t posted;
 
-static void post_completion(uint64_t number, int32_t res)
+static void post_with(uint64_t number, int32_t res, uint32_t flags)
 {
-    completions[posted % COMPLETIONS] = (struct io_uring_cqe){.user_data = number, .res = res};
+    completions[posted % COMPLETIONS] =
+        (struct io_uring_cqe){.user_data = number, .res = res, .flags = flags};
     posted++;
     wf_store_release(&words[4].value, posted);
     wloom_assert(posted - wf_load_acquire(&words[3].value) <= COMPLETIONS);
+}
+
+static void post_completion(uint64_t number, int32_t res)
+{
+    post_with(number, res, 0);
 }
 
 /* A number that is never 0, since generations begin with 1 here. */
@@ -141,6 +148,10 @@ static void take_entry(const struct io_uring_sqe *entry)
                 return;
             }
         }
+    } else if (entry->opcode == IORING_OP_ACCEPT) {
+        post_with(entry->user_data, 1, IORING_CQE_F_MORE);
+        post_with(entry->user_data, 2, IORING_CQE_F_MORE);
+        post_completion(entry->user_data, 3);
     } else {
         wloom_assert(entry->opcode == IORING_OP_ASYNC_CANCEL);
         bool found = end_reading(entry->addr, -ECANCELED);
@@ -203,6 +214,7 @@ static void begin(void)
     memset(payload, 0, sizeof payload);
     memset(told, 0, sizeof told);
     memset(reading, 0, sizeof reading);
+    wf_plain_write(&results, 0);
     memset(submits, 0, sizeof submits);
     memset(ends, 0, sizeof ends);
     memset(&owner.counters, 0, sizeof owner.counters);
@@ -243,11 +255,19 @@ static void op_ended(struct wf_op *op)
     wf_store_release(&told[i], (uint32_t)ends[i]);
 }
 
+static void op_goes_on(struct wf_op *op, int32_t res)
+{
+    wloom_assert(ends[op - ops] < submits[op - ops]);
+    wloom_assert(wf_plain_read(&results) == res - 1);
+    wf_plain_write(&results, res);
+}
+
 static void submit(int i, enum wf_op_kind kind)
 {
     wf_plain_write(&payload[i], ++submits[i]);
     ops[i].kind = (uint8_t)kind;
     ops[i].done = op_ended;
+    ops[i].more = op_goes_on;
     wf_io_submit(&owner, &ops[i]);
 }
 
@@ -404,12 +424,28 @@ static void cancelled_while_it_waits(void)
     check_end();
 }
 
+/* The results of one op, each by whoever comes first, but in order; its end, which somebody may have
+ * asked for. */
+static void several_results(void)
+{
+    begin();
+    submit(0, WF_OP_ACCEPT_MANY);
+    kick();
+    wloom_spawn(take_twice, NULL);
+    wloom_spawn(cancel_first, NULL);
+    await(0);
+    wloom_assert(wf_plain_read(&results) == 2);
+    wloom_join_all();
+    check_end();
+}
+
 static const struct wloom_scenario scenarios[] = {
     {"owner_and_rescuer_drain", owner_and_rescuer_drain, NULL, NULL, false},
     {"owner_submits_meanwhile", owner_submits_meanwhile, NULL, NULL, false},
     {"two_rescuers", two_rescuers, NULL, NULL, false},
     {"cancelled_after_it_has_completed", cancelled_after_it_has_completed, NULL, NULL, false},
     {"cancelled_while_it_waits", cancelled_while_it_waits, NULL, NULL, false},
+    {"several_results", several_results, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
 

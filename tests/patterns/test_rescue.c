@@ -15,6 +15,7 @@
 #include <weft/debug.h>
 #include <weft/exec.h>
 #include <weft/io.h>
+#include <weft/net.h>
 
 struct reader {
     weft_task task;
@@ -154,6 +155,100 @@ TaskTest(rescue, a_reader_goes_on_while_its_worker_blocks_in_a_system_call, 2, .
     wt_eq(close_reader(&reader), 0);
     close(fds[0]);
     close(fds[1]);
+    return 0;
+}
+
+/* --- listeners -------------------------------------------------------------------------------- */
+
+struct acceptor {
+    weft_task task;
+    weft_listener *listener;
+    atomic_int accepted; /* or -errno */
+    atomic_int waits;
+    pid_t waited_on;
+    int count;
+};
+
+static int accept_some(void *arg)
+{
+    struct acceptor *acceptor = arg;
+    acceptor->waited_on = gettid();
+    atomic_store(&acceptor->waits, 1);
+    for (int i = 0; i < acceptor->count; i++) {
+        int fd = weft_listener_accept(acceptor->listener, NULL);
+        if (fd < 0) {
+            atomic_store(&acceptor->accepted, fd);
+            return fd;
+        }
+        weft_close(fd);
+        atomic_fetch_add(&acceptor->accepted, 1);
+    }
+    return 0;
+}
+
+/* The lane is armed by who accepts first, on its own worker. */
+static void place_acceptor(struct acceptor *acceptor, int count)
+{
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    for (;;) { /* ends: an idle worker does not take it first each time */
+        memset(acceptor, 0, sizeof *acceptor);
+        acceptor->count = count;
+        wt_eq(weft_listen(&acceptor->listener, "127.0.0.1:0"), 0);
+        wt_eq(weft_spawn(&acceptor->task, accept_some, acceptor), 0);
+        yield_until(&acceptor->waits, 1);
+        if (acceptor->waited_on == gettid()) {
+            return;
+        }
+        wt_gt(give_up_ns, now_ns());
+        weft_listener_free(acceptor->listener);
+        wt_eq(weft_await(&acceptor->task), -ESHUTDOWN);
+    }
+}
+
+/* Without a call of weft; as many as were accepted before `count` was, or patience ran out. */
+static int connect_and_compute(struct acceptor *acceptor, int count)
+{
+    weft_addr address;
+    weft_listener_addr(acceptor->listener, &address);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    for (int i = 0; i < count; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        wt_eq(connect(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
+        close(fd);
+    }
+    while (atomic_load(&acceptor->accepted) >= 0 && atomic_load(&acceptor->accepted) < count &&
+           now_ns() < give_up_ns) {
+    }
+    return atomic_load(&acceptor->accepted);
+}
+
+TaskTest(rescue, a_listener_of_a_busy_worker_is_accepted_from, 2, .timeout = 60)
+{
+    if (!is_on()) {
+        return 0;
+    }
+    struct acceptor acceptor;
+    wt_eq(weft_pin(1), 0);
+    place_acceptor(&acceptor, 8);
+    wt_eq(connect_and_compute(&acceptor, 8), 8);
+    wt_eq(weft_await(&acceptor.task), 0);
+    weft_listener_free(acceptor.listener);
+    return 0;
+}
+
+/* More than it accepts ahead: its operation is stopped, by the worker that has come for it, and begun
+ * again while its own worker is still busy. */
+TaskTest(rescue, a_burst_at_a_listener_of_a_busy_worker_is_accepted, 2, .timeout = 60)
+{
+    if (!is_on()) {
+        return 0;
+    }
+    struct acceptor acceptor;
+    wt_eq(weft_pin(1), 0);
+    place_acceptor(&acceptor, 40);
+    wt_eq(connect_and_compute(&acceptor, 40), 40);
+    wt_eq(weft_await(&acceptor.task), 0);
+    weft_listener_free(acceptor.listener);
     return 0;
 }
 
