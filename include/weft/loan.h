@@ -13,7 +13,8 @@
  * A loan ends once: by weft_loan_give, at the end of the block in which it was declared with WEFT_LOAN, or
  * with its scope. That is the innermost weft_scope around the call (not that of a weft_within, weft_under
  * or weft_shield): what was not given back by then is given back by the scope's end, and the data are gone.
- * So none is ever lost to the program, however its functions end. weft_stats counts what is held. */
+ * So none is ever lost to the program, however its functions end. A task that shares its scope with many
+ * others had better not leave its loans to that. weft_stats counts what is held. */
 #ifndef WEFT_LOAN_H
 #define WEFT_LOAN_H
 

@@ -604,6 +604,56 @@ LoanTest(loan, serves_frames_on_several_workers, .workers = 3, .loans = 2)
     return many_frames();
 }
 
+/* --- idle ------------------------------------------------------------------------------------- */
+
+enum { IDLE = 300 };
+
+static struct receiver idle[IDLE];
+
+WEFT_TASK(receive_once, struct receiver *)
+{
+    WEFT_LOAN(loan);
+    atomic_fetch_add(&waiting, 1);
+    return weft_recv_loan((*arg)->ends[0], &loan, 0) == 1 ? 0 : -EPROTO;
+}
+
+static int receive_all(void *arg)
+{
+    (void)arg;
+    WEFT_SCOPE(s);
+    for (int i = 0; i < IDLE; i++) {
+        open_pair(idle[i].ends, SOCK_STREAM);
+        wt_eq(weft_go(&s, receive_once, &(struct receiver *){&idle[i]}), 0);
+    }
+    return weft_scope_end(&s);
+}
+
+/* No enter, no sleep that ends, for a fifth of a second; sooner or later, whoever else has the machine. */
+Test(loan, nobody_runs_while_all_connections_are_idle)
+{
+    weft_rt *rt;
+    weft_stats before, after;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 2, .loans = 4}), 0);
+    wt_eq(weft_post(rt, receive_all, NULL), 0);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    do { /* ends: it is silent, or patience is over */
+        wt_gt(give_up_ns, now_ns());
+        weft_stats_get(rt, &before);
+        usleep(200000);
+        weft_stats_get(rt, &after);
+    } while (atomic_load(&waiting) < IDLE || after.parks != before.parks ||
+             after.driver_enters != before.driver_enters || after.runs != before.runs);
+    wt_eq(after.loans, 0);
+    for (int i = 0; i < IDLE; i++) {
+        put_in(idle[i].ends[1], "x");
+    }
+    wt_eq(weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER), 0);
+    weft_rt_free(rt);
+    for (int i = 0; i < IDLE; i++) {
+        close_pair(idle[i].ends);
+    }
+}
+
 /* --- on a thread's own loop -------------------------------------------------------------------- */
 
 static weft_exec *loop;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <weft/io.h>
+#include <weft/loan.h>
 #include <weft/stackless.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -112,6 +113,38 @@ Test(poison, a_task_that_touches_a_buffer_of_a_waiting_recv_is_reported)
 Test(poison, a_task_that_touches_a_buffer_of_a_waiting_read_is_reported)
 {
     check_reported(read_into);
+}
+
+/* A buffer that was lent, when it has been given back. */
+static int touch_loan(void *arg)
+{
+    (void)arg;
+    open_pair();
+    weft_loan loan;
+    wt_eq(send(ends[1], "lent", 4, 0), 4);
+    wt_eq(weft_recv_loan(ends[0], &loan, 0), 4);
+    unsigned char *data = loan.data;
+    wt_true(is_open(data, loan.capacity));
+    wt_true(loan.capacity == 4096 && !is_open(data + 4096, 1), "its neighbour's");
+    weft_loan_give(&loan);
+    sink = *(volatile char *)&data[1]; /* must end the process */
+    return 0;
+}
+
+static int touch_loan_in_child(void)
+{
+    __sanitizer_set_report_path("stderr");
+    return weft_run(touch_loan, NULL, .workers = 1, .loans = 2);
+}
+
+Test(poison, a_task_that_touches_a_loan_that_it_gave_back_is_reported)
+{
+    need_asan();
+    struct captured captured;
+    capture(&captured, touch_loan_in_child);
+    wt_true(!WIFEXITED(captured.status) || WEXITSTATUS(captured.status) != 0, "nobody noticed: %s",
+            captured.text);
+    check_says(&captured, "use-after-poison");
 }
 
 /* --- what is not ------------------------------------------------------------------------------ */

@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <weft/debug.h>
 #include <weft/exec.h>
 #include <weft/io.h>
+#include <weft/loan.h>
 #include <weft/net.h>
 
 struct reader {
@@ -25,9 +27,27 @@ struct reader {
     pid_t waited_on, went_on;
 };
 
+static bool borrows; /* the readers have no buffer of their own */
+
+static int borrow_one(struct reader *reader)
+{
+    weft_loan loan;
+    reader->waited_on = gettid();
+    atomic_store(&reader->waits, 1);
+    ssize_t n = weft_recv_loan(reader->fds[0], &loan, 0);
+    reader->went_on = gettid();
+    int got = n == 1 && loan.data[0] == 'x' ? 1 : -EPROTO;
+    weft_loan_give(&loan);
+    atomic_store(&reader->got, got);
+    return got == 1 ? 0 : got;
+}
+
 static int read_one(void *arg)
 {
     struct reader *reader = arg;
+    if (borrows) {
+        return borrow_one(reader);
+    }
     char byte;
     reader->waited_on = gettid();
     atomic_store(&reader->waits, 1);
@@ -130,6 +150,35 @@ TaskTest(rescue, many_readers_go_on_while_their_worker_computes, 2, .timeout = 6
     for (int i = 0; i < READERS; i++) {
         wt_eq(close_reader(&readers[i]), 0);
     }
+    return 0;
+}
+
+/* The buffers are in the busy worker's ring, fewer than readers; they go back to it from another worker. */
+TaskTest(rescue, readers_without_a_buffer_go_on_while_their_worker_computes, 2, .timeout = 60)
+{
+    enum { READERS = 300 };
+    static struct reader readers[READERS];
+    if (!is_on()) {
+        return 0;
+    }
+    borrows = true;
+    wt_eq(weft_pin(1), 0);
+    for (int i = 0; i < READERS; i++) {
+        place_reader(&readers[i]);
+    }
+    for (int i = 0; i < READERS; i++) {
+        feed(&readers[i]);
+    }
+    for (int i = 0; i < READERS; i++) {
+        compute_until_got(&readers[i]);
+        wt_eq(atomic_load(&readers[i].got), 1);
+    }
+    for (int i = 0; i < READERS; i++) {
+        wt_eq(close_reader(&readers[i]), 0);
+    }
+    weft_stats stats;
+    weft_stats_get(weft_rt_current(), &stats);
+    wt_eq(stats.loans, 0);
     return 0;
 }
 
@@ -236,19 +285,38 @@ TaskTest(rescue, a_listener_of_a_busy_worker_is_accepted_from, 2, .timeout = 60)
     return 0;
 }
 
-/* More than it accepts ahead: its operation is stopped, by the worker that has come for it, and begun
- * again while its own worker is still busy. */
-TaskTest(rescue, a_burst_at_a_listener_of_a_busy_worker_is_accepted, 2, .timeout = 60)
+/* Its operation ends, because of an error that one of two acceptors is told; for the other one it is begun
+ * again, and ends again, while its own worker is still busy. */
+TaskTest(rescue, a_listener_of_a_busy_worker_whose_operation_has_ended_is_taken_over, 2,
+         .timeout = 60)
 {
     if (!is_on()) {
         return 0;
     }
-    struct acceptor acceptor;
+    struct acceptor first, second = {.count = 1};
+    struct rlimit before;
+    weft_addr address;
+    wt_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     wt_eq(weft_pin(1), 0);
-    place_acceptor(&acceptor, 40);
-    wt_eq(connect_and_compute(&acceptor, 40), 40);
-    wt_eq(weft_await(&acceptor.task), 0);
-    weft_listener_free(acceptor.listener);
+    place_acceptor(&first, 1);
+    weft_listener_addr(first.listener, &address);
+    second.listener = first.listener;
+    wt_eq(weft_spawn(&second.task, accept_some, &second), 0);
+    yield_until(&second.waits, 1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    wt_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){1, before.rlim_max}), 0);
+    wt_eq(connect(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while ((atomic_load(&first.accepted) == 0 || atomic_load(&second.accepted) == 0) &&
+           now_ns() < give_up_ns) {
+    }
+    wt_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    wt_eq(atomic_load(&first.accepted), -EMFILE);
+    wt_eq(atomic_load(&second.accepted), -EMFILE);
+    wt_eq(weft_await(&second.task), -EMFILE);
+    wt_eq(weft_await(&first.task), -EMFILE);
+    close(fd);
+    weft_listener_free(first.listener);
     return 0;
 }
 

@@ -1,0 +1,174 @@
+/* src/loan.c where the system refuses something, or has no rings of buffers. */
+#include "pool/base/sys.h"
+#include "tests/support/wt.h"
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <weft/debug.h>
+#include <weft/loan.h>
+#include <weft/stackless.h>
+#include <weft/weft.h>
+
+static struct wf_sys honest;
+
+static int refused = -1; /* of the calls below, counted from when it was set; -1: none */
+static int calls;
+static bool refuse_rings;
+static int rings_asked;
+
+static bool is_refused(void)
+{
+    return refused >= 0 && calls++ == refused;
+}
+
+static void *refusing_alloc(size_t alignment, size_t bytes)
+{
+    return is_refused() ? NULL : honest.alloc(alignment, bytes);
+}
+
+static void *refusing_map(size_t bytes, int prot)
+{
+    return is_refused() ? NULL : honest.map(bytes, prot);
+}
+
+static int refusing_advise(void *address, size_t bytes, int advice)
+{
+    return is_refused() ? -ENOMEM : honest.advise(address, bytes, advice);
+}
+
+static int refusing_register(int fd, unsigned opcode, void *arg, unsigned count)
+{
+    if (opcode == IORING_REGISTER_PBUF_RING) {
+        rings_asked++;
+        if (refuse_rings || is_refused()) {
+            return -ENOMEM;
+        }
+    }
+    return honest.uring_register(fd, opcode, arg, count);
+}
+
+static void run(weft_fn *fn)
+{
+    honest = wf_sys;
+    wf_sys.alloc = refusing_alloc;
+    wf_sys.map = refusing_map;
+    wf_sys.advise = refusing_advise;
+    wf_sys.uring_register = refusing_register;
+    wt_eq(weft_run(fn, NULL, .workers = 1, .loans = 2), 0);
+    wf_sys = honest;
+}
+
+static void receive(int ends[2])
+{
+    wt_eq(send(ends[1], "x", 1, 0), 1);
+    WEFT_LOAN(loan);
+    wt_eq(weft_recv_loan(ends[0], &loan, 0), 1);
+    wt_eq(loan.data[0], 'x');
+}
+
+/* Each call that making the buffers takes is refused once: -ENOMEM, or they are had without it; and the
+ * next receive works. */
+static int refuse_each(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    wt_eq(send(ends[1], "x", 1, 0), 1);
+    weft_loan loan;
+    ssize_t n;
+    int refusals = 0;
+    do { /* ends: there are five such calls at most */
+        calls = 0;
+        refused = refusals;
+        n = weft_recv_loan(ends[0], &loan, 0);
+        refused = -1;
+        refusals++;
+        wt_true(n == 1 || n == -ENOMEM, "%zd", n);
+        wt_true((n > 0) == (loan.data != NULL));
+    } while (n < 0);
+    wt_ge(refusals, 3);
+    wt_eq(loan.data[0], 'x');
+    weft_loan_give(&loan);
+    receive(ends);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan_faults, without_memory_it_is_enomem_and_the_next_one_works)
+{
+    run(refuse_each);
+}
+
+/* As a value, too; and nothing has been taken from the socket. */
+static int refuse_value(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    weft_loan loan;
+    /* the first that fails is the record's own slab, or the buffers: -ENOMEM in any case */
+    calls = 0;
+    refused = 0;
+    wt_eq(weft_val_await_new(weft_recv_loan_v(ends[0], &loan, 0)), -ENOMEM);
+    refused = -1;
+    receive(ends);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan_faults, a_value_without_memory_is_enomem)
+{
+    run(refuse_value);
+}
+
+static int all_in_turn(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    for (int i = 0; i < 100; i++) {
+        receive(ends);
+    }
+    weft_loan loans[2], third;
+    for (int i = 0; i < 2; i++) {
+        wt_eq(send(ends[1], "x", 1, 0), 1);
+        wt_eq(weft_recv_loan(ends[0], &loans[i], 0), 1);
+    }
+    wt_eq(send(ends[1], "x", 1, 0), 1);
+    wt_eq(weft_within(WEFT_MS(2), weft_recv_loan(ends[0], &third, 0)), -ETIME);
+    weft_loan_give(&loans[0]);
+    wt_eq(weft_recv_loan(ends[0], &third, 0), 1);
+    weft_loan_give(&loans[1]);
+    weft_loan_give(&third);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan_faults, a_ring_of_buffers_that_is_refused_is_done_without)
+{
+    refuse_rings = true;
+    run(all_in_turn);
+    wt_le(rings_asked, 1); /* by epoll not at all */
+}
+
+Test(loan_faults, a_ring_of_buffers_is_made_once)
+{
+    run(all_in_turn);
+    wt_le(rings_asked, 1);
+}
+
+static int no_loans(void *arg)
+{
+    (void)arg;
+    return weft_yield();
+}
+
+Test(loan_faults, nothing_is_made_for_who_asks_for_none)
+{
+    run(no_loans);
+    wt_eq(rings_asked, 0);
+}
