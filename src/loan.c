@@ -12,6 +12,8 @@
  *         +--[somebody else has taken it]-- received, without waiting, into it <-- a buffer is taken,
  *                                                                                  or waited for in line
  *
+ * What need not stand in line is received in the op's done (receive_done).
+ *
  * A buffer that comes back goes to the first in line, else to the ring if we are on its worker, else it
  * is spare until a receive begins there. A ring without buffers while some are spare costs a receive one
  * more step, and nobody waits: so nobody has to be woken to lend them.
@@ -24,10 +26,12 @@
  * Order of locks: the scope's and the lender's are never held together. */
 #include "src/io_value.h"
 #include "src/lender.h"
+#include "src/uses.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/sanitizer.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -251,8 +255,12 @@ void wf_loans_end(struct wf_fiber *self, struct wf_scope *scope)
 struct receive {
     struct wf_op op;
     weft_loan *out;
-    int flags;             /* the caller's */
-    unsigned char peek[4]; /* one byte, to learn that there is something */
+    int flags; /* the caller's */
+    union {
+        unsigned char
+            peek[4]; /* while the op is in flight: one byte, to learn that there is something */
+        int line_fd; /* in line: see receive_done */
+    };
 };
 
 static struct receive *receive_of(struct wf_call *call)
@@ -266,17 +274,54 @@ static struct lender *lender_at(const struct receive *r)
     return wf_load_relaxed(&r->op.home->lender); /* relaxed: made before the operation began */
 }
 
-static const struct wf_wait_ops receive_ops, line_ops;
+/* The op has ended without a buffer, and there is something to be received. */
+static bool is_without_buffer(const struct wf_op *op)
+{
+    return op->offset == 0 && (op->kind == WF_OP_RECV_LENT ? op->res == -ENOBUFS : op->res >= 0);
+}
+
+/* Into the buffer, which is the caller's, without waiting. */
+static long receive_into(const struct receive *r, int fd, const struct wf_borrowed *buffer)
+{
+    return wf_sys.call(SYS_recvfrom, fd, (long)buffer->data, lender_of(buffer)->bytes,
+                       (long)(r->flags | MSG_DONTWAIT), 0, 0);
+}
+
+/* By hand, while the op still counts as one that uses the descriptor (uses.h): so its number means the
+ * file that it meant. For the time in line, which may be long, a number of our own does. */
+static WF_COLD void receive_by_hand(struct receive *r, struct lender *lender)
+{
+    struct wf_borrowed *buffer = wf_lender_take(&lender->base);
+    if (buffer != NULL) {
+        r->op.res = (int32_t)receive_into(r, r->op.fd, buffer);
+        r->op.offset = 1 + (uint64_t)(buffer - lender->buffers);
+    } else if ((r->flags & MSG_DONTWAIT) != 0) {
+        r->op.kind = WF_OP_RECV;
+        r->op.res = -EAGAIN;
+    } else {
+        r->line_fd = (int)wf_sys.call(SYS_fcntl, r->op.fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+        if (r->line_fd < 0) {
+            r->op.kind = WF_OP_RECV;
+            r->op.res = r->line_fd;
+        }
+    }
+}
 
 static void receive_done(struct wf_op *op)
 {
+    struct wf_call *call = wf_container_of((struct wf_wait *)op->waiter, struct wf_call, wait);
+    struct lender *lender = wf_load_relaxed(&op->home->lender); /* relaxed: as above */
     if (op->offset !=
         0) { /* here, in the order of the completions: whoever finds none comes later */
-        struct lender *lender = wf_load_relaxed(&op->home->lender); /* relaxed: as above */
         wf_lender_chosen(&lender->base);
+    } else if (wf_unlikely(is_without_buffer(op))) {
+        receive_by_hand(receive_of(call), lender);
     }
-    (void)wf_wait_claim(op->waiter, WF_WAIT_GRANTED); /* LAST TOUCH */
+    wf_use_end(call, op);
+    (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED); /* LAST TOUCH */
 }
+
+static const struct wf_wait_ops receive_ops, line_ops;
 
 static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *resume,
                      struct wf_worker *worker)
@@ -302,19 +347,18 @@ static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *re
     wf_wait_init(&call->wait, resume, &receive_ops);
     call->object = &r->op;
     r->op = op;
-    wf_io_submit(worker, &r->op);
+    wf_io_prepare(worker, &r->op);
+    if (wf_likely(wf_use_begin(call, &r->op))) {
+        wf_io_start(&r->op);
+    } else {
+        r->op.kind = WF_OP_RECV;
+        r->op.res = -EBADF;
+        (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+    }
     return WF_PENDING;
 }
 
-/* Something has come: into the buffer, which is the caller's, without waiting. */
-static ssize_t receive_into(const struct receive *r, struct wf_borrowed *buffer)
-{
-    long n = wf_sys.call(SYS_recvfrom, r->op.fd, (long)buffer->data, lender_of(buffer)->bytes,
-                         (long)(r->flags | MSG_DONTWAIT), 0, 0);
-    return let_out(buffer, n, r->out);
-}
-
-/* The value is dropped: nobody is to have what has come. */
+/* The value is dropped: nobody is to wait for it, or to have what has come. */
 static bool is_dropped(void)
 {
     return wf_self()->env == NULL;
@@ -325,41 +369,34 @@ static bool is_dropped(void)
 static ssize_t receive_finish(struct wf_call *call)
 {
     struct receive *r = receive_of(call);
-    struct lender *lender = lender_at(r);
     ssize_t result = wf_op_finish(call);
-    if (r->op.kind == WF_OP_RECV_LENT) {
-        if (wf_likely(r->op.offset != 0)) {
-            return let_out(&lender->buffers[r->op.offset - 1], result, r->out);
-        }
-        if (result != -ENOBUFS) {
-            return result;
-        }
-    } else if (result < 0) {
+    if (wf_likely(r->op.offset != 0)) {
+        return let_out(&lender_at(r)->buffers[r->op.offset - 1], result, r->out);
+    }
+    if (wf_likely(!is_without_buffer(&r->op))) {
         return result;
     }
     if (is_dropped()) {
+        (void)wf_sys.close(r->line_fd);
         return -ECANCELED;
     }
-    struct wf_borrowed *buffer = wf_lender_take(&lender->base);
-    if (buffer != NULL) {
-        return receive_into(r, buffer);
-    }
-    return (r->flags & MSG_DONTWAIT) != 0 ? -EAGAIN : -ENOBUFS;
+    return -ENOBUFS;
 }
 
 static ssize_t line_finish(struct wf_call *call)
 {
     struct receive *r = receive_of(call);
+    ssize_t result = -ECANCELED;
     if (wf_wait_outcome(&call->wait) != WF_WAIT_GRANTED) {
         wf_lender_leave(&lender_at(r)->base, &call->place);
-        return -ECANCELED;
+    } else if (is_dropped()) {
+        put(call->place.item);
+    } else {
+        struct wf_borrowed *buffer = call->place.item;
+        result = let_out(buffer, receive_into(r, r->line_fd, buffer), r->out);
     }
-    struct wf_borrowed *buffer = call->place.item;
-    if (is_dropped()) {
-        put(buffer);
-        return -ECANCELED;
-    }
-    return receive_into(r, buffer);
+    (void)wf_sys.close(r->line_fd);
+    return result;
 }
 
 static void loan_discard(struct wf_call *call, ssize_t result)
@@ -376,6 +413,7 @@ static void begin_again(struct receive *r, struct wf_call *call, struct wf_work 
     ssize_t rc = begin(r, call, resume, worker);
     if (rc != WF_PENDING) {
         r->op.kind = WF_OP_RECV;
+        r->op.offset = 0;
         r->op.res = (int32_t)rc;
         wf_wait_init(&call->wait, resume, &receive_ops);
         (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
@@ -394,6 +432,7 @@ static void stand_in_line(struct receive *r, struct wf_call *call, struct wf_wor
         (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED); /* nobody else knows of it */
         break;
     case WF_LENDER_ASK_KERNEL:
+        (void)wf_sys.close(r->line_fd);
         begin_again(r, call, resume, worker);
         break;
     case WF_LENDER_IN_LINE:

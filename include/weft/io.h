@@ -99,7 +99,8 @@ int weft_open(const char *path, int flags, mode_t mode);
  * meanwhile. weft_close waits until the kernel has let go of all of them (a disk that has begun to read
  * or write cannot be asked), and suspends only then: so the number's next file is touched by none. Of
  * two closes at once one is -EBADF. Not ended: the calls "on a thread" of file.h, which must not be
- * using it, and a weft_listener's (weft_listener_close). */
+ * using it, a weft_listener's (weft_listener_close), and a weft_recv_loan that waits in line for a
+ * buffer, which goes on with the file that it meant. */
 int weft_close(int fd);
 
 /* Waits until what was written to the file, its data and what is needed to find it, is on the disk.

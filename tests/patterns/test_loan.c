@@ -332,6 +332,64 @@ LoanTest(loan, one_that_was_cancelled_in_line_is_passed_over, .workers = 1, .loa
     return 0;
 }
 
+LoanTest(loan, waiting_in_line_it_goes_on_with_its_file_whatever_becomes_of_the_number,
+         .workers = 1, .loans = 1)
+{
+    static struct receiver r;
+    int ends[2], next[2];
+    weft_loan mine;
+    int before = open_descriptors();
+    open_pair(ends, SOCK_STREAM);
+    open_pair(r.ends, SOCK_STREAM);
+    put_in(ends[1], "x");
+    wt_eq(weft_recv_loan(ends[0], &mine, 0), 1);
+    put_in(r.ends[1], "mine");
+    weft_spawn(&r.task, receive, &r);
+    wait_in_line(1);
+    wt_eq(weft_close(r.ends[0]), 0);
+    open_pair(next, SOCK_STREAM);
+    wt_eq(next[0], r.ends[0]);
+    put_in(next[1], "next");
+    weft_loan_give(&mine);
+    wt_eq(weft_await(&r.task), 4);
+    wt_eq(memcmp(r.loan.data, "mine", 4), 0);
+    weft_loan_give(&r.loan);
+    wt_eq(weft_recv_loan(next[0], &mine, 0), 4);
+    wt_eq(memcmp(mine.data, "next", 4), 0);
+    weft_loan_give(&mine);
+    close(r.ends[1]);
+    close_pair(next);
+    close_pair(ends);
+    wt_eq(open_descriptors(), before);
+    return 0;
+}
+
+LoanTest(loan, in_line_and_out_of_it_no_descriptor_is_left_open, .workers = 1, .loans = 1)
+{
+    int ends[2];
+    weft_loan mine, other;
+    open_pair(ends, SOCK_STREAM);
+    put_in(ends[1], "x");
+    wt_eq(weft_recv_loan(ends[0], &mine, 0), 1);
+    put_in(ends[1], "y");
+    int before = open_descriptors();
+    for (int i = 0; i < 5; i++) {
+        WEFT_SCOPE(s);
+        wt_eq(weft_within(WEFT_MS(1), weft_recv_loan(ends[0], &other, 0)), -ETIME);
+        wt_eq(weft_recv_loan(ends[0], &other, MSG_DONTWAIT), -EAGAIN);
+        weft_val val = weft_recv_loan_v(ends[0], &other, 0);
+        for (int j = 0; j < i; j++) {
+            weft_yield();
+        }
+        wt_eq(weft_val_drop(val), 0);
+        wt_eq(weft_scope_end(&s), 0);
+        wt_eq(open_descriptors(), before);
+    }
+    weft_loan_give(&mine);
+    close_pair(ends);
+    return 0;
+}
+
 /* --- its end ---------------------------------------------------------------------------------- */
 
 static void receive_one(int ends[2], weft_loan *loan)
