@@ -219,11 +219,16 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     return true;
 }
 
+WF_INLINE bool wf_deque_has_private(const struct wf_deque *d)
+{
+    return d->split != d->head;
+}
+
 /* Owner: makes everything public, before a suspension. True: something became public, so do the
  * wake check. */
 WF_INLINE bool wf_deque_publish(struct wf_deque *d)
 {
-    if (d->split == d->head) {
+    if (!wf_deque_has_private(d)) {
         return false;
     }
     wf_deque_move_split_(d, d->head, d->head);

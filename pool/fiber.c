@@ -763,8 +763,8 @@ WF_NO_ASAN WF_UNUSED static void arrive(struct wf_fiber *now, struct wf_fiber *b
 
 /* Never inline: one call of wf_switch_context in the program makes its return predictable
  * (switch_x86_64.S), and TSan must not see a function begin on one stack and end on another. */
-WF_NOINLINE WF_NO_TSAN void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to,
-                                            wf_after_fn *after, void *arg)
+WF_NOINLINE WF_NO_TSAN void wf_fiber_switch_(struct wf_fiber *to, struct wf_fiber *from, void *arg,
+                                             wf_after_fn *after)
 {
     wf_check_inner(from != to);
     if (WF_CHECKS && from->index != UINT32_MAX) {

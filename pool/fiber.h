@@ -118,18 +118,15 @@ enum { WF_REGION_BASE = 0, WF_REGION_BYTES = 1 };
 extern uintptr_t weft_stack_region_[2] __attribute__((visibility("default")));
 
 /* 1 in a child of fork(2) whose parent had opened the region: nothing of the pool works there. */
-extern int wf_forked;
+extern int wf_forked WF_HIDDEN;
 
 /* The fiber that this code runs on; NULL on any stack that is not ours (a foreign thread, a forked
  * child, a signal handler on its own stack). A few instructions; the result stays right across
  * suspensions. */
 WF_INLINE struct wf_fiber *wf_self(void)
 {
-    uintptr_t here = wf_frame_address();
-    /* relaxed: see weft_stack_region_ */
-    uintptr_t base = __atomic_load_n(&weft_stack_region_[WF_REGION_BASE], __ATOMIC_RELAXED);
-    uintptr_t bytes = __atomic_load_n(&weft_stack_region_[WF_REGION_BYTES], __ATOMIC_RELAXED);
-    if (wf_unlikely(here - base >= bytes)) {
+    uintptr_t here = wf_stack_pointer();
+    if (wf_unlikely(wf_is_outside(here, weft_stack_region_))) { /* relaxed: see there */
         return NULL;
     }
     return (struct wf_fiber *)((here & ~(uintptr_t)(WF_STACK_BYTES - 1)) + WF_FIBER_OFFSET);
@@ -226,7 +223,14 @@ void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry);
  * somebody switches to `from`, perhaps on another thread. `arg` may point into the stack of `from`,
  * for use before it is published. `after` may itself switch, in which case `to` is suspended in the
  * middle of it. */
-void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after, void *arg);
+void wf_fiber_switch_(struct wf_fiber *to, struct wf_fiber *from, void *arg,
+                      wf_after_fn *after) WF_HIDDEN;
+/* The arguments in the order in which `after` and the assembly have them: none is moved. */
+WF_INLINE void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
+                               void *arg)
+{
+    wf_fiber_switch_(to, from, arg, after);
+}
 
 /* ---- a thread's own stack ---- */
 

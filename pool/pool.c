@@ -34,6 +34,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     worker->pool = pool;
     worker->driver = pool->driver;
     worker->index = (uint32_t)index;
+    worker->peers = (uint32_t)pool->worker_count - 1;
     worker->runtime = runtime;
     wf_worker_init_pin(worker);
     wf_rng_seed(&worker->rng, (uint64_t)index + 1);

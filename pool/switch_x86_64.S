@@ -9,7 +9,7 @@
  * It ends in `ret`, not in an indirect jump. A jump is faster in isolation (2 ns against 7, a
  * switch between two different call sites), but leaves one entry too many on the processor's return
  * stack, so that every return of the resumed stack is mispredicted: 22 ns against 8 for a yield
- * that returns through three frames. With `ret`, and with wf_fiber_switch as the only caller, this
+ * that returns through three frames. With `ret`, and with wf_fiber_switch_ as the only caller, this
  * one is always predicted; two stacks that wait at the same depth of the same calls cost no
  * misprediction at all. Nor is the switch inline assembly: gcc takes that asm to change no static
  * variable whose address does not escape, though other code of the same file runs meanwhile.

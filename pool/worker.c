@@ -3,7 +3,7 @@
  *
  * The order, once per turn:
  *   1. what cannot wait: messages, completions and timers that are due;
- *   2. every WF_TURN_INJECT-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, so that
+ *   2. every WF_TURN_POLL-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, so that
  *      none starves behind an endless supply of newer work;
  *   3. the deque's newest, the FIFO's oldest;
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
@@ -47,14 +47,13 @@
 #include "pool/base/sys.h"
 #include "pool/pool.h"
 
-/* Turns between looks at a queue that is not first in line. 61 as in Go's runtime (a prime, so that
- * it does not beat with loops of the program); 13 likewise, and often enough that a resumed fiber
+/* Works run between two looks at what has no turn of its own: the driver, of which nothing said that it is
+ * due, the injection queue, and the clock. 61 as in Go's runtime (a prime, so that it does not beat with
+ * loops of the program). */
+#define WF_TURN_POLL 61
+/* Turns between looks at the FIFO before the deque. A prime likewise, and often enough that a resumed fiber
  * waits for at most 12 new tasks. */
-#define WF_TURN_INJECT 61
-#define WF_TURN_FIFO   13
-/* Works run between two polls of the driver that nothing asked for, and between two looks at the
- * clock. */
-#define WF_TURN_POLL 64
+#define WF_TURN_FIFO 13
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
 /* How long an idle worker that has taken from there leaves the queue alone, at first, and while there is a
@@ -107,7 +106,7 @@ static void wake(struct wf_worker *worker, int target)
 
 void wf_wake_check(struct wf_worker *worker)
 {
-    if (worker->pool->worker_count == 1) {
+    if (worker->peers == 0) {
         return; /* it is awake: we are it */
     }
     wake(worker, wf_park_pick(&worker->pool->park));
@@ -120,12 +119,9 @@ static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
     wf_inject_push(&worker->pool->inject, work);
 }
 
-void wf_wake_unless_watched(struct wf_worker *worker)
+static WF_NOINLINE void wake_unless_watched(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
-    if (pool->worker_count == 1) {
-        return;
-    }
     if (wf_park_state(&pool->park, (int)worker->index) >= WF_PARK_PARKED) {
         return; /* it has slept, finds this as a searcher, and then wakes others if there is more */
     }
@@ -134,6 +130,13 @@ void wf_wake_unless_watched(struct wf_worker *worker)
     wf_fence_seq_cst();
     if (wf_load_relaxed(&pool->watchers) == 0) {
         wake(worker, wf_park_pick_fenced(&pool->park));
+    }
+}
+
+void wf_wake_unless_watched(struct wf_worker *worker)
+{
+    if (worker->peers != 0) {
+        wake_unless_watched(worker);
     }
 }
 
@@ -254,53 +257,64 @@ static bool is_timer_due(struct wf_worker *worker)
 }
 
 /* May the next work run without a turn of the loop? */
-static bool may_go_on(struct wf_worker *worker)
+WF_INLINE bool may_go_on(struct wf_worker *worker)
 {
     /* Relaxed: if it is missed now, the next turn sees it. */
-    return ++worker->since_poll < WF_TURN_POLL && (worker->tick + 1) % WF_TURN_INJECT != 0 &&
-           wf_load_relaxed(&worker->inbox) == NULL && !is_timer_due(worker);
+    return ++worker->since_poll < WF_TURN_POLL && wf_load_relaxed(&worker->inbox) == NULL &&
+           !is_timer_due(worker);
 }
 
-/* The stack to go on with: that of `work`, if it is a suspended one; else one for the loop, which
- * begins with `work`, if any. */
-static struct wf_fiber *stack_for(struct wf_worker *worker, struct wf_work *work)
+/* The same, and it need not look at the clock for that. */
+WF_INLINE bool may_go_on_blindly(struct wf_worker *worker)
 {
-    worker->direct = work != NULL && work->run == wf_fiber_run_resume;
-    if (worker->direct) {
-        worker->tick++;
-        wf_count(&worker->counters.runs);
-        return wf_container_of(work, struct wf_fiber, resume);
-    }
+    return ++worker->since_poll < WF_TURN_POLL && wf_load_relaxed(&worker->inbox) == NULL &&
+           wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
+}
+
+/* Leaves `self` for `next`, a suspended stack without a home, which nobody else may resume. */
+WF_INLINE void go_on_with(struct wf_fiber *self, struct wf_fiber *next, wf_after_fn *after,
+                          void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    worker->direct = true;
+    worker->tick++;
+    wf_count(&worker->counters.runs);
+    wf_count(&worker->counters.suspends);
+    self->budget = 0;
+    wf_fiber_switch(self, next, after, arg);
+}
+
+/* The same, for a spare stack with a fresh loop, which begins with `work`, if any. */
+static WF_NOINLINE void go_on_with_loop(struct wf_fiber *self, struct wf_work *work,
+                                        wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    worker->direct = false;
     worker->handed = work;
+    wf_count(&worker->counters.suspends);
+    self->budget = 0;
     struct wf_fiber *fiber = wf_fiber_take(&worker->stacks);
     wf_check(fiber != NULL, "no stack to suspend onto: a worker ran work without a spare stack");
     wf_fiber_start(fiber, wf_worker_loop);
     fiber->resume.run = wf_fiber_run_resume;
-    return fiber;
-}
-
-/* What the loop would take anyway, the oldest of the FIFO: saves the loop's turn and half of the
- * switches where fibers pass work to each other. */
-static struct wf_work *next_work(struct wf_worker *worker)
-{
-    return !wf_deque_has_public(&worker->deque) && may_go_on(worker) ? wf_runq_pop(&worker->runq)
-                                                                     : NULL;
+    wf_fiber_switch(self, fiber, after, arg);
 }
 
 static void lie_down(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
 {
-    struct wf_worker *worker = self->worker;
-    wf_count(&worker->counters.suspends);
     if (wf_unlikely(self->resume.run != wf_fiber_run_resume)) {
         self->home->leave(self->home, self);
     }
-    self->budget = 0;
-    wf_fiber_switch(self, stack_for(worker, next), after, arg);
+    if (next != NULL && next->run == wf_fiber_run_resume) {
+        go_on_with(self, wf_container_of(next, struct wf_fiber, resume), after, arg);
+    } else {
+        go_on_with_loop(self, next, after, arg);
+    }
 }
 
 void (*wf_on_suspend)(struct wf_fiber *self);
 
-void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+static void prepare_to_leave(struct wf_fiber *self)
 {
     if (wf_unlikely(wf_on_suspend != NULL)) {
         wf_on_suspend(self);
@@ -309,24 +323,64 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
     if (wf_deque_publish(&worker->deque)) {
         wf_wake_unless_watched(worker);
     }
-    lie_down(self, next_work(worker), after, arg);
+}
+
+/* wf_suspend in all cases but the most frequent. `next`: taken from the FIFO, if it was. */
+static WF_NOINLINE void suspend_otherwise(struct wf_fiber *self, struct wf_work *next,
+                                          wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    prepare_to_leave(self);
+    if (next == NULL && !wf_deque_has_public(&worker->deque) && may_go_on(worker)) {
+        next = wf_runq_pop(&worker->runq);
+    }
+    lie_down(self, next, after, arg);
+}
+
+/* Is it nobody's business that this stack is left, but that of who goes on? */
+WF_INLINE bool may_leave_quietly(struct wf_fiber *self)
+{
+    return wf_likely(wf_on_suspend == NULL && self->resume.run == wf_fiber_run_resume) &&
+           !wf_deque_has_private(&self->worker->deque);
+}
+
+/* With nothing newer, the oldest of the FIFO is what the loop would take anyway: to go on with it from
+ * here saves the loop's turn and half of the switches where fibers pass work to each other. In line, and
+ * without a call, for it is most of what a hand-over costs. */
+void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    struct wf_work *next = NULL;
+    if (may_leave_quietly(self) && !wf_deque_has_public(&worker->deque) &&
+        may_go_on_blindly(worker) && (next = wf_runq_pop(&worker->runq)) != NULL &&
+        next->run == wf_fiber_run_resume) {
+        go_on_with(self, wf_container_of(next, struct wf_fiber, resume), after, arg);
+    } else {
+        suspend_otherwise(self, next, after, arg);
+    }
+}
+
+static WF_NOINLINE void suspend_to_otherwise(struct wf_fiber *self, struct wf_work *next,
+                                             wf_after_fn *after, void *arg)
+{
+    struct wf_worker *worker = self->worker;
+    if (may_go_on(worker)) {
+        prepare_to_leave(self);
+        lie_down(self, next, after, arg);
+    } else {
+        wf_ready(worker, next);
+        wf_suspend(self, after, arg);
+    }
 }
 
 void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
 {
-    struct wf_worker *worker = self->worker;
-    if (!may_go_on(worker)) {
-        wf_ready(worker, next);
-        wf_suspend(self, after, arg);
-        return;
+    if (next->run == wf_fiber_run_resume && may_leave_quietly(self) &&
+        may_go_on_blindly(self->worker)) {
+        go_on_with(self, wf_container_of(next, struct wf_fiber, resume), after, arg);
+    } else {
+        suspend_to_otherwise(self, next, after, arg);
     }
-    if (wf_unlikely(wf_on_suspend != NULL)) {
-        wf_on_suspend(self);
-    }
-    if (wf_deque_publish(&worker->deque)) {
-        wf_wake_unless_watched(worker);
-    }
-    lie_down(self, next, after, arg);
 }
 
 /* --- what cannot wait ------------------------------------------------------------------------- */
@@ -412,6 +466,7 @@ static void run_timers(struct wf_worker *worker)
 static void poll_driver(struct wf_worker *worker)
 {
     worker->since_poll = 0;
+    worker->look_injected = true;
     worker->driver->ops->poll(worker->driver, worker);
     run_timers(worker);
 }
@@ -448,7 +503,11 @@ void wf_yield(struct wf_fiber *self)
     struct wf_worker *worker = self->worker;
     /* here, on the task's stack: with nothing else to run it may never come to the loop */
     serve(self, worker);
-    if (has_own_work(worker) || wf_inject_has(&worker->pool->inject)) {
+    bool injected = wf_inject_has(&worker->pool->inject);
+    if (wf_unlikely(injected && worker->look_injected)) {
+        prepare_to_leave(self);
+        lie_down(self, NULL, after_yield, NULL); /* the loop alone looks there */
+    } else if (injected || has_own_work(worker)) {
         wf_suspend(self, after_yield, NULL);
     }
 }
@@ -507,8 +566,11 @@ static struct wf_work *take_own(struct wf_worker *worker)
     if ((work = take_pinned(worker)) != NULL) {
         return work;
     }
-    if (worker->tick % WF_TURN_INJECT == 0 && (work = take_injected(worker)) != NULL) {
-        return work;
+    if (wf_unlikely(worker->look_injected)) {
+        worker->look_injected = false;
+        if ((work = take_injected(worker)) != NULL) {
+            return work;
+        }
     }
     if (worker->tick % WF_TURN_FIFO == 0 && (work = wf_runq_pop(&worker->runq)) != NULL) {
         return work;

@@ -105,8 +105,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_driver *driver;                      /* immutable after start */
     void *driver_state;                            /* the driver's, per worker */
     uint32_t index;                                /* immutable after start */
+    uint32_t peers;                                /* other workers of the pool; immutable */
     uint32_t tick;                                 /* works run, modulo 2^32: fairness turns */
     uint32_t since_poll;                           /* works run since the driver was polled */
+    bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
     struct wf_work *handed;
     struct wf_home pin; /* of fibers pinned to this worker */
@@ -188,7 +190,7 @@ void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *aft
 
 /* Called by wf_suspend on the stack that is about to be left; for tests. NULL: nobody. Set while no
  * worker runs. */
-extern void (*wf_on_suspend)(struct wf_fiber *self);
+extern void (*wf_on_suspend)(struct wf_fiber *self) WF_HIDDEN;
 
 /* Only inside `after`, as its last act: there is nothing to wait for, `before` goes on: at once, or
  * soon if `now` is itself a fiber that was ready. */
@@ -222,8 +224,8 @@ void wf_arrive_pinned(struct wf_home *home, struct wf_fiber *self, struct wf_fib
 void wf_worker_init_pin(struct wf_worker *worker);
 
 /* resume.run of a fiber without and with a home: switches to it; lets its home do so. */
-void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work);
-void wf_fiber_run_homed(struct wf_fiber *self, struct wf_work *work);
+void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work) WF_HIDDEN;
+void wf_fiber_run_homed(struct wf_fiber *self, struct wf_work *work) WF_HIDDEN;
 
 WF_INLINE struct wf_home *wf_fiber_home(const struct wf_fiber *fiber)
 {

@@ -5,6 +5,7 @@
 #ifndef WF_COMPILER_H
 #define WF_COMPILER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,13 +16,16 @@
 #define WF_MODEL 0 /* 1 under the model checker */
 #endif
 
-#define wf_likely(x)    __builtin_expect(!!(x), 1)
-#define wf_unlikely(x)  __builtin_expect(!!(x), 0)
-#define WF_COLD         __attribute__((noinline, cold))
-#define WF_NOINLINE     __attribute__((noinline))
-#define WF_INLINE       static inline __attribute__((always_inline))
-#define WF_NORETURN     __attribute__((noreturn))
-#define WF_UNUSED       __attribute__((unused))
+#define wf_likely(x)   __builtin_expect(!!(x), 1)
+#define wf_unlikely(x) __builtin_expect(!!(x), 0)
+#define WF_COLD        __attribute__((noinline, cold))
+#define WF_NOINLINE    __attribute__((noinline))
+#define WF_INLINE      static inline __attribute__((always_inline))
+#define WF_NORETURN    __attribute__((noreturn))
+#define WF_UNUSED      __attribute__((unused))
+/* Of the library alone: reached without a table of addresses. For what hot paths read or compare;
+ * elsewhere cmake/weft.map does. */
+#define WF_HIDDEN       __attribute__((visibility("hidden")))
 #define WF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* A thread-local variable that a signal handler may touch: it has its place from the thread's start,
@@ -109,5 +113,36 @@ WF_INLINE uint64_t wf_ticks(void)
 
 /* The address of the current frame: which stack slot runs this code. Constant within a function. */
 #define wf_frame_address() ((uintptr_t)__builtin_frame_address(0))
+
+/* Some address in it, for which the function needs no frame pointer. Not volatile: any moment of the
+ * function will do. */
+WF_INLINE uintptr_t wf_stack_pointer(void)
+{
+#if WF_X86_64
+    uintptr_t here;
+    __asm__("mov %%rsp, %0" : "=r"(here));
+    return here;
+#else
+    return wf_frame_address();
+#endif
+}
+
+/* Is `here` not one of the bounds[1] addresses from bounds[0] on? They may be written at
+ * the same time, and each is then read whole. */
+WF_INLINE bool wf_is_outside(uintptr_t here, const uintptr_t bounds[2])
+{
+#if WF_X86_64
+    /* with both bounds as operands, which compilers do not make of atomic loads */
+    bool outside;
+    __asm__("sub %2, %1\n\tcmp %3, %1"
+            : "=@ccae"(outside), "+r"(here)
+            : "m"(bounds[0]), "m"(bounds[1])
+            : "cc");
+    return outside;
+#else
+    const volatile uintptr_t *now = bounds;
+    return here - now[0] >= now[1];
+#endif
+}
 
 #endif

@@ -499,3 +499,93 @@ Test(runtime, refused_starts_leak_nothing)
     }
     wt_eq(count_descriptors(), descriptors);
 }
+
+/* --- work from outside, beside tasks that never cease ----------------------------------------- */
+
+static atomic_int turns, called;
+static weft_sem turn_of[2];
+
+static void reset_turns(void)
+{
+    atomic_store(&turns, 0);
+    atomic_store(&called, 0);
+}
+
+static int note_call(void *arg)
+{
+    (void)arg;
+    atomic_store(&called, 1);
+    return 0;
+}
+
+static void check_patience(int64_t give_up_ns)
+{
+    if (now_ns() > give_up_ns) {
+        wt_die(__FILE__, __LINE__, "starved", " after %d turns the call has not run",
+               atomic_load(&turns));
+    }
+}
+
+static int hand_over_until_called(void *arg)
+{
+    int i = *(int *)arg;
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&called) == 0) { /* ends: the call runs, or give_up_ns */
+        atomic_fetch_add(&turns, 1);
+        wt_eq(weft_sem_release(&turn_of[1 - i], 1), 0);
+        wt_eq(weft_sem_acquire(&turn_of[i]), 0);
+        check_patience(give_up_ns);
+    }
+    return weft_sem_release(&turn_of[1 - i], 1);
+}
+
+static int yield_until_called(void *arg)
+{
+    (void)arg;
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&called) == 0) { /* ends: as above */
+        atomic_fetch_add(&turns, 1);
+        wt_eq(weft_yield(), 0);
+        check_patience(give_up_ns);
+    }
+    return 0;
+}
+
+static int two_busy_tasks(void *body)
+{
+    weft_fn *fn = *(weft_fn **)body;
+    weft_task tasks[2];
+    int index[2] = {0, 1};
+    for (int i = 0; i < 2; i++) {
+        weft_sem_init(&turn_of[i], 0, 0);
+        weft_spawn(&tasks[i], fn, &index[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        wt_eq(weft_await(&tasks[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        weft_sem_fini(&turn_of[i]);
+    }
+    return 0;
+}
+
+static void call_beside(weft_fn *busy)
+{
+    weft_rt *rt = start(1);
+    wt_eq(weft_post(rt, two_busy_tasks, &busy), 0);
+    while (atomic_load(&turns) < 1000) { /* ends: they run */
+        sched_yield();
+    }
+    wt_eq(weft_call(rt, note_call, NULL), 0);
+    stop_and_free(rt);
+}
+
+Test(runtime, a_call_from_outside_runs_beside_tasks_that_hand_over_for_ever, .init = reset_turns)
+{
+    call_beside(hand_over_until_called);
+}
+
+Test(runtime, a_call_from_outside_runs_beside_tasks_that_yield_for_ever, .init = reset_turns)
+{
+    call_beside(yield_until_called);
+}
