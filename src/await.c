@@ -8,7 +8,7 @@
 #include "src/frame.h"
 #include "src/uses.h"
 
-static WF_COLD int refuse(void)
+int wf_refuse_task(void)
 {
     if (wf_forked) {
         return -ENOSYS;
@@ -20,47 +20,46 @@ static WF_COLD int refuse(void)
     return -EPERM;
 }
 
-struct wf_fiber *wf_enter_task(int *rc)
-{
-    struct wf_fiber *self = wf_self();
-    if (wf_unlikely(self == NULL || self->env == NULL)) {
-        *rc = refuse();
-        return NULL;
-    }
-    return self;
-}
-
 struct wf_fiber *wf_peek_task(void)
 {
     struct wf_fiber *self = wf_self();
     return self != NULL && self->env != NULL ? self : NULL;
 }
 
-struct wf_fiber *wf_enter_call(int *rc)
+int wf_refuse_call(struct wf_fiber *self)
 {
-    struct wf_fiber *self = wf_enter_task(rc);
-    if (self != NULL && (wf_env_cancelled(self->env) & WF_CANCEL_FIRED) != 0) {
-        *rc = -ECANCELED;
-        return NULL;
-    }
-    return self;
+    return (wf_env_cancelled(self->env) & WF_CANCEL_FIRED) != 0 ? -ECANCELED : 0;
 }
 
 /* --- the wait --------------------------------------------------------------------------------- */
 
-void wf_wait_resume(struct wf_work *resume)
+static struct wf_pool *pool_of(struct wf_work *resume)
 {
-    struct wf_pool *pool;
-    if (wf_likely(resume->run == wf_fiber_run_resume || resume->run == wf_fiber_run_homed)) {
+    if (resume->run == wf_fiber_run_resume || resume->run == wf_fiber_run_homed) {
         /* A suspended fiber's worker is that of its last run: of the right pool, which is all that
          * is asked of it. */
-        pool = wf_container_of(resume, struct wf_fiber, resume)->worker->pool;
-    } else if (resume->run == wf_value_run) {
-        pool = wf_value_pool(resume);
-    } else {
-        pool = wf_frame_pool(resume);
+        return wf_container_of(resume, struct wf_fiber, resume)->worker->pool;
     }
-    wf_ready_any(pool, resume);
+    return resume->run == wf_value_run ? wf_value_pool(resume) : wf_frame_pool(resume);
+}
+
+static WF_NOINLINE void resume_elsewhere(struct wf_work *resume)
+{
+    wf_ready_any(pool_of(resume), resume);
+}
+
+void wf_wait_resume(struct wf_work *resume)
+{
+    struct wf_fiber *self = wf_self();
+    if (wf_likely(self != NULL && resume->run == wf_fiber_run_resume)) {
+        /* that has run here last: its pool need not be looked at */
+        struct wf_worker *worker = wf_container_of(resume, struct wf_fiber, resume)->worker;
+        if (wf_likely(worker == self->worker)) {
+            wf_ready(worker, resume);
+            return;
+        }
+    }
+    resume_elsewhere(resume);
 }
 
 void wf_wait_cancel_claim(struct wf_wait *wait)
@@ -68,40 +67,62 @@ void wf_wait_cancel_claim(struct wf_wait *wait)
     (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
 }
 
-int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
+static WF_COLD bool is_cancelled(struct wf_env *env)
+{
+    return wf_env_cancelled(env) != 0;
+}
+
+/* A wait under the task's own env is counted in the task: see wf_task_cancel. `task` is that of env. */
+WF_INLINE bool enlist(struct wf_wait *wait, struct wf_env *env, struct wf_task *task)
 {
     struct wf_scope *scope = env->scope;
     wf_lock(&scope->lock);
-    bool cancelled = wf_env_cancelled(env) != 0;
-    if (wf_likely(!cancelled)) {
-        wf_list_push_back(&scope->waits, &wait->in_scope);
-        wait->env = env;
-        if (wf_env_is_base(env)) {
-            env->task->base_wait = wait;
-            env->task->base_waits++;
-        }
+    /* relaxed: under the lock of those who write it */
+    if (wf_unlikely(wf_load_relaxed(&scope->cancel) != 0) && is_cancelled(env)) {
+        wf_unlock(&scope->lock);
+        return false;
+    }
+    wf_list_push_back(&scope->waits, &wait->in_scope);
+    if (task != NULL && task->env.scope == scope) {
+        task->base_wait = wait;
+        task->base_waits++;
     }
     wf_unlock(&scope->lock);
-    return cancelled ? -ECANCELED : 0;
+    return true;
 }
 
-void wf_wait_delist(struct wf_wait *wait)
+/* Leaves in_scope as it was: nobody looks at it any more. */
+WF_INLINE void delist(struct wf_wait *wait, struct wf_env *env, struct wf_task *task)
 {
-    struct wf_env *env = wait->env;
-    if (env == NULL) {
-        return;
-    }
-    wf_lock(&env->scope->lock);
-    wf_list_unlink(&wait->in_scope);
-    if (wf_env_is_base(env)) {
-        struct wf_task *task = env->task;
+    struct wf_scope *scope = env->scope;
+    wf_lock(&scope->lock);
+    wf_list_drop(&wait->in_scope);
+    if (task != NULL && task->env.scope == scope) {
         task->base_waits--;
         if (task->base_wait == wait) { /* of those that are left, which is not known */
             task->base_wait = NULL;
         }
     }
-    wf_unlock(&env->scope->lock);
+    wf_unlock(&scope->lock);
+}
+
+int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
+{
+    wait->env = env;
+    if (enlist(wait, env, env->task)) {
+        return 0;
+    }
     wait->env = NULL;
+    return -ECANCELED;
+}
+
+void wf_wait_delist(struct wf_wait *wait)
+{
+    struct wf_env *env = wait->env;
+    if (env != NULL) {
+        delist(wait, env, env->task);
+        wait->env = NULL;
+    }
 }
 
 static void after_block(struct wf_fiber *now, struct wf_fiber *before, void *arg)
@@ -132,13 +153,25 @@ enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
     return wait_block(self, wait);
 }
 
+/* Its scope is cancelled: so is the call, unless what it waits for came meanwhile. */
+static WF_COLD ssize_t block_in_cancelled(struct wf_fiber *self, struct wf_call *call)
+{
+    call->wait.env = NULL;
+    call->wait.ops->cancel(&call->wait);
+    (void)wf_wait_block(self, &call->wait);
+    return call->wait.ops->finish(call);
+}
+
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
-    if (wf_wait_enlist(&call->wait, self->env) < 0) {
-        call->wait.ops->cancel(&call->wait); /* unless what it waits for came meanwhile */
+    struct wf_env *env = self->env;
+    call->wait.env = env; /* for a walk, while it is enlisted */
+    if (wf_unlikely(!enlist(&call->wait, env, env->task))) {
+        return block_in_cancelled(self, call);
     }
     (void)wait_block(self, &call->wait);
-    wf_wait_delist(&call->wait);
+    env = self->env; /* the same: it need not be kept over the switch */
+    delist(&call->wait, env, env->task);
     return call->wait.ops->finish(call);
 }
 

@@ -68,8 +68,7 @@ WF_INLINE void wf_wait_init(struct wf_wait *wait, struct wf_work *resume,
     wf_store_relaxed(&wait->state, WF_WAIT_SETUP);
     wait->resume = resume;
     wait->ops = ops;
-    wf_list_init(&wait->in_scope);
-    wait->env = NULL;
+    wait->env = NULL; /* and in_scope means nothing */
 }
 
 /* In the beginning of a call that has to wait; `queue`, under its lock, is where claimers look. */

@@ -589,7 +589,7 @@ WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_wo
 int weft_chan_send(weft_chan *chan, const void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call_inline(&rc);
+    struct wf_fiber *self = wf_enter_call(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
@@ -600,7 +600,7 @@ int weft_chan_send(weft_chan *chan, const void *item)
 int weft_chan_recv(weft_chan *chan, void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call_inline(&rc);
+    struct wf_fiber *self = wf_enter_call(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }

@@ -423,26 +423,44 @@ void wf_loans_fini(struct wf_worker *worker);
 
 /* --- calls that wait: await.c ----------------------------------------------------------------- */
 
+/* The fiber in task context, or NULL; for calls that only look. */
+struct wf_fiber *wf_peek_task(void);
+/* Why the running code may not make a call of the API: it is in no task context. A code below 0. */
+WF_COLD int wf_refuse_task(void);
+/* In task context: -ECANCELED if it is to refuse (E1), else 0. */
+WF_COLD int wf_refuse_call(struct wf_fiber *self);
+
+#if WF_MODEL /* the harness says who runs */
+struct wf_fiber *wf_enter_task(int *rc);
+struct wf_fiber *wf_enter_call(int *rc);
+#else
 /* The start of every public call that needs task context: the fiber, or NULL with the code to
  * return in *rc (-EPERM on a foreign thread, -ENOSYS in a forked child, -EDEADLK with a report of
  * misuse in a cancel callback). Does not look at cancellation. */
-struct wf_fiber *wf_enter_task(int *rc);
-/* The fiber in task context, or NULL; for calls that only look. */
-struct wf_fiber *wf_peek_task(void);
-/* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
-struct wf_fiber *wf_enter_call(int *rc);
-/* The same, for calls that take a few nanoseconds themselves. */
-WF_INLINE struct wf_fiber *wf_enter_call_inline(int *rc)
+WF_INLINE struct wf_fiber *wf_enter_task(int *rc)
 {
     struct wf_fiber *self = wf_self();
-    /* relaxed: see wf_scope_cancelled */
-    if (wf_likely(self != NULL && self->env != NULL &&
-                  (wf_load_relaxed(&self->env->scope->cancel) &
-                   (WF_CANCEL_FIRED | WF_CANCEL_MEMBER)) == 0)) {
-        return self;
+    if (wf_unlikely(self == NULL) || wf_unlikely(self->env == NULL)) {
+        *rc = wf_refuse_task();
+        return NULL;
     }
-    return wf_enter_call(rc);
+    return self;
 }
+
+/* The same, and refuses with -ECANCELED inside a cancelled scope (E1). */
+WF_INLINE struct wf_fiber *wf_enter_call(int *rc)
+{
+    struct wf_fiber *self = wf_enter_task(rc);
+    /* relaxed: see wf_scope_cancelled */
+    if (wf_likely(self != NULL) &&
+        wf_unlikely((wf_load_relaxed(&self->env->scope->cancel) &
+                     (WF_CANCEL_FIRED | WF_CANCEL_MEMBER)) != 0) &&
+        (*rc = wf_refuse_call(self)) < 0) {
+        return NULL;
+    }
+    return self;
+}
+#endif
 
 struct wf_op;
 /* Submits the op; its end claims the call. In `ops` the two that follow. While its descriptor is being

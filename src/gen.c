@@ -202,7 +202,7 @@ static ssize_t emit_begin(struct weft_gen *gen, struct wf_call *call, struct wf_
 int weft_emit(const void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call_inline(&rc);
+    struct wf_fiber *self = wf_enter_call(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
@@ -306,7 +306,7 @@ static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_
 int weft_gen_next(weft_gen *gen, void *item)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call_inline(&rc);
+    struct wf_fiber *self = wf_enter_call(&rc);
     if (wf_unlikely(self == NULL)) {
         return rc;
     }

@@ -39,6 +39,13 @@ WF_INLINE void wf_list_unlink(struct wf_list *node)
     wf_list_init(node);
 }
 
+/* The same of a node that nobody asks any more whether it is linked. */
+WF_INLINE void wf_list_drop(struct wf_list *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+}
+
 /* The oldest node, unlinked; NULL when the list is empty. */
 WF_INLINE struct wf_list *wf_list_pop_front(struct wf_list *head)
 {

@@ -288,6 +288,7 @@ static void enlist(struct actor *me, struct wf_wait *wait)
     if (me->scope == NULL) {
         return;
     }
+    wf_list_init(&wait->in_scope); /* delist does not ask whether it was enlisted */
     wf_lock(&me->scope->lock);
     bool cancelled = me->scope->cancelled;
     if (!cancelled) {

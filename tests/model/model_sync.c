@@ -162,6 +162,7 @@ static struct actor *actor_of(void *arg)
 /* As wf_wait_enlist and wf_wait_delist. */
 static void enlist(struct actor *me)
 {
+    wf_list_init(&me->call.wait.in_scope); /* delist does not ask whether it was enlisted */
     wf_lock(&scope.lock);
     bool cancelled = me->in_scope && scope.cancelled;
     if (me->in_scope && !cancelled) {
