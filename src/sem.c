@@ -75,7 +75,7 @@ int weft_sem_close(weft_sem *handle)
 
 /* --- under the lock; relaxed accesses to permits: written under the lock only ----------------- */
 
-static int take_permits(struct wf_sem *sem, uint32_t n)
+WF_INLINE int take_permits(struct wf_sem *sem, uint32_t n)
 {
     if (wf_unlikely(sem->closed)) {
         return -ESHUTDOWN;
@@ -90,18 +90,18 @@ static int take_permits(struct wf_sem *sem, uint32_t n)
 
 static void serve_permits(struct wf_sem *sem)
 {
-    uint32_t permits = wf_load_relaxed(&sem->permits);
     struct wf_waiter *first;
     while ((first = wf_waitq_first(&sem->waiters)) != NULL) { /* ends: each turn takes one out */
+        uint32_t permits = wf_load_relaxed(&sem->permits);
         uint32_t n = (uint32_t)(uintptr_t)first->item;
         if (n > permits) {
             break;
         }
-        if (wf_waitq_grant(first)) {
-            permits -= n;
+        wf_store_relaxed(&sem->permits, permits - n); /* first: the compiler may forget n */
+        if (!wf_waitq_grant(first)) {
+            wf_store_relaxed(&sem->permits, permits);
         }
     }
-    wf_store_relaxed(&sem->permits, permits);
 }
 
 /* --- acquire ---------------------------------------------------------------------------------- */
@@ -136,8 +136,8 @@ static const struct wf_wait_ops acquire_ops = {.cancel = wf_wait_cancel_claim,
                                                .discard = acquire_discard,
                                                .name = "weft_sem_acquire"};
 
-static ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
-                             uint32_t n)
+WF_INLINE ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
+                                uint32_t n)
 {
     wf_lock(&sem->lock);
     ssize_t rc = take_permits(sem, n);
