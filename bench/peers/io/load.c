@@ -1,10 +1,12 @@
 /* load.c: see load.h. Options, the window's account, and the line of results.
  *
- *   load KIND [-c CONNECTIONS] [-s BYTES] [-d DEPTH] [-r RATE] [-t SECONDS] [-w SECONDS] [-C CPU] [-S CPU] -- SERVER...
+ *   load KIND [-c CONNECTIONS] [-s BYTES] [-d DEPTH] [-r RATE] [-t SECONDS] [-w SECONDS] [-C CPU] [-S CPU] [-R]
+ *        -- SERVER...
  *     KIND  echo, http, mixed, accept, idle
  *     -r    open loop with so many requests a second; without it a closed loop
  *     -t    length of the window; -w: of the warm-up before it
  *     -C    the CPU of this program, -S: of the server; any without
+ *     -R    the server has a real-time priority, too
  *
  * Prints one line of key=value. Exit: 0; 1 something failed, or an answer was wrong; 2 usage. */
 #define _GNU_SOURCE
@@ -97,7 +99,7 @@ static bool parse_kind(const char *text, enum load_kind *out)
 static bool parse_options(struct load *load, int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:s:d:r:t:w:C:S:")) != -1) {
+    while ((option = getopt(argc, argv, "c:s:d:r:t:w:C:S:R")) != -1) {
         switch (option) {
         case 'c':
             load->connections = atoi(optarg);
@@ -122,6 +124,9 @@ static bool parse_options(struct load *load, int argc, char **argv)
             break;
         case 'S':
             load->server_cpu = atoi(optarg);
+            break;
+        case 'R':
+            load->real_time = true;
             break;
         default:
             return false;
@@ -149,6 +154,13 @@ static void prepare_process(const struct load *load)
         if (sched_setaffinity(0, sizeof cpus, &cpus) < 0) {
             fail("sched_setaffinity");
         }
+    }
+    /* A server that has no CPU of its own shares ours: then whoever computes there would make the client wait,
+     * and the client would measure itself. Without the right to a priority it competes as any thread does. */
+    struct sched_param priority = {.sched_priority = SERVER_PRIORITY + 1};
+    if (load->server_cpu < 0 && sched_setscheduler(0, SCHED_FIFO, &priority) < 0) {
+        fprintf(stderr,
+                "load: no real-time priority: latencies have waits of the client in them\n");
     }
     prctl(PR_SET_TIMERSLACK, 1UL); /* an open loop sleeps until a request is due */
     signal(SIGPIPE, SIG_IGN);

@@ -28,6 +28,7 @@
 #define DEPTH_MAX       64
 #define BYTES_MAX       65536 /* of a message */
 #define SECONDS_MAX     60.0
+#define SERVER_PRIORITY 1   /* if it is to have a real-time one */
 #define LONG_EVERY      100 /* of the mixed load: one request in so many is long */
 #define GRACE_NS        UINT64_C(500000000)
 #define SILENCE_NS      UINT64_C(10000000000)
@@ -48,6 +49,7 @@ struct load {
     uint64_t rate; /* requests per second; 0: closed loop */
     double seconds, warm_seconds;
     int client_cpu, server_cpu; /* -1: any */
+    bool real_time;             /* the server: SERVER_PRIORITY */
     char **command;             /* of the server; "{port}" in it becomes the port */
 
     /* the server */

@@ -59,6 +59,10 @@ static void become_server(const struct load *load, uint16_t port)
             fail("sched_setaffinity of the server");
         }
     }
+    struct sched_param priority = {.sched_priority = SERVER_PRIORITY};
+    if (load->real_time && sched_setscheduler(0, SCHED_FIFO, &priority) < 0) {
+        fail("no right to a real-time priority for the server");
+    }
     dup2(STDERR_FILENO, STDOUT_FILENO); /* stdout is for results */
     execvp(args[0], args);
     fail(args[0]);
