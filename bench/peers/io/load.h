@@ -31,7 +31,7 @@
 #define SERVER_PRIORITY 1   /* if it is to have a real-time one */
 #define LONG_EVERY      100 /* of the mixed load: one request in so many is long */
 #define GRACE_NS        UINT64_C(500000000)
-#define SILENCE_NS      UINT64_C(10000000000)
+#define SILENCE_NS      UINT64_C(30000000000)
 
 enum load_kind {
     LOAD_ECHO,   /* what is sent comes back */

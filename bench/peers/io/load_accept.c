@@ -110,15 +110,17 @@ static void on_event(struct client *client, const struct epoll_event *event, uin
     }
 }
 
-static void visit_all(struct client *client, uint64_t window_ns, uint64_t end_ns)
+/* The window is as in load_requests.c: it begins when we look, and has an answer in it. */
+static void visit_all(struct client *client, uint64_t window_ns)
 {
     struct epoll_event events[EVENTS_MAX];
     struct load *load = client->load;
-    bool measuring = false;
-    uint64_t heard_ns = tb_now_ns();
-    for (uint64_t now; (now = tb_now_ns()) < end_ns && load->errors == 0;) { /* ends by the clock */
-        if (!measuring && now >= window_ns) {
-            measuring = true;
+    uint64_t now = tb_now_ns(), heard_ns = now, end_ns = 0; /* 0: the window has not begun */
+    while ((end_ns == 0 || now < end_ns || load->requests == 0) &&
+           load->errors == 0) { /* ends: P.3 */
+        if (end_ns == 0 && now >= window_ns) {
+            window_ns = now;
+            end_ns = now + (uint64_t)(load->seconds * 1e9);
             window_begin(load);
         }
         for (int i = 0; i < load->connections; i++) {
@@ -130,6 +132,7 @@ static void visit_all(struct client *client, uint64_t window_ns, uint64_t end_ns
         for (int i = 0; i < n && load->errors == 0; i++) {
             on_event(client, &events[i], window_ns);
         }
+        now = tb_now_ns();
         if (n > 0) {
             heard_ns = now;
         } else if (now > heard_ns + SILENCE_NS) {
@@ -153,6 +156,5 @@ void run_accept(struct load *load)
     for (int i = 0; i < load->connections; i++) {
         client.visits[i].fd = -1;
     }
-    uint64_t window_ns = tb_now_ns() + (uint64_t)(load->warm_seconds * 1e9);
-    visit_all(&client, window_ns, window_ns + (uint64_t)(load->seconds * 1e9));
+    visit_all(&client, tb_now_ns() + (uint64_t)(load->warm_seconds * 1e9));
 }

@@ -31,6 +31,7 @@
 #define HTTP_BODY      "hello world\n"
 #define HTTP_LENGTH    "content-length: 12\r\n"
 #define HTTP_REQUEST   "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define WINDOW_MORE_NS UINT64_C(10000000)
 #define WAIT_NS_MAX    UINT64_C(100000000)
 #define CONNECTION_KEY 31 /* makes the messages of two connections different */
 
@@ -54,6 +55,7 @@ struct client {
     const char *answer; /* of HTTP, as the server gave it first; else the request */
     uint64_t start_ns, window_ns, end_ns;
     uint64_t next_due; /* open loop: number of the next request of all */
+    bool talking;      /* what is answered now counts, and is followed by the next request */
     bool polls;        /* has a CPU to itself: does not sleep in an open loop */
 };
 
@@ -241,13 +243,13 @@ static void count_answer(struct client *client, int at, uint64_t now)
     uint64_t of_all = c->answered * (uint64_t)load->connections + (uint64_t)at;
     uint64_t from = load->rate > 0 ? due_ns(load, client->start_ns, of_all)
                                    : c->sent_ns[c->answered % DEPTH_MAX];
-    bool counts = from >= client->window_ns &&
-                  (load->rate > 0 ? from < client->end_ns : now <= client->end_ns);
+    bool counts =
+        from >= client->window_ns && (load->rate > 0 ? from < client->end_ns : client->talking);
     if (counts) {
         tb_hist_add(is_long(client, at, c->answered) ? &load->long_latency : &load->latency,
                     now > from ? now - from : 0);
     }
-    load->requests += now >= client->window_ns && now <= client->end_ns;
+    load->requests += client->talking && now >= client->window_ns;
     c->answered++;
 }
 
@@ -261,7 +263,7 @@ static void send_next(struct client *client, int at, unsigned answered, uint64_t
         if (n > 0) {
             send_requests(client, at, n);
         }
-    } else if (now < client->end_ns) {
+    } else if (client->talking) {
         for (unsigned i = 0; i < answered; i++) {
             c->sent_ns[(c->sent + i) % DEPTH_MAX] = now;
         }
@@ -390,16 +392,34 @@ static uint64_t send_due(struct client *client)
     return due;
 }
 
+/* The window begins when we look at the clock, and lasts until something was answered: on a busy machine either
+ * may be late. */
+static void move_window(struct client *client, bool *measuring, uint64_t now)
+{
+    struct load *load = client->load;
+    if (!*measuring && now >= client->window_ns) {
+        *measuring = true;
+        client->window_ns = now;
+        client->end_ns = now + (uint64_t)(load->seconds * 1e9);
+        window_begin(load);
+    }
+    if (now >= client->end_ns && load->requests == 0) {
+        client->end_ns = now + WINDOW_MORE_NS;
+    }
+}
+
 static void talk(struct client *client)
 {
     struct load *load = client->load;
     bool measuring = false;
     uint64_t heard_ns = client->start_ns;
-    for (uint64_t now;
-         (now = tb_now_ns()) < client->end_ns && load->errors == 0;) { /* ends by the clock */
-        if (!measuring && now >= client->window_ns) {
-            measuring = true;
-            window_begin(load);
+    client->talking = true;
+    send_first(client);
+    for (;;) { /* ends by the clock, or in silence (P.3) */
+        uint64_t now = tb_now_ns();
+        move_window(client, &measuring, now);
+        if (now >= client->end_ns || load->errors > 0) {
+            break;
         }
         uint64_t until = load->rate > 0 ? send_due(client) : client->end_ns;
         wait_results(client, client->polls ? 0 : until);
@@ -411,6 +431,7 @@ static void talk(struct client *client)
         }
     }
     window_end(load);
+    client->talking = false;
 }
 
 static uint64_t count_missing(const struct client *client)
@@ -451,7 +472,6 @@ void run_requests(struct load *load)
     client.start_ns = tb_now_ns();
     client.window_ns = client.start_ns + (uint64_t)(load->warm_seconds * 1e9);
     client.end_ns = client.window_ns + (uint64_t)(load->seconds * 1e9);
-    send_first(&client);
     talk(&client);
     if (load->rate > 0 && load->errors == 0) {
         take_late_answers(&client);
