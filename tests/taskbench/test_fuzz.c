@@ -1,8 +1,12 @@
-/* test_fuzz.c: whatever taskbench reads, it ends, and without a fault: results, histories and JSON in
- * general, made from whole ones by random changes. The seed is printed; WT_SEED=n repeats it, WT_ROUNDS=n
+/* test_fuzz.c: whatever taskbench reads, it ends, and without a fault: results, histories, budgets, floors, JSON in
+ * general, what its processes say, callgrind's output; made from whole ones by random changes. The seed is printed; WT_SEED=n repeats it, WT_ROUNDS=n
  * goes on for longer. The sanitizers' builds are where this is worth most. */
 #include "tests/support/wt.h"
+#include "agent.h"
+#include "budget.h"
+#include "floors.h"
 #include "report.h"
+#include "wire.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +68,37 @@ static const char history[] = "{\"schema\":\"weft.taskbench.history/"
                               "{\"schema\":\"weft.taskbench.history/"
                               "1\",\"started\":\"3\",\"key\":\"k\",\"rows\":[{\"row\":\"go 2w\","
                               "\"time\":7,\"ref\":null}]}\n";
+
+static const char comparison[] =
+    "{\"schema\":\"weft.taskbench/"
+    "1\",\"command\":\"ab\",\"results\":[{\"workload\":\"go\",\"workers\":2,"
+    "\"check\":\"ok\",\"time\":{\"ratio\":1.1,\"ci95\":[1.0,1.2]},\"exact\":{\"allocs_per_op\":{"
+    "\"base\":0,"
+    "\"cand\":1,\"is\":\"more\"},\"bytes_per_op\":{\"base\":2,\"cand\":1,\"is\":\"less\"},"
+    "\"syscalls_per_op\":"
+    "{\"base\":null,\"cand\":null,\"is\":\"unknown\"},\"instructions_per_op\":{\"base\":5,\"cand\":"
+    "5,"
+    "\"is\":\"varies\"}},\"verdict\":\"slower\"}]}";
+
+static const char budgets[] =
+    "{\"schema\":\"weft.taskbench.budgets/"
+    "1\",\"build\":\"gcc\",\"rows\":[{\"workload\":\"go\",\"workers\":1,"
+    "\"params\":{\"tasks\":64},\"rounds\":5,\"io\":\"uring\",\"limits\":{\"allocs_per_op\":0,"
+    "\"instructions_per_op\":1.5},\"allow\":{\"bytes_per_op\":2},\"functions\":{\"wf_go\":3.5}}]}";
+
+static const char floors[] =
+    "{\"schema\":\"weft.taskbench.floors/1\",\"machine\":\"k\",\"rows\":[{\"workload\":\"go\","
+    "\"workers\":1,\"floor\":0.01}]}";
+
+static const char said[] =
+    "line 40.5\nsample 10000 500 20000 900\ncounted 500 5 5 320\nuncounted 5 no hooks\n"
+    "counter steals 7 19\nmetric task_bytes B 4300.5\ntraced 12\nuntraced refused\n"
+    "site alloc 3 96 4711 /usr/lib/x.so\ttask run (main.c:3)\n"
+    "site call 3 0 4711 /bin/x\tread\nrss 12345\nreport weft 0.1\nskip why\nwrong why\ndone\n";
+
+static const char callgrind[] =
+    "events: Ir\nfl=(1) a.c\nfn=(1) main\n10 5\n+3 7\ncfn=(2) work\ncalls=3 20\n11 90\n"
+    "fn=(2)\n20 30\n* 60\ntotals: 102\n";
 
 /* Pieces that mean something to a reader of JSON or to arithmetic. */
 static const char *const pieces[] = {
@@ -201,4 +236,92 @@ Test(fuzz, any_result_and_history_give_a_page_or_a_line, .timeout = 100)
     unlink(b);
     unlink(h);
     rmdir(folder);
+}
+
+Test(fuzz, any_comparison_gives_a_page_or_a_line, .timeout = 60)
+{
+    static struct tb_report report;
+    char path[] = "/tmp/taskbench-fuzz-XXXXXX", text[TEXT_MAX];
+    FILE *null = fopen("/dev/null", "we");
+    close(mkstemp(path));
+    for (uint64_t left = begin() / 10; left > 0; left--) {
+        write_file(path, text, spoil(comparison, text));
+        report = (struct tb_report){.inputs_n = 1};
+        if (tb_saved_load(&report.inputs[0], path) == 0) {
+            tb_report_write(&report, null);
+        }
+        tb_saved_free(&report.inputs[0]);
+    }
+    fclose(null);
+    unlink(path);
+}
+
+Test(fuzz, any_budgets_and_floors_are_taken_or_refused_with_a_line, .timeout = 60)
+{
+    static struct tb_budgets b;
+    static struct tb_floors f;
+    char path[] = "/tmp/taskbench-fuzz-XXXXXX", text[TEXT_MAX];
+    close(mkstemp(path));
+    for (uint64_t left = begin() / 10; left > 0; left--) {
+        write_file(path, text, spoil(budgets, text));
+        int rc = tb_budgets_load(&b, path);
+        wt_true((rc == 0) == (b.error[0] == '\0'), "%s", b.error);
+        wt_true(strchr(b.error, '\n') == NULL);
+        write_file(path, text, spoil(floors, text));
+        rc = tb_floors_load(&f, path);
+        wt_true(rc == 0 || f.error[0] != '\0');
+    }
+    unlink(path);
+}
+
+Test(fuzz, whatever_a_process_says_stays_within_its_row, .timeout = 60)
+{
+    static struct tb_row row;
+    char text[TEXT_MAX + 1];
+    for (uint64_t left = begin(); left > 0; left--) {
+        text[spoil(said, text)] = '\0';
+        row = (struct tb_row){.load = tb_load_find("go"), .workers = 1};
+        struct tb_wire_in in = {.row = &row};
+        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+            (void)tb_wire_read(&in, line);
+        }
+        wt_le(row.samples_n, (size_t)TB_SAMPLES_MAX);
+        wt_true(row.metrics_n <= TB_METRICS_MAX && row.sites_n <= TB_SITES_MAX);
+        for (int i = 0; i < row.sites_n; i++) {
+            wt_gt(row.sites[i].count, 0u); /* reports divide by it */
+        }
+        tb_row_finish(&row);
+    }
+}
+
+Test(fuzz, any_output_of_callgrind_is_read_or_refused, .timeout = 60)
+{
+    static struct tb_instructions out;
+    char text[TEXT_MAX];
+    for (uint64_t left = begin() / 10; left > 0; left--) {
+        size_t n = spoil(callgrind, text);
+        FILE *file = n ? fmemopen(text, n, "r") : NULL;
+        if (file) {
+            wt_true((tb_callgrind_read(file, &out) == 0) == out.counted);
+            wt_true(out.functions_n >= 0 && out.functions_n <= TB_FUNCTIONS_MAX);
+            fclose(file);
+        }
+    }
+}
+
+Test(fuzz, any_arguments_of_an_agent_are_a_row_or_refused, .timeout = 60)
+{
+    static struct tb_row row;
+    struct tb_plan plan;
+    char text[TEXT_MAX + 1];
+    for (uint64_t left = begin(); left > 0; left--) {
+        char *argv[64] = {"agent"};
+        int argc = 1;
+        text[spoil("go workers=2 seed=3 pass=1 rounds=44 budget=9 p.tasks=5 pin=1", text)] = '\0';
+        for (char *word = strtok(text, " "); word && argc < 63; word = strtok(NULL, " ")) {
+            argv[argc++] = word;
+        }
+        int rc = tb_agent_args_read(argc, argv, &row, &plan);
+        wt_true(rc != 0 || (row.load && row.workers >= 1 && plan.pass <= TB_PASS_CALLGRIND));
+    }
 }

@@ -143,7 +143,7 @@ static int read_site(struct tb_row *row, const char *text)
     const char *tab = strchr(text, '\t');
     if (sscanf(text, "%7s %" SCNu64 " %" SCNu64 " %" SCNu64 "%n", kind, &site.count, &site.bytes,
                &site.offset, &at) != 4 ||
-        text[at] != ' ' || !tab) {
+        site.count == 0 || text[at] != ' ' || !tab) {
         return -EPROTO;
     }
     const char *module = text + at + 1;
