@@ -135,7 +135,7 @@ WF_INLINE bool wf_is_outside(uintptr_t here, const uintptr_t bounds[2])
     /* with both bounds as operands, which compilers do not make of atomic loads */
     bool outside;
     __asm__("sub %2, %1\n\tcmp %3, %1"
-            : "=@ccae"(outside), "+r"(here)
+            : "=@ccae"(outside), "+&r"(here)
             : "m"(bounds[0]), "m"(bounds[1])
             : "cc");
     return outside;
