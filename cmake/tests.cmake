@@ -70,8 +70,12 @@ function(weft_tests kind timeout)
     # child of vfork (proc); faults far below a stack (overflow). runtime starts hundreds of runtimes, each of which
     # reserves memory for its stacks, which takes 0.2 s there; steady repeats everything a million times, and val
     # one thing 2^16 times: that is 2 minutes.
-    set(cannot rescue|net_vector|file_copy|file_names|net_message|proc|overflow|runtime|steady|val)
-    list(FILTER sources EXCLUDE REGEX "/patterns/test_(${cannot})\\.c$")
+    # Since a preadv2(RWF_NOWAIT) is a readv there, a read that comes too late blocks its worker (seen in net_race):
+    # what is about descriptors is not run at all.
+    set(cannot rescue|proc|overflow|runtime|steady|val|close|loan|io_edges|serve|stream|signal|connection_reuse|cancel|deadlock|exec
+      |fork2|gen|poison)
+    string(REPLACE ";" "" cannot "${cannot}")
+    list(FILTER sources EXCLUDE REGEX "/test_(${cannot}|net_[a-z]*|file_[a-z]*|frame_io|frame_calls)\\.c$")
   elseif(NOT URING_FOUND) # these stand in for the ring's own functions
     list(FILTER sources EXCLUDE REGEX "/test_(uring|faults)")
   endif()
@@ -115,6 +119,7 @@ function(weft_tests kind timeout)
     weft_register(${name} ${target} ${kind} ${timeout} ${arguments})
     if(CMAKE_CROSSCOMPILING AND NOT name MATCHES "/test_backend$") # by choice: then nothing is said about it
       set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT WEFT_IO=epoll)
+      set_property(TEST ${name} PROPERTY TIMEOUT 300)
     endif()
     # The same once more by epoll, which "auto" chooses only where io_uring is refused. Not what looks into one
     # driver, or has none.
