@@ -130,3 +130,74 @@ Test(outside, a_stop_runs_what_was_posted_before_and_refuses_the_rest, .timeout 
         weft_rt_free(rt);
     }
 }
+
+/* --- while tasks do nothing but hand over to each other --------------------------------------- */
+
+/* The scheduler looks for such a task at least each 64 works. */
+enum { HAND_OVERS = 1000, GIVE_UP = 100000 };
+
+static weft_chan *there, *back;
+static atomic_int handed_over, is_posted, has_come;
+static int since_posted; /* hand-overs; one worker */
+
+static int pass_on(weft_chan *from, weft_chan *to)
+{
+    int token;
+    while (weft_chan_recv(from, &token) == 1) { /* ends: closed, at GIVE_UP at the latest */
+        atomic_fetch_add(&handed_over, 1);
+        since_posted += atomic_load(&is_posted) && !atomic_load(&has_come);
+        if (atomic_load(&has_come) || since_posted > GIVE_UP) {
+            (void)weft_chan_close(there, 0);
+            (void)weft_chan_close(back, 0);
+        }
+        (void)weft_chan_send(to, &token);
+    }
+    return 0;
+}
+
+static int pass_back(void *arg)
+{
+    (void)arg;
+    return pass_on(there, back);
+}
+
+static int pass_there(void *arg)
+{
+    (void)arg;
+    int token = 0;
+    wt_eq(weft_chan_send(there, &token), 0);
+    return pass_on(back, there);
+}
+
+static int come(void *arg)
+{
+    (void)arg;
+    atomic_store(&has_come, 1);
+    return 0;
+}
+
+/* No turn of the loop comes of a hand-over: it must take one now and then. */
+Test(outside, a_task_comes_to_run_beside_two_that_hand_over_to_each_other, .timeout = 60)
+{
+    for (int round = 0; round < 10; round++) {
+        weft_rt *rt;
+        wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1}), 0);
+        wt_eq(weft_chan_new(&there, sizeof(int), 1), 0);
+        wt_eq(weft_chan_new(&back, sizeof(int), 1), 0);
+        atomic_store(&handed_over, 0);
+        atomic_store(&is_posted, 0);
+        atomic_store(&has_come, 0);
+        since_posted = 0;
+        wt_eq(weft_post(rt, pass_back, NULL), 0);
+        wt_eq(weft_post(rt, pass_there, NULL), 0);
+        wait_for(&handed_over, 100 + 7 * round);
+        wt_eq(weft_post(rt, come, NULL), 0);
+        atomic_store(&is_posted, 1);
+        wait_for(&has_come, 1);
+        wt_eq(weft_rt_stop(rt, WEFT_FOREVER, WEFT_FOREVER), 0);
+        weft_rt_free(rt);
+        weft_chan_free(there);
+        weft_chan_free(back);
+        wt_lt(since_posted, HAND_OVERS);
+    }
+}
