@@ -1131,7 +1131,25 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
             wf_inject_push(inject, works[i]);
         }
     }
+    if (count > (fiber != NULL ? 1 : 0)) {
+        wf_wake_check(worker); /* who looked meanwhile saw an empty queue, and sleeps */
+    }
     return fiber;
+}
+
+/* Others leave what comes from outside to the worker that took from there last, while it gets on: not to
+ * one that may not run it. */
+static void pass_on_injected(struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    if (worker->peers == 0 ||
+        wf_load_relaxed(&pool->taker) != (int32_t)worker->index) { /* relaxed, both: see pool.h */
+        return;
+    }
+    wf_store_relaxed(&pool->taker, (int32_t)(worker->index + 1) % pool->worker_count);
+    if (wf_inject_has(&pool->inject)) {
+        wf_wake_check(worker);
+    }
 }
 
 /* Without a spare stack only resumed fibers may run: each gives back the stack that the loop runs
@@ -1139,6 +1157,7 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
 static WF_COLD struct wf_work *starved(struct wf_worker *worker)
 {
     do_put_off(worker);
+    pass_on_injected(worker);
     struct wf_work *work = worker->handed != NULL ? worker->handed : take_pinned(worker);
     worker->handed = NULL;
     if (work == NULL) {
