@@ -41,8 +41,9 @@ typedef struct weft_loan {
  * results. > 0: loan->data has so many bytes, and is to be given back. Else *loan is none: 0, the peer has
  * finished (or an empty datagram), or -errno. What *loan was before is overwritten. `flags`: MSG_DONTWAIT
  * (-EAGAIN also if no buffer is there) and MSG_PEEK; others -EINVAL. -ENOTSOCK may come only when the pipe
- * or file is ready. -ENOMEM: the first on its worker, and no memory for the buffers. After -ECANCELED nothing was received, also if it came while it waited for a
- * buffer: the data are still in the socket. May suspend.
+ * or file is ready. -ENOMEM: the first on its worker, and no memory for the buffers. After -ECANCELED
+ * nothing was received, also if it came while it waited for a buffer: the data are still in the socket.
+ * May suspend.
  *
  *     WEFT_LOAN(request);
  *     ssize_t n = weft_recv_loan(fd, &request, 0);

@@ -1,9 +1,10 @@
 /* weft.c: the servers of servers.h on weft, with its public calls alone, as one would write them: each connection
- * a task with a stack; of the kind `frames`, an echo, one without. WEFT_IO and WEFT_RESCUE choose the backend, and
- * whether idle workers help busy ones. */
+ * a task with a stack; of the kind `frames`, an echo, one without; of the kind `loans`, an echo, with a buffer only
+ * while it has data. WEFT_IO and WEFT_RESCUE choose the backend, and whether idle workers help busy ones. */
 #define _GNU_SOURCE
 #include "servers.h"
 #include <weft/io.h>
+#include <weft/loan.h>
 #include <weft/net.h>
 #include <weft/stackless.h>
 #include <weft/task.h>
@@ -30,6 +31,17 @@ static int serve_echo(int fd)
     ssize_t n;
     while ((n = weft_recv(fd, buffer, sizeof buffer, 0)) > 0 &&
            send_all(fd, buffer, (size_t)n) == 0) {
+    }
+    return 0;
+}
+
+static int serve_loans(int fd)
+{
+    int rc = 0;
+    while (rc == 0) {
+        WEFT_LOAN(request);
+        rc = weft_recv_loan(fd, &request, 0) > 0 ? send_all(fd, (char *)request.data, request.bytes)
+                                                 : -EPIPE;
     }
     return 0;
 }
@@ -134,6 +146,7 @@ static int serve(void *arg)
 static connection_fn *find_kind(const char *name)
 {
     return strcmp(name, "echo") == 0    ? serve_echo
+           : strcmp(name, "loans") == 0 ? serve_loans
            : strcmp(name, "http") == 0  ? serve_http
            : strcmp(name, "mixed") == 0 ? serve_mixed
                                         : NULL;
