@@ -843,7 +843,8 @@ Test(chan, every_item_is_received_or_dropped_once) /* E29 */
     }
 }
 
-#define FOREIGN_ITEMS 20000
+#define FOREIGN_ITEMS \
+    2000 /* the queue is full each four: on a busy machine a turn of others each */
 
 static void *send_from_outside(void *chan)
 {
