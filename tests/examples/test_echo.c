@@ -323,7 +323,8 @@ Test(echo, idle_it_uses_no_cpu)
     poll(NULL, 0, 50); /* workers search a little before they sleep */
     int64_t before_ms = cpu_ms_of(server.pid);
     poll(NULL, 0, 1000);
-    wt_le(cpu_ms_of(server.pid) - before_ms, 2, "of 1000 ms");
+    /* scaled: built for ThreadSanitizer it wakes 50 times a second, for signals */
+    wt_le(cpu_ms_of(server.pid) - before_ms, scaled(2), "of 1000 ms");
     for (int i = 0; i < CLIENTS; i++) {
         close(fds[i]);
     }
