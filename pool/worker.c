@@ -116,6 +116,7 @@ void wf_wake_check(struct wf_worker *worker)
 
 static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
 {
+    worker->has_spilled = true;
     wf_inject_push(&worker->pool->inject, work);
 }
 
@@ -463,8 +464,34 @@ static void run_timers(struct wf_worker *worker)
     }
 }
 
+/* What did not fit into the FIFO is older than what the driver is about to hand over, and goes first:
+ * else, with more ready tasks than the FIFO holds, some ran again and again, and others waited for as long as
+ * there was load (echo with 1000 connections: 99 % within 160 ms where the mean was 7). */
+static WF_COLD void take_back(struct wf_worker *worker)
+{
+    struct wf_work *works[WF_INJECT_BATCH];
+    int count = WF_INJECT_BATCH;
+    worker->has_spilled = false;
+    /* ends: the FIFO is full */
+    while (count == WF_INJECT_BATCH &&
+           wf_runq_len(&worker->runq) <= WF_RUNQ_SLOTS - WF_INJECT_BATCH) {
+        count = wf_inject_pop_batch(&worker->pool->inject, WF_INJECT_BATCH, works);
+        for (int i = 0; i < count; i++) {
+            if (!wf_runq_push(&worker->runq, works[i])) {
+                overflow(worker, works[i]);
+            }
+        }
+        wf_count_add(&worker->counters.injected, (uint64_t)count);
+    }
+    worker->has_spilled |= count == WF_INJECT_BATCH; /* there may be more */
+    wf_wake_unless_watched(worker); /* between the queues they were in sight of nobody */
+}
+
 static void poll_driver(struct wf_worker *worker)
 {
+    if (wf_unlikely(worker->has_spilled)) {
+        take_back(worker);
+    }
     worker->since_poll = 0;
     worker->look_injected = true;
     worker->driver->ops->poll(worker->driver, worker);
@@ -524,7 +551,9 @@ static struct wf_work *take_injected(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     struct wf_work *works[WF_INJECT_BATCH];
-    int count = wf_inject_pop_batch(&pool->inject, WF_INJECT_BATCH, works);
+    int room = 1 + WF_RUNQ_SLOTS - (int)wf_runq_len(&worker->runq);
+    int count =
+        wf_inject_pop_batch(&pool->inject, room < WF_INJECT_BATCH ? room : WF_INJECT_BATCH, works);
     if (count == 0) {
         return NULL;
     }
