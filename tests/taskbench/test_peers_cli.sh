@@ -2,44 +2,11 @@
 # `taskbench peers` over a source tree whose scripts only pretend, and then bench/peers/io itself, briefly: its bare
 # servers and weft's answer, and are measured.
 # Usage: test_peers_cli.sh TASKBENCH SOURCE_FOLDER [LIBWEFT.A]       without the library: the first half
-set -u
-exec 3>&- 4>&- # of whoever runs this: taskbench would take them for its own
 taskbench=$1 source=$2 library=${3:-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-export LC_ALL=C NO_COLOR=1
-unset WEFT_IO
-
-ok() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL: $1"
-    sed 's/^/    out: /' "$work/out"
-    sed 's/^/    err: /' "$work/err"
-}
-
-# try WHAT EXIT ARGUMENT...: runs `taskbench peers`, keeps its output in $work/out and $work/err.
-try() {
-    what=$1 want=$2
-    shift 2
-    "$taskbench" peers "$@" >"$work/out" 2>"$work/err" </dev/null
-    got=$?
-    if [ "$got" -eq "$want" ]; then ok; else fail "$what: exit $got, not $want"; fi
-}
-
-# has FILE TEXT: a line of out or err contains it.
-has() {
-    if grep -qF -- "$2" "$work/$1"; then ok; else fail "$what: no '$2' in $1"; fi
-}
-
-lacks() {
-    if grep -qF -- "$2" "$work/$1"; then fail "$what: '$2' in $1"; else ok; fi
-}
-
-lines() { # FILE NUMBER
-    if [ "$(wc -l <"$work/$1")" -eq "$2" ]; then ok; else fail "$what: not $2 lines in $1"; fi
-}
+asan_options=${ASAN_OPTIONS:-}
+# shellcheck source=tests/taskbench/cli.sh
+. "$(dirname "$0")/cli.sh"
+export ASAN_OPTIONS="$asan_options" # leaks are looked for here: nothing is traced
 
 # --- a tree that pretends ---
 tree=$work/tree
@@ -60,15 +27,15 @@ esac || { echo "nothing is installed" >&2; exit 1; }
 END
 chmod +x "$tree/dev"
 
-try "nowhere" 3 --dir "$work"
+try "nowhere" 3 peers --dir "$work"
 has err "no bench/peers/run here"
 lines err 1
-try "a folder that is not there" 3 --dir "$work/none"
+try "a folder that is not there" 3 peers --dir "$work/none"
 lines err 1
-try "nothing stored" 3 --dir "$tree" --stored io
+try "nothing stored" 3 peers --dir "$tree" --stored io
 has err "io has not been measured"
 lines err 1
-try "the scripts fail" 3 --dir "$tree" --quiet io
+try "the scripts fail" 3 peers --dir "$tree" --quiet io
 has err "bench/peers failed: nothing is installed"
 lines err 1
 lines out 0
@@ -92,7 +59,7 @@ cat >"$work/compute.json" <<'END'
   {"program": "go", "metrics": {"ns": 300, "of_weft": 100}}]}]}
 END
 : >"$work/asked"
-try "both parts" 0 --dir "$tree" --rounds 2
+try "both parts" 0 peers --dir "$tree" --rounds 2
 has out "fib, threads: 1"
 has out "100"
 has out "echo, so many"
@@ -102,43 +69,43 @@ has err "io: not installed here: asio, node"
 cp "$work/asked" "$work/out"
 has out "peers compute 2"
 has out "peers io 2"
-try "what is stored" 0 --dir "$tree" --stored io
-lacks err "rows are measured"
-lacks out "fib"
+try "what is stored" 0 peers --dir "$tree" --stored io
+hasnt err "rows are measured"
+hasnt out "fib"
 widest=$(awk '{ if (length($0) > n) n = length($0) } END { print n }' "$work/out")
 if [ "$widest" -le 80 ]; then ok; else fail "$what: $widest columns"; fi
 : >"$work/asked"
-try "a row" 0 --dir "$tree" --quiet echo
-lacks out "idle ones"
+try "a row" 0 peers --dir "$tree" --quiet echo
+hasnt out "idle ones"
 cp "$work/asked" "$work/out"
 has out "peers io echo"
-try "a row that was not measured" 3 --dir "$tree" --stored nothing
+try "a row that was not measured" 3 peers --dir "$tree" --stored nothing
 has err "no such row was measured"
 lines out 0
-try "rows of compute" 2 --dir "$tree" compute echo
-try "csv" 0 --dir "$tree" --stored --format csv
+try "rows of compute" 2 peers --dir "$tree" compute echo
+try "csv" 0 peers --dir "$tree" --stored --format csv
 has out 'part,row,program,metric,value'
 has out '"io","echo","weft","of_ring",1.1'
 lines out 20
-try "markdown" 0 --dir "$tree" --stored --format md io
+try "markdown" 0 peers --dir "$tree" --stored --format md io
 has out "| tokio | 6.00 us | 1.20 |"
-try "json" 0 --dir "$tree" --stored --format json -o "$work/all.json"
+try "json" 0 peers --dir "$tree" --stored --format json -o "$work/all.json"
 cp "$work/all.json" "$work/out"
 has out '"schema": "weft.taskbench.peers/1"'
-try "a full disk" 3 --dir "$tree" --stored -o /dev/full
+try "a full disk" 3 peers --dir "$tree" --stored -o /dev/full
 has err "could not be written"
-try "no rival in it" 3 --dir "$tree" --stored idle
+try "no rival in it" 3 peers --dir "$tree" --stored idle
 has err "no rival is installed here"
 echo 5 >"$work/code"
-try "an answer was wrong" 5 --dir "$tree" --quiet io
+try "an answer was wrong" 5 peers --dir "$tree" --quiet io
 has err "a program failed"
 echo 2 >"$work/code"
-try "the scripts refuse" 2 --dir "$tree" --quiet io
+try "the scripts refuse" 2 peers --dir "$tree" --quiet io
 echo '{"schema": "weft.peers/1", "part": "io"' >"$tree/build/peers/io/io.json"
-try "not JSON" 3 --dir "$tree" --stored io
+try "not JSON" 3 peers --dir "$tree" --stored io
 lines err 1
 echo '{"schema": "weft.peers/1", "part": "io", "written": "x", "rows": [{"row": "echo"}]}' >"$tree/build/peers/io/io.json"
-try "not what a script writes" 3 --dir "$tree" --stored io
+try "not what a script writes" 3 peers --dir "$tree" --stored io
 has err "is not what bench/peers writes"
 
 # --- bench/peers/io itself ---
@@ -148,14 +115,14 @@ if [ -n "$library" ] && [ "$(nproc)" -ge 2 ] && "$taskbench" doctor 2>&1 | grep 
         >"$work/out" 2>"$work/err" </dev/null
     got=$?
     if [ "$got" -eq 0 ]; then ok; else fail "$what: exit $got"; fi
-    lacks err "failed"
+    hasnt err "failed"
     has out "| **weft** |"
     has out "| **weft**, frames |"
     has out "| **weft**, epoll |"
     has out "| **weft**, rescue off |"
     mkdir -p "$tree/build/peers/io"
     cp "$work/peers/io.json" "$tree/build/peers/io/io.json"
-    try "what it wrote" 3 --dir "$tree" --stored io # it was told to leave the rivals out
+    try "what it wrote" 3 peers --dir "$tree" --stored io # it was told to leave the rivals out
     has out "bare_ring"
     has err "no rival"
     printf 'before\n<!-- peers io: from here -->\nold\n<!-- peers io: to here -->\nafter\n' >"$work/docs.md"
@@ -165,7 +132,7 @@ if [ -n "$library" ] && [ "$(nproc)" -ge 2 ] && "$taskbench" doctor 2>&1 | grep 
     has out "before"
     has out "| **weft** |"
     has out "after"
-    lacks out "old"
+    hasnt out "old"
     printf 'no marks\n' >"$work/docs.md"
     if "$source/bench/peers/io/report" "$work/peers" "$work/docs.md" >"$work/out" 2>"$work/err"; then
         fail "docs without marks are accepted"
@@ -174,5 +141,4 @@ if [ -n "$library" ] && [ "$(nproc)" -ge 2 ] && "$taskbench" doctor 2>&1 | grep 
     fi
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish
