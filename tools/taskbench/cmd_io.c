@@ -122,14 +122,6 @@ static int check(struct session *s)
 
 /* --- a row ------------------------------------------------------------------------------------ */
 
-static void put_metric(struct tb_row *row, const char *name, const char *unit, double value)
-{
-    struct tb_metric *m = &row->metrics[row->metrics_n++];
-    snprintf(m->name, sizeof m->name, "%s", name);
-    snprintf(m->unit, sizeof m->unit, "%s", unit);
-    m->value = value;
-}
-
 static void fail(struct tb_row *row, const char *reason)
 {
     row->status = TB_ROW_WRONG;
@@ -166,12 +158,12 @@ static void put_metrics(const struct tb_disk *disk, struct tb_row *row, double f
     if (tb_summarize(row->ns_per_op, row->samples_n, &time) < 0) {
         return;
     }
-    put_metric(row, "throughput", "MiB/s", (double)disk->bs / (1 << 20) / (time.median * 1e-9));
-    put_metric(row, "p50", "ns", (double)tb_hist_at(&disk->latency, 0.5));
-    put_metric(row, "p99", "ns", (double)tb_hist_at(&disk->latency, 0.99));
-    put_metric(row, "max", "ns", (double)disk->latency.max);
+    tb_row_metric(row, "throughput", "MiB/s", (double)disk->bs / (1 << 20) / (time.median * 1e-9));
+    tb_row_metric(row, "p50", "ns", (double)tb_hist_at(&disk->latency, 0.5));
+    tb_row_metric(row, "p99", "ns", (double)tb_hist_at(&disk->latency, 0.99));
+    tb_row_metric(row, "max", "ns", (double)disk->latency.max);
     if (fio_p99 > 0) {
-        put_metric(row, "fio_p99", "ns", fio_p99);
+        tb_row_metric(row, "fio_p99", "ns", fio_p99);
     }
     row->latency[0].name = "service";
     row->latency[0].hist = &disk->latency;

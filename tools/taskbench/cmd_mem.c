@@ -50,23 +50,15 @@ static double metric_of(const struct tb_row *row, const char *end)
     return 0;
 }
 
-static void put_metric(struct tb_row *row, const char *name, const char *unit, double value)
-{
-    struct tb_metric *m = &row->metrics[row->metrics_n++];
-    snprintf(m->name, sizeof m->name, "%s", name);
-    snprintf(m->unit, sizeof m->unit, "%s", unit);
-    m->value = value;
-}
-
 static void sum_up(struct session *s, struct tb_row *row, const char *each, double mappings)
 {
     struct tb_slope pss = tb_slope_of(s->pss, SIZES), tables = tb_slope_of(s->tables, SIZES);
     row->metrics_n = 0;
-    put_metric(row, each, "B", pss.each);
-    put_metric(row, "residual", "B", pss.residual);
+    tb_row_metric(row, each, "B", pss.each);
+    tb_row_metric(row, "residual", "B", pss.residual);
     if (mappings > 0) { /* the workload says so, and of its page tables; frames' do not */
-        put_metric(row, "table_bytes", "B", tables.each);
-        put_metric(row, "mappings", "", mappings);
+        tb_row_metric(row, "table_bytes", "B", tables.each);
+        tb_row_metric(row, "mappings", "", mappings);
     }
     row->curve = (struct tb_curve){"memory", "suspended", "bytes", s->pss, SIZES};
 }

@@ -254,14 +254,6 @@ static const char *const refusals[] = {
     [TB_METG_ABSURD] = "an efficiency above 150 %: the largest grain was disturbed",
 };
 
-static void put_metric(struct tb_row *row, const char *name, const char *unit, double value)
-{
-    struct tb_metric *m = &row->metrics[row->metrics_n++];
-    snprintf(m->name, sizeof m->name, "%s", name);
-    snprintf(m->unit, sizeof m->unit, "%s", unit);
-    m->value = value;
-}
-
 static void put_curve(struct session *s, struct tb_row *row, const struct tb_metg_point *points)
 {
     for (size_t i = 0; i < s->grains; i++) {
@@ -297,15 +289,15 @@ static double percent_dirty(const struct session *s, size_t reps)
 static void put_metrics(const struct session *s, struct tb_row *row, size_t reps,
                         const struct answer *a)
 {
-    put_metric(row, "metg_50%", "ns", a->metg);
+    tb_row_metric(row, "metg_50%", "ns", a->metg);
     if (isfinite(a->interval.low)) {
-        put_metric(row, "metg_low", "ns", a->interval.low);
-        put_metric(row, "metg_high", "ns", a->interval.high);
+        tb_row_metric(row, "metg_low", "ns", a->interval.low);
+        tb_row_metric(row, "metg_high", "ns", a->interval.high);
     }
-    put_metric(row, "smallest_task", "ns", a->points[s->grains - 1].grain_ns);
-    put_metric(row, "largest_task", "ns", a->points[0].grain_ns);
-    put_metric(row, "dirty", "%", percent_dirty(s, reps));
-    put_metric(row, a->by_cpu ? "sweeps_by_cpu" : "sweeps", "", (double)reps);
+    tb_row_metric(row, "smallest_task", "ns", a->points[s->grains - 1].grain_ns);
+    tb_row_metric(row, "largest_task", "ns", a->points[0].grain_ns);
+    tb_row_metric(row, "dirty", "%", percent_dirty(s, reps));
+    tb_row_metric(row, a->by_cpu ? "sweeps_by_cpu" : "sweeps", "", (double)reps);
 }
 
 static void sum_up(struct session *s, struct tb_row *row, size_t reps)

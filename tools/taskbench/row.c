@@ -43,6 +43,14 @@ void tb_row_finish(struct tb_row *row)
     summarize_reference(row);
 }
 
+void tb_row_metric(struct tb_row *row, const char *name, const char *unit, double value)
+{
+    struct tb_metric *m = &row->metrics[row->metrics_n++];
+    snprintf(m->name, sizeof m->name, "%s", name);
+    snprintf(m->unit, sizeof m->unit, "%s", unit);
+    m->value = value;
+}
+
 double tb_row_allocs_per_op(const struct tb_row *row)
 {
     return (double)row->allocs.allocs / (double)row->counted_ops;

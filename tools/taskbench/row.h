@@ -77,6 +77,10 @@ struct tb_row {
  * wrong. */
 void tb_row_finish(struct tb_row *row);
 
+/* Adds a figure; the caller knows that there are no more than TB_METRICS_MAX. Name and unit are copied, as
+ * far as they fit. */
+void tb_row_metric(struct tb_row *row, const char *name, const char *unit, double value);
+
 /* Allocations, and bytes, per op. counted must hold. */
 double tb_row_allocs_per_op(const struct tb_row *row);
 double tb_row_bytes_per_op(const struct tb_row *row);
