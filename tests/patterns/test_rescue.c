@@ -76,21 +76,59 @@ static void feed(struct reader *reader)
     wt_eq(send(reader->fds[1], "x", 1, 0), 1);
 }
 
-/* A reader that waits in the ring of the calling task's worker, to which the task is pinned. */
+/* Keeps the other one of two workers busy, so that what the calling task spawns begins on its own
+ * worker, to which the task is pinned. */
+struct keeper {
+    weft_task task;
+    atomic_int keeps, let_go;
+};
+
+static int keep_worker(void *arg)
+{
+    struct keeper *keeper = arg;
+    atomic_store(&keeper->keeps, 1);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&keeper->let_go) == 0 && now_ns() < give_up_ns) {
+    }
+    return 0;
+}
+
+static void keep_other(struct keeper *keeper)
+{
+    memset(keeper, 0, sizeof *keeper);
+    wt_eq(weft_spawn(&keeper->task, keep_worker, keeper), 0);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&keeper->keeps) == 0 && now_ns() < give_up_ns) { /* without a call of weft */
+    }
+    wt_eq(atomic_load(&keeper->keeps), 1);
+}
+
+/* Without waiting by a call of weft: what was queued for the kernel meanwhile stays queued. */
+static void let_other_go(struct keeper *keeper)
+{
+    atomic_store(&keeper->let_go, 1);
+    while (weft_status(&keeper->task) != 0) { /* ends: as the task does */
+    }
+    wt_eq(weft_await(&keeper->task), 0);
+}
+
+/* One that waits in the ring of this worker; the other one is kept. */
 static void place_reader(struct reader *reader)
 {
-    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
-    for (;;) { /* ends: an idle worker does not take it first each time */
-        open_reader(reader);
-        wt_eq(weft_spawn(&reader->task, read_one, reader), 0);
-        yield_until(&reader->waits, 1);
-        if (reader->waited_on == gettid()) {
-            return;
-        }
-        wt_gt(give_up_ns, now_ns());
-        feed(reader);
-        wt_eq(close_reader(reader), 0);
+    open_reader(reader);
+    wt_eq(weft_spawn(&reader->task, read_one, reader), 0);
+    yield_until(&reader->waits, 1);
+    wt_eq(reader->waited_on, gettid());
+}
+
+static void place_readers(struct reader *readers, int count)
+{
+    struct keeper keeper;
+    keep_other(&keeper);
+    for (int i = 0; i < count; i++) {
+        place_reader(&readers[i]);
     }
+    let_other_go(&keeper);
 }
 
 /* Until the reader has something, without a call of weft. */
@@ -115,7 +153,7 @@ TaskTest(rescue, a_reader_goes_on_while_its_worker_computes, 2, .timeout = 60)
     }
     struct reader reader;
     wt_eq(weft_pin(1), 0);
-    place_reader(&reader);
+    place_readers(&reader, 1);
     feed(&reader);
     compute_until_got(&reader);
     wt_eq(atomic_load(&reader.got), 1);
@@ -137,9 +175,7 @@ TaskTest(rescue, many_readers_go_on_while_their_worker_computes, 2, .timeout = 6
         return 0;
     }
     wt_eq(weft_pin(1), 0);
-    for (int i = 0; i < READERS; i++) {
-        place_reader(&readers[i]);
-    }
+    place_readers(readers, READERS);
     for (int i = 0; i < READERS; i++) {
         feed(&readers[i]);
     }
@@ -163,9 +199,7 @@ TaskTest(rescue, readers_without_a_buffer_go_on_while_their_worker_computes, 2, 
     }
     borrows = true;
     wt_eq(weft_pin(1), 0);
-    for (int i = 0; i < READERS; i++) {
-        place_reader(&readers[i]);
-    }
+    place_readers(readers, READERS);
     for (int i = 0; i < READERS; i++) {
         feed(&readers[i]);
     }
@@ -191,7 +225,7 @@ TaskTest(rescue, a_reader_goes_on_while_its_worker_blocks_in_a_system_call, 2, .
     int fds[2];
     wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     wt_eq(weft_pin(1), 0);
-    place_reader(&reader);
+    place_readers(&reader, 1);
     feed(&reader);
     /* poll is one of the calls that a signal ends with EINTR: the kick has come */
     struct pollfd never = {.fd = fds[0], .events = POLLIN};
@@ -235,23 +269,13 @@ static int accept_some(void *arg)
     return 0;
 }
 
-/* The lane is armed by who accepts first, on its own worker. */
-static void place_acceptor(struct acceptor *acceptor, int count)
+/* One whose lane, if it is the first, is this worker's; the other one is kept. */
+static void place_acceptor(struct acceptor *acceptor, weft_listener *listener, int count)
 {
-    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
-    for (;;) { /* ends: an idle worker does not take it first each time */
-        memset(acceptor, 0, sizeof *acceptor);
-        acceptor->count = count;
-        wt_eq(weft_listen(&acceptor->listener, "127.0.0.1:0"), 0);
-        wt_eq(weft_spawn(&acceptor->task, accept_some, acceptor), 0);
-        yield_until(&acceptor->waits, 1);
-        if (acceptor->waited_on == gettid()) {
-            return;
-        }
-        wt_gt(give_up_ns, now_ns());
-        weft_listener_free(acceptor->listener);
-        wt_eq(weft_await(&acceptor->task), -ESHUTDOWN);
-    }
+    *acceptor = (struct acceptor){.listener = listener, .count = count};
+    wt_eq(weft_spawn(&acceptor->task, accept_some, acceptor), 0);
+    yield_until(&acceptor->waits, 1);
+    wt_eq(acceptor->waited_on, gettid());
 }
 
 /* Without a call of weft; as many as were accepted before `count` was, or patience ran out. */
@@ -277,34 +301,43 @@ TaskTest(rescue, a_listener_of_a_busy_worker_is_accepted_from, 2, .timeout = 60)
         return 0;
     }
     struct acceptor acceptor;
+    struct keeper keeper;
+    weft_listener *listener;
+    wt_eq(weft_listen(&listener, "127.0.0.1:0"), 0);
     wt_eq(weft_pin(1), 0);
-    place_acceptor(&acceptor, 8);
+    keep_other(&keeper);
+    place_acceptor(&acceptor, listener, 8);
+    let_other_go(&keeper);
     wt_eq(connect_and_compute(&acceptor, 8), 8);
     wt_eq(weft_await(&acceptor.task), 0);
-    weft_listener_free(acceptor.listener);
+    weft_listener_free(listener);
     return 0;
 }
 
 /* Its operation ends, because of an error that one of two acceptors is told; for the other one it is begun
- * again, and ends again, while its own worker is still busy. */
+ * again, and ends again, while its own worker is still busy. The kernel remembers how many descriptors there
+ * may be from when the operation was begun, so the limit is set before. */
 TaskTest(rescue, a_listener_of_a_busy_worker_whose_operation_has_ended_is_taken_over, 2,
          .timeout = 60)
 {
     if (!is_on()) {
         return 0;
     }
-    struct acceptor first, second = {.count = 1};
-    struct rlimit before;
+    struct acceptor first, second;
+    struct keeper keeper;
+    weft_listener *listener;
     weft_addr address;
-    wt_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-    wt_eq(weft_pin(1), 0);
-    place_acceptor(&first, 1);
-    weft_listener_addr(first.listener, &address);
-    second.listener = first.listener;
-    wt_eq(weft_spawn(&second.task, accept_some, &second), 0);
-    yield_until(&second.waits, 1);
+    struct rlimit before;
+    wt_eq(weft_listen(&listener, "127.0.0.1:0"), 0);
+    weft_listener_addr(listener, &address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    wt_eq(weft_pin(1), 0);
+    keep_other(&keeper);
+    wt_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     wt_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){1, before.rlim_max}), 0);
+    place_acceptor(&first, listener, 1);
+    place_acceptor(&second, listener, 1);
+    let_other_go(&keeper);
     wt_eq(connect(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
     int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
     while ((atomic_load(&first.accepted) == 0 || atomic_load(&second.accepted) == 0) &&
@@ -316,7 +349,7 @@ TaskTest(rescue, a_listener_of_a_busy_worker_whose_operation_has_ended_is_taken_
     wt_eq(weft_await(&second.task), -EMFILE);
     wt_eq(weft_await(&first.task), -EMFILE);
     close(fd);
-    weft_listener_free(first.listener);
+    weft_listener_free(listener);
     return 0;
 }
 
@@ -346,7 +379,7 @@ TaskTest(rescue, a_cancelled_reader_of_a_busy_worker_ends_once, 2, .timeout = 60
         struct reader reader;
         struct canceller canceller = {.scope = &scope, .reader = &reader};
         weft_scope_begin(&scope, NULL);
-        place_reader(&reader);
+        place_readers(&reader, 1);
         wt_eq(weft_spawn(&helper, cancel_reader, &canceller), 0);
         int64_t until_ns = now_ns() + 2000000; /* longer than a worker may be away unnoticed */
         while (now_ns() < until_ns) {
@@ -476,7 +509,7 @@ TaskTest(signal, from_elsewhere_does_no_harm, 2, .timeout = 60)
 {
     struct reader reader;
     wt_eq(weft_pin(1), 0);
-    place_reader(&reader);
+    place_readers(&reader, 1);
     for (int i = 0; i < 100; i++) {
         wt_eq(raise(SIGURG), 0);
         wt_eq(kill(getpid(), SIGURG), 0);
@@ -494,7 +527,7 @@ static int lose_signal(void *arg)
     }
     struct reader reader;
     wt_eq(weft_pin(1), 0);
-    place_reader(&reader);
+    place_readers(&reader, 1);
     signal(SIGURG, handle);
     feed(&reader);
     int64_t until_ns = now_ns() + 100000000;

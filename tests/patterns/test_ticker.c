@@ -47,9 +47,12 @@ TaskTest(ticker, a_wait_that_is_cancelled_uses_up_no_tick, 1)
     weft_ticker ticker;
     int64_t begin_ns = now_ns();
     weft_ticker_init(&ticker, WEFT_MS(30));
-    wt_eq(weft_within(0, weft_ticker_wait(&ticker)), -ETIME);
-    int rc = weft_within(WEFT_MS(1), weft_ticker_wait(&ticker));
+    int rc = weft_within(0, weft_ticker_wait(&ticker));
     wt_true(rc == -ETIME || now_ns() >= begin_ns + WEFT_MS(30));
+    if (rc == -ETIME) {
+        rc = weft_within(WEFT_MS(1), weft_ticker_wait(&ticker));
+        wt_true(rc == -ETIME || now_ns() >= begin_ns + WEFT_MS(30));
+    }
     if (rc == -ETIME) {
         wt_ge(weft_ticker_wait(&ticker), 1);
         wt_ge(now_ns(), begin_ns + WEFT_MS(30));
