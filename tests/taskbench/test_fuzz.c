@@ -1,10 +1,12 @@
 /* test_fuzz.c: whatever taskbench reads, it ends, and without a fault: results, histories, budgets, floors, JSON in
- * general, what its processes say, callgrind's output; made from whole ones by random changes. The seed is printed; WT_SEED=n repeats it, WT_ROUNDS=n
+ * general, what its processes say, callgrind's output, fio's, what bench/peers wrote; made from whole ones by random changes. The seed is printed; WT_SEED=n repeats it, WT_ROUNDS=n
  * goes on for longer. The sanitizers' builds are where this is worth most. */
 #include "tests/support/wt.h"
 #include "agent.h"
 #include "budget.h"
+#include "disk.h"
 #include "floors.h"
+#include "peers.h"
 #include "report.h"
 #include "wire.h"
 #include <stdint.h>
@@ -100,6 +102,27 @@ static const char callgrind[] =
     "events: Ir\nfl=(1) a.c\nfn=(1) main\n10 5\n+3 7\ncfn=(2) work\ncalls=3 20\n11 90\n"
     "fn=(2)\n20 30\n* 60\ntotals: 102\n";
 
+/* As fio 3.33 writes it, shortened. */
+static const char fio[] =
+    "fio: a note that stands before it\n{\n  \"fio version\" : \"fio-3.33\",\n  \"global "
+    "options\" : {\n    \"rw\" : \"randread\"\n  },\n  \"jobs\" : [\n    {\n      "
+    "\"jobname\" : \"taskbench\",\n      \"error\" : 0,\n      \"read\" : {\n        "
+    "\"io_bytes\" : 1048576,\n        \"iops\" : 200000.500000,\n        \"clat_ns\" : {\n    "
+    "      \"min\" : 1200,\n          \"percentile\" : {\n            \"50.000000\" : 1400,\n    "
+    "        \"99.000000\" : 9024\n          }\n        }\n      },\n      \"write\" : {\n      "
+    "  \"iops\" : 0.000000,\n        \"clat_ns\" : {\n          \"min\" : 0\n        }\n      "
+    "}\n    }\n  ]\n}\n";
+
+static const char peers[] =
+    "{\"schema\": \"weft.peers/1\", \"part\": \"compute\", \"written\": "
+    "\"2026-01-02T03:04:05Z\",\n \"machine\": {\"cpu\": \"a processor\", \"cpus\": 2, "
+    "\"kernel\": \"6.1\"}, \"missing\": [\"tbb\"],\n \"rows\": [\n  {\"row\": \"fib/1\", "
+    "\"title\": \"fib, threads: 1\", \"rounds\": 5, \"programs\": [\n   {\"program\": "
+    "\"weft\", \"metrics\": {\"ns\": 3.5, \"of_weft\": 1}},\n   {\"program\": \"go\", "
+    "\"metrics\": {\"ns\": 300, \"of_weft\": 85.7}}]},\n  {\"row\": \"echo\", \"title\": "
+    "\"echo\", \"programs\": [\n   {\"program\": \"bare_ring\", \"metrics\": {\"cpu_us\": "
+    "5, \"p99_us\": 400, \"idle_rss_bytes\": 9e6}}]}]}\n";
+
 /* Pieces that mean something to a reader of JSON or to arithmetic. */
 static const char *const pieces[] = {
     "{",
@@ -162,15 +185,21 @@ static size_t tweak(char *text, size_t n)
     }
 }
 
-/* A changed copy; its bytes. Without what a whole one is it is not worth much: few changes, often. */
-static size_t spoil(const char *whole, char text[TEXT_MAX])
+/* A copy with up to so many changes; its bytes. */
+static size_t spoil_by(uint64_t changes_max, const char *whole, char text[TEXT_MAX])
 {
     size_t n = strlen(whole);
     memcpy(text, whole, n);
-    for (uint64_t left = 1 + random_below(TWEAK_MAX); left > 0; left--) {
+    for (uint64_t left = 1 + random_below(changes_max); left > 0; left--) {
         n = tweak(text, n);
     }
     return n;
+}
+
+/* Without what a whole one is it is not worth much: few changes, often. */
+static size_t spoil(const char *whole, char text[TEXT_MAX])
+{
+    return spoil_by(TWEAK_MAX, whole, text);
 }
 
 static void write_file(const char *path, const char *text, size_t n)
@@ -307,6 +336,105 @@ Test(fuzz, any_output_of_callgrind_is_read_or_refused, .timeout = 60)
             fclose(file);
         }
     }
+}
+
+static void check_fio(const char *text, enum tb_disk_kind kind)
+{
+    double p99_ns = -2, ns = tb_fio_read(text, kind, &p99_ns);
+    wt_true(ns == -1 || (ns >= 1 && ns <= 1e13), "%g", ns); /* a row divides by it */
+    wt_true(p99_ns >= 0 && p99_ns <= 1e13, "%g", p99_ns);
+}
+
+Test(fuzz, numbers_that_no_disk_has_are_not_taken_from_fio)
+{
+    static const char *const numbers[] = {"0",     "-5",   "1e308", "1e-308", "1e999",
+                                          "1e-99", "null", "\"5\"", "[]",     "{}"};
+    char text[200];
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        snprintf(text, sizeof text, "{\"jobs\":[{\"read\":{\"iops\":%s}}]}", numbers[i]);
+        double p99_ns, ns = tb_fio_read(text, TB_DISK_RANDREAD, &p99_ns);
+        wt_true(ns == -1, "%s: %g", numbers[i], ns);
+        snprintf(text, sizeof text,
+                 "{\"jobs\":[{\"read\":{\"iops\":8,\"clat_ns\":{\"percentile\":{"
+                 "\"99.000000\":%s}}}}]}",
+                 numbers[i]);
+        check_fio(text, TB_DISK_RANDREAD);
+    }
+}
+
+Test(fuzz, any_output_of_fio_gives_a_figure_of_a_disk_or_none, .timeout = 60)
+{
+    char text[TEXT_MAX + 1];
+    double p99_ns;
+    uint64_t read = 0, rounds = begin();
+    wt_true(tb_fio_read(fio, TB_DISK_RANDREAD, &p99_ns) > 4999 && p99_ns == 9024);
+    wt_eq(tb_fio_read(fio, TB_DISK_SEQWRITE, &p99_ns), -1);
+    for (size_t cut = 0; cut < sizeof fio - 2; cut++) { /* all but the last brace: never whole */
+        memcpy(text, fio, cut);
+        text[cut] = '\0';
+        wt_eq(tb_fio_read(text, TB_DISK_RANDREAD, &p99_ns), -1);
+    }
+    for (size_t bit = 0; bit < 8 * (sizeof fio - 1); bit++) {
+        memcpy(text, fio, sizeof fio);
+        text[bit / 8] ^= (char)(1 << bit % 8);
+        check_fio(text, TB_DISK_RANDREAD);
+    }
+    for (uint64_t left = rounds; left > 0; left--) {
+        text[spoil(fio, text)] = '\0';
+        check_fio(text, left % 2 ? TB_DISK_RANDREAD : TB_DISK_SEQWRITE);
+        read += tb_fio_read(text, TB_DISK_RANDREAD, &p99_ns) > 0;
+    }
+    wt_gt(read, rounds / 50); /* else nothing but the reader of JSON was tried */
+}
+
+static void show_peers(const struct tb_peers_part *part, const struct tb_peers_rows *rows,
+                       FILE *out)
+{
+    (void)tb_peers_rivals(part, rows);
+    tb_peers_table(part, rows, out, false);
+    tb_peers_md(part, rows, out);
+    tb_peers_csv(part, rows, out);
+    tb_peers_json(part, 1, rows, out);
+}
+
+/* What is shown of a part that was taken is JSON again, whatever its names and numbers. */
+static void check_shown(const struct tb_peers_part *part)
+{
+    static const struct tb_peers_rows all = {NULL, 0};
+    char *json = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&json, &bytes);
+    struct tb_doc doc;
+    tb_peers_json(part, 1, &all, out);
+    fclose(out);
+    wt_eq(tb_doc_read(&doc, json, bytes), 0, "%s in %s", doc.error, json);
+    tb_doc_free(&doc);
+    free(json);
+}
+
+Test(fuzz, any_file_of_peers_is_shown_or_refused_with_a_line, .timeout = 60)
+{
+    static const struct tb_peers_rows all = {NULL, 0};
+    char path[] = "/tmp/taskbench-fuzz-XXXXXX", text[TEXT_MAX];
+    uint64_t shown = 0, rounds = begin() / 5;
+    FILE *null = fopen("/dev/null", "we");
+    close(mkstemp(path));
+    for (uint64_t left = rounds; left > 0; left--) {
+        struct tb_peers_part part;
+        write_file(path, text, spoil_by(2, peers, text));
+        int rc = tb_peers_load(&part, TB_PEERS_COMPUTE, path);
+        wt_true((rc == 0) == (part.error[0] == '\0'), "%s", part.error);
+        wt_true(strchr(part.error, '\n') == NULL, "%s", part.error);
+        if (rc == 0) {
+            show_peers(&part, &all, null);
+            check_shown(&part);
+        }
+        shown += rc == 0;
+        tb_peers_free(&part);
+    }
+    wt_gt(shown, rounds / 50);
+    fclose(null);
+    unlink(path);
 }
 
 Test(fuzz, any_arguments_of_an_agent_are_a_row_or_refused, .timeout = 60)

@@ -54,4 +54,8 @@ bool tb_fio_version(char out[32]);
  * `uring`: by io_uring, else by threads that wait. */
 double tb_fio_slice(struct tb_disk *disk, uint64_t slice_ns, bool uring, double *p99_ns);
 
+/* The two figures in what fio writes with --output-format=json (a string), for blocks that are read or written: ns per
+ * block, between 1 and 10^13; negative: they are not there, or are no such figures. *p99_ns as above, at most 10^13. */
+double tb_fio_read(const char *text, enum tb_disk_kind kind, double *p99_ns);
+
 #endif

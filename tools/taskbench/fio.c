@@ -18,6 +18,8 @@
 
 #define OUTPUT_MAX (1u << 20)
 #define ARGS_MAX   20
+#define IOPS_MIN   1e-4 /* a block in three hours: beyond these it is no figure of a disk */
+#define IOPS_MAX   1e9
 #define PATIENCE_S 30 /* beyond the slice: it starts and lays its job out */
 
 extern char **environ;
@@ -143,7 +145,7 @@ static void make_command(struct command *c, const struct tb_disk *disk, uint64_t
     }
 }
 
-static double take_figures(struct tb_disk *disk, const char *text, double *p99_ns)
+double tb_fio_read(const char *text, enum tb_disk_kind kind, double *p99_ns)
 {
     struct tb_doc doc;
     const char *json = strchr(text, '{'); /* notes may stand before it */
@@ -152,17 +154,16 @@ static double take_figures(struct tb_disk *disk, const char *text, double *p99_n
     if (json && tb_doc_read(&doc, json, strlen(json)) == 0) {
         const struct tb_value *jobs = tb_member(doc.root, "jobs");
         const struct tb_value *side =
-            tb_member(jobs ? jobs->first : NULL, disk->kind == TB_DISK_SEQWRITE ? "write" : "read");
+            tb_member(jobs ? jobs->first : NULL, kind == TB_DISK_SEQWRITE ? "write" : "read");
         const struct tb_value *latency = tb_member(side, "clat_ns");
         iops = tb_member_number(side, "iops", 0);
-        *p99_ns = tb_member_number(tb_member(latency, "percentile"), "99.000000", 0);
+        double p99 = tb_member_number(tb_member(latency, "percentile"), "99.000000", 0);
+        *p99_ns = p99 > 0 && p99 <= 1e9 / IOPS_MIN ? p99 : 0;
+    }
+    if (json) {
         tb_doc_free(&doc);
     }
-    if (!(iops > 0)) {
-        snprintf(disk->reason, sizeof disk->reason, "fio said nothing that is understood");
-        return -1;
-    }
-    return 1e9 / iops;
+    return iops >= IOPS_MIN && iops <= IOPS_MAX ? 1e9 / iops : -1;
 }
 
 double tb_fio_slice(struct tb_disk *disk, uint64_t slice_ns, bool uring, double *p99_ns)
@@ -176,7 +177,10 @@ double tb_fio_slice(struct tb_disk *disk, uint64_t slice_ns, bool uring, double 
     int rc = text ? run(command.argv, text, patience_ns) : -ENOMEM;
     double ns = -1;
     if (rc == 0) {
-        ns = take_figures(disk, text, p99_ns);
+        ns = tb_fio_read(text, disk->kind, p99_ns);
+        if (ns < 0) {
+            snprintf(disk->reason, sizeof disk->reason, "fio said nothing that is understood");
+        }
     } else {
         snprintf(disk->reason, sizeof disk->reason, "fio ended with %d", rc);
     }
