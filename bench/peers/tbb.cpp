@@ -1,10 +1,12 @@
 // tbb.cpp: the workloads on oneTBB.
-#include "workloads.h"
+#include "graphs.h"
 #include <tbb/blocked_range.h>
+#include <tbb/flow_graph.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
+#include <deque>
 
 static long fib(long n)
 {
@@ -144,6 +146,48 @@ static int run(void *arg)
     return ok;
 }
 
+// --- metg: a flow graph, built once ---
+
+using flow_node = tbb::flow::continue_node<tbb::flow::continue_msg>;
+
+struct flow {
+    tbb::flow::graph graph; // of the arena in which it is made
+    std::deque<flow_node> nodes;
+
+    explicit flow(struct graph *g)
+    {
+        for (int node = 0; node < GRAPH_NODES; node++) {
+            nodes.emplace_back(graph, [g, node](const tbb::flow::continue_msg &) { graph_work(g, node); });
+            for (int i = 0; i < g->inputs_n[node]; i++) {
+                tbb::flow::make_edge(nodes[(size_t)g->inputs[node][i]], nodes[(size_t)node]);
+            }
+        }
+    }
+};
+
+static flow *built;
+
+static void run_graph(struct graph *g)
+{
+    for (int node = 0; node < GRAPH_NODES; node++) {
+        if (g->inputs_n[node] == 0) {
+            built->nodes[(size_t)node].try_put(tbb::flow::continue_msg());
+        }
+    }
+    built->graph.wait_for_all();
+}
+
+static int measure_graph(struct graph *g, int count)
+{
+    int rc = 0;
+    arena->execute([&rc, g, count] {
+        built = new flow(g);
+        rc = graph_measure(g, run_graph, count);
+        delete built;
+    });
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -154,9 +198,12 @@ int main(int argc, char **argv)
     if (argc != 3) {
         return 2;
     }
-    prepare();
     tbb::global_control threads(tbb::global_control::max_allowed_parallelism, (size_t)atoi(argv[2]));
     arena = new tbb::task_arena(atoi(argv[2]));
+    if (struct graph *graph = graph_new(argv[1])) {
+        return measure_graph(graph, atoi(argv[2]));
+    }
+    prepare();
     for (const auto &one : ops) {
         if (strcmp(argv[1], one.name) == 0) {
             return measure(run, argv[1], one.ops);

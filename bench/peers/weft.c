@@ -1,6 +1,7 @@
 /* weft.c: the workloads on weft; with WORKLOAD "serial-..." in serial C, as the measure of all. */
-#include "workloads.h"
+#include "graphs.h"
 #include <weft/fork.h>
+#include <weft/graph.h>
 #include <weft/par.h>
 #include <weft/task.h>
 
@@ -282,6 +283,48 @@ static int run_serial_pfor(void *arg)
     return touch_all(0, INDICES, NULL) == 0;
 }
 
+/* --- metg ------------------------------------------------------------------------------------- */
+
+static weft_graph *built;
+
+static weft_graph *build(const struct graph *g)
+{
+    static weft_edge edges[GRAPH_NODES * GRAPH_INPUTS_MAX];
+    size_t count = 0;
+    weft_graph *graph;
+    for (uint32_t node = 0; node < GRAPH_NODES; node++) {
+        for (int i = 0; i < g->inputs_n[node]; i++) {
+            edges[count++] = (weft_edge){(uint32_t)g->inputs[node][i], node};
+        }
+    }
+    return weft_graph_new(&graph, GRAPH_NODES, edges, count) < 0 ? NULL : graph;
+}
+
+static int run_node(size_t node, void *ctx)
+{
+    graph_work((struct graph *)ctx, (int)node);
+    return 0;
+}
+
+static void run_graph(struct graph *g)
+{
+    (void)weft_graph_run(built, run_node, g); /* a failure leaves values that are wrong */
+}
+
+struct metg {
+    struct graph *graph;
+    int threads;
+};
+
+static int run_metg(void *arg)
+{
+    const struct metg *m = (const struct metg *)arg;
+    built = build(m->graph);
+    int rc = built != NULL ? graph_measure(m->graph, run_graph, m->threads) : 1;
+    weft_graph_free(built);
+    return rc;
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 static const struct workload {
@@ -308,6 +351,10 @@ int main(int argc, char **argv)
 {
     if (argc != 3) {
         return 2;
+    }
+    struct metg m = {graph_new(argv[1]), atoi(argv[2])};
+    if (m.graph != NULL) {
+        return weft_run(run_metg, &m, .workers = m.threads);
     }
     prepare();
     int is_serial = strncmp(argv[1], "serial-", 7) == 0;

@@ -9,7 +9,8 @@
  * uts      op: a node. A binomial tree, as tools/taskbench/load_trees.c
  * matmul   op: a block of 32 x 32. 512 x 512, by quarters
  * storm    op: a task. 200,000 tasks that count, started by one
- * pfor     op: an index. 10 million, a multiplication and an addition each */
+ * pfor     op: an index. 10 million, a multiplication and an addition each
+ * metg-*   see graphs.h */
 #ifndef PEERS_WORKLOADS_H
 #define PEERS_WORKLOADS_H
 

@@ -141,4 +141,25 @@ if [ -n "$library" ] && [ "$(nproc)" -ge 2 ] && "$taskbench" doctor 2>&1 | grep 
     fi
 fi
 
+# --- bench/peers: graphs ---
+# The fastest of some runs says what it costs; here only that what has run is right: not so is exit 1. Where nothing is
+# fast enough, because others run, it is 2.
+graph() { # PROGRAM
+    for pattern in trivial stencil fft tree random; do
+        what="$1 metg-$pattern"
+        "$work/$1" "metg-$pattern" 1 >"$work/out" 2>"$work/err" </dev/null
+        got=$?
+        if [ "$got" -eq 0 ] || [ "$got" -eq 2 ]; then ok; else fail "$what: exit $got"; fi
+    done
+}
+if [ -n "$library" ]; then
+    what="bench/peers/weft.c"
+    if cc -O2 -I"$source/include" "$source/bench/peers/weft.c" "$library" -luring -lpthread -o "$work/weft" 2>"$work/err"; then
+        graph weft
+    else
+        fail "it does not compile"
+    fi
+    if gcc -O2 -fopenmp "$source/bench/peers/omp.c" -o "$work/omp" 2>"$work/err"; then graph omp; fi
+fi
+
 finish

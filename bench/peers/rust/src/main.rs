@@ -1,5 +1,6 @@
 //! The workloads on rayon, and those that are tasks on Tokio. See workloads.h.
 //! Usage: peer-rust rayon|tokio WORKLOAD THREADS
+mod graphs;
 use rayon::prelude::*;
 use std::future::Future;
 use std::pin::Pin;
@@ -65,7 +66,7 @@ fn queens(b: Board) -> u64 {
     found.iter().sum()
 }
 
-fn uts_child(parent: u64, i: u64) -> u64 {
+pub fn uts_child(parent: u64, i: u64) -> u64 {
     let mut z = parent.wrapping_add((i + 1).wrapping_mul(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d049bb133111eb);
@@ -242,6 +243,9 @@ async fn async_storm() -> u64 {
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let threads: usize = args[3].parse().unwrap();
+    if graphs::is_graph(&args[2]) {
+        std::process::exit(if args[1] == "rayon" { graphs::measure(&args[2], threads) } else { 2 });
+    }
     let ops = match (args[1].as_str(), args[2].as_str()) {
         (_, "fib") => 1346268.0,
         (_, "storm") => 200000.0,
