@@ -1,8 +1,9 @@
 /* load_loops.c: weft_for and weft_reduce: what a loop costs that is over at once, what an index of a
  * long loop costs beside its body, and how unequal bodies are shared. Serial C as reference: the
- * same body, called once for the whole range. */
+ * same body, called once for the whole range. weft_sort beside qsort, which in glibc is a merge sort too. */
 #include "load.h"
 #include <stdlib.h>
+#include <string.h>
 #include <weft/par.h>
 
 struct range {
@@ -204,6 +205,93 @@ static int reduce_reference(struct tb_trial *trial, uint64_t rounds)
     return rc;
 }
 
+/* --- sort ------------------------------------------------------------------------------------- */
+
+struct sorting {
+    uint64_t *rows, *scratch; /* both of n */
+    const uint64_t *shuffled; /* what each round begins with */
+    uint64_t n;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static int by_value_of(const void *a, const void *b, void *ctx)
+{
+    (void)ctx;
+    return by_value(a, b);
+}
+
+static int sort_open(struct tb_trial *trial)
+{
+    struct sorting *s = trial->state = calloc(1, sizeof *s);
+    if (!s) {
+        return tb_skip(trial, "no memory for the array");
+    }
+    s->n = trial->params[0];
+    s->rows = calloc(3 * s->n, sizeof *s->rows);
+    if (!s->rows) {
+        free(s);
+        return tb_skip(trial, "no memory for the array");
+    }
+    s->scratch = s->rows + s->n;
+    uint64_t *shuffled = s->scratch + s->n;
+    for (uint64_t i = 0; i < s->n; i++) {
+        shuffled[i] = scramble(i + trial->seed);
+    }
+    s->shuffled = shuffled;
+    trial->ops_per_round = s->n;
+    return 0;
+}
+
+static void sort_close(struct tb_trial *trial)
+{
+    struct sorting *s = trial->state;
+    free(s->rows);
+    free(s);
+}
+
+/* In order, and its sum is that of what was to be sorted: by which both are the same elements, but for chance. */
+static int sort_check(struct tb_trial *trial, uint64_t rounds)
+{
+    const struct sorting *s = trial->state;
+    uint64_t sum = 0;
+    (void)rounds;
+    for (uint64_t i = 0; i < s->n; i++) {
+        sum += s->rows[i] - s->shuffled[i];
+        if (i > 0 && s->rows[i - 1] > s->rows[i]) {
+            return tb_wrong(trial, "element %llu is less than the one before",
+                            (unsigned long long)i);
+        }
+    }
+    return sum == 0 ? 0 : tb_wrong(trial, "the sorted elements are not those that were given");
+}
+
+/* The copy is in the time of both: a thousandth of it. */
+static int sort_sample(struct tb_trial *trial, uint64_t rounds)
+{
+    struct sorting *s = trial->state;
+    int rc = 0;
+    for (uint64_t i = 0; i < rounds && rc == 0; i++) {
+        memcpy(s->rows, s->shuffled, s->n * sizeof *s->rows);
+        rc = weft_sort(s->rows, s->n, sizeof *s->rows, by_value_of, NULL, .scratch = s->scratch);
+    }
+    return rc;
+}
+
+static int sort_reference(struct tb_trial *trial, uint64_t rounds)
+{
+    struct sorting *s = trial->state;
+    for (uint64_t i = 0; i < rounds; i++) {
+        memcpy(s->rows, s->shuffled, s->n * sizeof *s->rows);
+        qsort(s->rows, s->n, sizeof *s->rows, by_value);
+    }
+    return 0;
+}
+
 const struct tb_load tb_loads_loops[] = {
     {
         .name = "for",
@@ -259,6 +347,20 @@ const struct tb_load tb_loads_loops[] = {
         .sample = reduce_sample,
         .reference = reduce_reference,
         .close = reduce_close,
+    },
+    {
+        .name = "sort",
+        .group = "loops",
+        .about = "weft_sort: numbers in no order, by a function that compares",
+        .op = "element",
+        .reference_name = "qsort",
+        .flags = TB_LOAD_QUICK,
+        .params = {{"elements", 1 << 17, 1, 1 << 28, "elements of the array"}},
+        .open = sort_open,
+        .sample = sort_sample,
+        .check = sort_check,
+        .reference = sort_reference,
+        .close = sort_close,
     },
     {.name = NULL},
 };
