@@ -163,9 +163,11 @@ if(NOT WEFT_MODEL)
     add_test(NAME taskbench/test_peers_cli COMMAND ${PROJECT_SOURCE_DIR}/tests/taskbench/test_peers_cli.sh
       $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR} ${linkable})
     set_tests_properties(taskbench/test_peers_cli PROPERTIES LABELS taskbench TIMEOUT 300)
-    add_test(NAME taskbench/test_scaling COMMAND ${launcher} ${PROJECT_SOURCE_DIR}/tests/taskbench/test_scaling.sh
-      $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR})
-    set_tests_properties(taskbench/test_scaling PROPERTIES LABELS taskbench TIMEOUT 300)
+    foreach(script scaling acceptance)
+      add_test(NAME taskbench/test_${script} COMMAND ${launcher}
+        ${PROJECT_SOURCE_DIR}/tests/taskbench/test_${script}.sh $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR})
+      set_tests_properties(taskbench/test_${script} PROPERTIES LABELS taskbench TIMEOUT 300)
+    endforeach()
     add_library(taskbench_planted MODULE tests/taskbench/planted.c)
     target_include_directories(taskbench_planted PRIVATE ${PROJECT_SOURCE_DIR}/include)
     target_compile_definitions(taskbench_planted PRIVATE _GNU_SOURCE=)
