@@ -14,7 +14,9 @@
  * ones.
  *
  * G.1  No work is lost and none is handed out twice.
- * G.2  What one owner pushed is popped and stolen in the order of pushing. */
+ * G.2  What one owner pushed is popped and stolen in the order of pushing.
+ * G.3  A closed queue takes nothing by wf_runq_push, as if it were full: so that what did not fit, and waits
+ *      elsewhere, stays before what becomes ready after it. wf_runq_append brings it back. */
 #ifndef WF_RUNQ_H
 #define WF_RUNQ_H
 
@@ -31,6 +33,8 @@ struct wf_runq {
     /* any thread; atomic */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) head; /* owner and thieves by CAS; only grows */
     WF_ATOMIC(uint64_t) tail;                          /* owner stores; only grows */
+    /* owner only; here, since who pushes has this line */
+    uint64_t push_max; /* WF_RUNQ_SLOTS; closed: 0 */
     /* owner stores, thieves load */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_RUNQ_SLOTS];
 };
@@ -42,6 +46,19 @@ WF_INLINE void wf_runq_init(struct wf_runq *q)
     /* Relaxed: the queue is handed to other threads by starting them. */
     wf_store_relaxed(&q->head, 0);
     wf_store_relaxed(&q->tail, 0);
+    q->push_max = WF_RUNQ_SLOTS;
+}
+
+/* Owner. */
+WF_INLINE void wf_runq_close(struct wf_runq *q)
+{
+    q->push_max = 0;
+}
+
+/* Owner. */
+WF_INLINE void wf_runq_open(struct wf_runq *q)
+{
+    q->push_max = WF_RUNQ_SLOTS;
 }
 
 /* Relaxed everywhere: `tail` publishes the slots, and `head` gives them back. */
@@ -56,13 +73,12 @@ WF_INLINE uint32_t wf_runq_len(struct wf_runq *q)
     return tail > head ? (uint32_t)(tail - head) : 0; /* an old tail may be below a new head */
 }
 
-/* Owner: false when full, and nothing changed. */
-WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
+WF_INLINE bool wf_runq_put_(struct wf_runq *q, struct wf_work *work, uint64_t len_max)
 {
     uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours */
     /* sync(runq.reuse): acquire, a thief has read its slots before we write them again; pairs
      * sync(runq.taken) */
-    if (wf_unlikely(tail - wf_load_acquire(&q->head) >= WF_RUNQ_SLOTS)) {
+    if (wf_unlikely(tail - wf_load_acquire(&q->head) >= len_max)) {
         return false;
     }
     wf_store_relaxed(wf_runq_slot_(q, tail), work);
@@ -70,6 +86,18 @@ WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
      * sync(runq.look) */
     wf_store_release(&q->tail, tail + 1);
     return true;
+}
+
+/* Owner: false when full or closed, and nothing changed. */
+WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
+{
+    return wf_runq_put_(q, work, q->push_max);
+}
+
+/* Owner: the same, into a closed queue as well. */
+WF_INLINE bool wf_runq_append(struct wf_runq *q, struct wf_work *work)
+{
+    return wf_runq_put_(q, work, WF_RUNQ_SLOTS);
 }
 
 /* Owner: the oldest; NULL when empty. */

@@ -144,6 +144,7 @@ void wf_wake_unless_watched(struct wf_worker *worker)
 void wf_ready(struct wf_worker *worker, struct wf_work *work)
 {
     if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
+        wf_runq_close(&worker->runq);
         overflow(worker, work);
     }
     wf_wake_unless_watched(worker);
@@ -464,30 +465,40 @@ static void run_timers(struct wf_worker *worker)
     }
 }
 
-/* What did not fit into the FIFO is older than what the driver is about to hand over, and goes first:
- * else, with more ready tasks than the FIFO holds, some ran again and again, and others waited for as long as
- * there was load (echo with 1000 connections: 99 % within 160 ms where the mean was 7). Not without a spare
- * stack: what is new would be in the way of those who may run it. */
+/* The FIFO takes what is ready again. */
+static void end_spill(struct wf_worker *worker)
+{
+    worker->has_spilled = false;
+    wf_runq_open(&worker->runq);
+}
+
+/* What did not fit into the FIFO goes there as soon as there is room, and until all of it has, what becomes
+ * ready goes behind it, into the injection queue: else, with more ready tasks than the FIFO holds, those in it
+ * ran again and again, and the others waited for as long as there was load (echo by 1000 frames: half of the
+ * requests within 3 ms, 99 % within 75, where the mean was 8). Not without a spare stack: what is new would be in
+ * the way of those who may run it, and of the fibers that give back stacks. */
 static WF_COLD void take_back(struct wf_worker *worker)
 {
     if (!wf_worker_has_spare(worker)) {
+        wf_runq_open(&worker->runq);
         return;
     }
     struct wf_work *works[WF_INJECT_BATCH];
     int count = WF_INJECT_BATCH;
-    worker->has_spilled = false;
-    /* ends: the FIFO is full */
+    /* ends: the FIFO is full, or nothing is left */
     while (count == WF_INJECT_BATCH &&
            wf_runq_len(&worker->runq) <= WF_RUNQ_SLOTS - WF_INJECT_BATCH) {
         count = wf_inject_pop_batch(&worker->pool->inject, WF_INJECT_BATCH, works);
         for (int i = 0; i < count; i++) {
-            if (!wf_runq_push(&worker->runq, works[i])) {
-                overflow(worker, works[i]);
-            }
+            bool fits = wf_runq_append(&worker->runq, works[i]);
+            wf_check_inner(fits);
+            (void)fits;
         }
         wf_count_add(&worker->counters.injected, (uint64_t)count);
     }
-    worker->has_spilled |= count == WF_INJECT_BATCH; /* there may be more */
+    if (count < WF_INJECT_BATCH) {
+        end_spill(worker);
+    }
     wf_wake_unless_watched(worker); /* between the queues they were in sight of nobody */
 }
 
@@ -579,9 +590,9 @@ static struct wf_work *take_injected(struct wf_worker *worker)
         wf_prefetch_write((char *)works[i] + WF_LINE);
     }
     for (int i = 1; i < count; i++) {
-        if (!wf_runq_push(&worker->runq, works[i])) {
-            overflow(worker, works[i]);
-        }
+        bool fits = wf_runq_append(&worker->runq, works[i]);
+        wf_check_inner(fits);
+        (void)fits;
     }
     if (count > 1) {
         wf_wake_unless_watched(worker); /* between the queues they were in sight of nobody */
@@ -1191,6 +1202,7 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
 {
     do_put_off(worker);
     pass_on_injected(worker);
+    wf_runq_open(&worker->runq); /* what gives back stacks must not wait behind what needs them */
     struct wf_work *work = worker->handed != NULL ? worker->handed : take_pinned(worker);
     worker->handed = NULL;
     if (work == NULL) {

@@ -119,7 +119,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     bool direct;
     struct wf_rng rng;
     int64_t watch_ns;  /* how long the next watch lasts */
-    bool has_spilled;  /* of its FIFO into the injection queue */
+    bool has_spilled;  /* out of its queues into the injection queue; see take_back */
     bool saw_light;    /* search() left something since this worker last slept */
     int64_t inject_ns; /* when search() looks at the injection queue again */
     int64_t gather_ns; /* how long after it has taken from there */

@@ -56,6 +56,20 @@ Test(runq, push_refuses_when_full, .init = init)
     wt_eq(wf_runq_len(&q), (uint32_t)WF_RUNQ_SLOTS);
 }
 
+Test(runq, closed_it_takes_only_what_comes_back, .init = init)
+{
+    push(&q, 0, 2);
+    wf_runq_close(&q);
+    wt_false(wf_runq_push(&q, &works[3]));
+    wt_true(wf_runq_append(&q, &works[2]));
+    wf_runq_open(&q);
+    push(&q, 3, WF_RUNQ_SLOTS - 3);
+    wt_false(wf_runq_append(&q, &works[WF_RUNQ_SLOTS]));
+    for (int i = 0; i < WF_RUNQ_SLOTS; i++) {
+        wt_eq(number(wf_runq_pop(&q)), i);
+    }
+}
+
 Test(runq, slots_are_used_round_and_round, .init = init)
 {
     for (int round = 0; round < 10 * WF_RUNQ_SLOTS; round++) {

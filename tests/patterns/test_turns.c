@@ -1,0 +1,102 @@
+/* The order among more ready tasks than a worker's queue holds (256): each has its turn before another has its
+ * second, or nearly so, since what comes from outside, which waits behind the same queue, may be a little
+ * early. */
+#include "pattern.h"
+#include <stdlib.h>
+#include <string.h>
+#include <weft/stackless.h>
+#include <weft/sync.h>
+
+#define STRANDS 600
+#define TURNS   20
+
+static struct {
+    int begun;
+    bool over;
+    int turns[STRANDS];
+} order; /* plain: one worker runs them all */
+
+/* Counts from when all are there until one has had all its turns. */
+static void take_turn(int self)
+{
+    if (order.begun == STRANDS && !order.over) {
+        order.over = ++order.turns[self] == TURNS;
+    }
+}
+
+/* The most served have had TURNS. */
+static void check_turns(void)
+{
+    int least = TURNS;
+    for (int i = 0; i < STRANDS; i++) {
+        least = order.turns[i] < least ? order.turns[i] : least;
+    }
+    wt_true(order.over && least >= TURNS / 2, "one had %d turns, another %d", TURNS, least);
+}
+
+static int turn_with_a_stack(void *arg)
+{
+    order.begun++;
+    while (!order.over) { /* ends: TURNS of somebody */
+        take_turn((int)(intptr_t)arg);
+        if (weft_yield() < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+TaskTest(turns, no_task_has_twice_as_many_as_another, 1)
+{
+    memset(&order, 0, sizeof order);
+    weft_task *tasks = calloc(STRANDS, sizeof *tasks);
+    for (int i = 0; i < STRANDS; i++) {
+        weft_spawn(&tasks[i], turn_with_a_stack, (void *)(intptr_t)i);
+    }
+    for (int i = 0; i < STRANDS; i++) {
+        wt_eq(weft_await(&tasks[i]), 0);
+    }
+    free(tasks);
+    check_turns();
+    return 0;
+}
+
+struct strand {
+    weft_frame sm;
+    weft_event *set;
+    int number, hits, rc;
+};
+
+/* A turn ends when the frame has not had to wait for WEFT_FRAME_HITS_ times in a row. */
+WEFT_STEP(turn_without_a_stack, struct strand)
+{
+    WEFT_BEGIN(&f->sm);
+    order.begun++;
+    while (!order.over) { /* ends: TURNS of somebody */
+        take_turn(f->number);
+        for (f->hits = 0; f->hits < WEFT_FRAME_HITS_; f->hits++) {
+            WEFT_AWAIT(&f->sm, f->rc, weft_event_wait_v(f->set));
+        }
+    }
+    return 0;
+}
+
+TaskTest(turns, no_frame_has_twice_as_many_as_another, 1)
+{
+    memset(&order, 0, sizeof order);
+    struct strand *strands = calloc(STRANDS, sizeof *strands);
+    weft_event set;
+    weft_event_init(&set, WEFT_EVENT_MANUAL);
+    wt_eq(weft_event_set(&set), 0);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < STRANDS; i++) {
+        strands[i].set = &set;
+        strands[i].number = i;
+        wt_eq(weft_go_frame(&s, turn_without_a_stack, &strands[i]), 0);
+    }
+    wt_eq(weft_scope_end(&s), 0);
+    weft_event_fini(&set);
+    free(strands);
+    check_turns();
+    return 0;
+}
