@@ -271,8 +271,12 @@ void wf_op_cancel(struct wf_wait *wait)
 
 ssize_t wf_op_finish(struct wf_call *call)
 {
-    int32_t result = op_of(call)->res;
-    return wf_unlikely(result == -ECANCELED && wf_use_was_closed(call)) ? -EBADF : result;
+    struct wf_op *op = op_of(call);
+    if (wf_unlikely(wf_use_was_closed(call))) {
+        op->fd = WF_FD_CLOSED;
+        return op->res == -ECANCELED ? -EBADF : op->res;
+    }
+    return op->res;
 }
 
 static const struct wf_wait_ops op_ops = {

@@ -39,6 +39,9 @@ ssize_t wf_io_await_events(int fd, uint32_t events, int *vain)
 {
     struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .flags = events};
     ssize_t result = wf_io_await(&poll);
+    if (wf_unlikely(poll.fd == WF_FD_CLOSED)) {
+        return -EBADF; /* ready or not: what follows would be done to the next file */
+    }
     *vain = result < 0 || ((uint32_t)result & events) != 0 ? 0 : *vain + 1;
     return *vain > 1 ? weft_sleep(WEFT_MS(1)) : result;
 }
@@ -281,11 +284,13 @@ int weft_close(int fd)
     if (wf_enter_task(&rc) == NULL) {
         return rc;
     }
-    rc = wf_uses_end(fd);
+    struct wf_closing closing;
+    rc = wf_closing_begin(&closing, fd);
     if (rc < 0) {
         return rc;
     }
     rc = wf_sys.close(fd);
+    wf_closing_end(&closing);
     return rc == -EINTR ? 0 : rc; /* Linux has closed it when it says that */
 }
 

@@ -23,10 +23,18 @@ static struct wf_op sendmsg_op(int fd, const struct msghdr *message, int flags)
     };
 }
 
+/* *fd: as wf_op.fd, for who sends more after it. */
+static ssize_t send_message(int *fd, const struct msghdr *message, int flags)
+{
+    struct wf_op op = sendmsg_op(*fd, message, flags);
+    ssize_t n = wf_io_await(&op);
+    *fd = op.fd;
+    return n;
+}
+
 ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    struct wf_op op = sendmsg_op(fd, message, flags);
-    return wf_io_await(&op);
+    return send_message(&fd, message, flags);
 }
 
 weft_val weft_sendmsg_v_(int fd, const struct msghdr *message, int flags, const weft_place *place)
@@ -60,19 +68,19 @@ weft_val weft_recvmsg_v_(int fd, struct msghdr *message, int flags, const weft_p
 
 /* --- several buffers -------------------------------------------------------------------------- */
 
-static ssize_t send_parts(int fd, const struct iovec *parts, size_t count, int flags)
+static ssize_t send_parts(int *fd, const struct iovec *parts, size_t count, int flags)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
-    return weft_sendmsg(fd, &message, flags);
+    return send_message(fd, &message, flags);
 }
 
 ssize_t weft_sendv(int fd, const struct iovec *parts, int count, int flags)
 {
-    return count < 0 || count > IOV_MAX ? -EINVAL : send_parts(fd, parts, (size_t)count, flags);
+    return count < 0 || count > IOV_MAX ? -EINVAL : send_parts(&fd, parts, (size_t)count, flags);
 }
 
 /* What lies behind the first `done` bytes of parts[0]: the array itself, if that is possible. */
-static ssize_t send_after(int fd, const struct iovec *parts, size_t count, size_t done, int flags)
+static ssize_t send_after(int *fd, const struct iovec *parts, size_t count, size_t done, int flags)
 {
     if (done == 0) {
         return send_parts(fd, parts, count < IOV_MAX ? count : IOV_MAX, flags | MSG_WAITALL);
@@ -100,7 +108,7 @@ ssize_t weft_sendv_all(int fd, const struct iovec *parts, int count, int flags)
         if (left == 0 && sent > 0) {
             break;
         }
-        ssize_t n = send_after(fd, parts, left, done, flags);
+        ssize_t n = send_after(&fd, parts, left, done, flags);
         if (n < 0) {
             return sent > 0 ? (ssize_t)sent : n;
         }

@@ -96,10 +96,13 @@ weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const
 ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)
 {
     size_t sent = 0;
-    /* ends: grows by at least one, or fails. MSG_WAITALL: the kernel does what it can of the
-     * looping */
-    do {
-        ssize_t n = weft_send(fd, (const char *)buffer + sent, bytes - sent, flags | MSG_WAITALL);
+    /* One op for all: if the descriptor is closed under it (uses.h, U.3) the rest is for nobody. MSG_WAITALL:
+     * the kernel does what it can of the looping. */
+    struct wf_op op = send_op(fd, buffer, bytes, flags | MSG_WAITALL);
+    do { /* ends: grows by at least one, or fails */
+        op.address = wf_io_address((const char *)buffer + sent);
+        op.bytes = wf_io_bytes(bytes - sent);
+        ssize_t n = wf_io_await(&op);
         if (n < 0) {
             return sent > 0 ? (ssize_t)sent : n;
         }

@@ -1,5 +1,7 @@
 /* uses.c: the rare half of uses.h: a descriptor that is closed while operations use it. */
 #include "src/uses.h"
+#include "pool/base/sys.h"
+#include <errno.h>
 
 struct wf_use_slot wf_use_slots[WF_USE_SLOTS];
 
@@ -16,23 +18,43 @@ static struct wf_closing *closing_of(struct wf_list *node)
     return wf_container_of(node, struct wf_closing, in_slot);
 }
 
-bool wf_use_is_refused_locked(struct wf_use_slot *slot, int fd, const struct wf_pool *pool)
+static struct wf_closing *find_locked(struct wf_use_slot *slot, int fd, const struct wf_pool *pool)
 {
     for (struct wf_list *node = slot->closing.next; node != &slot->closing; node = node->next) {
-        const struct wf_closing *closing = closing_of(node);
+        struct wf_closing *closing = closing_of(node);
         if (closing->fd == fd && closing->pool == pool) {
-            return true;
+            return closing;
         }
     }
-    return false;
+    return NULL;
+}
+
+/* close(2) takes a microsecond, as a rule; if it takes longer, naps are as good as anything. */
+#define LOOKS_MAX 100
+#define NAP_NS    INT64_C(20000)
+
+bool wf_use_may_begin(struct wf_use_slot *slot, int fd, const struct wf_pool *pool)
+{
+    const struct wf_closing *closing;
+    for (int looks = 0; (closing = find_locked(slot, fd, pool)) != NULL; looks++) {
+        if (!closing->frees) {
+            return false;
+        }
+        /* ends: with another's close(2) */
+        wf_unlock(&slot->lock);
+        if (looks < LOOKS_MAX) {
+            wf_spin_hint();
+        } else {
+            wf_sys.nap(NAP_NS);
+        }
+        wf_lock(&slot->lock);
+    }
+    return true;
 }
 
 /* Tells all operations at the descriptor to end, and counts them. */
 static void tell_locked(struct wf_use_slot *slot, struct wf_closing *closing)
 {
-    if (slot->calls.next == NULL) {
-        return;
-    }
     for (struct wf_list *node = slot->calls.next; node != &slot->calls; node = node->next) {
         struct wf_call *call = call_of(node);
         struct wf_op *op = call->object;
@@ -50,34 +72,42 @@ static WF_COLD void wait_for_all(struct wf_fiber *self, struct wf_use_slot *slot
 {
     (void)wf_wait_block(self, &closing->wait);
     wf_lock(&slot->lock);
-    wf_list_unlink(&closing->in_slot);
-    slot->closings--;
+    closing->frees = true;
     wf_unlock(&slot->lock);
 }
 
-int wf_uses_end(int fd)
+int wf_closing_begin(struct wf_closing *closing, int fd)
 {
-    if (fd < 0) {
-        return 0; /* the system says what it is */
-    }
     struct wf_fiber *self = wf_self();
     struct wf_use_slot *slot = wf_use_slot(fd);
-    struct wf_closing closing = {.fd = fd, .pool = wf_runtime_of(self)->pool};
-    wf_wait_init(&closing.wait, &self->resume, &closing_ops);
+    *closing = (struct wf_closing){.fd = fd, .pool = wf_runtime_of(self)->pool};
+    wf_wait_init(&closing->wait, &self->resume, &closing_ops);
     wf_lock(&slot->lock);
-    bool refused =
-        wf_unlikely(slot->closings > 0) && wf_use_is_refused_locked(slot, fd, closing.pool);
-    if (!refused) {
-        tell_locked(slot, &closing);
+    if (wf_unlikely(slot->calls.next == NULL)) {
+        wf_list_init(&slot->calls);
+        wf_list_init(&slot->closing);
     }
-    bool waits = closing.left > 0; /* read under the lock */
-    if (waits) {
-        wf_list_push_back(&slot->closing, &closing.in_slot);
-        slot->closings++;
+    if (wf_unlikely(slot->closings > 0) && !wf_use_may_begin(slot, fd, closing->pool)) {
+        wf_unlock(&slot->lock);
+        return -EBADF;
     }
+    tell_locked(slot, closing);
+    bool waits = closing->left > 0; /* read under the lock */
+    closing->frees = !waits;
+    wf_list_push_back(&slot->closing, &closing->in_slot);
+    slot->closings++;
     wf_unlock(&slot->lock);
     if (wf_unlikely(waits)) {
-        wait_for_all(self, slot, &closing);
+        wait_for_all(self, slot, closing);
     }
-    return refused ? -EBADF : 0;
+    return 0;
+}
+
+void wf_closing_end(struct wf_closing *closing)
+{
+    struct wf_use_slot *slot = wf_use_slot(closing->fd);
+    wf_lock(&slot->lock);
+    wf_list_unlink(&closing->in_slot);
+    slot->closings--;
+    wf_unlock(&slot->lock);
 }

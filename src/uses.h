@@ -4,14 +4,19 @@
  * submitted until its end (op_done in await.c): an addition and a removal under the slot's lock, 10 ns
  * together. Two descriptors of one slot only meet in a list that is a little longer.
  *
- * Terms. *closing*: a weft_close that has found operations, and waits until they have ended.
+ * Terms. *closing*: a weft_close under way. It *drains* while operations are to end, and then *frees* the
+ * number, by close(2).
  *
  * Guarantees.
- * U.1  When wf_uses_end has returned 0, no operation that was begun before, by a task of this runtime, is
- *      in flight at the descriptor: none will touch the next file of that number.
- * U.2  While a closing waits, an operation that is begun at the descriptor is -EBADF and is not submitted.
+ * U.1  When close(2) is called, no operation that was begun before, by a task of this runtime, is in
+ *      flight at the descriptor: none will touch the next file of that number.
+ * U.2  While a closing drains, an operation that is begun at the descriptor is -EBADF and is not submitted.
+ *      While it frees, nobody knows whether the number means the old file or the next one: then whoever
+ *      begins waits until it is through, and so for no file that has gone.
  * U.3  Operations that are cancelled for this end with -EBADF instead of -ECANCELED, and as ever with
- *      what they had done, if they had done something.
+ *      what they had done, if they had done something. From then on their `fd` is WF_FD_CLOSED: so a call
+ *      that makes several of them in turn does not make the next at another's file (send_all and its like,
+ *      -EAGAIN, -EINTR).
  * U.4  Lock order: the slot's lock is the innermost but for inboxes and parking. `done` runs under the
  *      locks of a driver (a rescuer's queue) and takes it; so under it the driver is not touched:
  *      cancellations go by message.
@@ -21,7 +26,9 @@
  *
  * The roads not taken: a count for each descriptor is as dear, and does not say which operations they are;
  * a search through all scopes or rings is free until there is a close, and then costs as much as there
- * are connections. ADR 0031.
+ * are connections. The slot's lock over close(2) instead of U.2's second half: close(2) may take seconds
+ * (SO_LINGER), and the lock is needed at the end of operations at other descriptors. To refuse what is
+ * begun meanwhile, as before: it may well be at the next file. ADR 0031.
  *
  * Who may call: src/ only. */
 #ifndef WF_USES_H
@@ -40,9 +47,14 @@ struct wf_closing {
     struct wf_list in_slot;
     struct wf_pool *pool; /* immutable, as `fd` */
     int fd;
-    uint32_t left; /* operations that have not ended; under the slot's lock */
+    /* under the slot's lock */
+    bool frees;
+    uint32_t left; /* operations that have not ended */
     struct wf_wait wait;
 };
+
+/* wf_op.fd after its end, if the descriptor was closed under it: no operation's. */
+#define WF_FD_CLOSED INT32_MIN
 
 struct wf_use_slot {
     struct wf_lock lock;
@@ -68,14 +80,16 @@ WF_INLINE struct wf_use_slot *wf_use_slot(int fd)
     return &wf_use_slots[(uint32_t)fd % WF_USE_SLOTS];
 }
 
-WF_COLD bool wf_use_is_refused_locked(struct wf_use_slot *slot, int fd, const struct wf_pool *pool);
+/* Some number of the slot is being closed; not with `fd`: true, at once or when it is free. False: it drains.
+ * May let go of the lock in between. */
+WF_COLD bool wf_use_may_begin(struct wf_use_slot *slot, int fd, const struct wf_pool *pool);
 
 /* Before the op is started, after it was prepared: true; or false: its descriptor is being closed. */
 WF_INLINE bool wf_use_begin(struct wf_call *call, struct wf_op *op)
 {
     call->detail = 0; /* its closing */
     if (wf_use_is_none(op)) {
-        return true;
+        return op->fd != WF_FD_CLOSED;
     }
     struct wf_use_slot *slot = wf_use_slot(op->fd);
     wf_lock(&slot->lock);
@@ -83,13 +97,12 @@ WF_INLINE bool wf_use_begin(struct wf_call *call, struct wf_op *op)
         wf_list_init(&slot->calls);
         wf_list_init(&slot->closing);
     }
-    bool refused =
-        wf_unlikely(slot->closings > 0) && wf_use_is_refused_locked(slot, op->fd, op->home->pool);
-    if (!refused) {
+    bool begins = wf_likely(slot->closings == 0) || wf_use_may_begin(slot, op->fd, op->home->pool);
+    if (wf_likely(begins)) {
         wf_list_push_back(&slot->calls, &call->place.in_queue);
     }
     wf_unlock(&slot->lock);
-    return !refused;
+    return begins;
 }
 
 /* In the op's done. Whoever waits for the call has to be resumed after this. */
@@ -117,7 +130,9 @@ WF_INLINE bool wf_use_was_closed(const struct wf_call *call)
 }
 
 /* In a task: ends what is in flight at the descriptor and waits until it has ended, whatever becomes of
- * the task's scope. 0; -EBADF: another task is closing it. Suspends only if there was something. */
-int wf_uses_end(int fd);
+ * the task's scope. 0: the caller closes it, without suspending, and calls wf_closing_end; -EBADF: another
+ * task is closing it, nothing is to be done. Suspends only if there was something. */
+int wf_closing_begin(struct wf_closing *closing, int fd);
+void wf_closing_end(struct wf_closing *closing);
 
 #endif

@@ -67,7 +67,7 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, const struct iovec *parts,
         if (wf_likely(n != -EAGAIN)) {
             return n;
         }
-        n = wf_io_await_events(fd, kind == WF_OP_READV ? POLLIN : POLLOUT, &vain);
+        n = wf_io_await_events(op.fd, kind == WF_OP_READV ? POLLIN : POLLOUT, &vain);
         if (n < 0) {
             return n;
         }
