@@ -34,6 +34,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <weft/loan.h>
 
@@ -122,10 +123,26 @@ void wf_loans_count(struct wf_worker *worker, weft_stats *out)
     }
 }
 
+/* A thread that gives one back is through with the scope before it is through with us: the scope may have
+ * ended, and the runtime stopped, meanwhile. */
+static bool has_all(struct lender *lender)
+{
+    wf_lock(&lender->base.lock);
+    /* relaxed, both: under the lock, and no operation is in flight */
+    bool all =
+        wf_load_relaxed(&lender->base.spare_count) + wf_load_relaxed(&lender->base.lent_count) ==
+        lender->count;
+    wf_unlock(&lender->base.lock);
+    return all;
+}
+
 void wf_loans_fini(struct wf_worker *worker)
 {
     struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: no task runs any more */
     if (lender != NULL) {
+        while (!has_all(lender)) { /* ends: it gives it back */
+            wf_spin_hint();
+        }
         wf_check_inner(wf_load_relaxed(&lender->base.out_count) == 0);
         wf_store_relaxed(&worker->lender, NULL);
         wf_asan_unpoison(lender->memory, (size_t)lender->count * lender->bytes);
@@ -277,7 +294,8 @@ static struct lender *lender_at(const struct receive *r)
 /* The op has ended without a buffer, and there is something to be received. */
 static bool is_without_buffer(const struct wf_op *op)
 {
-    return op->offset == 0 && (op->kind == WF_OP_RECV_LENT ? op->res == -ENOBUFS : op->res >= 0);
+    return op->offset == 0 && ((op->kind == WF_OP_RECV_LENT && op->res == -ENOBUFS) ||
+                               (op->kind == WF_OP_RECV && op->res >= 0));
 }
 
 /* Into the buffer, which is the caller's, without waiting. */
@@ -323,8 +341,20 @@ static void receive_done(struct wf_op *op)
 
 static const struct wf_wait_ops receive_ops, line_ops;
 
+/* Of two sockets: their inodes differ. */
+static WF_COLD bool is_same_file(int fd, int other)
+{
+    struct stat about[2];
+    return wf_sys.call(SYS_fstat, fd, (long)&about[0], 0, 0, 0, 0) == 0 &&
+           wf_sys.call(SYS_fstat, other, (long)&about[1], 0, 0, 0, 0) == 0 &&
+           about[0].st_ino == about[1].st_ino && about[0].st_dev == about[1].st_dev;
+}
+
+/* `same`: another number of the file that is meant, whose own may have been closed in between (uses.h), or
+ * -1. If so the op does nothing: not to start it is too late, since a weft_close of the next file may have
+ * asked for its end. */
 static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *resume,
-                     struct wf_worker *worker)
+                     struct wf_worker *worker, int same)
 {
     struct lender *lender = lender_here(worker);
     if (wf_unlikely(lender == NULL)) {
@@ -349,10 +379,14 @@ static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *re
     r->op = op;
     wf_io_prepare(worker, &r->op);
     if (wf_likely(wf_use_begin(call, &r->op))) {
+        if (wf_unlikely(same >= 0) && !is_same_file(r->op.fd, same)) {
+            r->op.kind = WF_OP_NOP;
+            r->op.flags = 0;
+        }
         wf_io_start(&r->op);
     } else {
         r->op.kind = WF_OP_RECV;
-        r->op.res = -EBADF;
+        wf_io_refuse(&r->op, -EBADF);
         (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
     }
     return WF_PENDING;
@@ -364,8 +398,12 @@ static bool is_dropped(void)
     return wf_self()->env == NULL;
 }
 
+/* For go_on. No codes of the system: a socket may say each (netlink -ENOBUFS). */
+#define STAND_IN_LINE ((ssize_t)INT32_MIN + 1)
+#define BEGIN_AGAIN   ((ssize_t)INT32_MIN + 2) /* r->line_fd is still open */
+
 /* Bytes in a buffer that was let out; 0; -errno; or for go_on: -EINTR, -EAGAIN: from the beginning;
- * -ENOBUFS: in line. */
+ * STAND_IN_LINE. */
 static ssize_t receive_finish(struct wf_call *call)
 {
     struct receive *r = receive_of(call);
@@ -374,13 +412,13 @@ static ssize_t receive_finish(struct wf_call *call)
         return let_out(&lender_at(r)->buffers[r->op.offset - 1], result, r->out);
     }
     if (wf_likely(!is_without_buffer(&r->op))) {
-        return result;
+        return wf_likely(r->op.kind != WF_OP_NOP) ? result : -EBADF;
     }
     if (is_dropped()) {
         (void)wf_sys.close(r->line_fd);
         return -ECANCELED;
     }
-    return -ENOBUFS;
+    return STAND_IN_LINE;
 }
 
 static ssize_t line_finish(struct wf_call *call)
@@ -394,6 +432,9 @@ static ssize_t line_finish(struct wf_call *call)
     } else {
         struct wf_borrowed *buffer = call->place.item;
         result = let_out(buffer, receive_into(r, r->line_fd, buffer), r->out);
+        if (result == -EAGAIN || result == -EINTR) { /* somebody else has taken the data */
+            return BEGIN_AGAIN;
+        }
     }
     (void)wf_sys.close(r->line_fd);
     return result;
@@ -406,11 +447,14 @@ static void loan_discard(struct wf_call *call, ssize_t result)
     }
 }
 
-/* Begins once more; if that fails it has ended so. */
+/* Begins once more; if that fails it has ended so. `line_fd`, unless it is -1, is closed. */
 static void begin_again(struct receive *r, struct wf_call *call, struct wf_work *resume,
-                        struct wf_worker *worker)
+                        struct wf_worker *worker, int line_fd)
 {
-    ssize_t rc = begin(r, call, resume, worker);
+    ssize_t rc = begin(r, call, resume, worker, line_fd);
+    if (line_fd >= 0) {
+        (void)wf_sys.close(line_fd);
+    }
     if (rc != WF_PENDING) {
         r->op.kind = WF_OP_RECV;
         r->op.offset = 0;
@@ -432,8 +476,7 @@ static void stand_in_line(struct receive *r, struct wf_call *call, struct wf_wor
         (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED); /* nobody else knows of it */
         break;
     case WF_LENDER_ASK_KERNEL:
-        (void)wf_sys.close(r->line_fd);
-        begin_again(r, call, resume, worker);
+        begin_again(r, call, resume, worker, r->line_fd);
         break;
     case WF_LENDER_IN_LINE:
         break;
@@ -444,12 +487,16 @@ static void stand_in_line(struct receive *r, struct wf_call *call, struct wf_wor
 static bool go_on(struct receive *r, struct wf_call *call, struct wf_work *resume,
                   struct wf_worker *worker, ssize_t result)
 {
-    if (result == -ENOBUFS) {
+    if (result == STAND_IN_LINE) {
         stand_in_line(r, call, resume, worker);
         return true;
     }
+    if (result == BEGIN_AGAIN) {
+        begin_again(r, call, resume, worker, r->line_fd);
+        return true;
+    }
     if (result == -EINTR || (result == -EAGAIN && (r->flags & MSG_DONTWAIT) == 0)) {
-        begin_again(r, call, resume, worker);
+        begin_again(r, call, resume, worker, -1);
         return true;
     }
     return false;
@@ -513,7 +560,7 @@ ssize_t weft_recv_loan(int fd, weft_loan *out, int flags)
         return receive_elsewhere(self, fd, out, flags);
     }
     struct wf_call call;
-    ssize_t result = wf_call_end(self, &call, begin(&r, &call, &self->resume, self->worker));
+    ssize_t result = wf_call_end(self, &call, begin(&r, &call, &self->resume, self->worker, -1));
     while (wf_unlikely(go_on(&r, &call, &self->resume, self->worker, result))) {
         result = wf_call_block(self, &call); /* ends: as io_again; who waits in line is served */
     }
@@ -549,5 +596,5 @@ weft_val weft_recv_loan_v_(int fd, weft_loan *out, int flags, const weft_place *
     }
     struct receive *r = &wf_container_of(b.value, struct loan_value, value)->receive;
     int rc = set_up(r, fd, out, flags);
-    return wf_v_end(&b, rc < 0 ? rc : begin(r, b.call, NULL, b.self->worker));
+    return wf_v_end(&b, rc < 0 ? rc : begin(r, b.call, NULL, b.self->worker, -1));
 }

@@ -1,6 +1,7 @@
 /* Descriptors that are closed, and whose numbers go to other files, between two operations of one call. */
 #include "net_pattern.h"
 #include <sys/ioctl.h>
+#include <weft/loan.h>
 
 #define EdgeTest(name, ...)                                 \
     static int name##_root(void *arg);                      \
@@ -14,9 +15,15 @@ static char large[1 << 20]; /* more than a socket takes */
 
 struct use {
     int fd;
-    atomic_int ended;
+    atomic_int begun, ended;
     ssize_t got;
+    weft_loan loan;
 };
+
+static void put_in(int fd, const char *text)
+{
+    wt_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
 
 /* The number of `ends[0]`, which was closed. */
 static void reuse(const int ends[2], int next[2])
@@ -87,5 +94,138 @@ EdgeTest(nor_does_it_with_several_workers, .workers = 3)
         close_under_a_send(do_send_all);
         close_under_a_send(do_sendv_all);
     }
+    return 0;
+}
+
+/* --- receives with a loan --------------------------------------------------------------------- */
+
+static int do_loan(void *arg)
+{
+    struct use *use = arg;
+    atomic_fetch_add(&use->begun, 1);
+    use->got = weft_recv_loan(use->fd, &use->loan, 0);
+    return 0;
+}
+
+static int do_recv(void *arg)
+{
+    struct use *use = arg;
+    char byte;
+    atomic_fetch_add(&use->begun, 1);
+    use->got = weft_recv(use->fd, &byte, 1, 0);
+    return 0;
+}
+
+static int do_close(void *arg)
+{
+    struct use *use = arg;
+    use->got = weft_close(use->fd);
+    return 0;
+}
+
+/* Such a receive never comes to the driver: nor does its cancellation. */
+EdgeTest(a_loan_is_refused_while_it_closes_also_past_a_deadline, .workers = 1)
+{
+    for (int i = 0; i < 20; i++) {
+        int ends[2];
+        weft_loan loan;
+        open_pair(ends, SOCK_STREAM);
+        struct use use = {.fd = ends[0]};
+        struct use closer = {.fd = ends[0]};
+        weft_task tasks[2];
+        wt_eq(weft_spawn(&tasks[0], do_recv, &use), 0);
+        yield_until(&use.begun, 1);
+        wt_eq(weft_spawn(&tasks[1], do_close, &closer), 0);
+        wt_eq(weft_yield(), 0);
+        wt_eq(weft_within(0, weft_recv_loan(ends[0], &loan, 0)), -EBADF);
+        wt_eq(weft_await(&tasks[0]), 0);
+        wt_eq(weft_await(&tasks[1]), 0);
+        wt_eq(use.got, -EBADF);
+        wt_eq(closer.got, 0);
+        close(ends[1]);
+    }
+    return 0;
+}
+
+/* The kernel finds no buffer; one comes back, and is lent to it again; the descriptor is closed; and only
+ * then the receiver runs, and asks the kernel once more. */
+EdgeTest(a_loan_that_asks_again_does_not_ask_the_next_file, .workers = 1, .loans = 1)
+{
+    for (int i = 0; i < 10; i++) {
+        int mine[2], ends[2], next[2];
+        weft_loan held;
+        char byte;
+        open_pair(mine, SOCK_STREAM);
+        open_pair(ends, SOCK_STREAM);
+        put_in(mine[1], "x");
+        wt_eq(weft_recv_loan(mine[0], &held, 0), 1);
+        struct use use = {.fd = ends[0]};
+        weft_task task;
+        wt_eq(weft_spawn(&task, do_loan, &use), 0);
+        yield_until(&use.begun, 1);
+        weft_sleep(WEFT_US(300)); /* no result depends on it: so that the kernel has both, mostly */
+        weft_val val = weft_recv_v(mine[0], &byte, 1, 0);
+        weft_yield();
+        put_in(i % 2 == 0 ? mine[1] : ends[1], "y");
+        put_in(i % 2 == 0 ? ends[1] : mine[1], "y");
+        wt_eq(weft_val_await(val), 1);
+        weft_loan_give(&held);
+        wt_eq(weft_close(ends[0]), 0);
+        reuse(ends, next);
+        put_in(next[1], "new");
+        wt_eq(weft_await(&task), 0);
+        wt_true(use.got == -EBADF || (use.got == 1 && use.loan.data[0] == 'y'), "%zd", use.got);
+        weft_loan_give(&use.loan);
+        close_pair(mine);
+        close_pair(next);
+        close(ends[1]);
+    }
+    return 0;
+}
+
+/* In line it goes on with the file that it meant; when it is served, another has taken the data. */
+EdgeTest(a_loan_that_came_too_late_does_not_begin_again_at_the_next_file, .workers = 1, .loans = 1)
+{
+    int before = open_descriptors();
+    for (int closes = 0; closes < 2; closes++) {
+        int mine[2], ends[2], next[2];
+        weft_loan held;
+        weft_stats stats;
+        char byte;
+        open_pair(mine, SOCK_STREAM);
+        open_pair(ends, SOCK_STREAM);
+        put_in(mine[1], "x");
+        put_in(ends[1], "y");
+        wt_eq(weft_recv_loan(mine[0], &held, 0), 1);
+        struct use use = {.fd = ends[0]};
+        weft_task task;
+        wt_eq(weft_spawn(&task, do_loan, &use), 0);
+        do { /* ends: it comes to the line */
+            weft_yield();
+            weft_stats_get(weft_rt_current(), &stats);
+        } while (stats.loans_awaited < (uint64_t)closes + 1);
+        wt_eq(recv(ends[0], &byte, 1, MSG_DONTWAIT), 1);
+        if (closes == 1) {
+            wt_eq(weft_close(ends[0]), 0);
+            reuse(ends, next);
+            put_in(next[1], "new");
+        }
+        weft_loan_give(&held);
+        if (closes == 0) { /* a file that is still there is asked again */
+            weft_yield();
+            put_in(ends[1], "z");
+        }
+        wt_eq(weft_await(&task), 0);
+        wt_eq(use.got, closes == 0 ? 1 : -EBADF);
+        weft_loan_give(&use.loan);
+        close_pair(mine);
+        close(ends[1]);
+        if (closes == 0) {
+            close(ends[0]);
+        } else {
+            close_pair(next);
+        }
+    }
+    wt_eq(open_descriptors(), before);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <weft/debug.h>
 #include <weft/loan.h>
@@ -48,9 +49,21 @@ static int refusing_register(int fd, unsigned opcode, void *arg, unsigned count)
     return honest.uring_register(fd, opcode, arg, count);
 }
 
+static bool fail_receive;
+
+static long failing_call(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number == SYS_recvfrom && fail_receive) {
+        fail_receive = false;
+        return -ENOBUFS;
+    }
+    return honest.call(number, a, b, c, d, e, f);
+}
+
 static void run(weft_fn *fn)
 {
     honest = wf_sys;
+    wf_sys.call = failing_call;
     wf_sys.alloc = refusing_alloc;
     wf_sys.map = refusing_map;
     wf_sys.advise = refusing_advise;
@@ -122,6 +135,32 @@ static int refuse_value(void *arg)
 Test(loan_faults, a_value_without_memory_is_enomem)
 {
     run(refuse_value);
+}
+
+/* A socket may have that error itself (netlink has), where the call has a sign of its own for "all are lent". */
+static int refuse_receive(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    wt_eq(send(ends[1], "x", 1, 0), 1);
+    weft_loan loan;
+    fail_receive = true;
+    wt_eq(weft_recv_loan(ends[0], &loan, 0), -ENOBUFS);
+    wt_false(fail_receive);
+    wt_true(loan.data == NULL);
+    char rest[2];
+    wt_eq(weft_recv(ends[0], rest, sizeof rest, 0), 1);
+    receive(ends);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan_faults, a_receive_without_memory_is_enobufs)
+{
+    refuse_rings = true;
+    run(refuse_receive);
 }
 
 static int all_in_turn(void *arg)
