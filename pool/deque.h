@@ -13,8 +13,11 @@
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
  * private   entries [split, head): invisible to all but the owner. Only fork/join (fork.h) leaves
  *           entries here, so they are sections that the running fiber forked and has not joined. Each
- *           knows where it is, until it becomes public (wf_section_release_): a join compares that
- *           with `head` and looks at nothing else.
+ *           knows its index, until it becomes public: a join compares that with `head` and looks at
+ *           nothing else.
+ * signed    a private section whose env stands in its `state`, and whose slot has WF_SLOT_SIGNED. A
+ *           fork does not sign: the env is that of the running code, until that is about to change
+ *           (wf_deque_sign), or the section becomes public. Signed ones are older than unsigned ones.
  * split     the owner's copy of `bottom`, so that the join's fast path reads no shared line.
  * limit     the owner forks without looking left or right while head < limit. WF_DEQUE_ASK and
  *           WF_DEQUE_LOOK are below every index, and so send the next fork to the slow path: a
@@ -45,8 +48,13 @@
 
 #include "pool/base/atomic.h"
 #include "pool/base/check.h"
+#include "pool/fiber.h"
 #include "pool/work.h"
 
+/* The env of the running code. Only on our stacks does anything become public. */
+#ifndef WF_DEQUE_ENV
+#define WF_DEQUE_ENV() ((uintptr_t)wf_self()->env)
+#endif
 #ifndef WF_DEQUE_SLOTS
 #define WF_DEQUE_SLOTS 4096 /* a power of two; 32 KiB, half of a first-level cache. Models use 4 */
 #endif
@@ -63,6 +71,8 @@
 #define WF_DEQUE_ASK   0 /* limit: a thief stored it */
 #define WF_DEQUE_LOOK  1 /* limit: the owner stored it */
 #define WF_DEQUE_FIRST 2 /* the first index */
+
+#define WF_SLOT_SIGNED ((uintptr_t)1) /* beside a work's address, in a private slot */
 
 struct wf_deque {
     /* owner: worker. include/weft/fork.h mirrors this line: the offsets are fixed. */
@@ -146,19 +156,54 @@ WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
     return d->head + WF_DEQUE_SLOTS - d->full_at >= WF_DEQUE_LONG;
 }
 
-/* Owner: a private section is about to become public, and its join has to come to us. No deque's head
- * is ever `index` + 1 there: `where` itself stands in the place of a head, and is even. */
-WF_INLINE void wf_section_release_(struct wf_section *section)
+/* Owner: the private section at `index`, and whether it is signed. */
+WF_INLINE struct wf_section *wf_deque_section_(struct wf_deque *d, uint64_t index, bool *is_signed)
 {
-    section->index = section->state;
-    section->where = &section->where;
+    uintptr_t slot = (uintptr_t)wf_load_relaxed(wf_deque_slot_(d, index));
+    *is_signed = (slot & WF_SLOT_SIGNED) != 0;
+    return (struct wf_section *)(slot & ~WF_SLOT_SIGNED); // NOLINT(performance-no-int-to-ptr)
+}
+
+/* Owner: the env of the running code is `env`, and about to change: private sections that are not
+ * signed yet belong to it. */
+static WF_UNUSED WF_COLD void wf_deque_sign(struct wf_deque *d, uintptr_t env)
+{
+    bool is_signed = false;
+    for (uint64_t i = d->head; i != d->split; i--) { /* ends: G.4 */
+        struct wf_section *section = wf_deque_section_(d, i - 1, &is_signed);
+        if (is_signed) {
+            break; /* and so are all older ones */
+        }
+        section->state = env;
+        wf_store_relaxed(
+            wf_deque_slot_(d, i - 1),
+            (struct wf_work *)((uintptr_t)section | // NOLINT(performance-no-int-to-ptr)
+                               WF_SLOT_SIGNED));
+    }
+}
+
+/* Owner: the private sections below `end` are about to become public, and their joins have to come to
+ * us: no head is ever `index` + 1 again. Thieves find the env there, whatever becomes of `state`. */
+static WF_UNUSED void wf_deque_release_(struct wf_deque *d, uint64_t end)
+{
+    uintptr_t env = WF_DEQUE_ENV();
+    bool is_signed = false;
+    for (uint64_t i = d->split; i < end; i++) { /* ends: G.4 */
+        struct wf_section *section = wf_deque_section_(d, i, &is_signed);
+        if (is_signed) {
+            wf_store_relaxed(wf_deque_slot_(d, i), (struct wf_work *)(void *)section);
+        } else {
+            section->state = env;
+        }
+        section->index = ~section->state;
+    }
 }
 
 /* Owner: everything below `split` becomes public; below `sections` it is sections. */
 WF_INLINE void wf_deque_move_split_(struct wf_deque *d, uint64_t split, uint64_t sections)
 {
-    for (uint64_t i = d->split; i < sections; i++) { /* ends: WF_DEQUE_PRIVATE, G.4 */
-        wf_section_release_((struct wf_section *)(void *)wf_load_relaxed(wf_deque_slot_(d, i)));
+    if (d->split < sections) {
+        wf_deque_release_(d, sections);
     }
     d->split = split;
     /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it;
@@ -238,7 +283,6 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
 WF_INLINE void wf_deque_put_section_(struct wf_deque *d, struct wf_section *section)
 {
     uint64_t head = d->head;
-    section->where = d;
     section->index = head;
     wf_store_relaxed(wf_deque_slot_(d, head), (struct wf_work *)(void *)section);
     d->head = head + 1;
@@ -296,13 +340,28 @@ WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_section *se
 
 /* Owner: if `section` is private, and so the newest entry, removes it: a join's fast path, as it is
  * in fork.h. `section` was forked on the running stack, after all that it has not joined. */
-WF_INLINE bool wf_section_take_private(struct wf_section *section)
+WF_INLINE bool wf_deque_take_private(struct wf_deque *d, const struct wf_section *section)
 {
-    uint64_t *head = section->where; /* a deque's first field */
-    if (*head != section->index + 1) {
+    if (d->head != section->index + 1) {
         return false;
     }
-    *head = section->index;
+    d->head = section->index;
+    return true;
+}
+
+/* Owner: removes a private section that is not the newest, since joins came in another order: newer
+ * ones move down by one. False: it is not in this deque. */
+static WF_UNUSED WF_COLD bool wf_deque_remove(struct wf_deque *d, const struct wf_section *section)
+{
+    bool is_signed = false;
+    uint64_t i = section->index;
+    if (i < d->split || i >= d->head || wf_deque_section_(d, i, &is_signed) != section) {
+        return false;
+    }
+    for (d->head--; i < d->head; i++) { /* ends: G.4 */
+        wf_store_relaxed(wf_deque_slot_(d, i), wf_load_relaxed(wf_deque_slot_(d, i + 1)));
+        wf_deque_section_(d, i, &is_signed)->index = i;
+    }
     return true;
 }
 

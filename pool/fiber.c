@@ -71,6 +71,22 @@ _Static_assert(CONTEXT_WORDS % 2 == 0, "stacks are aligned to 16 bytes");
 
 uintptr_t weft_stack_region_[2];
 int wf_forked;
+
+/* A deque's first line: `head` is not below `limit`, and is no section's index + 1. */
+static const uint64_t no_deque[4] = {1, 1, 0, 1};
+
+/* Found by name, from assembly in programs (weft_deque_here_ in fork.h). Nothing in C reads it, but for
+ * what follows: a compiler may keep its address over a suspension. */
+extern __thread const void *weft_thread_deque_;
+__attribute__((used, visibility("default"),
+               tls_model("initial-exec"))) __thread const void *weft_thread_deque_ = no_deque;
+
+WF_NOINLINE struct wf_deque *wf_thread_deque(struct wf_deque *deque)
+{
+    const void *before = weft_thread_deque_;
+    weft_thread_deque_ = deque != NULL ? (const void *)deque : no_deque;
+    return before != no_deque ? (struct wf_deque *)(uintptr_t)before : NULL;
+}
 void (*wf_fiber_describe)(struct wf_fiber *fiber, char *text, size_t n);
 
 static struct {
@@ -353,6 +369,7 @@ static void on_fork_child(void)
     if (weft_stack_region_[WF_REGION_BYTES] != 0) {
         region_publish(0, 0);
         wf_forked = 1;
+        (void)wf_thread_deque(NULL);
     }
 }
 

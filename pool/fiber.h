@@ -117,6 +117,10 @@ _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 enum { WF_REGION_BASE = 0, WF_REGION_BYTES = 1 };
 extern uintptr_t weft_stack_region_[2] __attribute__((visibility("default")));
 
+/* The deque of the calling thread, for fork.h: a thread-local variable of this name. On a thread that is
+ * no worker, one that takes nothing. This sets it; NULL: to that. Returns what it was. */
+struct wf_deque *wf_thread_deque(struct wf_deque *deque);
+
 /* 1 in a child of fork(2) whose parent had opened the region: nothing of the pool works there. */
 extern int wf_forked WF_HIDDEN;
 

@@ -69,12 +69,14 @@ static void *worker_thread(void *arg)
     wf_fiber_home_init(&worker->home);
     worker->home.worker = worker;
     worker->home.deque = &worker->deque;
+    (void)wf_thread_deque(&worker->deque);
     worker->driver->ops->worker_begin(worker->driver, worker);
     struct wf_fiber *first = wf_fiber_take(&worker->stacks);
     wf_fiber_start(first, wf_worker_loop);
     first->resume.run = wf_fiber_run_resume;
     /* returns when the pool stops, on this thread */
     wf_fiber_switch(&worker->home, first, NULL, NULL);
+    (void)wf_thread_deque(NULL);
     worker->driver->ops->worker_end(worker->driver, worker);
     wf_stack_cache_drain(&worker->stacks);
     wf_signal_stack_close(&signal_stack);

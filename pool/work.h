@@ -23,9 +23,12 @@ struct wf_work {
  * it. */
 struct wf_section {
     wf_work_fn *run;
-    uintptr_t state; /* fork.c's; while private, what is to be kept in `index` */
-    void *where;     /* private: the deque. Public: &where, which is no deque's `head` */
-    uintptr_t index; /* private: its index in the deque. Public: what `state` was at the fork */
+    /* Private: its index in the deque. Public: ~(the env that it belongs to), which is no index: an
+     * address has its upper bits clear, and no index gets so far. */
+    uintptr_t index;
+    uintptr_t state; /* fork.c's; valid once it is public, and then the env at first */
 };
+
+#define WF_SECTION_PUBLIC (~(UINTPTR_MAX >> 1))
 
 #endif

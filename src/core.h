@@ -126,6 +126,17 @@ WF_INLINE bool wf_env_is_base(const struct wf_env *env)
            env->scope == env->task->env.scope; /* the root scope's has no task */
 }
 
+/* The code that runs on `self` goes on under another env. Everywhere but on a loop's frame, where nothing
+ * is private, and when it returns to the env before: what was forked in between has been joined. */
+WF_INLINE void wf_env_enter(struct wf_fiber *self, struct wf_env *env)
+{
+    struct wf_deque *deque = &self->worker->deque;
+    if (wf_unlikely(wf_deque_has_private(deque))) {
+        wf_deque_sign(deque, (uintptr_t)self->env);
+    }
+    self->env = env;
+}
+
 WF_INLINE struct wf_task *wf_task_of(const weft_task *task)
 {
     return (struct wf_task *)(uintptr_t)task;

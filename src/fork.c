@@ -9,8 +9,6 @@
 #include <weft/fork.h>
 
 /* What fork.h knows of us. */
-_Static_assert(WEFT_STACK_BYTES_ == WF_STACK_BYTES, "fork.h");
-_Static_assert(WEFT_FIBER_OFFSET_ == WF_FIBER_OFFSET, "fork.h");
 _Static_assert(WEFT_DEQUE_MASK_ == WF_DEQUE_MASK, "fork.h");
 _Static_assert(offsetof(struct weft_deque_line_, head) == offsetof(struct wf_deque, head),
                "fork.h");
@@ -20,15 +18,12 @@ _Static_assert(offsetof(struct weft_deque_line_, limit) == offsetof(struct wf_de
                "fork.h");
 _Static_assert(offsetof(struct weft_deque_line_, slots) == offsetof(struct wf_deque, slots),
                "fork.h");
-_Static_assert(offsetof(struct weft_fiber_line_, deque) == offsetof(struct wf_fiber, deque),
-               "fork.h");
-_Static_assert(offsetof(struct weft_fiber_line_, env) == offsetof(struct wf_fiber, env), "fork.h");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
 _Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
 _Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");
 _Static_assert(offsetof(weft_branch, state) == offsetof(struct wf_section, state), "fork.h");
-_Static_assert(offsetof(weft_branch, where) == offsetof(struct wf_section, where), "fork.h");
 _Static_assert(offsetof(weft_branch, index) == offsetof(struct wf_section, index), "fork.h");
+_Static_assert(sizeof(weft_branch) == sizeof(struct wf_section), "fork.h");
 _Static_assert(sizeof(weft_call_branch) <= 48, "a branch fits in 48 bytes");
 
 static struct wf_section *section_of(weft_branch *branch)
@@ -41,14 +36,22 @@ static const struct wf_work *work_of(const weft_branch *branch)
     return (const struct wf_work *)(const void *)branch;
 }
 
+/* Not offered to anybody: it runs at the join. */
+static void keep(weft_branch *branch)
+{
+    branch->index = ~(uintptr_t)0;
+    /* relaxed: nobody else sees it */
+    __atomic_store_n(&branch->state, WEFT_BRANCH_HERE_, __ATOMIC_RELAXED);
+}
+
 void weft_fork_slow_(weft_branch *branch)
 {
     struct wf_fiber *self = wf_self();
-    struct wf_worker *worker = self->worker;
-    if (wf_unlikely(self->env == NULL)) {
-        weft_keep_(branch);
+    if (wf_unlikely(self == NULL || self->env == NULL)) {
+        keep(branch);
         return;
     }
+    struct wf_worker *worker = self->worker;
     switch (
         wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker->pool))) {
     case WF_FORKED_PUBLIC:
@@ -57,7 +60,7 @@ void weft_fork_slow_(weft_branch *branch)
     case WF_FORKED_PRIVATE:
         break;
     case WF_FORKED_FULL:
-        weft_keep_(branch);
+        keep(branch);
         break;
     }
 }
@@ -71,7 +74,7 @@ static bool is_queued(uintptr_t state)
 static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     weft_branch *branch = arg;
-    uintptr_t state = branch->index; /* public: what its state was at the fork */
+    uintptr_t state = ~branch->index; /* what it was when it became public */
     /* sync(fork.wait): acq_rel, our saved context for the finisher, its results for us; pairs
      * sync(fork.done) */
     if (!__atomic_compare_exchange_n(&branch->state, &state,
@@ -81,8 +84,21 @@ static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     }
 }
 
+/* Joined out of turn: forked after sections that were joined before it. */
+static WF_COLD int join_private(weft_branch *branch)
+{
+    if (!wf_forked) {
+        wf_check(wf_deque_remove((struct wf_deque *)(void *)weft_deque_here_(), section_of(branch)),
+                 "section %p is joined on another stack than it was forked on", (void *)branch);
+    }
+    return 1;
+}
+
 int weft_join_slow_(weft_branch *branch)
 {
+    if (wf_unlikely((branch->index & WF_SECTION_PUBLIC) == 0)) {
+        return join_private(branch);
+    }
     /* sync(fork.look): acquire, the section's results; pairs sync(fork.done) */
     uintptr_t state = __atomic_load_n(&branch->state, __ATOMIC_ACQUIRE);
     if (state == WEFT_BRANCH_HERE_) {
@@ -93,6 +109,8 @@ int weft_join_slow_(weft_branch *branch)
     }
     struct wf_fiber *self = wf_self();
     if (self == NULL) { /* a child of fork(2), where nobody ends what the parent's workers took */
+        wf_check(wf_forked, "section %p is joined on another stack than its task's",
+                 (void *)branch);
         return 1;
     }
     if (wf_deque_take_if(&self->worker->deque, work_of(branch))) {
@@ -109,7 +127,7 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
     struct wf_fiber *self = fiber;
     struct wf_env *outer = self->env;
     self->env =
-        (struct wf_env *)branch->index; // NOLINT(performance-no-int-to-ptr): its state at the fork
+        (struct wf_env *)~branch->index; // NOLINT(performance-no-int-to-ptr): see struct wf_section
     int rc;
     WF_GUARDED(rc = body(branch));
     self->env = outer;

@@ -180,6 +180,7 @@ void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ 
     struct wf_home *home = wf_fiber_home(self);
     int turns = 0;
     int rc;
+    wf_env_enter(self, outer);
     do { /* ends: WF_BUDGET turns */
         self->env = &stepping.task.env;
         WF_GUARDED(rc = step((weft_frame *)frame));

@@ -123,7 +123,7 @@ static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_
 static void close_scope(struct wf_fiber *self, struct weft_gen *gen)
 {
     struct wf_env *env = self->env;
-    self->env = &gen->scope.env;
+    wf_env_enter(self, &gen->scope.env);
     wf_scope_close(self, &gen->scope);
     self->env = env;
     wf_fault_scope(wf_runtime_of(self), &gen->scope.failures);

@@ -229,7 +229,7 @@ static void run_node(struct wf_fiber *self, struct wf_work *work)
     struct node *node = node_of(work);
     struct weft_graph *graph = node->graph;
     struct wf_env *outer = self->env;
-    self->env = &graph->scope->env;
+    wf_env_enter(self, &graph->scope->env);
     uint32_t nodes = 0;
     for (; node != NULL; nodes++) { /* ends: a path has no more nodes than the graph */
         call_body(self, node);

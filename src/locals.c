@@ -27,7 +27,7 @@ void weft_bind(weft_binding *handle, const weft_key *key, const void *value)
     /* relaxed: seen late it does no harm, since whoever cancels the task looks at what waits under
      * the scope's lock, and nothing spawned under this env waits there yet */
     wf_store_relaxed(&self->env->task->has_bound, 1);
-    self->env = &binding->env;
+    wf_env_enter(self, &binding->env);
 }
 
 void weft_unbind(weft_binding *handle)

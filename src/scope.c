@@ -202,7 +202,7 @@ static void open_inside(struct wf_fiber *self, struct wf_scope *scope)
     scope->env.locals = outer->locals;
     link_to_parent(scope, outer);
     scope->deadline_ns = outer->scope->deadline_ns;
-    self->env = &scope->env;
+    wf_env_enter(self, &scope->env);
 }
 
 void wf_scope_open(struct wf_fiber *self, struct wf_scope *scope, int on_error, weft_time timeout,

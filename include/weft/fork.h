@@ -5,7 +5,8 @@
  * it has the same scope, cancellation and error record, and may itself wait. It allocates nothing
  * and cannot fail: when nobody may take it (no task context, no room), it simply runs at the join.
  * Joins come in the opposite order of forks, in the function that forked, before it returns, and in
- * the scope that was open at the fork.
+ * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made for
+ * itself (coroutines of another library).
  *
  * The typed form lets the compiler call the function directly, with its arguments in registers:
  *
@@ -36,15 +37,14 @@ typedef struct weft_branch weft_branch;
 typedef int weft_branch_fn_(weft_branch *branch);
 
 /* A forked section, in the frame of the function that forks and joins it. Open, but not to be
- * touched. 32 bytes. */
+ * touched. 24 bytes. */
 struct weft_branch {
     void (*run)(void *fiber, weft_branch *branch); /* as a worker runs it: weft_branch_run_ */
-    /* whose task and scope the section belongs to, until somebody waits for it; WEFT_BRANCH_*_ */
-    uintptr_t state;
-    /* Private: the deque, and the place in it. Public: itself, which no deque's `head` is equal to,
-     * and the task and scope. */
-    void *where;
+    /* Private: the place in the deque. Public: the task and scope that it belongs to, complemented,
+     * which is no place. */
     uintptr_t index;
+    /* Public: whose task and scope it belongs to, until somebody waits for it; WEFT_BRANCH_*_ */
+    uintptr_t state;
 };
 
 /* --- not API: what the inline code needs of the library --------------------------------------- */
@@ -56,9 +56,7 @@ struct weft_branch {
 #define WEFT_BRANCH_DONE_   ((uintptr_t)2)
 #define WEFT_BRANCH_HERE_   ((uintptr_t)4)
 
-#define WEFT_STACK_BYTES_  ((uintptr_t)256 * 1024)
-#define WEFT_FIBER_OFFSET_ (WEFT_STACK_BYTES_ - 256)
-#define WEFT_DEQUE_MASK_   ((uint64_t)4095)
+#define WEFT_DEQUE_MASK_ ((uint64_t)4095)
 
 struct weft_deque_line_ {
     uint64_t head, split, limit, full_at;
@@ -66,78 +64,50 @@ struct weft_deque_line_ {
     weft_branch *slots[];
 };
 
-struct weft_fiber_line_ {
-    struct weft_deque_line_ *deque;
-    void *env;
-};
-
-/* A deque's `head`, or, of a public section, what stands in the place of one: its own `where`. */
-typedef uint64_t __attribute__((may_alias)) weft_head_;
-
-extern uintptr_t weft_stack_region_[2];
-
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
 void weft_fork_slow_(weft_branch *branch);
 int weft_join_slow_(weft_branch *branch);
 void weft_call_branch_run_(void *fiber, weft_branch *branch);
 
-/* The control block of the stack that this runs on, or NULL: the stack pointer masked. The result
- * is right for the whole function, whichever thread it continues on. */
-static inline __attribute__((always_inline)) struct weft_fiber_line_ *weft_fiber_here_(void)
+/* The deque of the worker that this runs on; on other threads one that takes nothing.
+ *
+ * A task may go on on another thread after any call, so nothing that was found through thread-local
+ * storage may be kept over a call, not even the address. The compiler is not told that there is such a
+ * variable: it sees an assembly that it may neither leave out, nor do once for two, nor move over a call
+ * ("volatile"). Between it and the last use of its result there is no call: see where it is used. */
+static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque_here_(void)
 {
-    uintptr_t here, outside;
+    struct weft_deque_line_ *deque;
 #if defined(__x86_64__)
-    /* Not __builtin_frame_address, for which the function would need a frame pointer; and both bounds
-     * as operands of the comparison, which compilers do not make of atomic loads: five instructions
-     * instead of nine. The region does not change while a task runs. */
+    /* In a program, not a library, the linker makes a constant of the first. */
+    __asm__ volatile("movq weft_thread_deque_@gottpoff(%%rip), %0\n\t"
+                     "movq %%fs:(%0), %0"
+                     : "=r"(deque));
+#elif defined(__aarch64__)
     uintptr_t offset;
-    int is_outside;
-    __asm__("mov %%rsp, %0" : "=r"(here));
-    __asm__("sub %2, %1\n\tcmp %3, %1"
-            : "=@ccae"(is_outside), "=r"(offset)
-            : "m"(weft_stack_region_[0]), "m"(weft_stack_region_[1]), "1"(here)
-            : "cc");
-    outside = (uintptr_t)is_outside;
+    __asm__ volatile("adrp %1, :gottprel:weft_thread_deque_\n\t"
+                     "ldr %1, [%1, :gottprel_lo12:weft_thread_deque_]\n\t"
+                     "mrs %0, tpidr_el0\n\t"
+                     "ldr %0, [%0, %1]"
+                     : "=&r"(deque), "=&r"(offset));
 #else
-    here = (uintptr_t)__builtin_frame_address(0);
-    /* relaxed: the region does not change while a task runs */
-    outside = here - __atomic_load_n(&weft_stack_region_[0], __ATOMIC_RELAXED) >=
-              __atomic_load_n(&weft_stack_region_[1], __ATOMIC_RELAXED);
+#error "weft runs on x86-64 and aarch64"
 #endif
-    if (__builtin_expect(outside != 0, 0)) {
-        return NULL;
-    }
-    return (struct weft_fiber_line_ *)((here & ~(WEFT_STACK_BYTES_ - 1)) + WEFT_FIBER_OFFSET_);
-}
-
-static inline __attribute__((always_inline)) void weft_keep_(weft_branch *branch)
-{
-    branch->where = &branch->where;
-    branch->index = 0;
-    /* relaxed: nobody else sees it */
-    __atomic_store_n(&branch->state, WEFT_BRANCH_HERE_, __ATOMIC_RELAXED);
+    return deque;
 }
 
 static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch,
                                                              void (*run)(void *fiber,
                                                                          weft_branch *branch))
 {
-    struct weft_fiber_line_ *fiber = weft_fiber_here_();
-    if (__builtin_expect(fiber == NULL, 0)) {
-        weft_keep_(branch);
-        return;
-    }
-    struct weft_deque_line_ *deque = fiber->deque;
+    struct weft_deque_line_ *deque = weft_deque_here_();
     uint64_t head = deque->head;
     branch->run = run;
-    /* relaxed, all three: a plain store that thieves see through the deque's publication, or not at
-     * all */
-    __atomic_store_n(&branch->state, (uintptr_t)fiber->env, __ATOMIC_RELAXED);
+    /* relaxed, both: a plain store that thieves see through the deque's publication, or not at all */
     if (__builtin_expect(head >= __atomic_load_n(&deque->limit, __ATOMIC_RELAXED), 0)) {
         weft_fork_slow_(branch);
         return;
     }
-    branch->where = deque;
     branch->index = head;
     __atomic_store_n(&deque->slots[head & WEFT_DEQUE_MASK_], branch, __ATOMIC_RELAXED);
     deque->head = head + 1;
@@ -146,23 +116,23 @@ static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch
 /* Whether the caller has to run the section itself, now. If not, it has been run.
  *
  * A private section is the newest entry of the deque that it was put into, because joins come in the
- * opposite order of forks, and a stack that suspends leaves nothing private behind. So the new head is
- * the section's own index: read from this frame and not from the deque, or each fork and each join
- * would wait for the store of the one before. */
+ * opposite order of forks, and this is that deque, because a stack that suspends leaves nothing private
+ * behind. So the new head is the section's own index: read from this frame and not from the deque, or
+ * each fork and each join would wait for the store of the one before. */
 static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
 {
-    weft_head_ *head = (weft_head_ *)branch->where;
+    struct weft_deque_line_ *deque = weft_deque_here_();
     uintptr_t index = branch->index;
-    if (__builtin_expect(*head != index + 1, 0)) {
+    if (__builtin_expect(deque->head != index + 1, 0)) {
         return weft_join_slow_(branch);
     }
-    *head = index;
+    deque->head = index;
     return 1;
 }
 
 /* --- pointer form ----------------------------------------------------------------------------- */
 
-/* A section that calls a weft_fn, in the frame of the function that forks and joins it. 48
+/* A section that calls a weft_fn, in the frame of the function that forks and joins it. 40
  * bytes. */
 typedef struct weft_call_branch {
     weft_branch head;

@@ -6,6 +6,9 @@
 #define WF_DEQUE_SLOTS   8
 #define WF_DEQUE_PRIVATE 2
 #define WF_DEQUE_LONG    4
+#define WF_DEQUE_ENV()   env_now
+#include <stdint.h>
+static uintptr_t env_now; /* of the running code; not modelled, as it is the owner's */
 #include "pool/deque.h"
 
 #include <string.h>
@@ -18,7 +21,8 @@ struct item {
         struct wf_section section;
     };
     WF_PLAIN(int) payload;
-    int taken; /* not modelled: the checker is one thread */
+    uintptr_t env; /* of a section; 0: it is none */
+    int taken;     /* not modelled: the checker is one thread */
 };
 
 static struct wf_deque d;
@@ -29,6 +33,7 @@ static void begin(void)
     memset(&d, 0, sizeof d);
     memset(items, 0, sizeof items);
     wf_deque_init(&d);
+    env_now = 8;
 }
 
 static struct wf_work *make(int i)
@@ -46,6 +51,9 @@ static void take(struct wf_work *work)
     wloom_assert(item >= items && item < items + ITEMS);
     wloom_assert(wf_plain_read(&item->payload) == 100 + (int)(item - items));
     wloom_assert(++item->taken == 1);
+    if (item->env != 0 && (item->section.index & WF_SECTION_PUBLIC) != 0) {
+        wloom_assert(~item->section.index == item->env);
+    }
 }
 
 /* Owner: the facts that hold between two calls. */
@@ -60,7 +68,7 @@ static void check(void)
  * waits for that. */
 static void join(int i)
 {
-    if (wf_section_take_private(&items[i].section) || wf_deque_take_if(&d, &items[i].work)) {
+    if (wf_deque_take_private(&d, &items[i].section) || wf_deque_take_if(&d, &items[i].work)) {
         take(&items[i].work);
     }
     check();
@@ -69,10 +77,10 @@ static void join(int i)
 static enum wf_forked fork_item(int i, bool is_idle)
 {
     (void)make(i);
-    items[i].section.state = 8 * (uintptr_t)(i + 1);
+    items[i].env = env_now;
     enum wf_forked forked = wf_deque_fork(&d, &items[i].section, is_idle);
     if (forked == WF_FORKED_FULL) {
-        items[i].section.where = &items[i].section.where; /* as fork.h: to be run at its join */
+        items[i].section.index = ~env_now; /* as fork.c: to be run at its join */
         take(&items[i].work);
     }
     check();
@@ -245,6 +253,39 @@ static void publish_before_suspension(void)
     end(3);
 }
 
+/* Scopes are opened and closed between forks. */
+static void each_section_has_its_env(void)
+{
+    begin();
+    thieves(2, 1);
+    fork_item(0, false);
+    wf_deque_sign(&d, env_now);
+    env_now = 16;
+    fork_item(1, false);
+    wf_deque_sign(&d, env_now);
+    env_now = 24;
+    fork_item(2, false); /* one too many: the oldest become public */
+    join(2);
+    env_now = 16;
+    join(1);
+    env_now = 8;
+    fork_item(3, false); /* where one was that is signed */
+    wf_deque_publish(&d);
+    end(4);
+}
+
+/* A road not taken: who opens a scope leaves it to the next publication to find the env. */
+static void unsigned_sections_get_another_env(void)
+{
+    begin();
+    fork_item(0, false);
+    env_now = 16;
+    fork_item(1, false);
+    wf_deque_publish(&d);
+    thieves(1, 1);
+    end(2);
+}
+
 /* The boundary sinks by many single takes, and the limit with it. */
 static void limit_sinks_with_the_boundary(void)
 {
@@ -397,10 +438,12 @@ static const struct wloom_scenario scenarios[] = {
     {"fork_join_idle", fork_join_idle, NULL, NULL, false},
     {"fork_until_full", fork_until_full, NULL, NULL, false},
     {"publish_before_suspension", publish_before_suspension, NULL, NULL, false},
+    {"each_section_has_its_env", each_section_has_its_env, NULL, NULL, false},
     {"limit_sinks", limit_sinks_with_the_boundary, NULL, NULL, false},
     {"ask_of_a_sleeper", ask_of_a_sleeper, NULL, NULL, false},
     {"asks_are_heard", asks_are_heard_with_their_reasons, NULL, NULL, false},
     {"thieves_ask", thieves_ask, NULL, NULL, false},
+    {"unsigned_sections", unsigned_sections_get_another_env, "assertion", "assertion", true},
     {"packed_word_has_aba", packed_word_has_aba, "assertion", "assertion", true},
     {NULL, NULL, NULL, NULL, false},
 };

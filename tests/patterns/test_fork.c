@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <weft/debug.h>
 #include <weft/fork.h>
+#include <weft/local.h>
 #include <weft/sync.h>
 
 /* --- the two forms ---------------------------------------------------------------------------- */
@@ -426,6 +427,55 @@ TaskTest(fork, a_section_runs_under_the_scope_it_was_forked_in, 2)
         wt_eq(weft_check(), 0);
     }
     return 0;
+}
+
+static const weft_key depth = {"depth"};
+
+static int finds_outer(void *arg)
+{
+    wt_str_eq(weft_get(&depth), "outer");
+    wt_eq(weft_check(), 0);
+    return weft_sem_release(arg, 1);
+}
+
+static int finds_inner(void *arg)
+{
+    (void)arg;
+    wt_str_eq(weft_get(&depth), "inner");
+    wt_eq(weft_check(), -ECANCELED);
+    return 0;
+}
+
+static int fork_across_a_scope(void *arg)
+{
+    (void)arg;
+    weft_sem ran;
+    weft_sem_init(&ran, 0, 0);
+    WEFT_BIND(&depth, "outer");
+    for (int i = 0; i < 100; i++) {
+        weft_call_branch outer;
+        weft_fork(&outer, finds_outer, &ran);
+        WEFT_SCOPE(s);
+        {
+            WEFT_BIND(&depth, "inner");
+            weft_scope_cancel(&s, "this scope alone");
+            weft_call_branch inner;
+            weft_fork(&inner, finds_inner, NULL);
+            /* others run both, under what they were forked under */
+            wt_eq(weft_shield(WEFT_SEC(10), weft_sem_acquire(&ran)), 0);
+            wt_eq(weft_join(&inner), 0);
+        }
+        weft_scope_end(&s);
+        wt_eq(weft_join(&outer), 0);
+    }
+    weft_sem_fini(&ran);
+    return 0;
+}
+
+Test(fork, a_section_keeps_its_scope_and_locals_when_its_forker_opens_others)
+{
+    wt_eq(weft_run(fork_across_a_scope, NULL, .workers = 1), 0);
+    wt_eq(weft_run(fork_across_a_scope, NULL, .workers = 2), 0);
 }
 
 static int nested_scope(void *arg)

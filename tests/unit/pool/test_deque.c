@@ -1,6 +1,9 @@
 /* test_deque.c: one worker's deque (pool/deque.h), as its owner sees it, and a stress with thieves.
  * What interleavings can do is checked by tests/model/model_deque.c; this file checks the
  * sequential rules with the production sizes. */
+#define WF_DEQUE_ENV() env_now
+#include <stdint.h>
+static uintptr_t env_now = 8; /* of the running code */
 #include "pool/base/rng.h"
 #include "pool/deque.h"
 #include "tests/support/wt.h"
@@ -33,13 +36,12 @@ static struct wf_work *work_at(int i)
 
 static enum wf_forked fork_at(int i, bool is_idle)
 {
-    works[i].state = 8;
     return wf_deque_fork(&d, &works[i], is_idle);
 }
 
 static bool join_at(int i)
 {
-    return wf_section_take_private(&works[i]) || wf_deque_take_if(&d, work_at(i));
+    return wf_deque_take_private(&d, &works[i]) || wf_deque_take_if(&d, work_at(i));
 }
 
 static void push(int first, int count)
@@ -144,17 +146,17 @@ Test(deque, join_takes_the_newest_private_entry, .init = init)
 {
     fork_at(0, false);
     fork_at(1, false);
-    wt_false(wf_section_take_private(&works[0]));
-    wt_true(wf_section_take_private(&works[1]));
+    wt_false(wf_deque_take_private(&d, &works[0]));
+    wt_true(wf_deque_take_private(&d, &works[1]));
     wt_true(join_at(0));
-    wt_false(wf_section_take_private(&works[0]));
+    wt_false(wf_deque_take_private(&d, &works[0]));
 }
 
 Test(deque, join_takes_back_what_became_public, .init = init)
 {
     fork_at(0, true);
     fork_at(1, true);
-    wt_false(wf_section_take_private(&works[1]));
+    wt_false(wf_deque_take_private(&d, &works[1]));
     wt_false(join_at(0));
     wt_true(join_at(1));
     wt_true(join_at(0));
@@ -229,19 +231,63 @@ Test(deque, private_part_stays_short_as_the_public_part_is_taken_back, .init = i
     }
 }
 
-Test(deque, a_section_that_became_public_forgets_its_place_and_keeps_its_state, .init = init)
+Test(deque, a_section_that_became_public_forgets_its_place_and_knows_its_env, .init = init)
 {
     fork_at(0, false);
     fork_at(1, false);
-    works[0].state = 0x1230;
+    env_now = 0x1230;
     wt_true(wf_deque_publish(&d));
-    wt_eq(works[0].index, 0x1230u);
-    wt_false(wf_section_take_private(&works[1]));
+    wt_eq(works[0].index, ~(uintptr_t)0x1230);
+    wt_eq(works[0].state, 0x1230u);
+    wt_false(wf_deque_take_private(&d, &works[1]));
     wt_eq(number(wf_deque_steal(&d)), 0);
     fork_at(2, false); /* at the place that the next join would have taken for its own */
-    wt_false(wf_section_take_private(&works[1]));
-    wt_true(wf_section_take_private(&works[2]));
+    wt_false(wf_deque_take_private(&d, &works[1]));
+    wt_true(wf_deque_take_private(&d, &works[2]));
     wt_true(join_at(1));
+}
+
+Test(deque, a_section_keeps_the_env_that_it_was_forked_under, .init = init)
+{
+    env_now = 0x1000;
+    fork_at(0, false);
+    wf_deque_sign(&d, 0x1000);
+    env_now = 0x2000;
+    fork_at(1, false);
+    wf_deque_sign(&d, 0x2000);
+    env_now = 0x3000;
+    fork_at(2, false);
+    wt_true(wf_deque_publish(&d));
+    for (unsigned i = 0; i < 3; i++) {
+        wt_eq(~works[i].index, 0x1000u * (i + 1));
+        wt_eq(number(wf_deque_steal(&d)), (int)i);
+    }
+}
+
+Test(deque, a_place_signed_once_is_not_signed_for_the_next_section_there, .init = init)
+{
+    fork_at(0, false);
+    wf_deque_sign(&d, 0x1000);
+    wt_true(wf_deque_take_private(&d, &works[0]));
+    env_now = 0x2000;
+    fork_at(1, false);
+    wt_true(wf_deque_publish(&d));
+    wt_eq(~works[1].index, 0x2000u);
+}
+
+Test(deque, sections_may_be_removed_out_of_turn, .init = init)
+{
+    for (int i = 0; i < 4; i++) {
+        fork_at(i, false);
+    }
+    wf_deque_sign(&d, 0x1000);
+    wt_true(wf_deque_remove(&d, &works[1]));
+    wt_false(wf_deque_remove(&d, &works[1]));
+    wt_false(wf_deque_take_private(&d, &works[2]));
+    wt_true(wf_deque_take_private(&d, &works[3]));
+    wt_true(wf_deque_take_private(&d, &works[2]));
+    wt_true(wf_deque_take_private(&d, &works[0]));
+    wt_eq(private_count(), 0u);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -315,7 +361,7 @@ static void drive(struct wf_rng *rng)
             i++;
         } else if (dice < 13 && depth > 0) {
             struct item *item = &items[open[--depth]];
-            if (wf_section_take_private(&item->section) || wf_deque_take_if(&d, &item->work)) {
+            if (wf_deque_take_private(&d, &item->section) || wf_deque_take_if(&d, &item->work)) {
                 take(&item->work);
             }
         } else if (dice == 13) {
