@@ -82,12 +82,14 @@ enum wf_op_kind {
     WF_OP_CONNECT,  /* fd; address: sockaddr *; offset: its length */
     WF_OP_SEND,     /* fd, address, bytes; flags: MSG_* */
     WF_OP_RECV,     /* fd, address, bytes; flags: MSG_* */
-    WF_OP_POLL,     /* fd; flags: POLL*; res: the events that are ready */
     WF_OP_SHUTDOWN, /* fd; bytes: SHUT_* */
     WF_OP_READV,    /* fd; address: iovec *; bytes: how many; offset as for READ */
     WF_OP_WRITEV,   /* likewise */
     WF_OP_SENDMSG,  /* fd; address: msghdr *; bytes: 1; flags: MSG_* */
     WF_OP_RECVMSG,  /* likewise */
+    /* fd; flags: POLL*; res: the events that are ready. Other fields are not looked at, so that an op can
+     * wait until it may be tried. */
+    WF_OP_POLL,
     /* fd; flags: SOCK_*: each connection goes to `more`, until an error or a cancellation */
     WF_OP_ACCEPT_MANY,
     /* fd; bytes: of each buffer; flags: MSG_*. Into a buffer that the kernel chooses among those lent to

@@ -121,6 +121,10 @@ static struct wf_op *op_of(struct wf_list *queue)
 /* What only some kinds have in their entries. */
 static WF_COLD void mark_entry(struct io_uring_sqe *entry, const struct wf_op *op)
 {
+    if (op->kind == WF_OP_POLL) { /* the kernel refuses what it does not know there */
+        entry->off = entry->addr = entry->len = 0;
+        return;
+    }
     if (op->kind == WF_OP_ACCEPT_MANY) {
         entry->ioprio = IORING_ACCEPT_MULTISHOT;
         return;
@@ -132,7 +136,8 @@ static WF_COLD void mark_entry(struct io_uring_sqe *entry, const struct wf_op *o
     entry->ioprio = (op->flags & MSG_DONTWAIT) == 0 ? IORING_RECVSEND_POLL_FIRST : 0;
 }
 
-_Static_assert(WF_OP_ACCEPT_MANY + 1 == WF_OP_RECV_LENT && WF_OP_RECV_LENT + 1 == WF_OP_KINDS,
+_Static_assert(WF_OP_POLL + 1 == WF_OP_ACCEPT_MANY && WF_OP_ACCEPT_MANY + 1 == WF_OP_RECV_LENT &&
+                   WF_OP_RECV_LENT + 1 == WF_OP_KINDS,
                "the kinds that mark_entry marks are the last");
 
 /* Gives the op a slot and writes its entry. False: no room for either. */
@@ -153,7 +158,7 @@ static bool start(struct wf_uring *u, struct wf_op *op)
     entry->len = op->bytes;
     entry->rw_flags = (__kernel_rwf_t)op->flags; /* one union with the flags of the other kinds */
     entry->user_data = wf_slots_number(&u->slots, slot);
-    if (wf_unlikely(op->kind >= WF_OP_ACCEPT_MANY)) {
+    if (wf_unlikely(op->kind >= WF_OP_POLL)) {
         mark_entry(entry, op);
     }
     op->slot = slot;
