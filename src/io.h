@@ -29,6 +29,16 @@ ssize_t wf_io_await(struct wf_op *op);
  * each is waited for a millisecond longer. >= 0: try again; or -errno. */
 ssize_t wf_io_await_events(int fd, uint32_t events, int *vain);
 
+/* The millisecond of that. */
+#define WF_IO_REST_NS INT64_C(1000000)
+
+/* A poll for `events` has found `found`: count it, and is it time for a rest? */
+WF_INLINE bool wf_io_is_vain(int *vain, uint32_t found, uint32_t events)
+{
+    *vain = (found & events) != 0 ? 0 : *vain < 2 ? *vain + 1 : 2;
+    return *vain > 1;
+}
+
 struct msghdr;
 /* Closes the descriptors that came with a received message. */
 void wf_message_close_fds(struct msghdr *message);

@@ -5,6 +5,7 @@
 #include "src/io_value.h"
 #include "pool/base/sys.h"
 #include <poll.h>
+#include <stdbool.h>
 
 struct io_value {
     struct wf_value value;
@@ -12,6 +13,8 @@ struct io_value {
     uint32_t done;  /* bytes that were transferred before the op was begun */
     uint32_t flags; /* of the op, while it polls */
     uint8_t kind;   /* likewise; else WF_OP_NOP */
+    bool rests;     /* after polls in vain; then it transfers */
+    int vain;       /* as wf_io_await_events counts */
 };
 
 _Static_assert(sizeof(struct io_value) <= 256, "pool.c, value_bytes");
@@ -49,27 +52,75 @@ static const struct wf_wait_ops io_ops = {.cancel = wf_op_cancel,
                                           .discard = io_discard,
                                           .name = "an I/O operation"};
 
+static const struct wf_wait_ops rest_ops = {.cancel = wf_wait_cancel_claim,
+                                            .finish = wf_io_rest_finish,
+                                            .again = io_again,
+                                            .name = "an I/O operation (an error stays)"};
+
+static void poll_instead(struct io_value *io)
+{
+    io->kind = io->op.kind;
+    io->flags = io->op.flags;
+    io->op.flags = io->kind == WF_OP_READ || io->kind == WF_OP_READV ? POLLIN : POLLOUT;
+    io->op.kind = WF_OP_POLL;
+}
+
+/* It has polled, and found `events`. */
+static void transfer_again(struct io_value *io, uint32_t events)
+{
+    io->rests = wf_io_is_vain(&io->vain, events, io->op.flags);
+    io->op.kind = io->kind;
+    io->op.flags = io->flags;
+    io->kind = WF_OP_NOP;
+}
+
 /* -EINTR: a signal to a thread of the kernel. -EAGAIN of a read or write: the file is open with
  * O_NONBLOCK, which our caller has not asked for; then the op polls, and transfers after that. */
 static bool io_again(struct wf_call *call, ssize_t result)
 {
     struct io_value *io = io_value_of(call);
-    bool transfers = wf_op_transfers(&io->op);
-    if (io->kind != WF_OP_NOP && result >= 0) { /* it has polled */
-        io->op.kind = io->kind;
-        io->op.flags = io->flags;
-        io->kind = WF_OP_NOP;
-    } else if (result == -EAGAIN && transfers) {
-        io->kind = io->op.kind;
-        io->flags = io->op.flags;
-        io->op.flags = io->kind == WF_OP_READ || io->kind == WF_OP_READV ? POLLIN : POLLOUT;
-        io->op.kind = WF_OP_POLL;
+    if (io->rests) {
+        io->rests = false;
+        if (result != -EAGAIN) {
+            return false;
+        }
+    } else if (io->kind != WF_OP_NOP && result >= 0) {
+        transfer_again(io, (uint32_t)result);
+    } else if (result == -EAGAIN && wf_op_transfers(&io->op)) {
+        poll_instead(io);
     } else if (result != -EINTR) {
         return false;
     }
-    wf_io_begin_again(&io->op, call, &io_ops);
+    if (io->rests) {
+        wf_io_rest(call, &rest_ops);
+    } else {
+        wf_io_begin_again(&io->op, call, &io_ops);
+    }
     return true;
 }
+
+/* --- a rest ----------------------------------------------------------------------------------- */
+
+static void rest_over(struct wf_timer *timer)
+{
+    struct wf_call *call = wf_container_of(timer, struct wf_call, timer);
+    (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+}
+
+ssize_t wf_io_rest_finish(struct wf_call *call)
+{
+    (void)wf_timer_del(&call->timer);
+    return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? -EAGAIN : -ECANCELED;
+}
+
+void wf_io_rest(struct wf_call *call, const struct wf_wait_ops *ops)
+{
+    wf_wait_init(&call->wait, NULL, ops);
+    wf_timer_init(&call->timer, rest_over);
+    wf_timer_add(&wf_self()->worker->wheel, &call->timer, wf_sys.now_ns() + WF_IO_REST_NS);
+}
+
+/* --- begun ------------------------------------------------------------------------------------ */
 
 void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops)
 {
@@ -97,6 +148,8 @@ static struct wf_op *fill(struct wf_value *value, const void *arg)
     io->op = *begin->op;
     io->done = (uint32_t)begin->done;
     io->kind = WF_OP_NOP;
+    io->rests = false;
+    io->vain = 0;
     return &io->op;
 }
 

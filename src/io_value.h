@@ -20,6 +20,11 @@ weft_val wf_io_v_in(enum wf_v_kind kind, wf_io_fill_fn *fill, const void *arg,
                     const struct wf_wait_ops *ops, const weft_place *place);
 /* From ops->again: the record's op, prepared, begins once more. */
 void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops);
+/* Or it first waits for WF_IO_REST_NS, as wf_io_await_events does for an error that stays. `ops` has `again`, cancel =
+ * wf_wait_cancel_claim, finish = wf_io_rest_finish: -EAGAIN, it is over, or -ECANCELED. The call's place
+ * and object are overwritten. */
+void wf_io_rest(struct wf_call *call, const struct wf_wait_ops *ops);
+ssize_t wf_io_rest_finish(struct wf_call *call);
 
 /* The same as wf_thread_v, with another end than that of the call alone: `ops` has `again`, and
  * cancel = wf_thread_cancel. */

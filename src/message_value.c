@@ -33,6 +33,8 @@ struct message_value {
     struct wf_value value;
     struct wf_op op;
     uint8_t act; /* enum act; else the op alone */
+    bool rests;  /* after polls in vain; then it polls again */
+    int vain;    /* as wf_io_await_events counts */
     union {
         struct act_args args;
         struct {
@@ -120,13 +122,26 @@ static const struct wf_wait_ops message_ops = {.cancel = wf_op_cancel,
                                                .is_wide = true,
                                                .name = "an I/O operation"};
 
+static const struct wf_wait_ops rest_ops = {.cancel = wf_wait_cancel_claim,
+                                            .finish = wf_io_rest_finish,
+                                            .again = message_again,
+                                            .is_wide = true,
+                                            .name = "an I/O operation (an error stays)"};
+
 static bool message_again(struct wf_call *call, ssize_t result)
 {
     struct message_value *record = record_of(call);
     if (result != -EINTR && (result != -EAGAIN || record->act == ACT_NONE)) {
         return false;
     }
-    wf_io_begin_again(&record->op, call, &message_ops);
+    /* a send that was ready, and was not: the poll has told of an error. After a rest, once more. */
+    record->rests = result == -EAGAIN && !record->rests && record->op.kind == WF_OP_POLL &&
+                    wf_io_is_vain(&record->vain, (uint32_t)record->op.res, record->op.flags);
+    if (record->rests) {
+        wf_io_rest(call, &rest_ops);
+    } else {
+        wf_io_begin_again(&record->op, call, &message_ops);
+    }
     return true;
 }
 
@@ -142,6 +157,8 @@ static struct wf_op *fill_act(struct wf_value *value, const void *arg)
     const struct act_begin *begin = arg;
     struct message_value *record = wf_container_of(value, struct message_value, value);
     record->act = (uint8_t)begin->act;
+    record->rests = false;
+    record->vain = 0;
     record->args = *begin->args;
     record->op = readiness_op(begin->act, &record->args);
     return &record->op;
@@ -177,6 +194,7 @@ static struct wf_op *fill_one(struct wf_value *value, const void *arg)
     const struct one *one = arg;
     struct message_value *record = wf_container_of(value, struct message_value, value);
     record->act = ACT_NONE;
+    record->rests = false;
     record->from = one->from;
     record->part = one->part;
     record->message = (struct msghdr){.msg_iov = one->parts != NULL ? one->parts : &record->part,
