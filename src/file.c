@@ -14,6 +14,7 @@
 #include "src/uses.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -42,8 +43,8 @@ ssize_t wf_io_await_events(int fd, uint32_t events, int *vain)
     if (wf_unlikely(poll.fd == WF_FD_CLOSED)) {
         return -EBADF; /* ready or not: what follows would be done to the next file */
     }
-    *vain = result < 0 || ((uint32_t)result & events) != 0 ? 0 : *vain + 1;
-    return *vain > 1 ? weft_sleep(WEFT_MS(1)) : result;
+    return result >= 0 && wf_io_is_vain(vain, (uint32_t)result, events) ? weft_sleep(WF_IO_REST_NS)
+                                                                        : result;
 }
 
 /* An operation on a file that is open with O_NONBLOCK says -EAGAIN, which a caller of ours has not
@@ -82,18 +83,55 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
 }
 
-/* With O_DIRECT there is no cache, and RWF_NOWAIT waits for the disk all the same. Such a file is
- * read in whole sectors to aligned memory only, so for most reads the question need not be asked
- * (170 ns). */
+/* With O_DIRECT there is no cache, and RWF_NOWAIT waits for the disk all the same (Linux 6.18 does not
+ * even refuse memory that is not aligned). So whether a file is open like that has to be known before,
+ * and asking is a system call, 170 ns of 1,000. The answer is kept in the descriptor's slot (uses.h),
+ * for WF_ANSWER_READS reads:
+ *
+ *     number within the slot (the bits from ANSWER_NUMBER on) | ANSWER_DIRECT | reads that it is good for
+ *
+ * weft_close forgets it. Behind the back of that (close, dup2, fcntl) it is wrong for the rest of its
+ * reads: a direct file's then wait for the disk in place, as pread does, and another one's go through
+ * the ring. The bytes are the same. */
+#define WF_ANSWER_READS 32 /* 5 ns each; by two workers at once some more */
+#define ANSWER_LEFT     0x3fU
+#define ANSWER_DIRECT   0x40U
+#define ANSWER_NUMBER   7
+
+_Static_assert(WF_ANSWER_READS <= ANSWER_LEFT && INT_MAX / WF_USE_SLOTS < 1 << (32 - ANSWER_NUMBER),
+               "an answer is one word");
+
+static WF_COLD bool ask_direct(int fd, struct wf_use_slot *slot, uint32_t number)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) {
+        return true; /* the ring says why */
+    }
+    uint32_t direct = (flags & O_DIRECT) != 0 ? ANSWER_DIRECT : 0;
+    /* relaxed, as below: the word is all there is, and an older answer is a few reads longer there */
+    wf_store_relaxed(&slot->known, number | direct | WF_ANSWER_READS);
+    return direct != 0;
+}
+
+static bool is_direct(int fd)
+{
+    struct wf_use_slot *slot = wf_use_slot(fd);
+    uint32_t number = ((uint32_t)fd / WF_USE_SLOTS) << ANSWER_NUMBER;
+    uint32_t answer = wf_load_relaxed(&slot->known);
+    if (wf_unlikely((answer & ANSWER_LEFT) == 0 ||
+                    answer >> ANSWER_NUMBER << ANSWER_NUMBER != number)) {
+        return ask_direct(fd, slot, number);
+    }
+    wf_store_relaxed(&slot->known, answer - 1);
+    return (answer & ANSWER_DIRECT) != 0;
+}
+
+/* Only what is read in whole sectors to aligned memory can be. */
 static bool may_be_direct(int fd, const void *buffer, size_t bytes, uint64_t offset)
 {
     enum { SECTOR = 512 };
     uint64_t position = offset != POSITION_OWN ? offset : 0;
-    if (((uintptr_t)buffer | bytes | position) % SECTOR != 0) {
-        return false;
-    }
-    int flags = fcntl(fd, F_GETFL);
-    return flags < 0 || (flags & O_DIRECT) != 0;
+    return (((uintptr_t)buffer | bytes | position) % SECTOR) == 0 && is_direct(fd);
 }
 
 static bool is_regular(int fd)

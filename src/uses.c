@@ -92,6 +92,8 @@ int wf_closing_begin(struct wf_closing *closing, int fd)
         return -EBADF;
     }
     tell_locked(slot, closing);
+    /* relaxed: a read on its way may put it back, which file.c bounds */
+    wf_store_relaxed(&slot->known, 0);
     bool waits = closing->left > 0; /* read under the lock */
     closing->frees = !waits;
     wf_list_push_back(&slot->closing, &closing->in_slot);

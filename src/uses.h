@@ -62,7 +62,9 @@ struct wf_use_slot {
     uint32_t closings;      /* in the list of that name */
     struct wf_list calls;   /* place.in_queue; `next` is NULL before the first one */
     struct wf_list closing; /* likewise */
-    char padding[WF_LINE - 40];
+    /* any thread; atomic: what is known of a descriptor of this slot (file.c, is_direct); 0: nothing */
+    WF_ATOMIC(uint32_t) known;
+    char padding[WF_LINE - 44];
 };
 
 _Static_assert(sizeof(struct wf_use_slot) == WF_LINE, "neighbours have different owners");
