@@ -13,6 +13,7 @@
 #include "pool/base/sys.h"
 #include "src/io_value.h"
 #include "src/net.h"
+#include "src/uses.h"
 #include <limits.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -95,6 +96,9 @@ static ssize_t act_finish(struct message_value *record, ssize_t ready)
     struct wf_fiber *self = wf_self();
     if (ready < 0 || self == NULL || self->env == NULL) { /* nobody wants it: wf_value_discard */
         return ready;
+    }
+    if (wf_unlikely(record->op.fd == WF_FD_CLOSED)) {
+        return -EBADF; /* it was ready all the same; but the act would be at the next file */
     }
     ssize_t result = do_act(record->act, &record->args);
     /* a socket that was shut down is ready all the time, and nothing comes */
