@@ -34,15 +34,18 @@ ssize_t wf_io_await(struct wf_op *op)
     return result;
 }
 
+ssize_t wf_io_await_step(struct wf_op *op)
+{
+    ssize_t result = wf_io_await(op);
+    return wf_likely(op->fd != WF_FD_CLOSED) ? result : -EBADF;
+}
+
 /* --- reading and writing ---------------------------------------------------------------------- */
 
 ssize_t wf_io_await_events(int fd, uint32_t events, int *vain)
 {
     struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .flags = events};
-    ssize_t result = wf_io_await(&poll);
-    if (wf_unlikely(poll.fd == WF_FD_CLOSED)) {
-        return -EBADF; /* ready or not: what follows would be done to the next file */
-    }
+    ssize_t result = wf_io_await_step(&poll);
     return result >= 0 && wf_io_is_vain(vain, (uint32_t)result, events) ? weft_sleep(WF_IO_REST_NS)
                                                                         : result;
 }
@@ -395,7 +398,7 @@ static struct wf_op wait_fd_op(int fd, int events)
 int weft_wait_fd(int fd, int events)
 {
     struct wf_op op = wait_fd_op(fd, events);
-    return (int)wf_io_await(&op);
+    return (int)wf_io_await_step(&op);
 }
 
 weft_val weft_wait_fd_v_(int fd, int events, const weft_place *place)

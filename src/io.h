@@ -24,6 +24,10 @@ WF_INLINE uint64_t wf_io_address(const void *pointer)
  * begun again. The caller has a fiber or gets the code for having none. */
 ssize_t wf_io_await(struct wf_op *op);
 
+/* The same for a step of something longer, after which the caller goes on with the descriptor's number:
+ * -EBADF, whatever it has done, if that was closed under it (uses.h, U.3). */
+ssize_t wf_io_await_step(struct wf_op *op);
+
 /* For who was told -EAGAIN: waits until one of `events` (POLL*) is there, or an error or an end, which
  * come unasked and may stay for ever; *vain counts these in a row (0 at first), and from the second on
  * each is waited for a millisecond longer. >= 0: try again; or -errno. */

@@ -4,6 +4,7 @@
 #include "pool/base/sys.h"
 #include "src/io_value.h"
 #include "src/net.h"
+#include "src/uses.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -72,6 +73,12 @@ static ssize_t send_parts(int *fd, const struct iovec *parts, size_t count, int 
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
     return send_message(fd, &message, flags);
+}
+
+ssize_t wf_sendv_step(int fd, const struct iovec *parts, int count)
+{
+    ssize_t n = send_parts(&fd, parts, (size_t)count, 0);
+    return wf_likely(fd != WF_FD_CLOSED) ? n : -EBADF;
 }
 
 ssize_t weft_sendv(int fd, const struct iovec *parts, int count, int flags)

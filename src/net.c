@@ -1,6 +1,7 @@
 /* net.c: the calls of <weft/io.h> on sockets. All go through the ring, which tries at once and
  * waits for readiness only if it must. */
 #include "src/io_value.h"
+#include "src/net.h"
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -91,6 +92,18 @@ weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const
 {
     struct wf_op op = send_op(fd, buffer, bytes, flags);
     return wf_io_v(&op, 0, place);
+}
+
+ssize_t wf_recv_step(int fd, void *buffer, size_t bytes)
+{
+    struct wf_op op = recv_op(fd, buffer, bytes, 0);
+    return wf_io_await_step(&op);
+}
+
+ssize_t wf_send_step(int fd, const void *buffer, size_t bytes)
+{
+    struct wf_op op = send_op(fd, buffer, bytes, 0);
+    return wf_io_await_step(&op);
 }
 
 ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)

@@ -20,6 +20,10 @@ int wf_conn_opts_set(int fd, const weft_conn_opts *opts, int family);
  * waiting: -EAGAIN. */
 ssize_t wf_send_fds_now(int fd, const void *buffer, size_t bytes, const int *fds, int count);
 ssize_t wf_recv_fds_now(int fd, void *buffer, size_t bytes, int *fds, int room, int *count);
+/* As weft_recv, weft_send and weft_sendv, by wf_io_await_step: for streams. */
+ssize_t wf_recv_step(int fd, void *buffer, size_t bytes);
+ssize_t wf_send_step(int fd, const void *buffer, size_t bytes);
+ssize_t wf_sendv_step(int fd, const struct iovec *parts, int count);
 int wf_option_set(int fd, int level, int option, int value);
 /* Whole seconds, rounded up; 32768: more than the kernel takes. */
 int wf_seconds(weft_time duration);

@@ -16,6 +16,7 @@
  * Waiting is the stream's: nothing here suspends by itself, and no lock is held. */
 #include "src/buffer.h"
 #include "src/core.h"
+#include "src/net.h"
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -685,17 +686,17 @@ static void *object_of(int fd)
 
 static ssize_t socket_read(void *object, void *buffer, size_t bytes)
 {
-    return weft_recv(fd_of(object), buffer, bytes, 0);
+    return wf_recv_step(fd_of(object), buffer, bytes);
 }
 
 static ssize_t socket_write(void *object, const void *buffer, size_t bytes)
 {
-    return weft_send(fd_of(object), buffer, bytes, 0);
+    return wf_send_step(fd_of(object), buffer, bytes);
 }
 
 static ssize_t socket_writev(void *object, const struct iovec *pieces, int count)
 {
-    return weft_sendv(fd_of(object), pieces, count, 0);
+    return wf_sendv_step(fd_of(object), pieces, count);
 }
 
 static ssize_t file_writev(void *object, const struct iovec *pieces, int count)

@@ -1,7 +1,9 @@
 /* Descriptors that are closed, and whose numbers go to other files, between two operations of one call. */
 #include "net_pattern.h"
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <weft/loan.h>
+#include <weft/stream.h>
 
 #define EdgeTest(name, ...)                                 \
     static int name##_root(void *arg);                      \
@@ -17,6 +19,7 @@ struct use {
     int fd;
     atomic_int begun, ended;
     ssize_t got;
+    bool pooled;
     weft_loan loan;
 };
 
@@ -93,6 +96,47 @@ EdgeTest(nor_does_it_with_several_workers, .workers = 3)
     for (int i = 0; i < 20; i++) {
         close_under_a_send(do_send_all);
         close_under_a_send(do_sendv_all);
+    }
+    return 0;
+}
+
+/* --- a reader ---------------------------------------------------------------------------------- */
+
+static int do_read_line(void *arg)
+{
+    struct use *use = arg;
+    weft_reader reader;
+    char *line = NULL;
+    char own[100];
+    weft_reader_init(&reader, weft_stream_socket(use->fd), use->pooled ? NULL : own,
+                     use->pooled ? 0 : sizeof own);
+    atomic_fetch_add(&use->begun, 1);
+    use->got = weft_reader_line(&reader, 100, &line, NULL);
+    weft_reader_fini(&reader);
+    return 0;
+}
+
+/* Half a line has come, and has not been taken yet, when the descriptor is closed. */
+EdgeTest(a_reader_gets_no_rest_of_its_line_from_the_next_file, .workers = 1)
+{
+    for (int i = 0; i < 10; i++) {
+        int ends[2], next[2];
+        open_pair(ends, SOCK_STREAM);
+        struct use use = {.fd = ends[0], .pooled = i < 5};
+        weft_task task;
+        wt_eq(weft_spawn(&task, do_read_line, &use), 0);
+        yield_until(&use.begun, 1);
+        if (i % 2 == 0) {
+            weft_sleep(WEFT_US(300)); /* no result depends on it: so that it waits, mostly */
+        }
+        put_in(ends[1], "half");
+        wt_eq(weft_close(ends[0]), 0);
+        reuse(ends, next);
+        put_in(next[1], "new\n");
+        wt_eq(weft_await(&task), 0);
+        wt_eq(use.got, -EBADF);
+        close(ends[1]);
+        close_pair(next);
     }
     return 0;
 }
