@@ -272,7 +272,9 @@ void wf_loans_end(struct wf_fiber *self, struct wf_scope *scope)
 struct receive {
     struct wf_op op;
     weft_loan *out;
-    int flags; /* the caller's */
+    /* the caller's; in one word, so that all of it fits into a completion */
+    uint32_t flags : 8; /* checked by set_up before it is set */
+    uint32_t most : 24; /* bytes; bounded by what the largest buffer holds */
     union {
         unsigned char
             peek[4]; /* while the op is in flight: one byte, to learn that there is something */
@@ -298,10 +300,16 @@ static bool is_without_buffer(const struct wf_op *op)
                                (op->kind == WF_OP_RECV && op->res >= 0));
 }
 
+/* That are received at most. */
+static uint32_t bytes_of(const struct receive *r, const struct lender *lender)
+{
+    return r->most < lender->bytes ? r->most : lender->bytes;
+}
+
 /* Into the buffer, which is the caller's, without waiting. */
 static long receive_into(const struct receive *r, int fd, const struct wf_borrowed *buffer)
 {
-    return wf_sys.call(SYS_recvfrom, fd, (long)buffer->data, lender_of(buffer)->bytes,
+    return wf_sys.call(SYS_recvfrom, fd, (long)buffer->data, (long)bytes_of(r, lender_of(buffer)),
                        (long)(r->flags | MSG_DONTWAIT), 0, 0);
 }
 
@@ -361,8 +369,8 @@ static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *re
         return -ENOMEM;
     }
     struct wf_op op = {.fd = r->op.fd,
-                       .bytes = lender->bytes,
-                       .flags = (uint32_t)r->flags,
+                       .bytes = bytes_of(r, lender),
+                       .flags = r->flags,
                        .done = receive_done,
                        .waiter = &call->wait};
     if (wf_likely(lender->rings)) {
@@ -529,35 +537,40 @@ static const struct wf_wait_ops line_ops = {.cancel = wf_wait_cancel_claim,
                                             .name = "weft_recv_loan (all buffers are lent)"};
 
 /* 0 or -EINVAL. */
-static int set_up(struct receive *r, int fd, weft_loan *out, int flags)
+static int set_up(struct receive *r, int fd, weft_loan *out, size_t most, int flags)
 {
     *out = (weft_loan){0};
     r->op.fd = fd;
     r->out = out;
-    r->flags = flags;
-    return (flags & ~(MSG_DONTWAIT | MSG_PEEK)) == 0 ? 0 : -EINVAL;
+    if ((flags & ~(MSG_DONTWAIT | MSG_PEEK)) != 0 || most == 0) {
+        return -EINVAL;
+    }
+    r->flags = (uint32_t)flags & 0xff;
+    r->most = most < WEFT_LOAN_BYTES_MAX ? (uint32_t)most : WEFT_LOAN_BYTES_MAX;
+    return 0;
 }
 
 /* From a loop, which has no ring: to the pool and back. */
-static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int fd, weft_loan *out, int flags)
+static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int fd, weft_loan *out, size_t most,
+                                         int flags)
 {
     struct wf_home *home = wf_exec_lend(self);
-    ssize_t result = weft_recv_loan(fd, out, flags);
+    ssize_t result = weft_recv_loan_max(fd, out, most, flags);
     wf_exec_take_back(self, home);
     return result;
 }
 
-ssize_t weft_recv_loan(int fd, weft_loan *out, int flags)
+ssize_t weft_recv_loan_max(int fd, weft_loan *out, size_t most, int flags)
 {
     struct receive r;
-    int bad = set_up(&r, fd, out, flags);
+    int bad = set_up(&r, fd, out, most, flags);
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
     if (self == NULL || bad < 0) {
         return self == NULL ? rc : bad;
     }
     if (wf_unlikely(wf_exec_is_loop(wf_fiber_home(self)))) {
-        return receive_elsewhere(self, fd, out, flags);
+        return receive_elsewhere(self, fd, out, most, flags);
     }
     struct wf_call call;
     ssize_t result = wf_call_end(self, &call, begin(&r, &call, &self->resume, self->worker, -1));
@@ -565,6 +578,11 @@ ssize_t weft_recv_loan(int fd, weft_loan *out, int flags)
         result = wf_call_block(self, &call); /* ends: as io_again; who waits in line is served */
     }
     return result;
+}
+
+ssize_t weft_recv_loan(int fd, weft_loan *out, int flags)
+{
+    return weft_recv_loan_max(fd, out, SIZE_MAX, flags);
 }
 
 struct loan_value {
@@ -595,6 +613,6 @@ weft_val weft_recv_loan_v_(int fd, weft_loan *out, int flags, const weft_place *
         return b.val;
     }
     struct receive *r = &wf_container_of(b.value, struct loan_value, value)->receive;
-    int rc = set_up(r, fd, out, flags);
+    int rc = set_up(r, fd, out, SIZE_MAX, flags);
     return wf_v_end(&b, rc < 0 ? rc : begin(r, b.call, NULL, b.self->worker, -1));
 }

@@ -52,6 +52,10 @@ typedef struct weft_loan {
  *     } */
 ssize_t weft_recv_loan(int fd, weft_loan *loan, int flags);
 
+/* The same, and at most `bytes` (>= 1) of what has come, if that is less than a buffer holds: the rest stays
+ * in the socket (of a datagram it is lost). -EINVAL also: bytes == 0. May suspend. */
+ssize_t weft_recv_loan_max(int fd, weft_loan *loan, size_t bytes, int flags);
+
 /* Gives the buffer back; *loan is none from then on. No effect on none. Of a copy of what was given back
  * before, or went with its scope: misuse, and no effect, always, however often the buffer was lent
  * again; until the runtime stops. Any thread, and another task than the one that received. Cannot
