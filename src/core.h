@@ -280,6 +280,9 @@ extern const weft_reason wf_reason_none;
  * reason, and nothing linked. */
 uint32_t wf_source_link_scope(weft_cancel *handle, struct wf_scope *scope, weft_reason *reason);
 void wf_source_unlink_scope(struct wf_scope *scope);
+/* The same, and cancels the scope if the source has fired. An open scope of the caller's, that is under no
+ * source. */
+void wf_scope_put_under(struct wf_scope *scope, weft_cancel *source);
 struct wf_lock *wf_source_lock(struct wf_node *node);
 const weft_reason *wf_source_reason(struct wf_node *node);
 void wf_source_unpin(struct wf_node *node);

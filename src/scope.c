@@ -494,20 +494,21 @@ ssize_t weft_shield_end_(weft_scope *handle, ssize_t value)
     return close_around(wf_scope_of(handle), value);
 }
 
-void weft_enter_(weft_scope *handle, weft_cancel *source, const weft_place *place)
+void wf_scope_put_under(struct wf_scope *scope, weft_cancel *source)
 {
-    struct wf_scope *scope = wf_scope_of(handle);
-    scope->open = 0;
-    struct wf_fiber *self = enter_open(place);
-    if (self == NULL) {
-        return;
-    }
-    wf_scope_open(self, scope, WEFT_FAILFAST, WEFT_FOREVER, place);
-    scope->is_around_expression = 1;
     weft_reason reason;
     uint32_t bits = wf_source_link_scope(source, scope, &reason);
     if (bits != 0) {
         (void)wf_scope_fire(scope, bits, &reason);
+    }
+}
+
+void weft_enter_(weft_scope *handle, weft_cancel *source, const weft_place *place)
+{
+    weft_within_begin_(handle, WEFT_FOREVER, place);
+    struct wf_scope *scope = wf_scope_of(handle);
+    if (scope->open) {
+        wf_scope_put_under(scope, source);
     }
 }
 

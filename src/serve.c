@@ -1,5 +1,6 @@
 /* serve.c: <weft/serve.h>: a server is an accept loop, a scope of connections, two sources of
- * cancellation, a semaphore and some counters, all by public calls.
+ * cancellation, a semaphore and some counters; by public calls, but that a scope is put under a source
+ * without another one around it.
  *
  *     weft_serve, the caller's task
  *      +- watching        stop_with_runtime: fires `closing` when the runtime begins its drain
@@ -157,6 +158,16 @@ static ssize_t peek_one(weft_reader *reader)
     return weft_reader_peek(reader, 1, &there);
 }
 
+/* weft_under(&s->closing, weft_within(c->idle, ...)), by one scope instead of two: a connection that waits
+ * here should need one page of stack. */
+static ssize_t peek_while_open(weft_connection *c, weft_reader *reader)
+{
+    weft_scope scope __attribute__((cleanup(weft_scope_cleanup_)));
+    weft_within_begin_(&scope, c->idle, WEFT_HERE);
+    wf_scope_put_under(wf_scope_of(&scope), &server_of(c->server)->closing);
+    return weft_within_end_(&scope, peek_one(reader));
+}
+
 int weft_connection_next(weft_connection *c, weft_reader *reader)
 {
     int rc = 0;
@@ -167,7 +178,7 @@ int weft_connection_next(weft_connection *c, weft_reader *reader)
     const void *there;
     ssize_t n = weft_reader_peek(reader, 0, &there);
     if (n == 0) {
-        n = weft_under(&s->closing, weft_within(c->idle, peek_one(reader)));
+        n = peek_while_open(c, reader);
     }
     if (n == -ECANCELED && weft_check() == 0) {
         /* `closing` it was: what has arrived by now is still answered */
@@ -204,12 +215,13 @@ static void count_outcome(struct server *s, int rc)
     }
 }
 
-/* The function, and then the tasks that it has left. */
-static int run_connection(weft_connection *c, weft_serve_fn *fn)
+/* The function, and then the tasks that it has left; all under `cutting`. */
+static int run_connection(weft_connection *c, struct server *s)
 {
     WEFT_SCOPE(scope);
+    wf_scope_put_under(wf_scope_of(&scope), &s->cutting);
     c->scope = &scope;
-    int rc = fn(c);
+    int rc = s->opts.fn(c);
     if (rc < 0) {
         weft_scope_cancel(&scope, "the connection has failed");
     }
@@ -227,12 +239,12 @@ WEFT_TASK(serve_connection, struct arrival)
 {
     struct server *s = server_of(arg->server);
     weft_connection c = {.fd = arg->fd,
-                         .stream = weft_stream_socket(arg->fd),
+                         .stream = weft_stream_lent(arg->fd),
                          .server = arg->server,
                          .ctx = s->opts.ctx,
                          .idle = s->opts.idle,
                          .request = s->opts.request};
-    int rc = (int)weft_under(&s->cutting, run_connection(&c, s->opts.fn));
+    int rc = run_connection(&c, s);
     (void)weft_close(arg->fd);
     count_outcome(s, rc);
     (void)wf_sub_relaxed(&s->active, 1); /* relaxed: see struct server */

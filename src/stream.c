@@ -8,7 +8,9 @@
  * G.1  What was received is in the buffer until a call gives it out, and it is given out only when the
  *      whole call succeeds, or is counted in the caller's *done. So a wait that fails loses nothing.
  * G.2  A pooled buffer with nothing in it is given back before the reader waits: in make_room, and not
- *      when the last byte is taken, for the caller may still look at it.
+ *      when the last byte is taken, for the caller may still look at it. What comes with a loan is copied
+ *      into one, so that the loan can go back before anybody waits (ADR 0036); if there is none then, the
+ *      stream has a hole, and the reader is of no more use.
  * G.3  A writer's bytes [0, used) were accepted and not written. They leave in order, and are moved to
  *      the front when the stream has taken some. Its error is set only where bytes of the caller's were
  *      lost, or the stream is beyond use: see may_repeat.
@@ -32,6 +34,7 @@ struct reader {
     size_t start, end;
     bool pooled;
     bool ended; /* the stream has said so: it is not asked again */
+    bool lost;  /* bytes that came with a loan: see G.2 */
 };
 
 struct writer {
@@ -142,12 +145,36 @@ static int make_room(struct reader *r)
     return 0;
 }
 
+/* With nothing held: waits without a buffer, and takes one for what has come. As fill. */
+static int fill_by_loan(struct reader *r)
+{
+    r->start = r->end = 0;
+    reader_release(r);
+    WEFT_LOAN(loan);
+    ssize_t n = r->stream.ops->read_lent(r->stream.object, &loan, r->capacity);
+    if (n <= 0) {
+        r->ended = n == 0;
+        return (int)n;
+    }
+    r->buffer = wf_buffer_take(r->capacity);
+    if (r->buffer == NULL) {
+        r->lost = true;
+        return -ENOMEM;
+    }
+    memcpy(r->buffer, loan.data, (size_t)n);
+    r->end = (size_t)n;
+    return 1;
+}
+
 /* Receives at least one more byte, for which there is room. 1; 0: the end; -errno. */
 static int fill(struct reader *r)
 {
     wf_check_inner(held(r) < r->capacity);
-    if (r->ended) {
-        return 0;
+    if (r->ended || r->lost) {
+        return r->lost ? -ENOMEM : 0;
+    }
+    if (r->pooled && held(r) == 0 && r->stream.ops->read_lent != NULL) {
+        return fill_by_loan(r);
     }
     int rc = make_room(r);
     if (rc < 0) {
@@ -215,7 +242,7 @@ static size_t copy_out(struct reader *r, void *out, size_t bytes)
 static ssize_t read_some(struct reader *r, void *out, size_t bytes)
 {
     if (held(r) == 0) {
-        if (bytes >= r->capacity && !r->ended) {
+        if (bytes >= r->capacity && !r->ended && !r->lost) {
             reader_release(r);
             ssize_t n = r->stream.ops->read(r->stream.object, out, bytes);
             r->ended = n == 0;
@@ -723,6 +750,21 @@ weft_stream weft_stream_socket(int fd)
 {
     static const weft_stream_ops ops = {
         .read = socket_read, .write = socket_write, .writev = socket_writev, .wait = fd_wait};
+    return (weft_stream){&ops, object_of(fd)};
+}
+
+static ssize_t socket_read_lent(void *object, weft_loan *loan, size_t bytes)
+{
+    return weft_recv_loan_max(fd_of(object), loan, bytes, 0);
+}
+
+weft_stream weft_stream_lent(int fd)
+{
+    static const weft_stream_ops ops = {.read = socket_read,
+                                        .write = socket_write,
+                                        .writev = socket_writev,
+                                        .wait = fd_wait,
+                                        .read_lent = socket_read_lent};
     return (weft_stream){&ops, object_of(fd)};
 }
 

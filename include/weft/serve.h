@@ -37,7 +37,7 @@ typedef struct weft_server {
 /* A connection, as its function gets it. Lasts until the function has returned. */
 typedef struct weft_connection {
     int fd;             /* the server's, which closes it when the function has returned */
-    weft_stream stream; /* of fd, plain */
+    weft_stream stream; /* of fd, plain: weft_stream_lent */
     weft_scope
         *scope; /* for tasks of this connection's; they are waited for before fd is closed, and
                          * cancelled if the function fails */

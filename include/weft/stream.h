@@ -6,8 +6,9 @@
  *
  * The buffer is the caller's memory, or NULL: then it comes from a pool, is held only while it has
  * bytes in it or is being filled, and a reader that waits with nothing in it holds none (if the stream
- * can say when there is something to read). That costs one more operation for each wait, and nothing
- * for a connection that is idle; a caller's buffer costs its memory, and no more operations.
+ * can say when there is something to read, or can lend a buffer for it). The first costs one more operation
+ * for each wait, the second a copy of what has come; neither costs an idle connection anything. A
+ * caller's buffer costs its memory, and neither operations nor copies.
  *
  * Cancellation, and deadlines: a read that is cut short takes nothing from the stream that is not
  * still in the buffer. The call may be made again, later or under another deadline, and goes on where
@@ -24,6 +25,7 @@
 #include <stdarg.h>
 #include <sys/uio.h>
 #include <weft/base.h>
+#include <weft/loan.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +46,11 @@ typedef struct weft_stream_ops {
     ssize_t (*writev)(void *object, const struct iovec *pieces, int count);
     /* waits until `read` has something to say: >= 0; -errno. NULL: a reader keeps its buffer */
     int (*wait)(void *object);
+    /* the same as `read`, 1 to `bytes` bytes (> 0), into a buffer that is lent for it, as by
+     * weft_recv_loan_max. A reader with a pooled buffer that is empty asks for this, copies what has come,
+     * and gives the loan back at once: it never has one while it waits, nor when it returns. NULL: it
+     * asks `wait` and then `read` */
+    ssize_t (*read_lent)(void *object, weft_loan *loan, size_t bytes);
 } weft_stream_ops;
 
 /* A stream. A value: copies are the same stream. What it works on stays the caller's. */
@@ -56,6 +63,11 @@ typedef struct weft_stream {
  * weft_write of any other. Closing it stays the caller's. Any thread. */
 weft_stream weft_stream_socket(int fd);
 weft_stream weft_stream_file(int fd);
+
+/* As weft_stream_socket, with `read_lent`: for many connections that are mostly idle, whose readers have
+ * no buffer of their own. Such a read is one operation, not two. When all buffers of its worker are lent to
+ * the program, it waits until one is given back (<weft/loan.h>). */
+weft_stream weft_stream_lent(int fd);
 
 /* A stream in memory: reads from `in`, writes to `out`. Never suspends. For tests, and for what has
  * arrived as a whole. */
@@ -85,7 +97,8 @@ typedef struct weft_reader {
 /* Makes *reader one of `stream`, with `buffer` of `bytes` (>= 1) bytes, which must last until
  * weft_reader_fini; or buffer == NULL: one of the pool, of `bytes` (0: WEFT_STREAM_BUFFER; at most
  * WEFT_STREAM_POOLED_MAX, more is misuse and taken as that). The *capacity* of the reader is `bytes`.
- * Cannot fail: memory of the pool is taken when it is needed. Any thread. */
+ * Cannot fail: memory of the pool is taken when it is needed. If there is none for what a `read_lent` has
+ * brought, those bytes are lost, and -ENOMEM sticks. Any thread. */
 void weft_reader_init(weft_reader *reader, weft_stream stream, void *buffer, size_t bytes);
 
 /* Gives a pooled buffer back; bytes that are in it are lost. Zeroed memory is fine. Any thread.

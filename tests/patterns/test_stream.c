@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <weft/debug.h>
 #include <weft/io.h>
+#include <weft/net.h>
 #include <weft/stream.h>
 #include <weft/sync.h>
 
@@ -680,6 +682,214 @@ TaskTest(stream, readers_that_wait_hold_no_buffer, 1)
         wt_eq(weft_await(&tasks[i]), 0);
         weft_event_fini(&idlers[i].quiet.ready);
     }
+    return 0;
+}
+
+/* --- lent buffers ----------------------------------------------------------------------------- */
+
+static weft_stats stats_now(void)
+{
+    weft_stats stats;
+    weft_stats_get(weft_rt_current(), &stats);
+    return stats;
+}
+
+static void put_in(int fd, const char *text)
+{
+    wt_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Reads lines from one end of a pair, by a lent stream, until the end. */
+struct lined {
+    int ends[2];
+    size_t capacity;
+    weft_task task;
+    atomic_int lines, over;
+    char last[32];
+};
+
+static int read_lines(void *arg)
+{
+    struct lined *lined = arg;
+    weft_reader reader;
+    weft_reader_init(&reader, weft_stream_lent(lined->ends[0]), NULL, lined->capacity);
+    char *line;
+    int rc;
+    while ((rc = weft_reader_line(&reader, 0, &line, NULL)) > 0) {
+        snprintf(lined->last, sizeof lined->last, "%s", line);
+        atomic_fetch_add(&lined->lines, 1);
+    }
+    weft_reader_fini(&reader);
+    atomic_fetch_add(&lined->over, 1);
+    return rc;
+}
+
+static void lined_begin(struct lined *lined)
+{
+    lined->capacity = 600;
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lined->ends), 0);
+    wt_eq(weft_spawn(&lined->task, read_lines, lined), 0);
+}
+
+static void lined_end(struct lined *lined, int rc)
+{
+    close(lined->ends[1]);
+    wt_eq(weft_await(&lined->task), rc);
+    close(lined->ends[0]);
+}
+
+/* The peers have each said half a line: more of them than there are buffers. */
+static int many_half_lines(void *arg)
+{
+    (void)arg;
+    enum { PEERS = 12 };
+    struct lined peers[PEERS] = {0};
+    for (int i = 0; i < PEERS; i++) {
+        lined_begin(&peers[i]);
+    }
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < PEERS; i++) {
+            put_in(peers[i].ends[1], "ha");
+        }
+        for (int i = 0; i < PEERS; i++) { /* nobody's half keeps another's from being completed */
+            char rest[32];
+            snprintf(rest, sizeof rest, "lf %d\n", i);
+            put_in(peers[i].ends[1], rest);
+            yield_until(&peers[i].lines, round);
+            snprintf(rest, sizeof rest, "half %d", i);
+            wt_str_eq(peers[i].last, rest);
+        }
+        wt_eq(stats_now().loans, 0);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        lined_end(&peers[i], 0);
+    }
+    return 0;
+}
+
+Test(lent, readers_of_half_lines_hold_up_nobody_though_there_are_more_than_buffers)
+{
+    wt_eq(weft_run(many_half_lines, NULL, .workers = 1, .loans = 2, .loan_bytes = 256), 0);
+}
+
+/* Operations that were begun, by this and all others, to read one line each. */
+static uint64_t ops_for(weft_stream (*stream_of)(int fd), int lines)
+{
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    weft_reader reader;
+    weft_reader_init(&reader, stream_of(ends[0]), NULL, 0);
+    uint64_t before = stats_now().ops_submitted;
+    for (int i = 0; i < lines; i++) {
+        put_in(ends[1], "line\n");
+        char *line;
+        wt_eq(weft_reader_line(&reader, 0, &line, NULL), 1);
+    }
+    uint64_t ops = stats_now().ops_submitted - before;
+    weft_reader_fini(&reader);
+    close(ends[0]);
+    close(ends[1]);
+    return ops;
+}
+
+TaskTest(lent, a_wait_without_a_buffer_is_one_operation, 1)
+{
+    wt_eq(ops_for(weft_stream_lent, 20), 20);
+    wt_ge(ops_for(weft_stream_socket, 20), 40);
+    return 0;
+}
+
+/* What comes is more than a loan holds, and than the reader does. */
+static int small_pieces(void *arg)
+{
+    (void)arg;
+    enum { BYTES = 20000 };
+    static unsigned char in[BYTES], out[BYTES];
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    for (size_t i = 0; i < BYTES; i++) {
+        in[i] = (unsigned char)(i * 31 + i / 256);
+    }
+    wt_eq(send(ends[1], in, BYTES, MSG_NOSIGNAL), BYTES);
+    close(ends[1]);
+    static const size_t capacities[] = {7, 300, 512, 3000};
+    weft_reader reader;
+    size_t at = 0;
+    for (size_t i = 0; at < BYTES; i++) { /* ends: at the end, which comes */
+        weft_reader_init(&reader, weft_stream_lent(ends[0]), NULL, capacities[i % 4]);
+        const void *there;
+        ssize_t n = weft_reader_peek(&reader, 1, &there);
+        wt_gt(n, 0);
+        wt_le(n, (ssize_t)capacities[i % 4]);
+        wt_eq(stats_now().loans, 0);
+        memcpy(out + at, there, (size_t)n);
+        weft_reader_consume(&reader, (size_t)n);
+        at += (size_t)n;
+        weft_reader_fini(&reader);
+    }
+    wt_eq(memcmp(in, out, BYTES), 0);
+    close(ends[0]);
+    return 0;
+}
+
+Test(lent, no_more_is_taken_than_the_reader_holds)
+{
+    wt_eq(weft_run(small_pieces, NULL, .workers = 1, .loans = 3, .loan_bytes = 1024), 0);
+}
+
+/* The program has all buffers. */
+static int all_out(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    put_in(ends[1], "x");
+    weft_loan loan;
+    wt_eq(weft_recv_loan(ends[0], &loan, 0), 1);
+    put_in(ends[1], "late\n");
+    weft_reader reader;
+    weft_reader_init(&reader, weft_stream_lent(ends[0]), NULL, 100);
+    char *line;
+    wt_eq(weft_within(WEFT_MS(2), weft_reader_line(&reader, 0, &line, NULL)), -ETIME);
+    weft_loan_give(&loan);
+    wt_eq(weft_reader_line(&reader, 0, &line, NULL), 1, "nothing was lost");
+    wt_str_eq(line, "late");
+    close(ends[1]);
+    wt_eq(weft_reader_line(&reader, 0, &line, NULL), 0);
+    wt_eq(weft_reader_line(&reader, 0, &line, NULL), 0, "the end stays");
+    weft_reader_fini(&reader);
+    close(ends[0]);
+    return 0;
+}
+
+Test(lent, a_reader_waits_for_a_buffer_and_may_be_cancelled_while_it_does)
+{
+    wt_eq(weft_run(all_out, NULL, .workers = 1, .loans = 1), 0);
+}
+
+TaskTest(lent, a_buffer_of_the_callers_needs_no_loan, 1)
+{
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    weft_stream_ops ops = *weft_stream_lent(ends[0]).ops;
+    ops.read_lent = NULL;
+    ops.wait = NULL;
+    weft_stream plain = {&ops, weft_stream_lent(ends[0]).object};
+    for (int i = 0; i < 2; i++) {
+        char buffer[16];
+        weft_reader reader;
+        weft_reader_init(&reader, i == 0 ? plain : weft_stream_lent(ends[0]), buffer,
+                         sizeof buffer);
+        uint64_t before = stats_now().ops_submitted;
+        put_in(ends[1], "own\n");
+        char *line;
+        wt_eq(weft_reader_line(&reader, 0, &line, NULL), 1);
+        wt_true(line == buffer);
+        wt_eq(stats_now().ops_submitted - before, 1);
+        weft_reader_fini(&reader);
+    }
+    close(ends[0]);
+    close(ends[1]);
     return 0;
 }
 

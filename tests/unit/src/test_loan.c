@@ -9,6 +9,7 @@
 #include <weft/debug.h>
 #include <weft/loan.h>
 #include <weft/stackless.h>
+#include <weft/stream.h>
 #include <weft/weft.h>
 
 static struct wf_sys honest;
@@ -210,4 +211,40 @@ Test(loan_faults, nothing_is_made_for_who_asks_for_none)
 {
     run(no_loans);
     wt_eq(rings_asked, 0);
+}
+
+/* --- a reader's copy -------------------------------------------------------------------------- */
+
+/* Loan there, no memory for the copy: said each time, so that nobody takes what comes next for what should
+ * have come. */
+static int copy_without_memory(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    receive(ends); /* the loans are there */
+    wt_eq(send(ends[1], "lost\n", 5, 0), 5);
+    weft_reader reader;
+    weft_reader_init(&reader, weft_stream_lent(ends[0]), NULL,
+                     40000); /* of a class nobody else has */
+    char *line;
+    calls = refused = 0;
+    wt_eq(weft_reader_line(&reader, 0, &line, NULL), -ENOMEM);
+    refused = -1;
+    wt_eq(send(ends[1], "next\n", 5, 0), 5);
+    wt_eq(weft_reader_line(&reader, 0, &line, NULL), -ENOMEM);
+    char out[40000];
+    wt_eq(weft_reader_read(&reader, out, sizeof out), -ENOMEM);
+    weft_stats stats;
+    weft_stats_get(weft_rt_current(), &stats);
+    wt_eq(stats.loans, 0);
+    weft_reader_fini(&reader);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan, a_reader_without_memory_for_the_copy_says_so_for_ever)
+{
+    run(copy_without_memory);
 }
