@@ -182,7 +182,7 @@ Test(plan, a_name_means_its_variants_too)
 
 Test(plan, groups_and_patterns_select)
 {
-    wt_eq(planned(ARGS("memory", "--workers", "1"), 2).rows_n, 4);
+    wt_eq(planned(ARGS("memory", "--workers", "1"), 2).rows_n, 5);
     wt_eq(planned(ARGS("mem-1*", "--workers", "1"), 2).rows_n, 2);
     wt_eq(planned(ARGS("mem-1m", "mem-1m", "--workers", "1"), 2).rows_n, 1);
 }

@@ -179,7 +179,7 @@ has err "not 'randwrite'"
 try "half a sector" 2 io randread --bs 1000
 has err "--bs is a multiple of 512"
 try "another kind of what waits" 2 mem thread
-has err "mem knows timer, frame, fiber, conn and conn-frame, not 'thread'"
+has err "mem knows timer, frame, fiber, conn, conn-frame and conn-serve, not 'thread'"
 try "too few of them" 2 mem --max 5
 try "another pattern" 2 metg stencil
 has err "metg has no pattern 'stencil'"

@@ -15,7 +15,8 @@ const char tb_mem_details[] =
     "which N of them wait, for five N, by least squares. Kinds: timer (a frame that\n"
     "sleeps), frame (at a semaphore), fiber (a stack, at a semaphore), conn (a\n"
     "connection that waits to receive, with a stack and no buffer), conn-frame\n"
-    "(without a stack either); without any, all.\n"
+    "(without a stack either), conn-serve (of a server with reader and writer);\n"
+    "without any, all.\n"
     "\n"
     "  --max N   the largest N, 1000 to 1000000 (100000); of connections as many as\n"
     "            this process may have descriptors, if that is less\n" TB_SHEET_HELP "\n"
@@ -33,9 +34,10 @@ struct session {
     double pss[SIZES][2], tables[SIZES][2];
 };
 
-static const char *const kinds[] = {"timer", "frame", "fiber", "conn", "conn-frame", NULL};
-static const char *const sources[] = {"frames/sleep", "mem-frames", "mem-100k", "idle",
-                                      "idle/frame"};
+static const char *const kinds[] = {"timer",      "frame",      "fiber", "conn",
+                                    "conn-frame", "conn-serve", NULL};
+static const char *const sources[] = {"frames/sleep", "mem-frames", "mem-100k",
+                                      "idle",         "idle/frame", "idle/serve"};
 #define KINDS (int)(sizeof sources / sizeof *sources)
 
 static double metric_of(const struct tb_row *row, const char *end)
@@ -70,12 +72,14 @@ static void sum_up(struct session *s, struct tb_row *row, const char *each, doub
 static uint64_t most_of(const struct session *s, int kind)
 {
     struct rlimit limit;
+    uint64_t each = strcmp(kinds[kind], "conn-serve") == 0 ? 2 : 1; /* with its peer's */
     if (strncmp(kinds[kind], "conn", 4) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-        limit.rlim_max >= s->most + DESCRIPTORS_BESIDES) {
+        limit.rlim_max >= each * s->most + DESCRIPTORS_BESIDES) {
         return s->most;
     }
-    return limit.rlim_max > 2 * DESCRIPTORS_BESIDES ? limit.rlim_max - DESCRIPTORS_BESIDES
-                                                    : DESCRIPTORS_BESIDES;
+    return limit.rlim_max > (each + 1) * DESCRIPTORS_BESIDES
+               ? (limit.rlim_max - DESCRIPTORS_BESIDES) / each
+               : DESCRIPTORS_BESIDES;
 }
 
 static void measure_kind(struct session *s, int kind)
@@ -111,9 +115,11 @@ static int check(const struct session *s)
 {
     for (int i = 0; i < s->words.n; i++) {
         if (tb_choice_of(kinds, s->words.at[i]) < 0) {
-            fprintf(stderr,
-                    "taskbench: mem knows timer, frame, fiber, conn and conn-frame, not '%.40s'\n",
-                    s->words.at[i]);
+            fprintf(
+                stderr,
+                "taskbench: mem knows timer, frame, fiber, conn, conn-frame and conn-serve, not "
+                "'%.40s'\n",
+                s->words.at[i]);
             return TB_EXIT_USAGE;
         }
     }
