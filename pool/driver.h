@@ -53,6 +53,9 @@ struct wf_driver_ops {
 
 struct wf_driver {
     const struct wf_driver_ops *ops;
+    /* set before a pool starts with it: how long an idle worker may wait for it awake (patience.h). 0:
+     * WF_PATIENCE_NS; < 0: not at all */
+    int64_t patience_ns;
 };
 
 /* The driver without I/O: one futex word per worker. */

@@ -7,7 +7,8 @@
  * (docs/adr/0030).
  *
  * Terms. *idle time*: begins when a worker has nothing to run, and ends when the driver hands it something;
- * one that ends by other means says nothing. *short*: a look of WF_PATIENCE_NS would have met its end.
+ * one that ends by other means says nothing. *short*: a look of `most_ns` (WF_PATIENCE_NS, if nobody has said
+ * otherwise) would have met its end.
  * *credit*: while it is not negative, there is patience for such a look.
  *
  *      what became of an idle time              credit
@@ -32,7 +33,7 @@
 /* What a wake costs both sides: so a look costs at most as much as the sleep that it was to save. */
 #define WF_PATIENCE_NS INT64_C(50000)
 /* A time that was slept through is longer by the lateness of the sleeper. */
-#define WF_PATIENCE_SLEPT_NS (WF_PATIENCE_NS + 25000)
+#define WF_PATIENCE_LATE_NS 25000
 /* A break: what came before it says nothing about what comes after it. */
 #define WF_PATIENCE_OVER_NS INT64_C(1000000)
 
@@ -42,12 +43,14 @@
 
 struct wf_patience {
     int32_t credit;
-    int32_t debt; /* the next */
+    int32_t debt;    /* the next */
+    int64_t most_ns; /* immutable; how long a look may be. 0: there is never patience for one */
 };
 
-static inline void wf_patience_init(struct wf_patience *patience)
+static inline void wf_patience_init(struct wf_patience *patience, int64_t most_ns)
 {
-    *patience = (struct wf_patience){.credit = -WF_DEBT_MIN, .debt = WF_DEBT_MIN};
+    *patience =
+        (struct wf_patience){.credit = -WF_DEBT_MIN, .debt = WF_DEBT_MIN, .most_ns = most_ns};
 }
 
 static inline bool wf_patience_has(const struct wf_patience *patience)
@@ -58,11 +61,14 @@ static inline bool wf_patience_has(const struct wf_patience *patience)
 /* Looking, for however long, has met the end. */
 static inline void wf_patience_met(struct wf_patience *patience)
 {
+    if (patience->most_ns == 0) {
+        return;
+    }
     patience->credit += patience->credit < WF_CREDIT_MAX;
     patience->debt = WF_DEBT_MIN;
 }
 
-/* Has looked for WF_PATIENCE_NS, in vain. Sleeps now. */
+/* Has looked for `most_ns`, in vain. Sleeps now. */
 static inline void wf_patience_missed(struct wf_patience *patience)
 {
     patience->credit /= 2;
@@ -75,8 +81,11 @@ static inline void wf_patience_missed(struct wf_patience *patience)
 /* Has slept, and the idle time was so long in all. */
 static inline void wf_patience_slept(struct wf_patience *patience, int64_t idle_ns)
 {
+    if (patience->most_ns == 0) {
+        return;
+    }
     bool looked = wf_patience_has(patience); /* and it was counted */
-    if (idle_ns >= (looked ? WF_PATIENCE_OVER_NS : WF_PATIENCE_SLEPT_NS)) {
+    if (idle_ns >= (looked ? WF_PATIENCE_OVER_NS : patience->most_ns + WF_PATIENCE_LATE_NS)) {
         patience->credit = patience->credit < -WF_DEBT_MIN ? patience->credit : -WF_DEBT_MIN;
     } else if (patience->credit < 0) {
         patience->credit++;

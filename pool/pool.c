@@ -30,7 +30,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     wf_deque_init(&worker->deque);
     wf_runq_init(&worker->runq);
     worker->watch_ns = WF_WATCH_MIN_NS;
-    wf_patience_init(&worker->patience);
+    wf_patience_init(&worker->patience, pool->patience_ns);
     worker->pool = pool;
     worker->driver = pool->driver;
     worker->index = (uint32_t)index;
@@ -158,6 +158,14 @@ static int begin_threads(struct wf_pool *pool)
     return 0;
 }
 
+static int64_t patience_of(const struct wf_driver *driver)
+{
+    if (driver->patience_ns == 0) {
+        return WF_PATIENCE_NS;
+    }
+    return driver->patience_ns > 0 ? driver->patience_ns : 0;
+}
+
 /* Everything but threads. */
 static int prepare(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime)
 {
@@ -172,6 +180,7 @@ static int prepare(struct wf_pool **out, int workers, struct wf_driver *driver, 
         goto close_stacks;
     }
     pool->driver = driver;
+    pool->patience_ns = patience_of(driver);
     wf_inject_init(&pool->inject);
     (void)wf_park_init(&pool->park, workers); /* the caller has checked the number */
     for (int i = 0; i < workers; i++) {
@@ -207,6 +216,9 @@ int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, v
     int cpus = wf_sys_cpu_count();
     pool->surplus = workers > cpus ? workers - cpus : 0;
     pool->spin_ns = cpus > 1 && workers <= cpus ? WF_SPIN_NS : 0;
+    if (pool->spin_ns > pool->patience_ns) { /* who wants no processor burned wants none burned */
+        pool->spin_ns = pool->patience_ns;
+    }
     rc = begin_threads(pool);
     if (rc < 0) {
         *out = NULL;

@@ -14,9 +14,10 @@ struct wf_pool {
     /* immutable after start */
     struct wf_worker *workers; /* array of worker_count */
     int worker_count;
-    int workers_begun; /* threads that were started; for undoing a failed start */
-    int64_t spin_ns;   /* how long an idle worker searches before it sleeps */
-    int surplus;       /* workers beyond the processors: as many idle ones have nothing to run on */
+    int workers_begun;   /* threads that were started; for undoing a failed start */
+    int64_t spin_ns;     /* how long an idle worker searches before it sleeps */
+    int64_t patience_ns; /* how long it may wait for the driver awake (patience.h); 0: not at all */
+    int surplus; /* workers beyond the processors: as many idle ones have nothing to run on */
     struct wf_driver *driver;
     pthread_t *threads;
 

@@ -772,7 +772,7 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
     bool patient = wf_patience_has(&worker->patience);
     int64_t spin_ns = worker->pool->spin_ns;
     int64_t give_up_ns = began_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
-    int64_t bored_ns = patient ? began_ns + WF_PATIENCE_NS : began_ns;
+    int64_t bored_ns = patient ? began_ns + worker->patience.most_ns : began_ns;
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     int64_t now_ns = began_ns;

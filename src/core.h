@@ -611,6 +611,7 @@ struct weft_rt {
     WF_ATOMIC(const weft_place *) first_shield;
     weft_time drain, kill;
     uint32_t loans, loan_bytes; /* buffers of each worker that receives borrow */
+    int64_t patience_ns;        /* the pool's, which may be gone when it is reported */
 
     /* the drain: service.c */
     struct wf_lock drain_lock;    /* before the lock of a scope or an object */

@@ -98,6 +98,28 @@ static int rescue_mode(const weft_rt_opts *opts)
     return -EINVAL;
 }
 
+/* For wf_driver.patience_ns: 0, as nobody has said; or ns; or -1: never. -EINVAL: neither. */
+static int64_t patience(const weft_rt_opts *opts)
+{
+    const char *environment = getenv("WEFT_PATIENCE_US");
+    if (opts->patience > WEFT_PATIENCE_MAX) {
+        (void)fprintf(stderr, "weft: patience must be at most %d us\n",
+                      (int)(WEFT_PATIENCE_MAX / 1000));
+        return -EINVAL;
+    }
+    if (opts->patience != 0 || environment == NULL || *environment == '\0') {
+        return opts->patience < 0 ? -1 : opts->patience;
+    }
+    char *end;
+    long us = strtol(environment, &end, 10);
+    if (*end != '\0' || us < 0 || us > WEFT_PATIENCE_MAX / 1000) {
+        (void)fprintf(stderr, "weft: WEFT_PATIENCE_US is \"%s\": it must be 0 to %d\n", environment,
+                      (int)(WEFT_PATIENCE_MAX / 1000));
+        return -EINVAL;
+    }
+    return us == 0 ? -1 : WEFT_US(us);
+}
+
 static void fault_drained(struct wf_timer *timer);
 static void fault_cancel(struct wf_fiber *self, struct wf_work *work);
 
@@ -137,6 +159,7 @@ static int start_pool(weft_rt *rt, const weft_rt_opts *opts)
     if (rc < 0 && strcmp(backend_name(opts), "auto") == 0) {
         struct wf_driver *instead = wf_io_driver_instead(rt->driver);
         if (instead != NULL) {
+            instead->patience_ns = rt->driver->patience_ns;
             wf_io_driver_free(rt->driver);
             rt->driver = instead;
             rc = wf_pool_start(&rt->pool, workers, rt->driver, rt);
@@ -210,6 +233,11 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         goto fail;
     }
     wf_io_driver_set_rescue(rt->driver, rc);
+    rt->driver->patience_ns = patience(opts);
+    if (rt->driver->patience_ns == -EINVAL) {
+        rc = -EINVAL;
+        goto fail;
+    }
     rc = start_pool(rt, opts);
     if (rc < 0) {
         wf_io_driver_why(rt->driver, why, sizeof why);
@@ -218,6 +246,7 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
         }
         goto fail;
     }
+    rt->patience_ns = rt->pool->patience_ns;
     say_backend(rt->driver);
     say_rescue(rt->driver);
     *out = rt;
@@ -637,12 +666,17 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
     wf_stacks_report(&stacks);
     char cause[64];
     wf_io_driver_cause(rt->driver, cause, sizeof cause);
-    return snprintf(out, bytes,
-                    "weft %d.%d.%d: %d workers, I/O by %s%s, rescue %s, %zu stacks of %zu KiB at "
-                    "most, guarded by "
-                    "%s",
-                    WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
-                    wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count,
-                    rt->driver->ops->name, cause, wf_io_driver_rescue(rt->driver), stacks.slots_max,
-                    WF_STACK_BYTES / 1024, guards[stacks.guard]);
+    char awake[32] = "never waits awake";
+    if (rt->patience_ns > 0) {
+        (void)snprintf(awake, sizeof awake, "waits awake for %d us", (int)(rt->patience_ns / 1000));
+    }
+    return snprintf(
+        out, bytes,
+        "weft %d.%d.%d: %d workers, I/O by %s%s, rescue %s, %s, %zu stacks of %zu KiB at "
+        "most, guarded by "
+        "%s",
+        WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
+        wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count, rt->driver->ops->name,
+        cause, wf_io_driver_rescue(rt->driver), awake, stacks.slots_max, WF_STACK_BYTES / 1024,
+        guards[stacks.guard]);
 }

@@ -2,8 +2,10 @@
 #include "capture.h"
 #include "pattern.h"
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <weft/debug.h>
 #include <weft/sync.h>
 
@@ -90,6 +92,40 @@ Test(runtime, the_environment_overrides_only_an_io_that_was_left_open)
     wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1, .io = "epoll"}), 0);
     stop_and_free(rt);
     unsetenv("WEFT_IO");
+}
+
+static int report_has(void *arg)
+{
+    char text[256];
+    wt_gt(weft_rt_report(weft_rt_current(), text, sizeof text), 0);
+    return strstr(text, arg) != NULL;
+}
+
+static int report_with(weft_time patience, const char *said)
+{
+    return weft_run(report_has, (void *)(uintptr_t)said, .workers = 1, .patience = patience);
+}
+
+Test(runtime, waits_awake_for_as_long_as_it_was_told_and_reports_it)
+{
+    unsetenv("WEFT_PATIENCE_US");
+    wt_eq(report_with(0, ", waits awake for 50 us,"), 1);
+    wt_eq(report_with(WEFT_US(7), ", waits awake for 7 us,"), 1);
+    wt_eq(report_with(-1, ", never waits awake,"), 1);
+    wt_eq(report_with(WEFT_PATIENCE_MAX + 1, ""), -EINVAL);
+    setenv("WEFT_PATIENCE_US", "20", 1);
+    wt_eq(report_with(0, ", waits awake for 20 us,"), 1);
+    wt_eq(report_with(WEFT_US(7), ", waits awake for 7 us,"), 1, "the program has said it");
+    setenv("WEFT_PATIENCE_US", "0", 1);
+    wt_eq(report_with(0, ", never waits awake,"), 1);
+    setenv("WEFT_PATIENCE_US", "", 1);
+    wt_eq(report_with(0, ", waits awake for 50 us,"), 1);
+    static const char *const wrong[] = {"501", "-1", "few", "9 us", "99999999999999999999"};
+    for (size_t i = 0; i < 5; i++) {
+        setenv("WEFT_PATIENCE_US", wrong[i], 1);
+        wt_eq(report_with(0, ""), -EINVAL, "%s", wrong[i]);
+    }
+    unsetenv("WEFT_PATIENCE_US");
 }
 
 Test(runtime, null_options_and_0_workers_mean_the_defaults)

@@ -13,7 +13,7 @@ static struct wf_patience patience;
 
 static void begin(void)
 {
-    wf_patience_init(&patience);
+    wf_patience_init(&patience, WF_PATIENCE_NS);
 }
 
 /* Times until there is patience, of idle times that are slept through and short. */
@@ -49,7 +49,8 @@ Test(patience, a_break_ends_it_at_once, .init = begin)
 Test(patience, long_times_never_bring_it, .init = begin)
 {
     for (int i = 0; i < 100; i++) {
-        wf_patience_slept(&patience, i % 3 != 0 ? SHORT_NS : WF_PATIENCE_SLEPT_NS + 1);
+        wf_patience_slept(&patience,
+                          i % 3 != 0 ? SHORT_NS : WF_PATIENCE_NS + WF_PATIENCE_LATE_NS + 1);
         wt_false(wf_patience_has(&patience));
     }
 }
@@ -79,6 +80,16 @@ Test(patience, looks_that_are_always_in_vain_become_rare, .init = begin)
     }
     wt_gt(looks, 10);
     wt_lt(looks, 10000 / WF_DEBT_MAX + 10);
+}
+
+Test(patience, that_was_ruled_out_never_comes)
+{
+    wf_patience_init(&patience, 0);
+    for (int i = 0; i < 100; i++) {
+        wf_patience_slept(&patience, 1);
+        wf_patience_met(&patience);
+        wt_false(wf_patience_has(&patience));
+    }
 }
 
 /* --- a worker --------------------------------------------------------------------------------- */
@@ -181,10 +192,11 @@ static const struct wf_driver_ops stage_ops = {
 };
 
 /* Each event comes `gap_ns` after the one before was dealt with. */
-static void play(int64_t gap_ns, bool shy)
+static void play_with(int64_t patience_ns, int64_t gap_ns, bool shy)
 {
     memset(&stage, 0, sizeof stage);
     stage.base.ops = &stage_ops;
+    stage.base.patience_ns = patience_ns;
     stage.work.run = run_event;
     stage.gap_ns = gap_ns;
     stage.next_ns = shy ? INT64_MAX : gap_ns;
@@ -199,6 +211,11 @@ static void play(int64_t gap_ns, bool shy)
     wf_pool_stop(stage.pool);
     wf_sys = saved;
     wt_eq(stage.events, EVENTS);
+}
+
+static void play(int64_t gap_ns, bool shy)
+{
+    play_with(0, gap_ns, shy);
 }
 
 /* A look that is given up takes so many calls of the clock. */
@@ -222,4 +239,20 @@ Test(worker, does_not_keep_its_processor_from_who_is_waited_for)
     play(1000, true);
     wt_ge(stage.sleeps, EVENTS);
     wt_lt(stage.looks, EVENTS * CALLS_PATIENT * 2 / 3);
+}
+
+Test(worker, that_was_told_never_to_wait_awake_sleeps_each_time)
+{
+    play_with(-1, 5000, false);
+    wt_ge(stage.sleeps, EVENTS - 1);
+    wt_lt(stage.looks, EVENTS * 5000 / CALL_NS); /* it has not seen the next event come */
+}
+
+Test(worker, waits_as_long_as_it_was_told_and_no_longer)
+{
+    play_with(WF_PATIENCE_NS / 2, WF_PATIENCE_NS / 2 - 5000, false);
+    wt_le(stage.sleeps, WF_DEBT_MIN + 1);
+    play_with(WF_PATIENCE_NS / 2, WF_PATIENCE_NS + 30000, false);
+    wt_ge(stage.sleeps, EVENTS);
+    wt_lt(stage.looks, EVENTS * CALLS_PATIENT / 2);
 }
