@@ -1,5 +1,6 @@
 /* uses.c: the rare half of uses.h: a descriptor that is closed while operations use it. */
 #include "src/uses.h"
+#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include <errno.h>
 
@@ -16,6 +17,43 @@ static struct wf_call *call_of(struct wf_list *node)
 static struct wf_closing *closing_of(struct wf_list *node)
 {
     return wf_container_of(node, struct wf_closing, in_slot);
+}
+
+void wf_use_slot_init_locked(struct wf_use_slot *slot)
+{
+    wf_list_init(&slot->calls);
+    wf_list_init(&slot->closing);
+    wf_list_init(&slot->owned);
+}
+
+void wf_own(struct wf_owned *owned, int fd)
+{
+    struct wf_use_slot *slot = wf_use_slot(fd);
+    owned->fd = fd;
+    wf_lock(&slot->lock);
+    if (slot->calls.next == NULL) {
+        wf_use_slot_init_locked(slot);
+    }
+    wf_list_push_back(&slot->owned, &owned->in_slot);
+    wf_unlock(&slot->lock);
+}
+
+void wf_disown(struct wf_owned *owned)
+{
+    struct wf_use_slot *slot = wf_use_slot(owned->fd);
+    wf_lock(&slot->lock);
+    wf_list_unlink(&owned->in_slot);
+    wf_unlock(&slot->lock);
+}
+
+static bool is_owned_locked(const struct wf_use_slot *slot, int fd)
+{
+    for (struct wf_list *node = slot->owned.next; node != &slot->owned; node = node->next) {
+        if (wf_container_of(node, struct wf_owned, in_slot)->fd == fd) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static struct wf_closing *find_locked(struct wf_use_slot *slot, int fd, const struct wf_pool *pool)
@@ -84,8 +122,12 @@ int wf_closing_begin(struct wf_closing *closing, int fd)
     wf_wait_init(&closing->wait, &self->resume, &closing_ops);
     wf_lock(&slot->lock);
     if (wf_unlikely(slot->calls.next == NULL)) {
-        wf_list_init(&slot->calls);
-        wf_list_init(&slot->closing);
+        wf_use_slot_init_locked(slot);
+    }
+    if (wf_unlikely(is_owned_locked(slot, fd))) {
+        wf_unlock(&slot->lock);
+        wf_misuse("weft_close: the descriptor %d is a listener's, which closes it", fd);
+        return -EBADF;
     }
     if (wf_unlikely(slot->closings > 0) && !wf_use_may_begin(slot, fd, closing->pool)) {
         wf_unlock(&slot->lock);

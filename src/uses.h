@@ -4,6 +4,9 @@
  * submitted until its end (op_done in await.c): an addition and a removal under the slot's lock, 10 ns
  * together. Two descriptors of one slot only meet in a list that is a little longer.
  *
+ * A descriptor that the library owns, of a listener, stands there too, for as long as it is open: to close it
+ * is misuse, and is refused.
+ *
  * Terms. *closing*: a weft_close under way. It *drains* while operations are to end, and then *frees* the
  * number, by close(2).
  *
@@ -56,15 +59,22 @@ struct wf_closing {
 /* wf_op.fd after its end, if the descriptor was closed under it: no operation's. */
 #define WF_FD_CLOSED INT32_MIN
 
+/* In what owns the descriptor. */
+struct wf_owned {
+    struct wf_list in_slot; /* under the slot's lock */
+    int fd;                 /* immutable */
+};
+
 struct wf_use_slot {
     struct wf_lock lock;
     /* under lock */
     uint32_t closings;      /* in the list of that name */
     struct wf_list calls;   /* place.in_queue; `next` is NULL before the first one */
     struct wf_list closing; /* likewise */
+    struct wf_list owned;   /* likewise */
     /* any thread; atomic: what is known of a descriptor of this slot (file.c, is_direct); 0: nothing */
     WF_ATOMIC(uint32_t) known;
-    char padding[WF_LINE - 44];
+    char padding[WF_LINE - 60];
 };
 
 _Static_assert(sizeof(struct wf_use_slot) == WF_LINE, "neighbours have different owners");
@@ -82,6 +92,7 @@ WF_INLINE struct wf_use_slot *wf_use_slot(int fd)
     return &wf_use_slots[(uint32_t)fd % WF_USE_SLOTS];
 }
 
+WF_COLD void wf_use_slot_init_locked(struct wf_use_slot *slot);
 /* Some number of the slot is being closed; not with `fd`: true, at once or when it is free. False: it drains.
  * May let go of the lock in between. */
 WF_COLD bool wf_use_may_begin(struct wf_use_slot *slot, int fd, const struct wf_pool *pool);
@@ -96,8 +107,7 @@ WF_INLINE bool wf_use_begin(struct wf_call *call, struct wf_op *op)
     struct wf_use_slot *slot = wf_use_slot(op->fd);
     wf_lock(&slot->lock);
     if (wf_unlikely(slot->calls.next == NULL)) {
-        wf_list_init(&slot->calls);
-        wf_list_init(&slot->closing);
+        wf_use_slot_init_locked(slot);
     }
     bool begins = wf_likely(slot->closings == 0) || wf_use_may_begin(slot, op->fd, op->home->pool);
     if (wf_likely(begins)) {
@@ -131,9 +141,13 @@ WF_INLINE bool wf_use_was_closed(const struct wf_call *call)
     return call->detail != 0;
 }
 
+/* From here to wf_disown weft_close refuses the descriptor, which is open at both. Any thread. */
+void wf_own(struct wf_owned *owned, int fd);
+void wf_disown(struct wf_owned *owned);
+
 /* In a task: ends what is in flight at the descriptor and waits until it has ended, whatever becomes of
  * the task's scope. 0: the caller closes it, without suspending, and calls wf_closing_end; -EBADF: another
- * task is closing it, nothing is to be done. Suspends only if there was something. */
+ * task is closing it, or it is owned, and nothing is to be done. Suspends only if there was something. */
 int wf_closing_begin(struct wf_closing *closing, int fd);
 void wf_closing_end(struct wf_closing *closing);
 

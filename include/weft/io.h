@@ -99,8 +99,10 @@ int weft_open(const char *path, int flags, mode_t mode);
  * meanwhile. weft_close waits until the kernel has let go of all of them (a disk that has begun to read
  * or write cannot be asked), and suspends only then: so the number's next file is touched by none. Of
  * two closes at once one is -EBADF. Not ended: the calls "on a thread" of file.h, which must not be
- * using it, a weft_listener's (weft_listener_close), and a weft_recv_loan that waits in line for a
- * buffer, which goes on with the file that it meant. */
+ * using it: one that has not come to its system call would find the number's next file; and a
+ * weft_recv_loan that waits in line for a buffer, which goes on with the file that it meant, and keeps it
+ * open until then. The descriptor of a weft_listener: misuse, -EBADF, and it stays open
+ * (weft_listener_close). */
 int weft_close(int fd);
 
 /* Waits until what was written to the file, its data and what is needed to find it, is on the disk.

@@ -1,10 +1,15 @@
 /* Breaking the rules: the hook is called, and the line names the place. */
 #include "capture.h"
 #include "pattern.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <weft/cancel.h>
 #include <weft/chan.h>
+#include <weft/io.h>
+#include <weft/net.h>
 #include <weft/sync.h>
 
 static char said[512]; /* by the last misuse */
@@ -357,5 +362,27 @@ TaskTest(misuse, a_channel_that_is_sent_to_ends_its_senders_with_eshutdown, 1, .
     for (int i = 0; i < 3; i++) {
         wt_eq(weft_await(&t[i]), -ESHUTDOWN);
     }
+    return 0;
+}
+
+TaskTest(misuse, a_listener_s_descriptor_is_not_closed_under_it, 1, .init = hook_on)
+{
+    weft_listener *listener;
+    wt_eq(weft_listen(&listener, "127.0.0.1:0"), 0);
+    int fd = weft_listener_fd(listener);
+    wt_eq(weft_close(fd), -EBADF);
+    wt_true(strstr(said, "a listener's") != NULL, "%s", said);
+    wt_ge(fcntl(fd, F_GETFD), 0);
+    int copy = dup(fd);
+    *said = '\0';
+    wt_eq(weft_close(copy), 0, "of another number for it everybody may dispose");
+    int any = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    wt_eq(weft_listener_close(listener), 0);
+    int next = fcntl(any, F_DUPFD_CLOEXEC, fd);
+    close(any);
+    wt_eq(next, fd);
+    wt_eq(weft_close(next), 0);
+    wt_str_eq(said, "");
+    weft_listener_free(listener);
     return 0;
 }
