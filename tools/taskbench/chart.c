@@ -69,9 +69,11 @@ static size_t ticks_of_linear(const struct scale *s, double out[TICKS_MAX])
     return n;
 }
 
+/* A short stretch of a logarithmic scale, on which there are hardly any powers, is as good as linear. */
 static size_t ticks_of(const struct scale *s, double out[TICKS_MAX])
 {
-    return s->is_log ? ticks_of_log(s, out) : ticks_of_linear(s, out);
+    size_t n = s->is_log ? ticks_of_log(s, out) : 0;
+    return n >= 3 ? n : ticks_of_linear(s, out);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
@@ -143,7 +145,7 @@ static void grid_y(FILE *out, const struct scale *s, tb_tick_fn *name, double le
 
 static const char *ratio_tick(char *out, double value)
 {
-    snprintf(out, TB_NUMBER_MAX, "%.3gx", value);
+    snprintf(out, TB_NUMBER_MAX, "%.4gx", value);
     return out;
 }
 
@@ -332,7 +334,7 @@ void tb_chart_curves(FILE *out, const struct tb_plot *plot, const struct tb_seri
     grid_x(out, &x, plot->x_tick, bottom + 16, 14, bottom);
     grid_y(out, &y, plot->y_tick, CURVES_LEFT, CURVES_RIGHT);
     text(out, "tick mid", (CURVES_LEFT + CURVES_RIGHT) / 2, CURVES_HEIGHT - 8, plot->x_name);
-    text(out, "tick start", 4, 11, plot->y_name);
+    text(out, "tick start", CURVES_LEFT, 10, plot->y_name); /* right of its numbers */
     if (isfinite(plot->y_mark)) {
         line(out, "one", CURVES_LEFT, place(&y, plot->y_mark), CURVES_RIGHT,
              place(&y, plot->y_mark));

@@ -69,8 +69,8 @@ static void put_intro(const struct tb_report *report, FILE *out)
     fputs("<h1>taskbench report</h1>\n<p class=\"note\">", out);
     for (int i = 0; i < report->inputs_n; i++) {
         const struct tb_saved *saved = &report->inputs[i];
-        tb_html(out, "%s%s: taskbench %s, %zu rows, %s", i ? "; " : "", saved->path, saved->command,
-                saved->rows_n, saved->started);
+        tb_html(out, "%s%s: taskbench %s, %zu row%s, %s", i ? "; " : "", saved->path,
+                saved->command, saved->rows_n, saved->rows_n == 1 ? "" : "s", saved->started);
     }
     fputs("</p>\n", out);
 }
