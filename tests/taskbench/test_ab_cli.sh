@@ -96,11 +96,17 @@ try "its report" 0 report "$work/itself" -o "$work/itself.html"
 cp "$work/itself.html" "$work/out"
 has out "<th>instr/op</th>"
 hasnt out 'class="n more"'
+hasnt out '<ul class="places">'
 more alloc allocs_per_op "FAIL  planted, 1w: allocs/op 0 -> 1" "x 112 bytes in planted_alloc (planted.c:"
 "$taskbench" ab "$taskbench" "$work/alloc" "$planted" --exact --quiet --format json -o "$work/alloc.json"
 try "the report of an allocation more" 0 report "$work/alloc.json" -o "$work/alloc.html"
 cp "$work/alloc.html" "$work/out"
-grep -q '"is": "more"' "$work/alloc.json" && has out '<td class="n more">0 → 1</td>'
+grep -q '"is": "more"' "$work/alloc.json" && {
+    has out '<td class="n more">0 → 1</td>'
+    has out '<ul class="places">'
+    has out "<li>planted 1w, allocs/op: "
+    has out "x 112 bytes in planted_alloc (planted.c:"
+}
 more call syscalls_per_op "FAIL  planted, 1w: syscalls/op 0 -> 1" "x getppid in "
 more work instructions_per_op "FAIL  planted, 1w: instr/op " " in mix"
 try "a wrong result, counted" 5 ab "$taskbench" "$work/wrong" "$planted" --exact

@@ -8,6 +8,7 @@
 #include "xml.h"
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -96,18 +97,9 @@ static void put_figure(const struct tb_ab_figure *f, char out[CELL_MAX])
     }
 }
 
-/* What grew, and where it comes from. */
-static void say_more(const struct tb_ab_row *row, enum tb_exact which, const struct tb_lines *to)
+/* The places in the code of what grew. */
+static void say_places(const struct tb_ab_row *row, enum tb_exact which, const struct tb_lines *to)
 {
-    const struct tb_ab_figure *f = &row->figures[which];
-    char base[TB_NUMBER_MAX], cand[TB_NUMBER_MAX];
-    fprintf(to->out, "%s%s, %dw: %s %s -> %s", to->fail, row->load->name, row->workers,
-            tb_exacts[which].title, tb_exact_number(base, f->value[0]),
-            tb_exact_number(cand, f->value[1]));
-    if (f->value[0] > 0) {
-        fprintf(to->out, " (%+.1f %%)", 100 * (f->value[1] / f->value[0] - 1));
-    }
-    fputs(to->end, to->out);
     if (!row->counted[0] || !row->counted[1]) {
         return;
     }
@@ -120,6 +112,21 @@ static void say_more(const struct tb_ab_row *row, enum tb_exact which, const str
         tb_where_grew(to, was->instructions.functions, was->instructions.functions_n,
                       &now->instructions);
     }
+}
+
+/* What grew, and where it comes from. */
+static void say_more(const struct tb_ab_row *row, enum tb_exact which, const struct tb_lines *to)
+{
+    const struct tb_ab_figure *f = &row->figures[which];
+    char base[TB_NUMBER_MAX], cand[TB_NUMBER_MAX];
+    fprintf(to->out, "%s%s, %dw: %s %s -> %s", to->fail, row->load->name, row->workers,
+            tb_exacts[which].title, tb_exact_number(base, f->value[0]),
+            tb_exact_number(cand, f->value[1]));
+    if (f->value[0] > 0) {
+        fprintf(to->out, " (%+.1f %%)", 100 * (f->value[1] / f->value[0] - 1));
+    }
+    fputs(to->end, to->out);
+    say_places(row, which, to);
 }
 
 /* --- in words --------------------------------------------------------------------------------- */
@@ -439,6 +446,25 @@ static void put_values(struct tb_json *json, const char *key, const double *valu
     tb_json_close(json);
 }
 
+/* As the report in words names them, a line each. */
+static void put_places(struct tb_json *json, const struct tb_ab_row *row, enum tb_exact which)
+{
+    char *text = NULL, *rest = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) {
+        return;
+    }
+    say_places(row, which, &(struct tb_lines){out, "", "", "\n"});
+    fclose(out);
+    tb_json_open(json, "places", '[');
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        tb_json_text(json, NULL, line);
+    }
+    tb_json_close(json);
+    free(text);
+}
+
 static void put_exact(struct tb_json *json, const struct tb_ab_row *row, int which)
 {
     const struct tb_ab_figure *f = &row->figures[which];
@@ -449,6 +475,9 @@ static void put_exact(struct tb_json *json, const struct tb_ab_row *row, int whi
     put_values(json, "cand_counts", f->count[1], f->counts);
     tb_json_text(json, "is", tb_ab_exactnesses[f->is]);
     tb_json_text(json, "reason", f->is == TB_AB_UNKNOWN ? row->why_not[which] : NULL);
+    if (f->is == TB_AB_MORE) {
+        put_places(json, row, (enum tb_exact)which);
+    }
     tb_json_close(json);
 }
 

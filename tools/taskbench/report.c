@@ -28,6 +28,7 @@ static const char head[] =
     "8px}h3{font-size:15px;margin:16px "
     "0 4px}\n"
     ".note{color:var(--dim);font-size:13px;margin:6px 0}code{font-size:13px}\n"
+    ".places{font-size:13px;margin:6px 0;padding-left:18px}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px}\n"
     "th,td{padding:2px 10px 2px 0;text-align:left;white-space:nowrap;vertical-align:top}\n"
     "tr+tr>td,tr+tr>th,tbody td{border-top:1px solid "

@@ -200,6 +200,39 @@ static void put_figure(FILE *out, const struct tb_value *figure)
     fputs("</td>", out);
 }
 
+/* Of a row: where in the code it comes from, what is more. */
+static void put_places(FILE *out, const struct tb_saved_row *row, const struct tb_value *exact)
+{
+    for (size_t i = 0; i < COUNTED; i++) {
+        const struct tb_value *figure = tb_member(exact, counted[i][0]);
+        const struct tb_value *places = tb_member(figure, "places");
+        const struct tb_value *place = places && places->kind == TB_ARRAY ? places->first : NULL;
+        for (; place; place = place->next) {
+            if (place->kind == TB_TEXT) {
+                tb_html(out, "<li>%s, %s: %s</li>\n", row->label, counted[i][1], place->text);
+            }
+        }
+    }
+}
+
+static void put_all_places(FILE *out, const struct tb_saved *saved)
+{
+    char *items = NULL;
+    size_t bytes = 0;
+    FILE *list = open_memstream(&items, &bytes);
+    if (!list) {
+        return;
+    }
+    for (size_t i = 0; i < saved->rows_n; i++) {
+        put_places(list, &saved->rows[i], tb_member(saved->rows[i].value, "exact"));
+    }
+    fclose(list);
+    if (bytes > 0) {
+        fprintf(out, "<ul class=\"places\">\n%s</ul>\n", items); /* made above: escaped */
+    }
+    free(items);
+}
+
 static void put_counted(FILE *out, const struct tb_saved *saved)
 {
     size_t rows = 0;
@@ -226,6 +259,7 @@ static void put_counted(FILE *out, const struct tb_saved *saved)
               "time "
               "but for ~.</p>\n",
               out);
+        put_all_places(out, saved);
     }
 }
 
