@@ -30,6 +30,11 @@ else()
   message(STATUS "weft: taskbench without jemalloc: it cannot count allocations")
 endif()
 
+if(NOT CMAKE_CROSSCOMPILING)
+  install(TARGETS taskbench RUNTIME)
+  install(FILES docs/man/taskbench.1 TYPE MAN RENAME man1/taskbench.1)
+endif()
+
 # One program per file, in the build's folder of the same name.
 foreach(folder examples bench bench/micro)
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)

@@ -41,6 +41,9 @@ for with_tls in "$work"/consumer/consumer_tls*; do
     [ ! -x "$with_tls" ] || try "find_package: run ${with_tls##*/}" "$with_tls"
 done
 
+try "taskbench and its manual" test -x "$work/prefix/bin/taskbench" -a -s "$work/prefix/share/man/man1/taskbench.1"
+try "taskbench runs" "$work/prefix/bin/taskbench" run val --workers 1 --seconds 0.01
+
 pc=$(find "$work/prefix" -name weft.pc)
 libdir=$(dirname "$(dirname "$pc")")
 PKG_CONFIG_PATH=$(dirname "$pc")
