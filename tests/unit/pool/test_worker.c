@@ -1,0 +1,314 @@
+/* test_worker.c: rules of pool/worker.c that show from outside only by luck, for they are about who is awake at a
+ * moment. A pool without threads, whose workers are put into the states that a rule speaks of; a driver that
+ * writes down whom it was told to wake. */
+#include "pool/pool.c"
+#include "pool/worker.c"
+#include "tests/support/wt.h"
+
+#define WORKERS 2
+#define WORKS   1000
+#define NOBODY  (-1)
+
+static struct wf_pool *pool;
+static struct wf_worker *self, *other;
+static struct wf_work works[WORKS];
+static int woken; /* the last, until it is asked for */
+
+/* --- the driver --------------------------------------------------------------------------------- */
+
+static int fake_open(struct wf_driver *driver, int workers)
+{
+    (void)driver, (void)workers;
+    return 0;
+}
+
+static void fake_close(struct wf_driver *driver)
+{
+    (void)driver;
+}
+
+static bool fake_is_due(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver, (void)worker;
+    return false;
+}
+
+/* What a poll hands over: so many works from `next` on. */
+static struct {
+    int next, count;
+} arriving;
+
+static int fake_poll(struct wf_driver *driver, struct wf_worker *worker)
+{
+    (void)driver;
+    int count = arriving.count;
+    for (; arriving.count > 0; arriving.count--) {
+        wf_ready(worker, &works[arriving.next++]);
+    }
+    return count;
+}
+
+static void fake_wake(struct wf_driver *driver, int worker)
+{
+    (void)driver;
+    woken = worker;
+}
+
+static const struct wf_driver_ops fake_ops = {.name = "fake",
+                                              .open = fake_open,
+                                              .close = fake_close,
+                                              .is_due = fake_is_due,
+                                              .poll = fake_poll,
+                                              .wake = fake_wake};
+static struct wf_driver fake = {.ops = &fake_ops};
+
+/* --- what the tests share ------------------------------------------------------------------------ */
+
+static void begin(void)
+{
+    wt_eq(prepare(&pool, WORKERS, &fake, NULL), 0);
+    self = &pool->workers[0];
+    other = &pool->workers[1];
+    woken = NOBODY;
+    for (int i = 0; i < WORKS; i++) {
+        works[i].run = wf_fiber_run_resume;
+    }
+}
+
+static void end(void)
+{
+    release(pool);
+    wf_stacks_close();
+}
+
+static int number(const struct wf_work *work)
+{
+    return work == NULL ? NOBODY : (int)(work - works);
+}
+
+static int who_was_woken(void)
+{
+    int who = woken;
+    woken = NOBODY;
+    return who;
+}
+
+static void push_outside(int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        wf_inject_push(&pool->inject, &works[i]);
+    }
+}
+
+static void make_ready(int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        wf_ready(self, &works[i]);
+    }
+}
+
+static void sleeps(struct wf_worker *worker)
+{
+    wf_park_announce(&pool->park, (int)worker->index);
+}
+
+static bool is_awake(struct wf_worker *worker)
+{
+    return wf_park_state(&pool->park, (int)worker->index) != WF_PARK_PARKED;
+}
+
+static int taker(void)
+{
+    return (int)wf_load_relaxed(&pool->taker);
+}
+
+static void leave_no_spare(struct wf_worker *worker)
+{
+    while (wf_worker_has_spare(worker)) { /* ends: the cache has few */
+        (void)wf_fiber_take(&worker->stacks);
+    }
+}
+
+/* --- more ready than the FIFO holds --------------------------------------------------------------- */
+
+/* The first `count` works come in order, with a poll now and then. */
+static void check_order(int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (i % WF_TURN_POLL == 0 || wf_runq_len(&self->runq) == 0) {
+            poll_driver(self);
+        }
+        wt_eq(number(wf_runq_pop(&self->runq)), i);
+    }
+    wt_eq(wf_runq_len(&self->runq), 0u);
+    wt_false(wf_inject_has(&pool->inject));
+}
+
+Test(worker, what_becomes_ready_after_a_spill_stays_behind_it, .init = begin, .fini = end)
+{
+    make_ready(0, 600);
+    wt_eq(number(wf_runq_pop(&self->runq)), 0); /* a free slot */
+    make_ready(600, 100);
+    for (int i = 1; i < 100; i++) {
+        wt_eq(number(wf_runq_pop(&self->runq)), i);
+    }
+    arriving.next = 700, arriving.count = 100;
+    poll_driver(self);
+    for (int i = 100; i < 200; i++) {
+        wt_eq(number(wf_runq_pop(&self->runq)), i);
+    }
+    make_ready(800, 50);
+    for (int i = 200; i < 850; i++) {
+        if (i % WF_TURN_POLL == 0) {
+            poll_driver(self);
+        }
+        wt_eq(number(wf_runq_pop(&self->runq)), i);
+    }
+}
+
+Test(worker, a_spill_is_over_when_all_is_back, .init = begin, .fini = end)
+{
+    make_ready(0, 400);
+    check_order(400);
+    poll_driver(self);
+    make_ready(0, 256);
+    wt_false(wf_inject_has(&pool->inject));
+    check_order(256);
+}
+
+Test(worker, takes_nothing_back_without_a_spare_stack, .init = begin, .fini = end)
+{
+    make_ready(0, 300);
+    for (int i = 0; i < 100; i++) {
+        wt_eq(number(wf_runq_pop(&self->runq)), i);
+    }
+    leave_no_spare(self);
+    poll_driver(self);
+    wt_eq(wf_runq_len(&self->runq), 156u);
+    make_ready(300, 1); /* a fiber, which gives back a stack, does not wait behind the rest */
+    wt_eq(wf_runq_len(&self->runq), 157u);
+}
+
+Test(worker, what_is_taken_back_wakes_who_saw_it_nowhere, .init = begin, .fini = end)
+{
+    push_outside(0, 20);
+    self->has_spilled = true;
+    sleeps(other);
+    take_back(self);
+    wt_eq(wf_runq_len(&self->runq), 20u);
+    wt_eq(who_was_woken(), 1);
+}
+
+/* --- what comes from outside, and its taker -------------------------------------------------------- */
+
+Test(worker, the_rest_of_a_batch_wakes_who_saw_it_nowhere, .init = begin, .fini = end)
+{
+    push_outside(0, 3);
+    sleeps(other);
+    wt_eq(number(take_injected(self)), 0);
+    wt_eq(wf_runq_len(&self->runq), 2u);
+    wt_eq(who_was_woken(), 1);
+}
+
+Test(worker, one_from_outside_wakes_nobody_but_its_taker, .init = begin, .fini = end)
+{
+    push_outside(0, 1);
+    sleeps(other);
+    wt_eq(number(take_injected(self)), 0);
+    wt_eq(who_was_woken(), NOBODY);
+    wt_eq(taker(), 0);
+}
+
+Test(worker, a_batch_is_no_larger_than_the_room_for_its_rest, .init = begin, .fini = end)
+{
+    make_ready(0, WF_RUNQ_SLOTS - 2);
+    push_outside(500, 10);
+    wt_eq(number(take_injected(self)), 500);
+    wt_eq(wf_runq_len(&self->runq), (uint32_t)WF_RUNQ_SLOTS);
+    wt_eq(number(take_injected(self)), 503);
+    wt_eq(wf_runq_len(&self->runq), (uint32_t)WF_RUNQ_SLOTS);
+}
+
+Test(worker, leaves_outside_work_to_a_taker_who_runs, .init = begin, .fini = end)
+{
+    push_outside(0, 1);
+    wf_store_relaxed(&pool->taker, 1);
+    self->saw_light = true;
+    wt_eq(look(self), LIGHT);
+    sleeps(other);
+    wt_eq(look(self), WORK);
+}
+
+/* It is about to run something, so nobody runs that would take the rest: a sleeper has to. */
+Test(worker, the_taker_leaves_nothing_to_itself, .init = begin, .fini = end)
+{
+    push_outside(0, 1);
+    wf_store_relaxed(&pool->taker, 0);
+    self->saw_light = true;
+    wf_store_relaxed(&pool->watchers, 1);
+    wt_eq(look(self), WORK);
+    wt_true(is_there_more(self));
+}
+
+Test(worker, outside_work_is_left_to_the_taker_while_somebody_watches, .init = begin, .fini = end)
+{
+    wf_store_relaxed(&pool->taker, 0);
+    wf_store_relaxed(&pool->watchers, 1);
+    sleeps(other);
+    wf_ready_foreign(pool, &works[0]);
+    wt_eq(who_was_woken(), NOBODY);
+}
+
+Test(worker, outside_work_wakes_somebody_if_the_taker_sleeps, .init = begin, .fini = end)
+{
+    wf_store_relaxed(&pool->taker, 1);
+    wf_store_relaxed(&pool->watchers, 1);
+    sleeps(other);
+    wf_ready_foreign(pool, &works[0]);
+    wt_eq(who_was_woken(), 1);
+}
+
+Test(worker, outside_work_wakes_somebody_if_nobody_watches, .init = begin, .fini = end)
+{
+    wf_store_relaxed(&pool->taker, 0);
+    sleeps(other);
+    wf_ready_foreign(pool, &works[0]);
+    wt_eq(who_was_woken(), 1);
+}
+
+/* --- without a spare stack -------------------------------------------------------------------------- */
+
+Test(worker, a_starved_taker_passes_on_what_it_may_not_run, .init = begin, .fini = end)
+{
+    push_outside(0, 1);
+    wf_store_relaxed(&pool->taker, 0);
+    sleeps(other);
+    pass_on_injected(self);
+    wt_eq(taker(), 1);
+    wt_eq(who_was_woken(), 1);
+    pass_on_injected(self); /* no more its own */
+    wt_eq(taker(), 1);
+    wt_eq(who_was_woken(), NOBODY);
+}
+
+Test(worker, the_last_worker_passes_on_to_the_first, .init = begin, .fini = end)
+{
+    wf_store_relaxed(&pool->taker, 1);
+    sleeps(self);
+    pass_on_injected(other);
+    wt_eq(taker(), 0);
+    wt_eq(who_was_woken(), NOBODY); /* there is nothing */
+    wt_false(is_awake(self));
+}
+
+Test(worker, a_starved_worker_runs_the_first_fiber_and_puts_back_the_rest, .init = begin,
+     .fini = end)
+{
+    push_outside(0, 3);
+    works[0].run = NULL; /* new work: anything that is no fiber's */
+    sleeps(other);
+    wt_eq(number(take_injected_fiber(self)), 1);
+    wt_eq(who_was_woken(), 1);
+    wt_eq(number(wf_inject_pop(&pool->inject)), 0);
+    wt_eq(number(wf_inject_pop(&pool->inject)), 2);
+}
