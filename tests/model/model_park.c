@@ -532,6 +532,206 @@ static void watch_ends_in_other_work(void)
     watch_ends();
 }
 
+/* --- the taker, as in pool/worker.c ------------------------------------------------------------- */
+
+/* What comes from outside lies in a queue of its own (`work`, as before), and is left to the worker that took
+ * from there last while that one is awake. Who takes, takes all: one to run, the rest into its own queue, where
+ * every worker may take it; between the two queues it is in sight of nobody. */
+static WF_ATOMIC(uint32_t) moved[WORKS]; /* 1: in the queue of some worker */
+static WF_ATOMIC(int32_t) taker;
+static bool wakes_for_the_rest, relies_on_the_taker; /* the second is a road not taken */
+static bool (*may_take)(int self);
+
+static bool is_taker_running(void)
+{
+    return wf_park_state(&park, wf_load_relaxed(&taker)) == WF_PARK_RUNNING;
+}
+
+static void submit_outside(int number)
+{
+    wf_store_relaxed(&work[number], 1);
+    /* sync(worker.light_outside): the work is visible before we look for a watcher, and for the taker */
+    wf_fence_seq_cst();
+    bool watched = wf_load_relaxed(&watchers) != 0 || relies_on_the_taker;
+    if (!watched || !is_taker_running()) {
+        wake(wf_park_pick_fenced(&park));
+    }
+}
+
+static void wake_for_the_rest(int self)
+{
+    if (!wakes_for_the_rest || wf_park_state(&park, self) >= WF_PARK_PARKED) {
+        return;
+    }
+    /* sync(worker.light): what was moved is visible before we look for a watcher */
+    wf_fence_seq_cst();
+    if (wf_load_relaxed(&watchers) == 0) {
+        wake(wf_park_pick_fenced(&park));
+    }
+}
+
+/* take_injected */
+static int take_batch(int self)
+{
+    int first = -1, rest[WORKS], count = 0;
+    for (int i = take_work(); i >= 0; i = take_work()) { /* ends: few works */
+        if (first < 0) {
+            first = i;
+        } else {
+            rest[count++] = i;
+        }
+    }
+    if (first < 0) {
+        return -1;
+    }
+    wf_store_relaxed(&taker, self);
+    for (int i = 0; i < count; i++) {
+        wf_store_relaxed(&moved[rest[i]], 1);
+    }
+    if (count > 0) {
+        wake_for_the_rest(self);
+    }
+    return first;
+}
+
+static int take_moved(void)
+{
+    for (int i = 0; i < works; i++) {
+        uint32_t one = wf_load_relaxed(&moved[i]);
+        if (one == 1 && wf_cas_relaxed(&moved[i], &one, 0)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* is_attended: the taker runs, and gets on: for so long as `patience` says. */
+static bool is_attended(int self, bool *saw_light)
+{
+    if (patience == 0 || wf_load_relaxed(&taker) == self || !is_taker_running()) {
+        return false;
+    }
+    patience--;
+    *saw_light = true;
+    return true;
+}
+
+enum taker_sight {
+    TAKER_NOTHING,
+    TAKER_LIGHT,
+    TAKER_WORK,
+};
+
+static enum taker_sight look_around(int self, bool saw_light)
+{
+    for (int i = 0; i < works; i++) {
+        if (wf_load_relaxed(&moved[i]) != 0) {
+            return TAKER_WORK; /* in whose queue it is makes no difference here */
+        }
+    }
+    if (any_work(NULL)) {
+        bool is_ours = wf_load_relaxed(&taker) == self;
+        return is_ours || !is_taker_running() || !saw_light ? TAKER_WORK : TAKER_LIGHT;
+    }
+    return TAKER_NOTHING;
+}
+
+struct looker {
+    int self;
+    bool saw_light;
+};
+
+static bool is_there_more(void *arg)
+{
+    struct looker *looker = arg;
+    enum taker_sight sight = look_around(looker->self, looker->saw_light);
+    return sight == TAKER_WORK || (sight == TAKER_LIGHT && wf_load_relaxed(&watchers) == 0);
+}
+
+static void park_beside_the_taker(struct looker *looker)
+{
+    claims[looker->self] = 0;
+    bool watching = looker->saw_light && begin_to_watch();
+    wf_park_announce(&park, looker->self);
+    enum taker_sight sight = look_around(looker->self, looker->saw_light);
+    if (sight == TAKER_NOTHING && !looker->saw_light && !stopped()) {
+        sleep_in_driver(looker->self);
+    } else if (sight != TAKER_WORK && !stopped()) {
+        watching = watching || begin_to_watch();
+        if (!watching) {
+            sleep_in_driver(looker->self);
+        } /* else its sleep ends by itself */
+    }
+    looker->saw_light = false;
+    wf_park_retract(&park, looker->self);
+    if (watching) {
+        stop_watching();
+    }
+}
+
+/* Looks at the queue from outside also while it runs: once, at the begin, as after a poll. */
+static void taking_worker(void *arg)
+{
+    struct looker looker = {.self = (int)(intptr_t)arg};
+    int number = may_take(looker.self) ? take_batch(looker.self) : -1;
+    while (!stopped()) {
+        if (number < 0 && wf_park_search(&park, looker.self)) {
+            number = take_moved();
+            if (number < 0 && any_work(NULL) && !is_attended(looker.self, &looker.saw_light)) {
+                number = take_batch(looker.self);
+            }
+        }
+        if (number >= 0) {
+            wake(wf_park_found(&park, looker.self, is_there_more, &looker));
+            run(looker.self, number);
+            number = -1;
+            continue;
+        }
+        park_beside_the_taker(&looker);
+    }
+    wake(wf_park_found(&park, looker.self, is_there_more, &looker));
+}
+
+static bool only_the_first(int self)
+{
+    return self == 0;
+}
+
+static void begin_taking(int worker_count, int work_count)
+{
+    begin(worker_count, work_count, 0);
+    memset(&watchers, 0, sizeof watchers);
+    memset(moved, 0, sizeof moved);
+    memset(&taker, 0, sizeof taker);
+    patience = 1;
+    wakes_for_the_rest = true;
+    relies_on_the_taker = false;
+    may_take = only_the_first;
+    run_work = run_together;
+}
+
+/* Two works are there when worker 0, which runs, takes both; the other worker goes to sleep meanwhile. */
+static void batch_of_a_running_worker(void)
+{
+    begin_taking(2, 2);
+    wf_store_relaxed(&work[0], 1);
+    wf_store_relaxed(&work[1], 1);
+    wloom_spawn(taking_worker, (void *)0);
+    wloom_spawn(taking_worker, (void *)1);
+    end();
+}
+
+/* They come while the workers look: the second while the taker of the first runs it. */
+static void stream_and_its_taker(void)
+{
+    begin_taking(2, 2);
+    wloom_spawn(taking_worker, (void *)0);
+    wloom_spawn(taking_worker, (void *)1);
+    submit_outside(0);
+    submit_outside(1);
+    end();
+}
+
 /* --- roads not taken -------------------------------------------------------------------------- */
 
 /* A watcher that leaves for other work forgets that others sleep because it watched. */
@@ -540,6 +740,30 @@ static void watcher_that_forgets(void)
     begin_watching(2);
     more = heavy_work;
     watch_ends();
+}
+
+/* What was moved from queue to queue is nobody's news. */
+static void batch_without_a_wake(void)
+{
+    begin_taking(2, 2);
+    wakes_for_the_rest = false;
+    wf_store_relaxed(&work[0], 1);
+    wf_store_relaxed(&work[1], 1);
+    wloom_spawn(taking_worker, (void *)0);
+    wloom_spawn(taking_worker, (void *)1);
+    wloom_join_all();
+}
+
+/* The taker is relied on without a watcher: it may run for long. */
+static void relying_on_the_taker(void)
+{
+    begin_taking(2, 2);
+    relies_on_the_taker = true;
+    wloom_spawn(taking_worker, (void *)0);
+    wloom_spawn(taking_worker, (void *)1);
+    submit_outside(0);
+    submit_outside(1);
+    wloom_join_all();
 }
 
 /* The last searcher that finds work does not look for more. */
@@ -634,6 +858,10 @@ static const struct wloom_scenario scenarios[] = {
     {"light_work", light_work_of_a_busy_worker, NULL, NULL, false},
     {"light_work_and_other_work", light_work_and_other_work, NULL, NULL, false},
     {"watch_ends_in_other_work", watch_ends_in_other_work, NULL, NULL, false},
+    {"batch_of_a_running_worker", batch_of_a_running_worker, NULL, NULL, false},
+    {"stream_and_its_taker", stream_and_its_taker, NULL, NULL, false},
+    {"batch_without_a_wake", batch_without_a_wake, "lost wake-up", "lost wake-up", true},
+    {"relying_on_the_taker", relying_on_the_taker, "lost wake-up", "lost wake-up", true},
     {"watcher_that_forgets", watcher_that_forgets, "lost wake-up", "lost wake-up", true},
     {"without_the_chain", without_the_chain, "lost wake-up", "lost wake-up", true},
     {"looking_before_announcing", looking_before_announcing, "lost wake-up", "lost wake-up", true},
