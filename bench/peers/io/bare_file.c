@@ -1,5 +1,6 @@
 /* bare_file.c: the limits of reading files: io_uring with a registered file and registered buffers, and the plain
- * calls. Called as files.h says, with `ring` or `call` before; `call` reads one at a time. And
+ * calls. Called as files.h says, with one of these before: `ring`; `plain`, `files`, `buffers`: it registers nothing, or
+ * one of them; `call`, which reads one at a time. And
  *
  *     bare_file make FILE BLOCKS         writes it, as files.h wants it */
 #define _GNU_SOURCE
@@ -10,6 +11,7 @@
 #define WRITE_MARK   (UINT64_C(1) << 32) /* in user_data of a copy: this was the piece's write */
 
 static struct io_uring ring;
+static bool with_files, with_buffers; /* are registered */
 
 static void open_ring(void)
 {
@@ -21,6 +23,18 @@ static void open_ring(void)
 
 /* --- reads ---------------------------------------------------------------------------------------- */
 
+static void start_read(int fd, char *block, uint64_t offset, int slot)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+    if (with_buffers) {
+        io_uring_prep_read_fixed(sqe, with_files ? 0 : fd, block, BLOCK_BYTES, offset, 0);
+    } else {
+        io_uring_prep_read(sqe, with_files ? 0 : fd, block, BLOCK_BYTES, offset);
+    }
+    sqe->flags |= with_files ? IOSQE_FIXED_FILE : 0;
+    sqe->user_data = (uint64_t)slot;
+}
+
 static void read_by_ring(struct reads *reads)
 {
     static uint64_t blocks[DEPTH_MAX];
@@ -29,8 +43,8 @@ static void read_by_ring(struct reads *reads)
     int busy = 0;
     bool more = true;
     open_ring();
-    check_files(io_uring_register_files(&ring, &reads->fd, 1), "register files");
-    check_files(io_uring_register_buffers(&ring, &all, 1), "register buffers");
+    check_files(with_files ? io_uring_register_files(&ring, &reads->fd, 1) : 0, "register files");
+    check_files(with_buffers ? io_uring_register_buffers(&ring, &all, 1) : 0, "register buffers");
     int free_slots[DEPTH_MAX], free_n = reads->depth;
     for (int i = 0; i < free_n; i++) {
         free_slots[i] = i;
@@ -38,12 +52,8 @@ static void read_by_ring(struct reads *reads)
     while (more || busy > 0) { /* ends by the clock */
         while (more && free_n > 0) {
             int slot = free_slots[--free_n];
-            struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
             blocks[slot] = next_block(reads);
-            io_uring_prep_read_fixed(sqe, 0, memory + slot * BLOCK_BYTES, BLOCK_BYTES,
-                                     blocks[slot] * BLOCK_BYTES, 0);
-            sqe->flags |= IOSQE_FIXED_FILE;
-            sqe->user_data = (uint64_t)slot;
+            start_read(reads->fd, memory + slot * BLOCK_BYTES, blocks[slot] * BLOCK_BYTES, slot);
             busy++;
         }
         io_uring_submit_and_wait(&ring, 1);
@@ -147,7 +157,10 @@ static void make_file(const char *name, uint64_t blocks)
 
 int main(int argc, char **argv)
 {
-    bool by_ring = argc > 1 && strcmp(argv[1], "ring") == 0;
+    const char *how = argc > 1 ? argv[1] : "";
+    bool by_ring = strcmp(how, "call") != 0;
+    with_files = strcmp(how, "ring") == 0 || strcmp(how, "files") == 0;
+    with_buffers = strcmp(how, "ring") == 0 || strcmp(how, "buffers") == 0;
     if (argc == 4 && strcmp(argv[1], "make") == 0) {
         make_file(argv[2], strtoul(argv[3], NULL, 10));
     } else if (argc == 7 && strcmp(argv[2], "read") == 0) {
