@@ -26,6 +26,7 @@
  * Order of locks: the scope's and the lender's are never held together. */
 #include "src/io_value.h"
 #include "src/lender.h"
+#include "src/net.h"
 #include "src/uses.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -550,20 +551,23 @@ static int set_up(struct receive *r, int fd, weft_loan *out, size_t most, int fl
     return 0;
 }
 
+static ssize_t receive(int *fd, weft_loan *out, size_t most, int flags);
+
 /* From a loop, which has no ring: to the pool and back. */
-static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int fd, weft_loan *out, size_t most,
-                                         int flags)
+static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int *fd, weft_loan *out,
+                                         size_t most, int flags)
 {
     struct wf_home *home = wf_exec_lend(self);
-    ssize_t result = weft_recv_loan_max(fd, out, most, flags);
+    ssize_t result = receive(fd, out, most, flags);
     wf_exec_take_back(self, home);
     return result;
 }
 
-ssize_t weft_recv_loan_max(int fd, weft_loan *out, size_t most, int flags)
+/* *fd is WF_FD_CLOSED afterwards if a close has ended it. */
+static ssize_t receive(int *fd, weft_loan *out, size_t most, int flags)
 {
     struct receive r;
-    int bad = set_up(&r, fd, out, most, flags);
+    int bad = set_up(&r, *fd, out, most, flags);
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
     if (self == NULL || bad < 0) {
@@ -576,6 +580,22 @@ ssize_t weft_recv_loan_max(int fd, weft_loan *out, size_t most, int flags)
     ssize_t result = wf_call_end(self, &call, begin(&r, &call, &self->resume, self->worker, -1));
     while (wf_unlikely(go_on(&r, &call, &self->resume, self->worker, result))) {
         result = wf_call_block(self, &call); /* ends: as io_again; who waits in line is served */
+    }
+    *fd = r.op.fd;
+    return result;
+}
+
+ssize_t weft_recv_loan_max(int fd, weft_loan *out, size_t most, int flags)
+{
+    return receive(&fd, out, most, flags);
+}
+
+ssize_t wf_recv_loan_step(int fd, weft_loan *out, size_t most)
+{
+    ssize_t result = receive(&fd, out, most, 0);
+    if (wf_unlikely(fd == WF_FD_CLOSED)) {
+        weft_loan_give(out);
+        return -EBADF;
     }
     return result;
 }

@@ -3,6 +3,7 @@
 #define WF_SRC_NET_H
 
 #include "src/io.h"
+#include <weft/loan.h>
 #include <weft/net.h>
 
 /* A decimal number from 0 to 65535; -EINVAL: not a number, -ERANGE: a larger one. */
@@ -24,6 +25,8 @@ ssize_t wf_recv_fds_now(int fd, void *buffer, size_t bytes, int *fds, int room, 
 ssize_t wf_recv_step(int fd, void *buffer, size_t bytes);
 ssize_t wf_send_step(int fd, const void *buffer, size_t bytes);
 ssize_t wf_sendv_step(int fd, const struct iovec *parts, int count);
+/* As weft_recv_loan_max, likewise: *out is none if the descriptor was closed. */
+ssize_t wf_recv_loan_step(int fd, weft_loan *out, size_t most);
 int wf_option_set(int fd, int level, int option, int value);
 /* Whole seconds, rounded up; 32768: more than the kernel takes. */
 int wf_seconds(weft_time duration);

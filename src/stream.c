@@ -755,7 +755,7 @@ weft_stream weft_stream_socket(int fd)
 
 static ssize_t socket_read_lent(void *object, weft_loan *loan, size_t bytes)
 {
-    return weft_recv_loan_max(fd_of(object), loan, bytes, 0);
+    return wf_recv_loan_step(fd_of(object), loan, bytes);
 }
 
 weft_stream weft_stream_lent(int fd)

@@ -19,7 +19,7 @@ struct use {
     int fd;
     atomic_int begun, ended;
     ssize_t got;
-    bool pooled;
+    bool pooled, lent;
     weft_loan loan;
 };
 
@@ -108,8 +108,8 @@ static int do_read_line(void *arg)
     weft_reader reader;
     char *line = NULL;
     char own[100];
-    weft_reader_init(&reader, weft_stream_socket(use->fd), use->pooled ? NULL : own,
-                     use->pooled ? 0 : sizeof own);
+    weft_stream stream = use->lent ? weft_stream_lent(use->fd) : weft_stream_socket(use->fd);
+    weft_reader_init(&reader, stream, use->pooled ? NULL : own, use->pooled ? 0 : sizeof own);
     atomic_fetch_add(&use->begun, 1);
     use->got = weft_reader_line(&reader, 100, &line, NULL);
     weft_reader_fini(&reader);
@@ -119,10 +119,10 @@ static int do_read_line(void *arg)
 /* Half a line has come, and has not been taken yet, when the descriptor is closed. */
 EdgeTest(a_reader_gets_no_rest_of_its_line_from_the_next_file, .workers = 1)
 {
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 15; i++) {
         int ends[2], next[2];
         open_pair(ends, SOCK_STREAM);
-        struct use use = {.fd = ends[0], .pooled = i < 5};
+        struct use use = {.fd = ends[0], .pooled = i < 10, .lent = i < 5};
         weft_task task;
         wt_eq(weft_spawn(&task, do_read_line, &use), 0);
         yield_until(&use.begun, 1);
