@@ -343,7 +343,7 @@ Test(fork, sections_nest_deeply)
 
 static int fork_after_migration(void *arg)
 {
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 60; i++) {
         weft_call_branch a;
         weft_fork(&a, yield_a_little, (void *)1);
         weft_yield(); /* the task may go on elsewhere, its section stays where it is */
