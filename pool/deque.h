@@ -222,6 +222,16 @@ WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64
     (void)wf_cas_relaxed(&d->limit, &expected, limit);
 }
 
+/* Owner: the next fork is not free: it comes to its slow path, which looks who forks. */
+WF_INLINE void wf_deque_end_free(struct wf_deque *d)
+{
+    /* Relaxed: as in wf_deque_set_limit_; what a thief stores meanwhile does the same. */
+    uint64_t limit = wf_load_relaxed(&d->limit);
+    if (limit > WF_DEQUE_LOOK) {
+        wf_deque_set_limit_(d, limit, WF_DEQUE_LOOK);
+    }
+}
+
 /* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a
  * worker that is about to sleep asks every victim, after it has announced itself, so that the
  * owner's next look at the idle hint is made after the announcement. */

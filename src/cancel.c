@@ -212,7 +212,7 @@ static void call_back(struct wf_run *run, weft_cancel_fn *fn, void *arg)
     run->outer = running();
     set_running(run);
     if (self != NULL) {
-        wf_env_enter(self, NULL);
+        wf_env_enter_none(self);
     }
     WF_GUARDED(fn(arg));
     if (self != NULL) {

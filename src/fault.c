@@ -13,7 +13,7 @@ static int ask_hook(const struct weft_rt *rt, const weft_fault *fault)
 {
     struct wf_fiber *self = wf_self();
     struct wf_env *env = self->env;
-    wf_env_enter(self, NULL);
+    wf_env_enter_none(self);
     WF_GUARD(guard, NULL);
     int verdict = rt->on_unobserved(fault, rt->on_unobserved_arg);
     guard.armed = false;

@@ -350,7 +350,7 @@ void wf_value_discard(struct wf_call *call)
     struct wf_fiber *self = wf_self();
     struct wf_env *env = self != NULL ? self->env : NULL;
     if (env != NULL) {
-        wf_env_enter(self, NULL); /* what comes with the result (a record) is for no task */
+        wf_env_enter_none(self); /* what comes with the result (a record) is for no task */
     }
     ssize_t result = call->wait.ops->finish(call);
     if (call->wait.ops->discard != NULL) {

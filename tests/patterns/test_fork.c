@@ -525,3 +525,51 @@ TaskTest(fork, a_cancellation_reaches_a_section_that_waits, 2)
     weft_sem_fini(&never);
     return 0;
 }
+
+struct in_callback {
+    weft_rt *rt;
+    atomic_int posted_ran;
+    int section_ran, joined, posted_at_join;
+};
+
+static int answer(void *arg)
+{
+    ((struct in_callback *)arg)->section_ran++;
+    return 7;
+}
+
+static int post_runs(void *arg)
+{
+    atomic_fetch_add(&((struct in_callback *)arg)->posted_ran, 1);
+    return 0;
+}
+
+static void fork_and_post(void *arg)
+{
+    struct in_callback *seen = arg;
+    weft_call_branch branch;
+    weft_fork(&branch, answer, seen);
+    wt_eq(weft_post(seen->rt, post_runs, seen), 0);
+    seen->joined = weft_join(&branch);
+    seen->posted_at_join = atomic_load(&seen->posted_ran);
+}
+
+TaskTest(fork, a_join_in_a_callback_does_not_suspend, 1)
+{
+    struct in_callback seen = {.rt = weft_rt_current(), .joined = -1, .posted_at_join = -1};
+    weft_call_branch branch;
+    weft_fork(&branch, answer, &seen); /* leaves room in the deque for more */
+    wt_eq(weft_join(&branch), 7);
+    weft_cancel source;
+    weft_cancel_reg reg = {0};
+    weft_cancel_init(&source, NULL);
+    wt_eq(weft_cancel_on(&source, &reg, fork_and_post, &seen), 0);
+    weft_cancel_fire(&source, "calls back");
+    (void)weft_cancel_off(&reg);
+    weft_cancel_fini(&source);
+    wt_eq(seen.section_ran, 2);
+    wt_eq(seen.joined, 7);
+    wt_eq(seen.posted_at_join, 0); /* one worker: it could run only while the callback waited */
+    yield_until(&seen.posted_ran, 1);
+    return 0;
+}
