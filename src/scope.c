@@ -184,7 +184,9 @@ static void link_to_parent(struct wf_scope *scope, struct wf_env *outer)
     wf_lock(&parent->lock);
     wf_list_push_back(&parent->children, &scope->sibling);
     scope->is_base = wf_env_is_base(outer);
-    outer->task->base_scopes += scope->is_base;
+    if (scope->is_base) { /* a sum of 0 would be stored under another lock than others' sums */
+        outer->task->base_scopes++;
+    }
     uint32_t cancelled = scope->shielded ? 0 : wf_env_cancelled(outer);
     if (wf_unlikely(cancelled != 0)) {
         /* Relaxed: nobody else can reach the child but under the parent's lock. */
@@ -295,7 +297,9 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
     wf_source_unlink_scope(scope);
     wf_lock(&scope->parent->lock);
     wf_list_unlink(&scope->sibling);
-    scope->outer->task->base_scopes -= scope->is_base;
+    if (scope->is_base) {
+        scope->outer->task->base_scopes--;
+    }
     wf_unlock(&scope->parent->lock);
     /* No walk is inside: each holds a pin. A cancel call of this very scope may be, and have come too
      * late for one: wait for it. */

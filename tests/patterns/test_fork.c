@@ -484,6 +484,11 @@ static int nested_scope(void *arg)
     return weft_within(WEFT_US(200), weft_sem_acquire(never));
 }
 
+static int scope_in_scope(void *never)
+{
+    return weft_within(WEFT_SEC(1000), nested_scope(never));
+}
+
 static int scopes_in_sections(void *arg)
 {
     (void)arg;
@@ -492,7 +497,7 @@ static int scopes_in_sections(void *arg)
     for (int i = 0; i < 100; i++) {
         weft_call_branch branches[3];
         for (int n = 0; n < 3; n++) {
-            weft_fork(&branches[n], nested_scope, &never);
+            weft_fork(&branches[n], n == 1 ? scope_in_scope : nested_scope, &never);
         }
         for (int n = 2; n >= 0; n--) {
             wt_eq(weft_join(&branches[n]), -ETIME);
