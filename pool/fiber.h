@@ -53,7 +53,7 @@
 #define WF_STACK_GUARD_BYTES ((size_t)16 * 1024)
 /* The block's share of the slot, at its top. */
 #define WF_FIBER_BYTES ((size_t)256)
-/* From the slot's base to the block. fork.h mirrors this number: change both. */
+/* From the slot's base to the block. */
 #define WF_FIBER_OFFSET (WF_STACK_BYTES - WF_FIBER_BYTES)
 
 struct wf_deque;
@@ -63,8 +63,7 @@ struct wf_worker;
 
 /* Written by the worker that runs the stack, or holds it, alone: nothing here is atomic. */
 struct wf_fiber {
-    /* First line: read at each fork, switch and resumption. The first three offsets are part of
-     * fork.h. */
+    /* First line: read or written at each switch and resumption. */
     struct wf_deque *deque;   /* of the worker that runs this stack now; set by the switch */
     struct wf_env *env;       /* task and scope that the running code belongs to; owner: src/ */
     struct wf_worker *worker; /* that runs this stack now; set by the switch */
@@ -99,9 +98,9 @@ struct wf_fiber {
 
 #define WF_FIBER_CANARY UINT64_C(0x7BADCA9A417BADCA)
 
-_Static_assert(offsetof(struct wf_fiber, deque) == 0, "fork.h");
-_Static_assert(offsetof(struct wf_fiber, env) == 8, "fork.h");
-_Static_assert(offsetof(struct wf_fiber, worker) == 16, "fork.h");
+_Static_assert(offsetof(struct wf_fiber, deque) == 0, "the order of the hot fields");
+_Static_assert(offsetof(struct wf_fiber, env) == 8, "the order of the hot fields");
+_Static_assert(offsetof(struct wf_fiber, worker) == 16, "the order of the hot fields");
 _Static_assert(offsetof(struct wf_fiber, sp) == 24, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, link) == WF_LINE, "the hot fields fill one line");
 _Static_assert(offsetof(struct wf_fiber, asan_stack) == WF_LINE_PAIR,
@@ -111,9 +110,9 @@ _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 /* ---- the region ---- */
 
 /* Base address and size in bytes of all slots; both 0 before the first wf_stacks_open, after the
- * last close and in a forked child. Exported, because fork.h reads it inline. An array of integers,
- * so that both headers can declare it. Written while no fiber exists; read at any time, hence
- * relaxed atomics (a mix of old and new contains no stack). */
+ * last close and in a forked child. Its name and visibility are of the time when fork.h read it. Written
+ * while no fiber exists; read at any time, hence relaxed atomics (a mix of old and new contains no
+ * stack). */
 enum { WF_REGION_BASE = 0, WF_REGION_BYTES = 1 };
 extern uintptr_t weft_stack_region_[2] __attribute__((visibility("default")));
 
