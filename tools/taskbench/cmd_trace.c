@@ -11,6 +11,9 @@
  * or, if ptrace is refused:
  *     untraced REASON
  *
+ * The main thread waits in a futex call while a worker runs the stretch. If it comes to that call late,
+ * on a busy machine, it must not count: so whoever begins a stretch is held until it is there.
+ *
  * The traced process is gone when this one is (PTRACE_O_EXITKILL). */
 #define _GNU_SOURCE
 #include "command.h"
@@ -21,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +52,8 @@ struct place {
 
 struct trace {
     pid_t main;
+    bool main_waits; /* is in its futex call */
+    pid_t held;      /* has begun the stretch before that; 0: nobody */
     bool counting;
     uint64_t calls;
     struct place places[TB_SITES_MAX];
@@ -162,17 +168,39 @@ static void say_calls(const struct trace *t)
     }
 }
 
-static void on_call(struct trace *t, pid_t pid)
+static bool is_futex_wait(const struct __ptrace_syscall_info *info)
+{
+    int command = (int)info->entry.args[1] & FUTEX_CMD_MASK;
+    return info->entry.nr == SYS_futex && (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET);
+}
+
+/* The thread is at the begin or the end of a system call. True if it is to go on. */
+static bool on_call(struct trace *t, pid_t pid)
 {
     struct __ptrace_syscall_info info;
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) <= 0 ||
-        info.op != PTRACE_SYSCALL_INFO_ENTRY) {
-        return;
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) <= 0) {
+        return true;
+    }
+    bool begins = info.op == PTRACE_SYSCALL_INFO_ENTRY;
+    if (pid == t->main) {
+        t->main_waits = begins && is_futex_wait(&info);
+        if (t->held != 0) { /* on its way: what it calls does not count */
+            if (t->main_waits) {
+                (void)ptrace(PTRACE_SYSCALL, t->held, 0, 0);
+                t->held = 0;
+            }
+            return true;
+        }
+    }
+    if (!begins) {
+        return true;
     }
     if (info.entry.nr == SYS_prctl && info.entry.args[0] == TB_MARK_PRCTL) {
         t->counting = info.entry.args[1] == 1;
         if (t->counting) {
             find_code(t);
+            t->held = pid == t->main || t->main_waits ? 0 : pid;
+            return t->held == 0;
         } else {
             say_calls(t);
         }
@@ -183,6 +211,7 @@ static void on_call(struct trace *t, pid_t pid)
             note_place(t, (long)info.entry.nr, caller);
         }
     }
+    return true;
 }
 
 /* Until the last thread has gone. */
@@ -203,7 +232,9 @@ static void watch(struct trace *t)
         }
         int signal = WSTOPSIG(status);
         if (signal == (SIGTRAP | 0x80)) {
-            on_call(t, pid);
+            if (!on_call(t, pid)) {
+                continue;
+            }
             signal = 0;
         } else if (status >> 16) { /* a new thread, an exec: nothing to hand on */
             signal = 0;
