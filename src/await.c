@@ -282,7 +282,7 @@ ssize_t wf_op_finish(struct wf_call *call)
 static const struct wf_wait_ops op_ops = {
     .cancel = wf_op_cancel, .finish = wf_op_finish, .name = "an I/O operation"};
 
-ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
+static void prepare(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
                     struct wf_worker *worker, const struct wf_wait_ops *ops)
 {
     wf_wait_init(&call->wait, resume, ops);
@@ -290,6 +290,21 @@ ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resu
     op->waiter = &call->wait;
     op->done = op_done;
     wf_io_prepare(worker, op);
+}
+
+void wf_op_refuse(struct wf_op *op, struct wf_call *call, struct wf_worker *worker,
+                  const struct wf_wait_ops *ops)
+{
+    prepare(op, call, NULL, worker, ops);
+    call->detail = 0; /* as wf_use_begin: no closing */
+    wf_io_refuse(op, -ECANCELED);
+    (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+}
+
+ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
+                    struct wf_worker *worker, const struct wf_wait_ops *ops)
+{
+    prepare(op, call, resume, worker, ops);
     if (wf_likely(wf_use_begin(call, op))) {
         wf_io_start(op);
     } else {

@@ -30,8 +30,11 @@ ssize_t wf_io_await(struct wf_op *op)
     /* ends: a cancelled operation gives -ECANCELED (op.h, G.3), and signals come one at a time */
     do {
         result = wf_await_op(op);
-    } while (wf_unlikely(result == -EINTR));
-    return result;
+        if (wf_likely(result != -EINTR)) {
+            return result;
+        }
+    } while (!wf_io_is_over());
+    return -ECANCELED;
 }
 
 ssize_t wf_io_await_step(struct wf_op *op)
@@ -44,6 +47,9 @@ ssize_t wf_io_await_step(struct wf_op *op)
 
 ssize_t wf_io_await_events(int fd, uint32_t events, int *vain)
 {
+    if (wf_io_is_over()) { /* it has been tried, and is not to wait */
+        return -ECANCELED;
+    }
     struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .flags = events};
     ssize_t result = wf_io_await_step(&poll);
     return result >= 0 && wf_io_is_vain(vain, (uint32_t)result, events) ? weft_sleep(WF_IO_REST_NS)

@@ -45,6 +45,8 @@ static void io_discard(struct wf_call *call, ssize_t result)
 }
 
 static bool io_again(struct wf_call *call, ssize_t result);
+static void begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops,
+                        bool refuse);
 
 static const struct wf_wait_ops io_ops = {.cancel = wf_op_cancel,
                                           .finish = io_finish,
@@ -79,12 +81,13 @@ static void transfer_again(struct io_value *io, uint32_t events)
 static bool io_again(struct wf_call *call, ssize_t result)
 {
     struct io_value *io = io_value_of(call);
+    bool found = io->kind != WF_OP_NOP && result >= 0;
     if (io->rests) {
         io->rests = false;
         if (result != -EAGAIN) {
             return false;
         }
-    } else if (io->kind != WF_OP_NOP && result >= 0) {
+    } else if (found) {
         transfer_again(io, (uint32_t)result);
     } else if (result == -EAGAIN && wf_op_transfers(&io->op)) {
         poll_instead(io);
@@ -94,7 +97,8 @@ static bool io_again(struct wf_call *call, ssize_t result)
     if (io->rests) {
         wf_io_rest(call, &rest_ops);
     } else {
-        wf_io_begin_again(&io->op, call, &io_ops);
+        /* what a poll has found is tried in any case: what comes after that is not */
+        begin_again(&io->op, call, &io_ops, !found && wf_io_is_over());
     }
     return true;
 }
@@ -122,17 +126,33 @@ void wf_io_rest(struct wf_call *call, const struct wf_wait_ops *ops)
 
 /* --- begun ------------------------------------------------------------------------------------ */
 
-void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops)
+static void begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops,
+                        bool refuse)
 {
     struct wf_fiber *self = wf_self();
     struct wf_home *home = wf_fiber_home(self);
     if (wf_unlikely(wf_exec_is_loop(home))) {
         (void)wf_exec_lend(self);
     }
-    (void)wf_op_begin(op, call, NULL, self->worker, ops);
+    if (wf_unlikely(refuse)) {
+        wf_op_refuse(op, call, self->worker, ops);
+    } else {
+        (void)wf_op_begin(op, call, NULL, self->worker, ops);
+    }
     if (wf_unlikely(wf_fiber_home(self) != home)) {
         wf_exec_take_back(self, home);
     }
+}
+
+bool wf_io_is_over(void)
+{
+    const struct wf_fiber *self = wf_self();
+    return self->env != NULL && wf_env_cancelled(self->env) != 0;
+}
+
+void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops)
+{
+    begin_again(op, call, ops, wf_io_is_over());
 }
 
 /* What goes into a record. */

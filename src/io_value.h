@@ -18,7 +18,10 @@ weft_val wf_thread_v(const struct wf_thread_call *call, const weft_place *place)
 typedef struct wf_op *wf_io_fill_fn(struct wf_value *value, const void *arg);
 weft_val wf_io_v_in(enum wf_v_kind kind, wf_io_fill_fn *fill, const void *arg,
                     const struct wf_wait_ops *ops, const weft_place *place);
-/* From ops->again: the record's op, prepared, begins once more. */
+/* Is what runs cancelled, or its deadline over? A call that begins again and again, and each time ends at
+ * once, never waits: so no cancellation finds it, and it has to look by itself. */
+bool wf_io_is_over(void);
+/* From ops->again: the record's op, prepared, begins once more; or ends with -ECANCELED, if that is over. */
 void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_wait_ops *ops);
 /* Or it first waits for WF_IO_REST_NS, as wf_io_await_events does for an error that stays. `ops` has `again`, cancel =
  * wf_wait_cancel_claim, finish = wf_io_rest_finish: -EAGAIN, it is over, or -ECANCELED. The call's place
