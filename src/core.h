@@ -438,7 +438,7 @@ void wf_each_close(struct wf_fiber *self, struct wf_scope *scope);
 
 /* Gives back what is lent to tasks of a scope that nobody receives in any more. `self`: the fiber that
  * closes it; NULL: of the root, by a foreign thread, when all tasks have ended. */
-WF_COLD void wf_loans_end(struct wf_fiber *self, struct wf_scope *scope);
+WF_COLD void wf_loans_end(struct wf_scope *scope);
 /* Adds what the worker has lent. Any thread. */
 void wf_loans_count(struct wf_worker *worker, weft_stats *out);
 /* The worker lends no more; nothing is lent. */

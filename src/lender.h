@@ -154,22 +154,28 @@ WF_INLINE void wf_lender_leave(struct wf_lender *lender, struct wf_waiter *place
     wf_unlock(&lender->lock);
 }
 
+/* wf_lender_put, under the lock: for who holds it over more than this. */
+WF_INLINE bool wf_lender_put_(struct wf_lender *lender, struct wf_borrowed *buffer, bool may_lend)
+{
+    if (wf_lender_grant_(lender, buffer)) {
+        return false;
+    }
+    if (may_lend) {
+        (void)wf_add_relaxed(&lender->lent_count, 1); /* relaxed: see above */
+    } else {
+        wf_plain_write(&buffer->next, wf_plain_read(&lender->spares));
+        wf_plain_write(&lender->spares, buffer);
+        wf_store_relaxed(&lender->spare_count, wf_load_relaxed(&lender->spare_count) + 1);
+    }
+    return may_lend;
+}
+
 /* The buffer, TAKEN, is the caller's no more. True, only if `may_lend`: the caller, on the lender's worker,
  * lends it to the kernel. */
 WF_INLINE bool wf_lender_put(struct wf_lender *lender, struct wf_borrowed *buffer, bool may_lend)
 {
-    bool lend = false;
     wf_lock(&lender->lock);
-    if (!wf_lender_grant_(lender, buffer)) {
-        lend = may_lend;
-        if (lend) {
-            (void)wf_add_relaxed(&lender->lent_count, 1); /* relaxed: see above */
-        } else {
-            wf_plain_write(&buffer->next, wf_plain_read(&lender->spares));
-            wf_plain_write(&lender->spares, buffer);
-            wf_store_relaxed(&lender->spare_count, wf_load_relaxed(&lender->spare_count) + 1);
-        }
-    }
+    bool lend = wf_lender_put_(lender, buffer, may_lend);
     wf_unlock(&lender->lock);
     return lend;
 }

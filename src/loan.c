@@ -23,7 +23,8 @@
  * looks at the line under its lock anyway, and under it the buffer may as well change its owner.
  *
  * A loan that is out is in the list of the scope that owns it, whose end gives it back (wf_loans_end).
- * Order of locks: the scope's and the lender's are never held together. */
+ * Who gives it back holds the lender's lock until it is through, and so whoever waits for that (the end of the
+ * scope, the stop) waits for the lock. Order of locks: the lender's, then the scope's. */
 #include "src/io_value.h"
 #include "src/lender.h"
 #include "src/net.h"
@@ -124,26 +125,23 @@ void wf_loans_count(struct wf_worker *worker, weft_stats *out)
     }
 }
 
-/* A thread that gives one back is through with the scope before it is through with us: the scope may have
- * ended, and the runtime stopped, meanwhile. */
-static bool has_all(struct lender *lender)
+/* A thread that gives a loan back is through with the scope before it is through with us; but it holds the
+ * lender's lock from before the one until after the other. */
+static void wait_for_givers(struct lender *lender)
 {
     wf_lock(&lender->base.lock);
-    /* relaxed, both: under the lock, and no operation is in flight */
-    bool all =
-        wf_load_relaxed(&lender->base.spare_count) + wf_load_relaxed(&lender->base.lent_count) ==
-        lender->count;
     wf_unlock(&lender->base.lock);
-    return all;
 }
 
 void wf_loans_fini(struct wf_worker *worker)
 {
     struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: no task runs any more */
     if (lender != NULL) {
-        while (!has_all(lender)) { /* ends: it gives it back */
-            wf_spin_hint();
-        }
+        wait_for_givers(lender);
+        /* relaxed, all: the locks have ordered it, and no operation is in flight */
+        wf_check_inner(wf_load_relaxed(&lender->base.spare_count) +
+                           wf_load_relaxed(&lender->base.lent_count) ==
+                       lender->count);
         wf_check_inner(wf_load_relaxed(&lender->base.out_count) == 0);
         wf_store_relaxed(&worker->lender, NULL);
         wf_asan_unpoison(lender->memory, (size_t)lender->count * lender->bytes);
@@ -154,17 +152,26 @@ void wf_loans_fini(struct wf_worker *worker)
 
 /* --- out and back ----------------------------------------------------------------------------- */
 
-/* The buffer is nobody's: for the next one. */
-static void put(struct wf_borrowed *buffer)
+/* The buffer is nobody's: for the next one. Lets go of the lender's lock. LAST TOUCH of the lender on other
+ * threads than its worker's: the runtime may stop. */
+static void put_locked(struct lender *lender, struct wf_borrowed *buffer)
 {
-    struct lender *lender = lender_of(buffer);
     const struct wf_fiber *self = wf_self();
     bool may_lend = lender->rings && self != NULL && self->worker == lender->worker;
     wf_asan_poison(buffer->data, lender->bytes);
-    if (wf_lender_put(&lender->base, buffer, may_lend)) {
+    bool lend = wf_lender_put_(&lender->base, buffer, may_lend);
+    wf_unlock(&lender->base.lock);
+    if (lend) {
         wf_io_lend(lender->worker, buffer->data, lender->bytes,
                    (uint16_t)(buffer - lender->buffers));
     }
+}
+
+static void put(struct wf_borrowed *buffer)
+{
+    struct lender *lender = lender_of(buffer);
+    wf_lock(&lender->base.lock);
+    put_locked(lender, buffer);
 }
 
 /* The scope whose end gives back what is received under `env`: one around an expression has ended by the
@@ -215,7 +222,10 @@ void weft_loan_give(weft_loan *loan)
     if (buffer == NULL || wf_forked) {
         return;
     }
+    struct lender *lender = lender_of(buffer);
+    wf_lock(&lender->base.lock);
     if (!wf_borrowed_back(buffer, number)) {
+        wf_unlock(&lender->base.lock);
         wf_misuse("weft_loan_give: the buffer %p was given back before, or by the end of its scope",
                   (void *)buffer->data);
         return;
@@ -227,15 +237,16 @@ void weft_loan_give(weft_loan *loan)
         wf_unlock(
             &scope->lock); /* LAST TOUCH of the scope, whose end waits until the list is empty */
     }
-    (void)wf_sub_relaxed(&lender_of(buffer)->base.out_count, 1);
-    put(buffer);
+    (void)wf_sub_relaxed(&lender->base.out_count, 1);
+    put_locked(lender, buffer);
 }
 
 /* The first loan in the scope's list that nobody is giving back, which is the caller's now; NULL with
- * *more: others are at theirs. */
-static struct wf_borrowed *take_from_scope(struct wf_scope *scope, bool *more)
+ * *busy: that lender's is just being given back; or NULL with NULL: the list is empty. */
+static struct wf_borrowed *take_from_scope(struct wf_scope *scope, struct lender **busy)
 {
     struct wf_borrowed *found = NULL;
+    *busy = NULL;
     wf_lock(&scope->lock);
     for (struct wf_list *at = scope->loans.next; at != &scope->loans && found == NULL;
          at = at->next) {
@@ -243,26 +254,28 @@ static struct wf_borrowed *take_from_scope(struct wf_scope *scope, bool *more)
         uint64_t number = wf_load_relaxed(&buffer->life); /* relaxed: enlisting has ordered it */
         if ((number & 1) != 0 && wf_borrowed_back(buffer, number)) {
             found = buffer;
+        } else {
+            *busy = lender_of(buffer);
         }
     }
     if (found != NULL) {
         wf_list_unlink(&found->in_scope);
     }
-    *more = !wf_list_is_empty(&scope->loans);
     wf_unlock(&scope->lock);
     return found;
 }
 
-void wf_loans_end(struct wf_fiber *self, struct wf_scope *scope)
+void wf_loans_end(struct wf_scope *scope)
 {
-    bool more = true;
-    while (more) { /* ends: nobody receives in this scope any more */
-        struct wf_borrowed *buffer = take_from_scope(scope, &more);
+    struct wf_borrowed *buffer;
+    struct lender *busy;
+    /* ends: nobody receives in this scope any more, and each turn takes one out, or waits for who does */
+    while ((buffer = take_from_scope(scope, &busy)) != NULL || busy != NULL) {
         if (buffer != NULL) {
             (void)wf_sub_relaxed(&lender_of(buffer)->base.out_count, 1); /* relaxed: for reports */
             put(buffer);
-        } else if (more && self != NULL) {
-            wf_yield(self); /* a thread is just giving one back */
+        } else {
+            wait_for_givers(busy);
         }
     }
 }
@@ -299,6 +312,19 @@ static bool is_without_buffer(const struct wf_op *op)
 {
     return op->offset == 0 && ((op->kind == WF_OP_RECV_LENT && op->res == -ENOBUFS) ||
                                (op->kind == WF_OP_RECV && op->res >= 0));
+}
+
+/* -ENOBUFS although the kernel had buffers: of a netlink socket, whose messages it had to drop. (That some were
+ * lent only after it had found none may be taken for this, at worst: such a socket's owner asks for all again.) */
+static WF_COLD bool is_overrun(const struct wf_op *op, const struct lender *lender)
+{
+    int domain = AF_UNSPEC;
+    socklen_t bytes = sizeof domain;
+    /* relaxed: in the order of the completions, see receive_done */
+    return op->kind == WF_OP_RECV_LENT && wf_load_relaxed(&lender->base.lent_count) != 0 &&
+           wf_sys.call(SYS_getsockopt, op->fd, SOL_SOCKET, SO_DOMAIN, (long)&domain, (long)&bytes,
+                       0) == 0 &&
+           domain == AF_NETLINK;
 }
 
 /* That are received at most. */
@@ -342,7 +368,11 @@ static void receive_done(struct wf_op *op)
         0) { /* here, in the order of the completions: whoever finds none comes later */
         wf_lender_chosen(&lender->base);
     } else if (wf_unlikely(is_without_buffer(op))) {
-        receive_by_hand(receive_of(call), lender);
+        if (is_overrun(op, lender)) {
+            op->kind = WF_OP_RECV; /* it has failed, and is not to be begun again */
+        } else {
+            receive_by_hand(receive_of(call), lender);
+        }
     }
     wf_use_end(call, op);
     (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED); /* LAST TOUCH */
@@ -505,6 +535,11 @@ static bool go_on(struct receive *r, struct wf_call *call, struct wf_work *resum
         return true;
     }
     if (result == -EINTR || (result == -EAGAIN && (r->flags & MSG_DONTWAIT) == 0)) {
+        if (wf_unlikely(wf_io_is_over())) {
+            r->op.offset = 0; /* it has no buffer any more */
+            wf_op_refuse(&r->op, call, worker, &receive_ops);
+            return true;
+        }
         begin_again(r, call, resume, worker, -1);
         return true;
     }

@@ -384,7 +384,7 @@ static int finish_stop(weft_rt *rt)
     wf_listeners_end(rt);
     wf_values_collect_root(rt);
     report_shields(rt);
-    wf_loans_end(NULL, &rt->root);
+    wf_loans_end(&rt->root);
     for (int i = 0; i < rt->pool->worker_count; i++) {
         wf_loans_fini(&rt->pool->workers[i]);
     }

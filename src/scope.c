@@ -313,7 +313,7 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
         wf_values_collect(self, scope);
     }
     if (wf_unlikely(lent)) {
-        wf_loans_end(self, scope);
+        wf_loans_end(scope);
     }
     if (wf_unlikely(registered)) {
         drop_callbacks(scope);

@@ -1,8 +1,14 @@
 /* src/loan.c where the system refuses something, or has no rings of buffers. */
 #include "pool/base/sys.h"
+#include "src/core.h"
+#include "src/lender.h"
 #include "tests/support/wt.h"
 #include <errno.h>
 #include <linux/io_uring.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -211,6 +217,139 @@ Test(loan_faults, nothing_is_made_for_who_asks_for_none)
 {
     run(no_loans);
     wt_eq(rings_asked, 0);
+}
+
+/* --- a socket's own error --------------------------------------------------------------------- */
+
+/* A netlink socket that has lost answers, since nobody reads them; or -1: there are no such sockets. */
+static int overrun_socket(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0) {
+        return -1;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){1}, sizeof(int)); /* the least there is */
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg about;
+    } ask = {
+        .head = {.nlmsg_len = sizeof ask, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST},
+        .about = {.ifi_family = AF_UNSPEC, .ifi_index = (int)if_nametoindex("lo")}};
+    for (int i = 0; i < 200; i++) { /* some answers of 1 KB and more fill it */
+        if (send(fd, &ask, sizeof ask, MSG_DONTWAIT) < 0) {
+            close(fd);
+            return -1;
+        }
+    }
+    return fd;
+}
+
+static int receive_overrun(void *arg)
+{
+    (void)arg;
+    int fd = overrun_socket();
+    if (fd < 0) {
+        return 0; /* a sandbox, an emulator */
+    }
+    weft_loan loan;
+    wt_eq(weft_recv_loan(fd, &loan, 0), -ENOBUFS);
+    wt_true(loan.data == NULL);
+    wt_gt(weft_recv_loan(fd, &loan, 0), 0); /* what came before it */
+    weft_loan_give(&loan);
+    close(fd);
+    return 0;
+}
+
+Test(loan_faults, a_netlink_socket_that_has_lost_messages_says_so)
+{
+    run(receive_overrun);
+}
+
+/* --- the last loan comes back while the runtime stops ----------------------------------------- */
+
+static int borrow(void *arg)
+{
+    weft_loan *loan = arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    wt_eq(send(ends[1], "x", 1, 0), 1);
+    wt_eq(weft_recv_loan(ends[0], loan, 0), 1);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+static _Thread_local bool stops;
+static atomic_int naps; /* of who stops */
+
+static void counting_nap(int64_t duration_ns)
+{
+    if (stops) {
+        atomic_fetch_add(&naps, 1);
+    }
+    honest.nap(duration_ns);
+}
+
+static void *stop(void *arg)
+{
+    stops = true;
+    wt_eq(weft_rt_stop(arg, WEFT_SEC(20), WEFT_SEC(20)), 0);
+    return NULL;
+}
+
+/* The steps of weft_loan_give (loan.c) on another thread, which is held up in the middle: what waits for it, the
+ * end of the scope or the stop, sleeps meanwhile, and goes on when it goes on. */
+static void stop_while_a_thread_gives(bool out_of_scope)
+{
+    weft_rt *rt;
+    weft_loan loan;
+    honest = wf_sys;
+    wf_sys.nap = counting_nap;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 1, .loans = 2}), 0);
+    wt_eq(weft_call(rt, borrow, &loan), 0);
+    /* the call's scope may have taken it back; the loan's record and its lender are what counts */
+    struct wf_borrowed *buffer = loan.buffer_;
+    struct wf_lender *lender = buffer->lender;
+    struct wf_scope *scope = &rt->root;
+    wf_lock(&lender->lock);
+    if (!wf_borrowed_back(buffer, loan.number_)) {
+        wf_unlock(&lender->lock);
+        wt_true(false, "the scope of a call keeps what it received");
+    }
+    wt_true(buffer->scope == scope);
+    if (out_of_scope) {
+        wf_lock(&scope->lock);
+        wf_list_unlink(&buffer->in_scope);
+        wf_unlock(&scope->lock);
+    }
+    pthread_t thread;
+    atomic_store(&naps, 0);
+    wt_eq(pthread_create(&thread, NULL, stop, rt), 0);
+    for (int i = 0; i < 10000 && atomic_load(&naps) < 3; i++) {
+        usleep(1000);
+    }
+    wt_ge(atomic_load(&naps), 3);
+    if (!out_of_scope) {
+        wf_lock(&scope->lock);
+        wf_list_unlink(&buffer->in_scope);
+        wf_unlock(&scope->lock);
+    }
+    (void)wf_sub_relaxed(&lender->out_count, 1);
+    (void)wf_lender_put_(lender, buffer, false);
+    wf_unlock(&lender->lock);
+    wt_eq(pthread_join(thread, NULL), 0);
+    weft_rt_free(rt);
+    wf_sys = honest;
+}
+
+Test(loan, the_end_of_a_scope_waits_for_a_thread_that_gives_one_back, .timeout = 60)
+{
+    stop_while_a_thread_gives(false);
+}
+
+Test(loan, the_stop_waits_for_a_thread_that_gives_the_last_one_back, .timeout = 60)
+{
+    stop_while_a_thread_gives(true);
 }
 
 /* --- a reader's copy -------------------------------------------------------------------------- */
