@@ -14,7 +14,7 @@ static const struct wf_io_ops *io_of(const struct wf_worker *worker)
     return wf_container_of(worker->driver, struct wf_io_driver, base)->io;
 }
 
-static bool is_linked(const struct wf_op *op)
+static WF_UNUSED bool is_linked(const struct wf_op *op)
 {
     return !wf_list_is_empty(&op->queue);
 }
