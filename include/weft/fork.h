@@ -66,6 +66,18 @@ struct weft_deque_line_ {
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
 void weft_fork_slow_(weft_branch *branch);
+/* clang, x86-64: the same, but with all registers kept; see src/fork_x86_64.S. (r10 is not, for a linker
+ * that resolves the call when it is first made.) */
+#if defined(__clang__) && defined(__x86_64__)
+__attribute__((preserve_most)) void weft_fork_saving_(weft_branch *branch);
+#define WEFT_FORK_SLOW_(branch)           \
+    do {                                  \
+        weft_fork_saving_(branch);        \
+        __asm__ volatile("" : : : "r10"); \
+    } while (0)
+#else
+#define WEFT_FORK_SLOW_(branch) weft_fork_slow_(branch)
+#endif
 int weft_join_slow_(weft_branch *branch);
 void weft_call_branch_run_(void *fiber, weft_branch *branch);
 
@@ -105,7 +117,7 @@ static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch
     branch->run = run;
     /* relaxed, both: a plain store that thieves see through the deque's publication, or not at all */
     if (__builtin_expect(head >= __atomic_load_n(&deque->limit, __ATOMIC_RELAXED), 0)) {
-        weft_fork_slow_(branch);
+        WEFT_FORK_SLOW_(branch);
         return;
     }
     branch->index = head;

@@ -119,6 +119,42 @@ TaskTest(fork, on_a_blocking_thread_the_section_runs_at_the_join, 2)
     return 0;
 }
 
+/* --- for clang -------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+static int set_to_one(void *arg)
+{
+    *(int *)arg = 1;
+    return 7;
+}
+
+TaskTest(fork, the_rare_path_for_clang_keeps_all_registers, 2)
+{
+    (void)arg;
+    int ran = 0;
+    weft_call_branch section = {.fn = set_to_one, .arg = &ran};
+    section.head.run = weft_call_branch_run_;
+    weft_branch *rdi = &section.head;
+    uint64_t rax = 1, rcx = 2, rdx = 3, rsi = 4;
+    register uint64_t r8 __asm__("r8") = 5;
+    register uint64_t r9 __asm__("r9") = 6;
+    __asm__ volatile("call weft_fork_saving_@PLT"
+                     : "+a"(rax), "+c"(rcx), "+d"(rdx), "+S"(rsi), "+D"(rdi), "+r"(r8), "+r"(r9)
+                     :
+                     : "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
+                       "memory", "cc");
+    uint64_t after[] = {rax, rcx, rdx, rsi, r8, r9};
+    for (uint64_t i = 0; i < 6; i++) {
+        wt_eq(after[i], i + 1);
+    }
+    wt_true(rdi == &section.head);
+    wt_eq(weft_join(&section), 7);
+    wt_eq(ran, 1);
+    return 0;
+}
+#endif
+
 /* --- what a section may do -------------------------------------------------------------------- */
 
 static int yield_a_little(void *arg)
