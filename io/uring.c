@@ -333,6 +333,7 @@ static int complete(struct wf_uring *u, const struct wf_ring_completion *complet
         op->more(op, completion->res); /* only kinds that have it get such a completion */
         return 1;
     }
+    wf_patience_heard(&u->worker->patience, wf_slots_since(&u->slots, completion->user_data));
     wf_slots_give(&u->slots, op->slot);
     wf_list_unlink(&op->queue);
     wf_count(&u->worker->counters.ops_completed);

@@ -1,10 +1,10 @@
 /* uring_slots.h: the ops that are in flight in one ring, by the number that the kernel carries for
  * us.
  *
- * The number (user_data) is the slot's index and, above it, the slot's generation, which grows at
- * each use: a completion that is late, doubled or forged, or a cancellation that comes after its
+ * The number (user_data) is the slot's index and, above it, the generation: a number that the table gives
+ * to each use of any slot, in their order. So a completion that is late, doubled or forged, or a cancellation that comes after its
  * op's end, names a slot's earlier use and finds nothing. That is checked in release builds too; a
- * pointer could not be.
+ * pointer could not be. And a number tells how many ops were begun since (wf_slots_since).
  *
  * Used by one thread, the owner; but any thread that has the completions to itself (uring.h, `holder`)
  * may look up what they name, and give slots back to it (wf_slots_return), which it takes in when it
@@ -35,7 +35,7 @@ struct wf_op;
 
 struct wf_slot {
     WF_PLAIN(struct wf_op *) op; /* NULL: free */
-    uint32_t generation;         /* of this use, or of the next if free */
+    uint32_t generation;         /* of this use, or of the last if free */
     uint32_t next_free;          /* while free or returned */
 };
 
@@ -44,6 +44,7 @@ struct wf_slots {
     WF_ATOMIC(uint32_t) used; /* returned ones included; others read it racily */
     uint32_t used_max;        /* WF_SLOTS_MAX; tests set less */
     uint32_t free;            /* the one used last: its line is the warmest */
+    uint32_t uses;            /* of any slot so far, modulo 2^32: the generation of the last */
     /* who has the completions */
     WF_PLAIN(uint32_t) returned; /* the last that was returned; WF_SLOTS_NONE: none */
     /* owner; others read */
@@ -94,6 +95,7 @@ static inline bool wf_slots_open(struct wf_slots *slots)
     wf_store_relaxed(&slots->used, 0); /* relaxed, both: nobody else is there yet */
     slots->used_max = WF_SLOTS_MAX;
     slots->free = WF_SLOTS_NONE;
+    slots->uses = 0;
     wf_plain_write(&slots->returned, WF_SLOTS_NONE);
     wf_store_relaxed(&slots->chunks, 0);
     return wf_slots_grow(slots);
@@ -119,6 +121,7 @@ static inline uint32_t wf_slots_take(struct wf_slots *slots, struct wf_op *op)
     uint32_t index = slots->free;
     struct wf_slot *slot = wf_slots_at(slots, index);
     slots->free = slot->next_free;
+    slot->generation = ++slots->uses;
     wf_slots_add_used_(slots, 1);
     wf_plain_write(&slot->op, op);
     return index;
@@ -143,12 +146,17 @@ static inline struct wf_op *wf_slots_find(const struct wf_slots *slots, uint64_t
                                                                    : NULL;
 }
 
+/* Owner: so many slots were taken since the one with that number was. */
+WF_INLINE uint32_t wf_slots_since(const struct wf_slots *slots, uint64_t number)
+{
+    return slots->uses - (uint32_t)(number >> 32);
+}
+
 /* A used slot: its number is invalid from now on. */
 static inline void wf_slots_give(struct wf_slots *slots, uint32_t index)
 {
     struct wf_slot *slot = wf_slots_at(slots, index);
     wf_plain_write(&slot->op, NULL);
-    slot->generation++;
     slot->next_free = slots->free;
     slots->free = index;
     wf_slots_add_used_(slots, -1);
@@ -159,7 +167,6 @@ static inline void wf_slots_return(struct wf_slots *slots, uint32_t index)
 {
     struct wf_slot *slot = wf_slots_at(slots, index);
     wf_plain_write(&slot->op, NULL);
-    slot->generation++;
     slot->next_free = wf_plain_read(&slots->returned);
     wf_plain_write(&slots->returned, index);
 }

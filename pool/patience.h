@@ -9,7 +9,9 @@
  * Terms. *idle time*: begins when a worker has nothing to run, and ends when the driver hands it something;
  * one that ends by other means says nothing. *short*: a look of `most_ns` (WF_PATIENCE_NS, if nobody has said
  * otherwise) would have met its end.
- * *credit*: while it is not negative, there is patience for such a look.
+ * *credit*: while it is not negative, there is patience for such a look. *crowd*: how many operations were
+ * begun while another was under way; of those that ended lately, the one for which it was most. So it says how
+ * many are served at once, whoever else is connected and silent.
  *
  *      what became of an idle time              credit
  *      a look met its end                       +1, up to WF_CREDIT_MAX; debts become small again
@@ -22,7 +24,10 @@
  *
  * G.1  Nobody looks at the begin of an idle time after two of WF_PATIENCE_OVER_NS, or after four that were
  *      not short. So a silent pool stays silent, and who serves a request now and then does not spin.
- * G.2  Where looks are in vain although the times are short, since whoever is waited for needs this
+ * G.2  Nobody looks while it serves a crowd: each of them waits for the others, not for our waking up, and a look
+ *      burns the time in which the next ones gather to be done in one go (a connection for each request, 64 at
+ *      a time: 1.42 times the processor of a bare ring, 1.14 without looks).
+ * G.3  Where looks are in vain although the times are short, since whoever is waited for needs this
  *      processor, there is one look in WF_DEBT_MAX times in the end. */
 #ifndef WF_PATIENCE_H
 #define WF_PATIENCE_H
@@ -34,6 +39,11 @@
 #define WF_PATIENCE_NS INT64_C(50000)
 /* A time that was slept through is longer by the lateness of the sleeper. */
 #define WF_PATIENCE_LATE_NS 25000
+/* So many are few. Two operations make a request, so eight peers that take turns. */
+#define WF_CROWD_FEW 16
+/* How long a crowd is remembered: at each idle time it is taken for one less. 256: a peer that opens 64
+ * connections, and then closes them, is a crowd all the time. */
+#define WF_CROWD_MAX 256
 /* A break: what came before it says nothing about what comes after it. */
 #define WF_PATIENCE_OVER_NS INT64_C(1000000)
 
@@ -44,6 +54,7 @@
 struct wf_patience {
     int32_t credit;
     int32_t debt;    /* the next */
+    uint32_t crowd;  /* up to WF_CROWD_MAX */
     int64_t most_ns; /* immutable; how long a look may be. 0: there is never patience for one */
 };
 
@@ -53,9 +64,28 @@ static inline void wf_patience_init(struct wf_patience *patience, int64_t most_n
         (struct wf_patience){.credit = -WF_DEBT_MIN, .debt = WF_DEBT_MIN, .most_ns = most_ns};
 }
 
+static inline bool wf_patience_is_crowded(const struct wf_patience *patience)
+{
+    return patience->crowd > WF_CROWD_FEW;
+}
+
 static inline bool wf_patience_has(const struct wf_patience *patience)
 {
-    return patience->credit >= 0;
+    return patience->credit >= 0 && !wf_patience_is_crowded(patience);
+}
+
+/* An operation has ended; `others` were begun meanwhile. */
+static inline void wf_patience_heard(struct wf_patience *patience, uint32_t others)
+{
+    if (others > patience->crowd) {
+        patience->crowd = others < WF_CROWD_MAX ? others : WF_CROWD_MAX;
+    }
+}
+
+/* An idle time begins. */
+static inline void wf_patience_idle(struct wf_patience *patience)
+{
+    patience->crowd -= patience->crowd > 0;
 }
 
 /* Looking, for however long, has met the end. */

@@ -770,7 +770,7 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
                                   bool *due)
 {
     bool patient = wf_patience_has(&worker->patience);
-    int64_t spin_ns = worker->pool->spin_ns;
+    int64_t spin_ns = wf_patience_is_crowded(&worker->patience) ? 0 : worker->pool->spin_ns;
     int64_t give_up_ns = began_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
     int64_t bored_ns = patient ? began_ns + worker->patience.most_ns : began_ns;
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
@@ -1131,6 +1131,7 @@ static struct wf_work *idle(struct wf_worker *worker)
     if (has_own_work(worker)) {
         return NULL;
     }
+    wf_patience_idle(&worker->patience);
     bool due = false;
     int64_t began_ns = wf_sys.now_ns();
     struct wf_work *work = may_search || wf_patience_has(&worker->patience)

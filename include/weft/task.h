@@ -91,9 +91,10 @@ typedef struct weft_rt_opts {
      * 4096 bytes. They cost nothing until the first is asked for. */
     int loans, loan_bytes;
     /* How long a worker with nothing to do may go on looking for what the kernel has for it before it
-     * sleeps. It does so only where that has come soon enough in the last times, and then answers some
-     * 20 us earlier, and whoever wakes it is spared 8; but while requests come that fast its processor is
-     * busy, with them or with waiting (at 20,000 a second 100 % instead of 53 %). 0: 50 us; the
+     * sleeps. It does so only where that has come soon enough in the last times, and does not serve more
+     * than some eight at once (of io_uring); it then answers some 20 us earlier, and whoever wakes it is
+     * spared 8; but while requests come that fast its processor is busy, with them or with waiting (at
+     * 20,000 a second 100 % instead of 53 %). 0: 50 us; the
      * environment's WEFT_PATIENCE_US, a number of us, 0 for never, overrides 0. Up to WEFT_PATIENCE_MAX.
      * < 0: never; then a worker looks for work of others for 2 us at most, too, instead of 20, before it
      * sleeps: for what shares its processors, or pays for their time. */

@@ -124,7 +124,7 @@ static void post_completion(uint64_t number, int32_t res)
     post_with(number, res, 0);
 }
 
-/* A number that is never 0, since generations begin with 1 here. */
+/* A number that is never 0, since generations begin with 1. */
 static bool end_reading(uint64_t number, int32_t res)
 {
     for (int i = 0; i < OPS; i++) {
@@ -240,9 +240,6 @@ static void begin(void)
                                   .entries = entries,
                                   .completions = completions};
     wloom_assert(wf_slots_open(&uring.slots));
-    for (int i = 0; i < WF_SLOTS_CHUNK; i++) {
-        chunk_memory[0][i].generation = 1;
-    }
 }
 
 static void op_ended(struct wf_op *op)

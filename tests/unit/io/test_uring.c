@@ -379,7 +379,7 @@ Test(numbers, generations_wrap)
     struct wf_slots slots;
     wt_true(wf_slots_open(&slots));
     struct wf_op op;
-    wf_slots_at(&slots, slots.free)->generation = UINT32_MAX;
+    slots.uses = UINT32_MAX - 1;
     uint32_t slot = wf_slots_take(&slots, &op);
     uint64_t number = wf_slots_number(&slots, slot);
     wt_eq(wf_slots_find(&slots, number), &op);
@@ -390,6 +390,32 @@ Test(numbers, generations_wrap)
     wt_eq(wf_slots_find(&slots, number), NULL);
     wf_slots_give(&slots, slot);
     wf_slots_close(&slots);
+}
+
+/* What the worker learns from those that end: how many were begun meanwhile (pool/patience.h). */
+Test(numbers, tell_how_many_operations_were_begun_since, .init = rig_open, .fini = rig_close)
+{
+    int ends[2];
+    wt_eq(pipe(ends), 0);
+    char byte;
+    struct rig_op waits = {.op = rig_read(ends[0], &byte, 1)};
+    rig_submit(&waits);
+    wt_eq(rig_poll(), 0);
+    for (int i = 0; i < 7; i++) {
+        wt_eq(rig_run((struct wf_op){.kind = WF_OP_NOP}), 0);
+    }
+    wt_eq(rig.worker.patience.crowd, 0, "one at a time");
+    for (int i = 0; i < 3; i++) {
+        many[i].op.kind = WF_OP_NOP;
+        rig_submit(&many[i]);
+    }
+    wt_eq(rig_poll(), 3);
+    wt_eq(rig.worker.patience.crowd, 2, "after the first there were two");
+    wt_eq(write(ends[1], "x", 1), 1);
+    wt_eq(rig_await(&waits), 1);
+    wt_eq(rig.worker.patience.crowd, 10);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* --- due, sleep, wake ------------------------------------------------------------------------- */

@@ -92,6 +92,44 @@ Test(patience, that_was_ruled_out_never_comes)
     }
 }
 
+static void patient(void)
+{
+    begin();
+    shorts_until_patient();
+}
+
+Test(patience, nobody_looks_while_it_serves_a_crowd, .init = patient)
+{
+    wf_patience_heard(&patience, WF_CROWD_FEW);
+    wt_true(wf_patience_has(&patience));
+    wf_patience_heard(&patience, WF_CROWD_FEW + 1);
+    wt_false(wf_patience_has(&patience));
+    wf_patience_heard(&patience, 0);
+    wt_false(wf_patience_has(&patience), "one of a crowd was quick");
+}
+
+/* Idle times until there is patience again. */
+static int idles_until_patient(void)
+{
+    int count = 0;
+    for (; !wf_patience_has(&patience) && count < 10000; count++) {
+        wf_patience_idle(&patience);
+    }
+    return count;
+}
+
+Test(patience, a_crowd_is_forgotten_after_some_idle_times, .init = patient)
+{
+    wf_patience_heard(&patience, 100);
+    wt_eq(idles_until_patient(), 100 - WF_CROWD_FEW);
+    wf_patience_heard(&patience, UINT32_MAX); /* who was silent for long, speaks */
+    wt_eq(idles_until_patient(), WF_CROWD_MAX - WF_CROWD_FEW);
+    for (int i = 0; i < 100; i++) {
+        wf_patience_idle(&patience);
+        wt_true(wf_patience_has(&patience));
+    }
+}
+
 /* --- a worker --------------------------------------------------------------------------------- */
 
 #define EVENTS  2000
@@ -105,6 +143,8 @@ static struct {
     int64_t clock_ns, next_ns, gap_ns;
     bool shy; /* events come only to who sleeps */
     int events, sleeps, looks;
+    uint32_t others; /* ops begun while an event's was under way */
+    int crowd_ends;  /* from this event on it is none */
     sem_t over, woken;
     struct wf_pool *pool;
 } stage;
@@ -128,6 +168,7 @@ static int stage_poll(struct wf_driver *driver, struct wf_worker *worker)
     }
     stage.next_ns = INT64_MAX;
     wf_count(&worker->counters.ops_completed);
+    wf_patience_heard(&worker->patience, stage.events < stage.crowd_ends ? stage.others : 0);
     wf_ready(worker, &stage.work);
     return 1;
 }
@@ -194,7 +235,8 @@ static const struct wf_driver_ops stage_ops = {
 /* Each event comes `gap_ns` after the one before was dealt with. */
 static void play_with(int64_t patience_ns, int64_t gap_ns, bool shy)
 {
-    memset(&stage, 0, sizeof stage);
+    stage.events = stage.sleeps = stage.looks = 0;
+    stage.clock_ns = 0;
     stage.base.ops = &stage_ops;
     stage.base.patience_ns = patience_ns;
     stage.work.run = run_event;
@@ -216,6 +258,14 @@ static void play_with(int64_t patience_ns, int64_t gap_ns, bool shy)
 static void play(int64_t gap_ns, bool shy)
 {
     play_with(0, gap_ns, shy);
+}
+
+static void play_with_crowd(uint32_t others, int crowd_ends)
+{
+    stage.others = others;
+    stage.crowd_ends = crowd_ends;
+    play(10000, false);
+    stage.others = 0;
 }
 
 /* A look that is given up takes so many calls of the clock. */
@@ -255,4 +305,24 @@ Test(worker, waits_as_long_as_it_was_told_and_no_longer)
     play_with(WF_PATIENCE_NS / 2, WF_PATIENCE_NS + 30000, false);
     wt_ge(stage.sleeps, EVENTS);
     wt_lt(stage.looks, EVENTS * CALLS_PATIENT / 2);
+}
+
+Test(worker, sleeps_at_once_while_it_serves_a_crowd)
+{
+    play_with_crowd(WF_CROWD_FEW + 2, EVENTS);
+    wt_ge(stage.sleeps, EVENTS - 1);
+    wt_lt(stage.looks, EVENTS * 5000 / CALL_NS); /* it has not seen the next event come */
+}
+
+Test(worker, waits_awake_for_a_few_at_once)
+{
+    play_with_crowd(WF_CROWD_FEW, EVENTS);
+    wt_le(stage.sleeps, WF_DEBT_MIN + 1);
+}
+
+Test(worker, waits_awake_again_when_the_crowd_has_gone)
+{
+    play_with_crowd(UINT32_MAX, EVENTS / 2);
+    wt_ge(stage.sleeps, EVENTS / 2);
+    wt_le(stage.sleeps, EVENTS / 2 + WF_CROWD_MAX + WF_DEBT_MIN);
 }
