@@ -22,6 +22,8 @@
  * G.3  A cancellation names slot and generation. It is written after the entry of its op and never
  *      hits a later one.
  * G.4  A completion that names no op in flight is counted, reported once and otherwise ignored.
+ * G.5  Where more comes than is run, it waits in the kernel and not in the worker's queues: no poll makes more
+ *      than WF_REAP_MAX works ready, but for WF_REAP_MIN at each.
  *
  * A kernel that refuses to be entered after it has worked (a seccomp filter that comes late) ends
  * the process, with a message. The roads not taken: completing everything that is pending with
@@ -54,10 +56,14 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 /* Entries queued that make a poll due: at 32 the system call's share is down to 10 ns each. */
 #define WF_DUE_QUEUED 32
 /* Works that may run before a queued entry is given to the kernel: bounds the delay to some tens of
- * microseconds. */
+ * microseconds. (With WF_REAP_MAX and more ready it is WF_TURN_POLL of them, of worker.c.) */
 #define WF_DUE_AGE 16
-/* Completions handed over before the worker gets to run something. */
+/* Completions handed over before the worker gets to run something, and works that are ready in the end, if
+ * there are enough completions. */
 #define WF_REAP_MAX 128
+/* Completions handed over at each poll, however many works are ready. Between two such polls more works run
+ * (WF_TURN_POLL), so their number falls. */
+#define WF_REAP_MIN 16
 
 /* An owner that would sleep, but is kept out so often in a row by a rescuer, rests for so long. Between
  * two sleeps it searches for 2 to 20 us, which is longer than a rescuer needs. */
@@ -422,13 +428,30 @@ static bool has_work(struct wf_uring *u)
     return u->ring.queued >= WF_DUE_QUEUED || ++u->age >= WF_DUE_AGE;
 }
 
+static uint32_t ready(const struct wf_uring *u)
+{
+    return wf_runq_len(&u->worker->runq);
+}
+
+/* As many as there is need of: where more came than are run meanwhile, all of them would stand ready in the
+ * end, out of the FIFO into the injection queue, each with what it has borrowed, and none of it in a cache any
+ * more when its turn comes (echo by loans, 1000 connections: 10.6 us a request instead of 8.9, and one receive in
+ * three had no buffer). */
+static int reap_max(const struct wf_uring *u)
+{
+    uint32_t works = ready(u);
+    return works < WF_REAP_MAX - WF_REAP_MIN ? WF_REAP_MAX - (int)works : WF_REAP_MIN;
+}
+
 /* Not while a rescuer holds: a poll would find it held, and the worker not come to rest until the
- * rescuer is through, who may have lost its processor. */
+ * rescuer is through, who may have lost its processor. Nor while enough is ready: then it is polled in its
+ * turn. */
 static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver;
     struct wf_uring *u = uring_of(worker);
-    return has_work(u) && wf_load_relaxed(&u->holder) != WF_HELD_BY_RESCUER; /* relaxed: a hint */
+    return has_work(u) && ready(u) < WF_REAP_MAX &&
+           wf_load_relaxed(&u->holder) != WF_HELD_BY_RESCUER; /* relaxed: a hint */
 }
 
 /* The owner comes to the driver. False: a rescuer is handing over what there is, and soon through. */
@@ -454,16 +477,17 @@ static void let_go(struct wf_uring *u)
 static int poll_held(struct wf_uring *u)
 {
     int ended = drop(u);
-    int taken = reap(u, WF_REAP_MAX, &ended);
+    int max = reap_max(u);
+    int taken = reap(u, max, &ended);
     /* Ends: each turn gives entries to the kernel or takes completions, up to the bound; or is the
      * last. */
-    while (taken < WF_REAP_MAX) {
+    while (taken < max) {
         (void)stage(u);
         if (u->ring.queued == 0 && !wf_ring_is_pressed(&u->ring)) {
             break;
         }
         int rc = enter(u, 0, 0); /* the completion queue is empty here: G.2 */
-        int more = reap(u, WF_REAP_MAX - taken, &ended);
+        int more = reap(u, max - taken, &ended);
         if (rc <= 0 && more == 0) {
             break; /* the next poll tries again */
         }

@@ -327,6 +327,31 @@ void *rig_no_memory(size_t alignment, size_t bytes)
     return NULL;
 }
 
+static void stand_ready(uint32_t works)
+{
+    wf_store_relaxed(&rig.worker.runq.tail, wf_load_relaxed(&rig.worker.runq.head) + works);
+}
+
+Test(capacity, no_more_is_taken_than_is_run_meanwhile, .init = rig_open, .fini = rig_close)
+{
+    for (int i = 0; i < 200; i++) {
+        many[i].op.kind = WF_OP_NOP;
+        rig_submit(&many[i]);
+    }
+    wt_true(wf_ring_enter(&rig.uring->ring, 0, INT64_MAX) >= 0);
+    stand_ready(100);
+    wt_true(rig_is_due());
+    wt_eq(rig_poll(), 28, "until 128 are ready");
+    stand_ready(128);
+    wt_false(rig_is_due());
+    wt_eq(rig_poll(), 16, "in its turn, though more are ready than it wants");
+    stand_ready(0);
+    wt_true(rig_is_due());
+    wt_eq(rig_poll(), 128);
+    wt_eq(rig_poll(), 28);
+    wt_eq(count_done(), 200);
+}
+
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 static void complete_nobody(uint64_t number)
