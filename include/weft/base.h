@@ -14,10 +14,11 @@
  * Extents of code have `begin` and `end`, `enter` and `leave`, `bind` and `unbind`, in one function.
  *
  * Options. All zero is the default of every options struct, and NULL for a pointer to one means
- * that. A macro that ends in `...` takes them as designated initialisers, in C; the function under
- * it, which has the same name and an underscore at the end, takes the pointer: C++ and wrappers call
- * that. Where options are not optional (weft_reuse_new), or are kept beside a handle
- * (weft_rt_start), there is the pointer alone.
+ * that. A macro with "options" takes them as designated initialisers after its other arguments, in C
+ * (none need be given; a comma after the last is an error); the function under it, which has the same
+ * name and an underscore at the end, takes the pointer: C++ and wrappers call that. Where options are
+ * not optional (weft_reuse_new), or are kept beside a handle (weft_rt_start), there is the pointer
+ * alone.
  *
  * Callbacks get what they are about first and the program's own pointer last: `arg` if it is all
  * that they work on, `ctx` if it comes besides. A `why` or `name` is a static string, kept by
@@ -80,6 +81,10 @@ typedef struct weft_place {
                                               (body)};                                        \
         &weft_here_;                                                                          \
     })
+
+/* The options of a macro, as a pointer. They end in a comma, which the macro has put there so that ISO C
+ * sees an argument where none is given; and -Wpedantic has nothing to say of empty braces. */
+#define WEFT_OPTS_(type, ...) (__extension__(&(const type){__VA_ARGS__}))
 
 /* --- errors ----------------------------------------------------------------------------------- */
 

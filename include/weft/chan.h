@@ -46,8 +46,10 @@ typedef struct weft_chan_opts {
  * caller's, to be freed with weft_chan_free. Any thread. 0, -EINVAL, -ENOMEM (*out = NULL).
  *
  *     rc = weft_chan_new(&latest, sizeof(struct quote), 16, .full = WEFT_FULL_DROP_OLDEST); */
-#define weft_chan_new(out, item_bytes, capacity, ...) \
-    weft_chan_new_((out), (item_bytes), (capacity), &(weft_chan_opts){__VA_ARGS__})
+#define weft_chan_new(...) \
+    weft_chan_new_opts_(__VA_ARGS__, ) /* (out, item_bytes, capacity, options) */
+#define weft_chan_new_opts_(out, item_bytes, capacity, ...) \
+    weft_chan_new_((out), (item_bytes), (capacity), WEFT_OPTS_(weft_chan_opts, __VA_ARGS__))
 int weft_chan_new_(weft_chan **out, size_t item_bytes, size_t capacity, const weft_chan_opts *opts);
 
 /* Frees the channel and the items in it. NULL is fine. With tasks waiting: misuse; they get

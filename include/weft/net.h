@@ -75,8 +75,9 @@ typedef struct weft_resolve_opts {
  *
  *     weft_addr addresses[8];
  *     int n = weft_within(WEFT_SEC(5), weft_resolve("example.com", "443", addresses, 8)); */
-#define weft_resolve(host, service, out, max, ...)                                          \
-    weft_resolve_((host), (service), (out), (max), &(const weft_resolve_opts){__VA_ARGS__}, \
+#define weft_resolve(...) weft_resolve_opts_(__VA_ARGS__, ) /* (host, service, out, max, options) */
+#define weft_resolve_opts_(host, service, out, max, ...)                                       \
+    weft_resolve_((host), (service), (out), (max), WEFT_OPTS_(weft_resolve_opts, __VA_ARGS__), \
                   WEFT_HERE)
 int weft_resolve_(const char *host, const char *service, weft_addr *out, int max,
                   const weft_resolve_opts *opts, const weft_place *place);
@@ -123,8 +124,9 @@ typedef struct weft_connect_opts {
  *     if (fd < 0) {
  *         return fd;
  *     } */
-#define weft_connect_to(host, service, ...) \
-    weft_connect_to_((host), (service), &(const weft_connect_opts){__VA_ARGS__}, WEFT_HERE)
+#define weft_connect_to(...) weft_connect_to_opts_(__VA_ARGS__, ) /* (host, service, options) */
+#define weft_connect_to_opts_(host, service, ...) \
+    weft_connect_to_((host), (service), WEFT_OPTS_(weft_connect_opts, __VA_ARGS__), WEFT_HERE)
 int weft_connect_to_(const char *host, const char *service, const weft_connect_opts *opts,
                      const weft_place *place);
 
@@ -178,8 +180,9 @@ typedef struct weft_listen_opts {
  *         }
  *     }
  *     weft_listener_free(listener); */
-#define weft_listen(out, address, ...) \
-    weft_listen_((out), (address), &(const weft_listen_opts){__VA_ARGS__})
+#define weft_listen(...) weft_listen_opts_(__VA_ARGS__, ) /* (out, address, options) */
+#define weft_listen_opts_(out, address, ...) \
+    weft_listen_((out), (address), WEFT_OPTS_(weft_listen_opts, __VA_ARGS__))
 int weft_listen_(weft_listener **out, const char *address, const weft_listen_opts *opts);
 
 /* Waits for a connection: its descriptor, which is the caller's, with O_CLOEXEC and without

@@ -59,8 +59,9 @@ typedef struct weft_for_opts {
  * are waited for; -ECANCELED: the caller's scope was cancelled, or its deadline passed, which is
  * looked at between pieces, before all were done. May suspend; afterwards the caller may be on
  * another thread. Options (C only; C++: weft_for_) are designated initialisers of weft_for_opts. */
-#define weft_for(from, to, body, ctx, ...) \
-    weft_for_((from), (to), (body), (ctx), &(weft_for_opts){__VA_ARGS__})
+#define weft_for(...) weft_for_opts_(__VA_ARGS__, ) /* (from, to, body, ctx, options) */
+#define weft_for_opts_(from, to, body, ctx, ...) \
+    weft_for_((from), (to), (body), (ctx), WEFT_OPTS_(weft_for_opts, __VA_ARGS__))
 int weft_for_(size_t from, size_t to, weft_range_fn *body, void *ctx, const weft_for_opts *opts);
 
 /* Largest accumulator of weft_reduce, in bytes: one lies on the stack for each stretch given away,
@@ -80,9 +81,11 @@ int weft_for_(size_t from, size_t to, weft_range_fn *body, void *ctx, const weft
  * Returns as weft_for. After a failure *acc holds what was folded in until then, with gaps; no
  * accumulator is dropped without `combine`, so what they own is not lost. -E2BIG: *acc is too large;
  * nothing was called. */
-#define weft_reduce(from, to, acc, fold, combine, ctx, ...)                    \
+#define weft_reduce(...) /* (from, to, acc, fold, combine, ctx, options) */ \
+    weft_reduce_opts_(__VA_ARGS__, )
+#define weft_reduce_opts_(from, to, acc, fold, combine, ctx, ...)              \
     weft_reduce_((from), (to), (acc), sizeof *(acc), (fold), (combine), (ctx), \
-                 &(weft_for_opts){__VA_ARGS__})
+                 WEFT_OPTS_(weft_for_opts, __VA_ARGS__))
 int weft_reduce_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn *fold,
                  weft_combine_fn *combine, void *ctx, const weft_for_opts *opts);
 
@@ -114,9 +117,11 @@ int weft_reduce_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_
  * Returns as weft_for, with the same rules for waiting and cancellation; after a failure *acc means
  * nothing, and walked indices have gaps. An accumulator may be dropped without `combine` after a failure,
  * and is copied as bytes: it should own nothing. -E2BIG: *acc is too large; nothing was called. */
-#define weft_scan(from, to, acc, fold, walk, combine, ctx, ...)                      \
+#define weft_scan(...) /* (from, to, acc, fold, walk, combine, ctx, options) */ \
+    weft_scan_opts_(__VA_ARGS__, )
+#define weft_scan_opts_(from, to, acc, fold, walk, combine, ctx, ...)                \
     weft_scan_((from), (to), (acc), sizeof *(acc), (fold), (walk), (combine), (ctx), \
-               &(weft_for_opts){__VA_ARGS__})
+               WEFT_OPTS_(weft_for_opts, __VA_ARGS__))
 int weft_scan_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn *fold,
                weft_fold_fn *walk, weft_combine_fn *combine, void *ctx, const weft_for_opts *opts);
 
@@ -146,8 +151,10 @@ typedef struct weft_sort_opts {
  * memory can hold, -EINVAL: `bytes` is 0, `compare` or `base` NULL; then nothing was touched. The comparison
  * cannot fail, and a `compare` that does not order (a < b, b < c, c < a) gives some order, no more. May
  * suspend; outside of a task it sorts alone. C only (C++: weft_sort_). */
-#define weft_sort(base, count, bytes, compare, ctx, ...) \
-    weft_sort_((base), (count), (bytes), (compare), (ctx), &(weft_sort_opts){__VA_ARGS__})
+#define weft_sort(...) \
+    weft_sort_opts_(__VA_ARGS__, ) /* (base, count, bytes, compare, ctx, options) */
+#define weft_sort_opts_(base, count, bytes, compare, ctx, ...) \
+    weft_sort_((base), (count), (bytes), (compare), (ctx), WEFT_OPTS_(weft_sort_opts, __VA_ARGS__))
 int weft_sort_(void *base, size_t count, size_t bytes, weft_compare_fn *compare, void *ctx,
                const weft_sort_opts *opts);
 

@@ -58,8 +58,9 @@ typedef struct weft_proc_opts {
  *     weft_proc_exit how;
  *     rc = weft_proc_wait(sort, &how);
  *     weft_proc_free(sort); */
-#define weft_proc_spawn(out, argv, ...) \
-    weft_proc_spawn_((out), (argv), &(weft_proc_opts){__VA_ARGS__}, WEFT_HERE)
+#define weft_proc_spawn(...) weft_proc_spawn_opts_(__VA_ARGS__, ) /* (out, argv, options) */
+#define weft_proc_spawn_opts_(out, argv, ...) \
+    weft_proc_spawn_((out), (argv), WEFT_OPTS_(weft_proc_opts, __VA_ARGS__), WEFT_HERE)
 int weft_proc_spawn_(weft_proc **out, char *const argv[], const weft_proc_opts *opts,
                      const weft_place *place);
 
@@ -117,8 +118,9 @@ typedef struct weft_proc_io {
  *     char text[256];
  *     weft_proc_io io = {.out = text, .out_max = sizeof text};
  *     rc = weft_within(WEFT_SEC(10), weft_proc_run(&io, ((char *[]){"uname", "-a", NULL}))); */
-#define weft_proc_run(io, argv, ...) \
-    weft_proc_run_((io), (argv), &(weft_proc_opts){__VA_ARGS__}, WEFT_HERE)
+#define weft_proc_run(...) weft_proc_run_opts_(__VA_ARGS__, ) /* (io, argv, options) */
+#define weft_proc_run_opts_(io, argv, ...) \
+    weft_proc_run_((io), (argv), WEFT_OPTS_(weft_proc_opts, __VA_ARGS__), WEFT_HERE)
 int weft_proc_run_(weft_proc_io *io, char *const argv[], const weft_proc_opts *opts,
                    const weft_place *place);
 

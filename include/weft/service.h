@@ -62,15 +62,16 @@ typedef struct weft_service_opts {
  * -EINVAL (on_fault), -E2BIG, -ESHUTDOWN (the drain has begun), -ENOMEM.
  *
  *     weft_service("mailer", mailer, &box, .mailbox = box); */
-#define weft_service(name, fn, ptr, ...)                                                     \
-    __extension__({                                                                          \
-        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg),      \
-                       "weft_service: the argument is not of the type that " #fn             \
-                       " was defined with");                                                 \
-        _Static_assert(sizeof *(ptr) <= WEFT_SERVICE_ARG_MAX,                                \
-                       "weft_service: the argument exceeds WEFT_SERVICE_ARG_MAX");           \
-        weft_service_((name), (fn), (ptr), sizeof *(ptr), &(weft_service_opts){__VA_ARGS__}, \
-                      WEFT_HERE_STARTS_(#fn));                                               \
+#define weft_service(...) weft_service_opts_(__VA_ARGS__, ) /* (name, fn, ptr, options) */
+#define weft_service_opts_(name, fn, ptr, ...)                                             \
+    __extension__({                                                                        \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_arg),    \
+                       "weft_service: the argument is not of the type that " #fn           \
+                       " was defined with");                                               \
+        _Static_assert(sizeof *(ptr) <= WEFT_SERVICE_ARG_MAX,                              \
+                       "weft_service: the argument exceeds WEFT_SERVICE_ARG_MAX");         \
+        weft_service_((name), (fn), (ptr), sizeof *(ptr),                                  \
+                      WEFT_OPTS_(weft_service_opts, __VA_ARGS__), WEFT_HERE_STARTS_(#fn)); \
     })
 int weft_service_(const char *name, weft_fn *fn, const void *arg, size_t bytes,
                   const weft_service_opts *opts, const weft_place *place);

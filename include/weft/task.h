@@ -112,8 +112,9 @@ typedef struct weft_rt_opts {
  * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, patience > WEFT_PATIENCE_MAX, unknown io), -ENOMEM, -EAGAIN (no
  * thread to be had), or, if io_uring was asked for by its name, what it said: -EPERM (forbidden
  * here), -ENOSYS (not there). A line on stderr says what was refused and the remedy. */
-#define weft_run(fn, arg, ...) \
-    weft_run_((fn), (arg), &(weft_rt_opts){__VA_ARGS__}, WEFT_HERE_STARTS_(#fn))
+#define weft_run(...) weft_run_opts_(__VA_ARGS__, ) /* (fn, arg, options) */
+#define weft_run_opts_(fn, arg, ...) \
+    weft_run_((fn), (arg), WEFT_OPTS_(weft_rt_opts, __VA_ARGS__), WEFT_HERE_STARTS_(#fn))
 int weft_run_(weft_fn *fn, void *arg, const weft_rt_opts *opts, const weft_place *place);
 
 /* Starts a runtime; *out is the caller's, to be stopped with weft_rt_stop and freed with
@@ -305,9 +306,10 @@ typedef struct weft_scope_opts {
  *     WEFT_SCOPE(s);
  *     for (int i = 0; i < n; i++) weft_go(&s, fetch, &jobs[i]);
  *     rc = weft_scope_end(&s); */
-#define WEFT_SCOPE(name, ...)                                      \
+#define WEFT_SCOPE(...) WEFT_SCOPE_OPTS_(__VA_ARGS__, ) /* (name, options) */
+#define WEFT_SCOPE_OPTS_(name, ...)                                \
     weft_scope name __attribute__((cleanup(weft_scope_cleanup_))); \
-    weft_scope_begin_(&name, &(weft_scope_opts){__VA_ARGS__}, WEFT_HERE)
+    weft_scope_begin_(&name, WEFT_OPTS_(weft_scope_opts, __VA_ARGS__), WEFT_HERE)
 #define weft_scope_begin(scope, opts) weft_scope_begin_((scope), (opts), WEFT_HERE)
 void weft_scope_begin_(weft_scope *scope, const weft_scope_opts *opts, const weft_place *place);
 void weft_scope_cleanup_(weft_scope *scope);

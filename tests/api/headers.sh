@@ -7,7 +7,7 @@ passed=0 failed=0
 
 try() { # compiler language standard header
     if printf '#include <weft/%s>\n#include <weft/%s>\nint weft_api_unused;\n' "$4" "$4" |
-        "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I "$include" -fsyntax-only -; then
+        "$1" -x "$2" -std="$3" -Wall -Wextra -Wpedantic -Werror -I "$include" -fsyntax-only -; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
