@@ -10,6 +10,7 @@
 #include "io/uring.h"
 #include "pool/base/compiler.h"
 #include "pool/base/sys.h"
+#include "pool/sanitizer.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 /* A refusal's call, if there is none to be made. */
 static const char NOT_BUILT[] = "io_uring";
+static const char UNDER_VALGRIND[] = "io_uring_enter";
 
 /* One sentence about a refusal, and the code that the caller returns for it. */
 static int explain(struct wf_io_refusal refusal, char *why, size_t why_bytes)
@@ -26,6 +28,12 @@ static int explain(struct wf_io_refusal refusal, char *why, size_t why_bytes)
         (void)snprintf(why, why_bytes,
                        "this weft was built without io_uring: build it with liburing's header "
                        "installed.");
+        return -ENOSYS;
+    }
+    if (call == UNDER_VALGRIND) {
+        (void)snprintf(why, why_bytes,
+                       "io_uring does not go with valgrind, which stops all other threads while "
+                       "one waits in a ring. WEFT_IO=epoll chooses epoll without this line.");
         return -ENOSYS;
     }
     switch (-refusal.rc) {
@@ -93,8 +101,13 @@ static struct wf_io_refusal probe_elsewhere(void)
     return refusal;
 }
 
-static struct wf_io_refusal refusal_of_uring(void)
+/* Valgrind runs one thread at a time, and takes io_uring_enter for a call that returns soon: a worker
+ * that waits in it would keep all others from running, for ever. */
+static struct wf_io_refusal refusal_of_uring(bool is_auto)
 {
+    if (is_auto && WF_HAVE_URING && wf_valgrind_is_on()) {
+        return (struct wf_io_refusal){.call = UNDER_VALGRIND, .rc = -ENOSYS};
+    }
     return WF_HAVE_URING ? probe_elsewhere()
                          : (struct wf_io_refusal){.call = NOT_BUILT, .rc = -ENOSYS};
 }
@@ -132,7 +145,7 @@ int wf_io_driver_new(const char *backend, struct wf_driver **out, char *why, siz
                        "unknown I/O backend \"%s\": it is \"auto\", \"uring\" or \"epoll\".", name);
         return -EINVAL;
     }
-    struct wf_io_refusal refusal = refusal_of_uring();
+    struct wf_io_refusal refusal = refusal_of_uring(is_auto);
     if (refusal.call == NULL) {
         return give(WF_HAVE_URING ? wf_uring_driver_new() : NULL, out, why, why_bytes);
     }
@@ -187,6 +200,8 @@ void wf_io_driver_cause(const struct wf_driver *driver, char *cause, size_t caus
     }
     if (because.call == NOT_BUILT) {
         (void)snprintf(cause, cause_bytes, " (built without io_uring)");
+    } else if (because.call == UNDER_VALGRIND) {
+        (void)snprintf(cause, cause_bytes, " (under valgrind)");
     } else if (because.call != NULL) {
         const char *name = strerrorname_np(-because.rc);
         (void)snprintf(cause, cause_bytes, " (%s: %s)", because.call,

@@ -27,7 +27,7 @@ with_pkg_config() { # output flags...
     output=$1
     shift
     # shellcheck disable=SC2046 # the flags are words
-    "$CC" "$here/main.c" -o "$output" $(pkg-config --cflags weft) "$@" && "$output"
+    "$CC" -std=c11 -Wall -Wextra -Wpedantic -Werror "$here/main.c" -o "$output" $(pkg-config --cflags weft) "$@" && "$output"
 }
 
 try "install" "$cmake" --install "$build" --prefix "$work/prefix"
@@ -54,6 +54,11 @@ try "pkg-config: shared" with_pkg_config "$work/shared" $(pkg-config --libs weft
 # shellcheck disable=SC2046
 try "pkg-config: static" with_pkg_config "$work/static" \
     $(pkg-config --libs --static weft | sed 's/-lweft/-l:libweft.a/')
+
+# Where the library was built with valgrind's header it chooses the driver that valgrind can run.
+if command -v valgrind >/dev/null && printf '#include <valgrind/valgrind.h>\n' | "$CC" -E - >/dev/null 2>&1; then
+    try "under valgrind" timeout 120 valgrind -q --error-exitcode=1 "$work/static"
+fi
 
 if pkg-config --exists weft_tls; then
     # shellcheck disable=SC2046
