@@ -58,11 +58,14 @@ struct weft_branch {
 
 #define WEFT_DEQUE_MASK_ ((uint64_t)4095)
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic" /* ISO C++ has no flexible arrays */
 struct weft_deque_line_ {
     uint64_t head, split, limit, full_at;
     unsigned char pad[224];
     weft_branch *slots[];
 };
+#pragma GCC diagnostic pop
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
 void weft_fork_slow_(weft_branch *branch);
