@@ -108,9 +108,12 @@ enum wf_op_race { WF_OP_OPEN, WF_OP_ASKED, WF_OP_OVER };
 struct wf_op {
     /* submitter, before submit */
     wf_op_done_fn *done; /* LAST TOUCH: it may free the op, or let its owner do so */
-    wf_op_more_fn *more; /* of a kind that has several results */
-    void *waiter;        /* the submitter's own, for done */
-    uint8_t kind;        /* enum wf_op_kind */
+    union {
+        wf_op_more_fn *more; /* of a kind that has several results */
+        uint32_t meant;      /* of others: the submitter's own. src/uses.h: which file `fd` means */
+    };
+    void *waiter; /* the submitter's own, for done */
+    uint8_t kind; /* enum wf_op_kind */
 
     /* home, from submit to done */
     uint8_t phase; /* enum wf_op_phase */

@@ -293,11 +293,11 @@ static void prepare(struct wf_op *op, struct wf_call *call, struct wf_work *resu
 }
 
 void wf_op_refuse(struct wf_op *op, struct wf_call *call, struct wf_worker *worker,
-                  const struct wf_wait_ops *ops)
+                  const struct wf_wait_ops *ops, int32_t result)
 {
     prepare(op, call, NULL, worker, ops);
     call->detail = 0; /* as wf_use_begin: no closing */
-    wf_io_refuse(op, -ECANCELED);
+    wf_io_refuse(op, result);
     (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
 }
 

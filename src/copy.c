@@ -8,6 +8,7 @@
  */
 #include "pool/base/sys.h"
 #include "src/io.h"
+#include "src/uses.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,10 +25,26 @@
 
 ssize_t weft_pread_all(int fd, void *buffer, size_t bytes, int64_t offset)
 {
+    if (offset < 0) {
+        return -EINVAL;
+    }
+    uint32_t meant = wf_use_meant(fd);
     size_t done = 0;
     ssize_t n;
     do { /* ends: grows, or the end of the file, or an error */
-        n = weft_pread(fd, (char *)buffer + done, bytes - done, offset + (int64_t)done);
+        n = wf_read_meant(fd, meant, (char *)buffer + done, bytes - done, (uint64_t)offset + done);
+        done += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && done < bytes);
+    return done > 0 || n == 0 ? (ssize_t)done : n;
+}
+
+static ssize_t write_all(int fd, uint32_t meant, const void *buffer, size_t bytes, int64_t offset)
+{
+    size_t done = 0;
+    ssize_t n;
+    do { /* ends: likewise; a write that writes nothing is a full device */
+        n = wf_write_meant(fd, meant, (const char *)buffer + done, bytes - done,
+                           (uint64_t)offset + done);
         done += n > 0 ? (size_t)n : 0;
     } while (n > 0 && done < bytes);
     return done > 0 || n == 0 ? (ssize_t)done : n;
@@ -35,13 +52,7 @@ ssize_t weft_pread_all(int fd, void *buffer, size_t bytes, int64_t offset)
 
 ssize_t weft_pwrite_all(int fd, const void *buffer, size_t bytes, int64_t offset)
 {
-    size_t done = 0;
-    ssize_t n;
-    do { /* ends: likewise; a write that writes nothing is a full device */
-        n = weft_pwrite(fd, (const char *)buffer + done, bytes - done, offset + (int64_t)done);
-        done += n > 0 ? (size_t)n : 0;
-    } while (n > 0 && done < bytes);
-    return done > 0 || n == 0 ? (ssize_t)done : n;
+    return offset < 0 ? -EINVAL : write_all(fd, wf_use_meant(fd), buffer, bytes, offset);
 }
 
 /* --- whole ------------------------------------------------------------------------------------ */
@@ -91,23 +102,32 @@ int weft_file_write(int dirfd, const char *path, const void *buffer, size_t byte
 
 /* --- copies ----------------------------------------------------------------------------------- */
 
+/* From which file, into which. */
+struct copying {
+    int in, out;
+    uint32_t meant[2]; /* of these: uses.h */
+};
+
 /* One share, inside the kernel: bytes, 0 at the end, or -errno. */
-static long copy_inside(int in, int64_t in_offset, int out, int64_t out_offset, int64_t bytes)
+static long copy_inside(const struct copying *copy, int64_t in_offset, int64_t out_offset,
+                        int64_t bytes)
 {
     int64_t at[2] = {in_offset, out_offset};
     int64_t share = bytes < WF_COPY_CALL_BYTES ? bytes : WF_COPY_CALL_BYTES;
     struct wf_thread_call call =
-        WF_THREAD_CALL(SYS_copy_file_range, in, (long)&at[0], out, (long)&at[1], share, 0);
+        WF_THREAD_CALL(SYS_copy_file_range, WF_FD_ARG(0) | WF_FD_ARG(2), copy->in, (long)&at[0],
+                       copy->out, (long)&at[1], share, 0);
+    memcpy(call.meant, copy->meant, sizeof call.meant);
     return wf_thread_await(&call);
 }
 
 /* One buffer full, by reading and writing. */
-static ssize_t copy_through(int in, int64_t in_offset, int out, int64_t out_offset, int64_t bytes,
-                            char *buffer)
+static ssize_t copy_through(const struct copying *copy, int64_t in_offset, int64_t out_offset,
+                            int64_t bytes, char *buffer)
 {
     size_t share = bytes < WF_COPY_BUFFER_BYTES ? (size_t)bytes : WF_COPY_BUFFER_BYTES;
-    ssize_t n = weft_pread(in, buffer, share, in_offset);
-    return n <= 0 ? n : weft_pwrite_all(out, buffer, (size_t)n, out_offset);
+    ssize_t n = wf_read_meant(copy->in, copy->meant[0], buffer, share, (uint64_t)in_offset);
+    return n <= 0 ? n : write_all(copy->out, copy->meant[1], buffer, (size_t)n, out_offset);
 }
 
 /* Does it mean "not these files, but perhaps in another way"? 0: files that do not know their length
@@ -126,13 +146,13 @@ static bool is_same(const struct statx *a, const struct statx *b)
 
 /* For the rest of a copy that the kernel refused with `refusal`. -EINVAL may also mean ranges of one
  * file that overlap, which nobody is to copy piece by piece. */
-static int64_t copy_outside(int in, int64_t in_offset, int out, int64_t out_offset, int64_t bytes,
-                            long refusal)
+static int64_t copy_outside(const struct copying *copy, int64_t in_offset, int64_t out_offset,
+                            int64_t bytes, long refusal)
 {
     if (refusal == -EINVAL) {
         struct statx about[2];
-        int rc = weft_fstat(in, &about[0]);
-        rc = rc < 0 ? rc : weft_fstat(out, &about[1]);
+        int rc = weft_fstat(copy->in, &about[0]);
+        rc = rc < 0 ? rc : weft_fstat(copy->out, &about[1]);
         if (rc < 0 || is_same(&about[0], &about[1])) {
             return rc < 0 ? rc : -EINVAL;
         }
@@ -144,7 +164,7 @@ static int64_t copy_outside(int in, int64_t in_offset, int out, int64_t out_offs
     int64_t done = 0;
     ssize_t n;
     do { /* ends: grows, or the end, or an error */
-        n = copy_through(in, in_offset + done, out, out_offset + done, bytes - done, buffer);
+        n = copy_through(copy, in_offset + done, out_offset + done, bytes - done, buffer);
         done += n > 0 ? n : 0;
     } while (n > 0 && done < bytes);
     wf_sys.release(buffer);
@@ -162,16 +182,17 @@ int64_t weft_copy_range(int in, int64_t in_offset, int out, int64_t out_offset, 
          (bytes > INT64_MAX - in_offset || bytes > INT64_MAX - out_offset))) {
         return -EINVAL;
     }
+    struct copying copy = {in, out, {wf_use_meant(in), wf_use_meant(out)}};
     int64_t done = 0;
     long n = 1;
     while (done < bytes && n > 0) { /* ends: grows, or the end, or an error */
-        n = copy_inside(in, in_offset + done, out, out_offset + done, bytes - done);
+        n = copy_inside(&copy, in_offset + done, out_offset + done, bytes - done);
         done += n > 0 ? n : 0;
     }
     if (done > 0 || bytes == 0) {
         return done;
     }
-    return refuses(n) ? copy_outside(in, in_offset, out, out_offset, bytes, n) : n;
+    return refuses(n) ? copy_outside(&copy, in_offset, out_offset, bytes, n) : n;
 }
 
 /* Until the end of `in`: what comes after an error or a cancellation is that error. */

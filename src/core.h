@@ -490,9 +490,9 @@ struct wf_op;
  * closed it ends at once, with -EBADF (uses.h). */
 ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
                     struct wf_worker *worker, const struct wf_wait_ops *ops);
-/* Instead of wf_op_begin: the call has ended with -ECANCELED, and nothing is tried. */
+/* Instead of wf_op_begin: the call has ended with `result` (< 0), and nothing is tried. */
 WF_COLD void wf_op_refuse(struct wf_op *op, struct wf_call *call, struct wf_worker *worker,
-                          const struct wf_wait_ops *ops);
+                          const struct wf_wait_ops *ops, int32_t result);
 void wf_op_cancel(struct wf_wait *wait);
 ssize_t wf_op_finish(struct wf_call *call);
 /* Submits the op on the current worker and suspends until it is done. Its result: >= 0 or -errno;

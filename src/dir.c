@@ -47,7 +47,8 @@ int weft_dir_open(weft_dir **out, int dirfd, const char *path)
 
 static struct wf_thread_call fill_call(weft_dir *dir)
 {
-    return WF_THREAD_CALL(SYS_getdents64, dir->fd, (long)dir->bytes, sizeof dir->bytes);
+    return WF_THREAD_CALL(SYS_getdents64, WF_FD_ARG(0), dir->fd, (long)dir->bytes,
+                          sizeof dir->bytes);
 }
 
 /* What the call gave: bytes, 0 at the end, or -errno. */

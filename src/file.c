@@ -11,13 +11,16 @@
  * reading and writing it (its address differs by thread, and compilers keep it). */
 #include "pool/base/sys.h"
 #include "src/io_value.h"
+#include "src/net.h"
 #include "src/uses.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <weft/file.h>
@@ -45,12 +48,12 @@ ssize_t wf_io_await_step(struct wf_op *op)
 
 /* --- reading and writing ---------------------------------------------------------------------- */
 
-ssize_t wf_io_await_events(int fd, uint32_t events, int *vain)
+ssize_t wf_io_await_events(int fd, uint32_t meant, uint32_t events, int *vain)
 {
     if (wf_io_is_over()) { /* it has been tried, and is not to wait */
         return -ECANCELED;
     }
-    struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .flags = events};
+    struct wf_op poll = {.kind = WF_OP_POLL, .fd = fd, .meant = meant, .flags = events};
     ssize_t result = wf_io_await_step(&poll);
     return result >= 0 && wf_io_is_vain(vain, (uint32_t)result, events) ? weft_sleep(WF_IO_REST_NS)
                                                                         : result;
@@ -66,29 +69,30 @@ static ssize_t await_ready(struct wf_op *op, uint32_t events)
         if (wf_likely(result != -EAGAIN)) {
             return result;
         }
-        result = wf_io_await_events(op->fd, events, &vain);
+        result = wf_io_await_events(op->fd, op->meant, events, &vain);
         if (result < 0) {
             return result;
         }
     }
 }
 
-static struct wf_op transfer_op(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes,
-                                uint64_t offset)
+static struct wf_op transfer_op(enum wf_op_kind kind, int fd, uint32_t meant, const void *buffer,
+                                size_t bytes, uint64_t offset)
 {
     return (struct wf_op){
         .kind = (uint8_t)kind,
         .fd = fd,
+        .meant = meant,
         .address = wf_io_address(buffer),
         .bytes = wf_io_bytes(bytes),
         .offset = offset,
     };
 }
 
-static ssize_t transfer(enum wf_op_kind kind, int fd, const void *buffer, size_t bytes,
-                        uint64_t offset)
+static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void *buffer,
+                        size_t bytes, uint64_t offset)
 {
-    struct wf_op op = transfer_op(kind, fd, buffer, bytes, offset);
+    struct wf_op op = transfer_op(kind, fd, meant, buffer, bytes, offset);
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
 }
 
@@ -187,23 +191,39 @@ static WF_NOINLINE bool may_have_more(int fd, uint64_t offset)
     return may;
 }
 
+/* read_now as a later step of a call, which must not read from the number's next file. */
+static ssize_t read_now_meant(int fd, uint32_t meant, void *buffer, size_t bytes, uint64_t offset)
+{
+    struct wf_held held;
+    if (!wf_touch(&held, fd, meant)) {
+        return -EBADF;
+    }
+    ssize_t n = read_now(fd, buffer, bytes, offset);
+    wf_unhold(&held);
+    return n;
+}
+
 /* The rest of a regular file's read of which only the beginning was in the cache: `done` bytes of
  * `bytes`. */
-static WF_COLD ssize_t read_rest(int fd, char *buffer, size_t bytes, size_t done, uint64_t offset)
+static WF_COLD ssize_t read_rest(int fd, uint32_t meant, char *buffer, size_t bytes, size_t done,
+                                 uint64_t offset)
 {
     ssize_t n = 1;
     while (n > 0 && done < bytes) { /* ends: grows, or the end of the file */
         uint64_t at = offset != POSITION_OWN ? offset + done : POSITION_OWN;
-        n = read_now(fd, buffer + done, bytes - done, at);
+        n = read_now_meant(fd, meant, buffer + done, bytes - done, at);
         if (n == -EAGAIN) {
-            n = transfer(WF_OP_READ, fd, buffer + done, bytes - done, at);
+            n = transfer(WF_OP_READ, fd, meant, buffer + done, bytes - done, at);
         }
         done += n > 0 ? (size_t)n : 0;
     }
     return (ssize_t)done; /* an error after some bytes will be the next call's */
 }
 
-static ssize_t read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
+/* `meant` of a call's first step is what the number means: then the first read needs no touch, for nothing
+ * was done at another file. */
+WF_INLINE ssize_t read_at(int fd, uint32_t meant, bool is_first, void *buffer, size_t bytes,
+                          uint64_t offset)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
@@ -211,35 +231,47 @@ static ssize_t read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
         return rc;
     }
     bytes = wf_io_bytes(bytes);
-    ssize_t n = read_now(fd, buffer, bytes, offset);
+    ssize_t n = is_first ? read_now(fd, buffer, bytes, offset)
+                         : read_now_meant(fd, meant, buffer, bytes, offset);
     if (n == -EAGAIN) {
-        return transfer(WF_OP_READ, fd, buffer, bytes, offset);
+        return transfer(WF_OP_READ, fd, meant, buffer, bytes, offset);
     }
     wf_spend_budget(self);
     if (wf_unlikely(n > 0 && (size_t)n < bytes && may_have_more(fd, offset))) {
-        return read_rest(fd, buffer, bytes, (size_t)n, offset);
+        return read_rest(fd, meant, buffer, bytes, (size_t)n, offset);
     }
     return n;
 }
 
+ssize_t wf_read_meant(int fd, uint32_t meant, void *buffer, size_t bytes, uint64_t offset)
+{
+    return read_at(fd, meant, false, buffer, bytes, offset);
+}
+
+ssize_t wf_write_meant(int fd, uint32_t meant, const void *buffer, size_t bytes, uint64_t offset)
+{
+    return transfer(WF_OP_WRITE, fd, meant, buffer, bytes, offset);
+}
+
 ssize_t weft_read(int fd, void *buffer, size_t bytes)
 {
-    return read_at(fd, buffer, bytes, POSITION_OWN);
+    return read_at(fd, wf_use_meant(fd), true, buffer, bytes, POSITION_OWN);
 }
 
 ssize_t weft_pread(int fd, void *buffer, size_t bytes, int64_t offset)
 {
-    return offset < 0 ? -EINVAL : read_at(fd, buffer, bytes, (uint64_t)offset);
+    return offset < 0 ? -EINVAL
+                      : read_at(fd, wf_use_meant(fd), true, buffer, bytes, (uint64_t)offset);
 }
 
 ssize_t weft_write(int fd, const void *buffer, size_t bytes)
 {
-    return transfer(WF_OP_WRITE, fd, buffer, bytes, POSITION_OWN);
+    return transfer(WF_OP_WRITE, fd, 0, buffer, bytes, POSITION_OWN);
 }
 
 ssize_t weft_pwrite(int fd, const void *buffer, size_t bytes, int64_t offset)
 {
-    return offset < 0 ? -EINVAL : transfer(WF_OP_WRITE, fd, buffer, bytes, (uint64_t)offset);
+    return offset < 0 ? -EINVAL : transfer(WF_OP_WRITE, fd, 0, buffer, bytes, (uint64_t)offset);
 }
 
 /* As read_at, without waiting: a rest that is not in the cache is left to the ring. */
@@ -251,13 +283,14 @@ static weft_val read_at_v(int fd, void *buffer, size_t bytes, uint64_t offset,
         return wf_val_done(rc, place);
     }
     bytes = wf_io_bytes(bytes);
+    uint32_t meant = wf_use_meant(fd);
     ssize_t n = read_now(fd, buffer, bytes, offset);
     bool waits = n == -EAGAIN;
     if (!waits && (n <= 0 || (size_t)n == bytes || !may_have_more(fd, offset))) {
         return wf_val_done(n, place);
     }
     size_t done = waits ? 0 : (size_t)n;
-    struct wf_op op = transfer_op(WF_OP_READ, fd, (char *)buffer + done, bytes - done,
+    struct wf_op op = transfer_op(WF_OP_READ, fd, meant, (char *)buffer + done, bytes - done,
                                   offset != POSITION_OWN ? offset + done : POSITION_OWN);
     return wf_io_v(&op, done, place);
 }
@@ -275,7 +308,7 @@ weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const
 
 weft_val weft_write_v_(int fd, const void *buffer, size_t bytes, const weft_place *place)
 {
-    struct wf_op op = transfer_op(WF_OP_WRITE, fd, buffer, bytes, POSITION_OWN);
+    struct wf_op op = transfer_op(WF_OP_WRITE, fd, 0, buffer, bytes, POSITION_OWN);
     return wf_io_v(&op, 0, place);
 }
 
@@ -285,7 +318,7 @@ weft_val weft_pwrite_v_(int fd, const void *buffer, size_t bytes, int64_t offset
     if (offset < 0) {
         return wf_val_done(-EINVAL, place);
     }
-    struct wf_op op = transfer_op(WF_OP_WRITE, fd, buffer, bytes, (uint64_t)offset);
+    struct wf_op op = transfer_op(WF_OP_WRITE, fd, 0, buffer, bytes, (uint64_t)offset);
     return wf_io_v(&op, 0, place);
 }
 
@@ -325,6 +358,28 @@ weft_val weft_open_v_(const char *path, int flags, mode_t mode, const weft_place
     return weft_openat_v_(AT_FDCWD, path, flags, mode, place);
 }
 
+/* Another number for a socket whose close(2) may take its time, so that the first one is free at once and
+ * only a thread waits; -1: it does not, or there is none to be had. */
+static int number_to_linger(int fd)
+{
+    struct linger linger = {0};
+    socklen_t bytes = sizeof linger;
+    long rc =
+        wf_sys.call(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, (long)&linger, (long)&bytes, 0);
+    if (wf_likely(rc < 0 || linger.l_onoff == 0 || linger.l_linger == 0)) {
+        return -1;
+    }
+    return (int)wf_sys.call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+}
+
+static WF_COLD int close_on_a_thread(int fd)
+{
+    struct wf_thread_call call = WF_THREAD_CALL(SYS_close, 0, fd);
+    long rc = wf_thread_finish(&call);
+    return rc == -EAGAIN ? wf_sys.close(fd)
+                         : (int)rc; /* no thread: better this one than not at all */
+}
+
 int weft_close(int fd)
 {
     int rc = 0;
@@ -336,8 +391,12 @@ int weft_close(int fd)
     if (rc < 0) {
         return rc;
     }
+    int lingers = number_to_linger(fd);
     rc = wf_sys.close(fd);
     wf_closing_end(&closing);
+    if (wf_unlikely(lingers >= 0)) {
+        rc = close_on_a_thread(lingers);
+    }
     return rc == -EINTR ? 0 : rc; /* Linux has closed it when it says that */
 }
 
@@ -401,10 +460,16 @@ static struct wf_op wait_fd_op(int fd, int events)
     return (struct wf_op){.kind = WF_OP_POLL, .fd = fd, .flags = (uint32_t)events};
 }
 
-int weft_wait_fd(int fd, int events)
+int wf_wait_fd_meant(int fd, uint32_t meant, int events)
 {
     struct wf_op op = wait_fd_op(fd, events);
+    op.meant = meant;
     return (int)wf_io_await_step(&op);
+}
+
+int weft_wait_fd(int fd, int events)
+{
+    return wf_wait_fd_meant(fd, 0, events);
 }
 
 weft_val weft_wait_fd_v_(int fd, int events, const weft_place *place)

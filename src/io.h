@@ -28,10 +28,15 @@ ssize_t wf_io_await(struct wf_op *op);
  * -EBADF, whatever it has done, if that was closed under it (uses.h, U.3). */
 ssize_t wf_io_await_step(struct wf_op *op);
 
-/* For who was told -EAGAIN: waits until one of `events` (POLL*) is there, or an error or an end, which
- * come unasked and may stay for ever; *vain counts these in a row (0 at first), and from the second on
- * each is waited for a millisecond longer. >= 0: try again; or -errno. */
-ssize_t wf_io_await_events(int fd, uint32_t events, int *vain);
+/* For who was told -EAGAIN at the number `fd`, of which `meant` is meant (uses.h): waits until one of `events`
+ * (POLL*) is there, or an error or an end, which come unasked and may stay for ever; *vain counts these in a
+ * row (0 at first), and from the second on each is waited for a millisecond longer. >= 0: try again; or
+ * -errno. */
+ssize_t wf_io_await_events(int fd, uint32_t meant, uint32_t events, int *vain);
+/* weft_pread and weft_pwrite, and with offset UINT64_MAX weft_read and weft_write, of what is meant; 0: of what
+ * the number means now. */
+ssize_t wf_read_meant(int fd, uint32_t meant, void *buffer, size_t bytes, uint64_t offset);
+ssize_t wf_write_meant(int fd, uint32_t meant, const void *buffer, size_t bytes, uint64_t offset);
 
 /* The millisecond of that. */
 #define WF_IO_REST_NS INT64_C(1000000)
@@ -51,7 +56,10 @@ void wf_message_close_fds(struct msghdr *message);
 
 /* A system call by its number, as wf_sys.call takes it. */
 struct wf_thread_call {
-    long number;
+    int number;
+    uint32_t fds; /* bit i: args[i] is a descriptor, or AT_FDCWD; two at most */
+    /* of the descriptors, in their order: what is meant (uses.h); 0: what each means when the call begins */
+    uint32_t meant[2];
     long args[6];
     /* the call's own */
     struct wf_blocking_request request;
@@ -59,16 +67,19 @@ struct wf_thread_call {
     long result;
 };
 
-#define WF_THREAD_CALL(number_, ...)                                   \
-    (struct wf_thread_call)                                            \
-    {                                                                  \
-        .number = (number_), .args = { __VA_ARGS__ } /* the rest: 0 */ \
+/* `fds_`: as above, WF_FD_ARG(i) or two of them. */
+#define WF_FD_ARG(i) (1u << (i))
+#define WF_THREAD_CALL(number_, fds_, ...)                                            \
+    (struct wf_thread_call)                                                           \
+    {                                                                                 \
+        .number = (number_), .fds = (fds_), .args = { __VA_ARGS__ } /* the rest: 0 */ \
     }
 
 /* Makes the call on a thread of the runtime's, and suspends until it has returned: what it gave, >= 0
  * or -errno. Once on the thread it cannot be interrupted, so a cancellation is seen by the next call.
  * -ECANCELED: the scope was cancelled before, or its deadline had passed; not called. -EAGAIN: no
- * thread at all could be had. The memory that the arguments name is the call's until it returns. */
+ * thread at all could be had. -EBADF: or weft_close was quicker than the thread; not called. A weft_close that
+ * comes later waits for the call. The memory that the arguments name is the call's until it returns. */
 long wf_thread_await(struct wf_thread_call *call);
 
 /* The same, and is no point of cancellation: for what has to be undone. */

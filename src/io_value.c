@@ -135,7 +135,7 @@ static void begin_again(struct wf_op *op, struct wf_call *call, const struct wf_
         (void)wf_exec_lend(self);
     }
     if (wf_unlikely(refuse)) {
-        wf_op_refuse(op, call, self->worker, ops);
+        wf_op_refuse(op, call, self->worker, ops, -ECANCELED);
     } else {
         (void)wf_op_begin(op, call, NULL, self->worker, ops);
     }

@@ -60,7 +60,7 @@ struct lane {
     struct wf_work message;
     struct weft_listener *listener; /* immutable */
     int fd;                         /* immutable until it is closed */
-    struct wf_owned owned;          /* so that no weft_close closes it */
+    struct wf_held held;            /* so that no weft_close closes it */
     /* under both locks */
     struct wf_worker *worker; /* unless IDLE */
     uint8_t state;            /* enum lane_state */
@@ -505,7 +505,7 @@ static void end_listener(struct weft_listener *listener)
 {
     remove_file(listener);
     for (int i = 0; i < listener->lane_count; i++) {
-        wf_disown(&listener->lanes[i].owned);
+        wf_unhold(&listener->lanes[i].held);
         (void)wf_sys.close(listener->lanes[i].fd);
     }
     wf_lock(&listener->lock);
@@ -694,11 +694,11 @@ static int open_lanes(struct weft_listener *listener, const weft_addr *address,
             break;
         }
         listener->lanes[open].fd = fd;
-        wf_own(&listener->lanes[open].owned, fd);
+        wf_own(&listener->lanes[open].held, fd);
         rc = open == 0 && is_ip(address) ? weft_addr_local(fd, &listener->address) : 0;
     }
     while (rc < 0 && open > 0) { /* ends: counts down */
-        wf_disown(&listener->lanes[--open].owned);
+        wf_unhold(&listener->lanes[--open].held);
         (void)wf_sys.close(listener->lanes[open].fd);
     }
     return rc;

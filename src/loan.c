@@ -284,7 +284,13 @@ void wf_loans_end(struct wf_scope *scope)
 
 /* In the caller's frame, or behind its completion. */
 struct receive {
-    struct wf_op op;
+    union {
+        struct wf_op op;
+        struct {
+            unsigned char kept_[offsetof(struct wf_op, queue)];
+            struct wf_held held; /* in line: the op has ended */
+        };
+    };
     weft_loan *out;
     /* the caller's; in one word, so that all of it fits into a completion */
     uint32_t flags : 8; /* checked by set_up before it is set */
@@ -292,9 +298,11 @@ struct receive {
     union {
         unsigned char
             peek[4]; /* while the op is in flight: one byte, to learn that there is something */
-        int line_fd; /* in line: see receive_done */
+        int line_fd; /* from line_finish on: see stand_in_line */
     };
 };
+
+_Static_assert(sizeof(struct receive) == sizeof(struct wf_op) + 16, "in line it takes no more");
 
 static struct receive *receive_of(struct wf_call *call)
 {
@@ -341,7 +349,7 @@ static long receive_into(const struct receive *r, int fd, const struct wf_borrow
 }
 
 /* By hand, while the op still counts as one that uses the descriptor (uses.h): so its number means the
- * file that it meant. For the time in line, which may be long, a number of our own does. */
+ * file that it meant. Without a buffer it goes on in stand_in_line. */
 static WF_COLD void receive_by_hand(struct receive *r, struct lender *lender)
 {
     struct wf_borrowed *buffer = wf_lender_take(&lender->base);
@@ -351,12 +359,6 @@ static WF_COLD void receive_by_hand(struct receive *r, struct lender *lender)
     } else if ((r->flags & MSG_DONTWAIT) != 0) {
         r->op.kind = WF_OP_RECV;
         r->op.res = -EAGAIN;
-    } else {
-        r->line_fd = (int)wf_sys.call(SYS_fcntl, r->op.fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
-        if (r->line_fd < 0) {
-            r->op.kind = WF_OP_RECV;
-            r->op.res = r->line_fd;
-        }
     }
 }
 
@@ -389,9 +391,9 @@ static WF_COLD bool is_same_file(int fd, int other)
            about[0].st_ino == about[1].st_ino && about[0].st_dev == about[1].st_dev;
 }
 
-/* `same`: another number of the file that is meant, whose own may have been closed in between (uses.h), or
- * -1. If so the op does nothing: not to start it is too late, since a weft_close of the next file may have
- * asked for its end. */
+/* `same`: another number of the file that is meant, whose own may have been closed in between, not by
+ * weft_close (that `meant` tells), or -1. If so the op does nothing: not to start it is too late, since a
+ * weft_close of the next file may have asked for its end. */
 static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *resume,
                      struct wf_worker *worker, int same)
 {
@@ -400,6 +402,7 @@ static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *re
         return -ENOMEM;
     }
     struct wf_op op = {.fd = r->op.fd,
+                       .meant = r->op.meant,
                        .bytes = bytes_of(r, lender),
                        .flags = r->flags,
                        .done = receive_done,
@@ -453,19 +456,21 @@ static ssize_t receive_finish(struct wf_call *call)
     if (wf_likely(!is_without_buffer(&r->op))) {
         return wf_likely(r->op.kind != WF_OP_NOP) ? result : -EBADF;
     }
-    if (is_dropped()) {
-        (void)wf_sys.close(r->line_fd);
-        return -ECANCELED;
-    }
-    return STAND_IN_LINE;
+    return is_dropped() ? -ECANCELED : STAND_IN_LINE;
 }
 
 static ssize_t line_finish(struct wf_call *call)
 {
     struct receive *r = receive_of(call);
     ssize_t result = -ECANCELED;
-    if (wf_wait_outcome(&call->wait) != WF_WAIT_GRANTED) {
+    wf_unhold(&r->held); /* from here on nobody claims the wait */
+    r->line_fd = r->held.own_fd;
+    enum wf_wait_state outcome = wf_wait_outcome(&call->wait);
+    if (outcome != WF_WAIT_GRANTED) {
         wf_lender_leave(&lender_at(r)->base, &call->place);
+        if (outcome == WF_WAIT_SHUT) {
+            return -EBADF; /* and has closed our number */
+        }
     } else if (is_dropped()) {
         put(call->place.item);
     } else {
@@ -486,36 +491,72 @@ static void loan_discard(struct wf_call *call, ssize_t result)
     }
 }
 
-/* Begins once more; if that fails it has ended so. `line_fd`, unless it is -1, is closed. */
+/* The call has ended, without a buffer. */
+static void end(struct receive *r, struct wf_call *call, struct wf_worker *worker, ssize_t result)
+{
+    r->op.kind = WF_OP_RECV;
+    r->op.offset = 0;
+    wf_op_refuse(&r->op, call, worker, &receive_ops, (int32_t)result);
+}
+
+/* Begins once more; if that fails, or there is no time left, it has ended so. `line_fd`, unless it is -1, is
+ * closed. */
 static void begin_again(struct receive *r, struct wf_call *call, struct wf_work *resume,
                         struct wf_worker *worker, int line_fd)
 {
-    ssize_t rc = begin(r, call, resume, worker, line_fd);
+    ssize_t rc = wf_io_is_over() ? -ECANCELED : begin(r, call, resume, worker, line_fd);
     if (line_fd >= 0) {
         (void)wf_sys.close(line_fd);
     }
-    if (rc != WF_PENDING) {
-        r->op.kind = WF_OP_RECV;
-        r->op.offset = 0;
-        r->op.res = (int32_t)rc;
-        wf_wait_init(&call->wait, resume, &receive_ops);
-        (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+    if (wf_unlikely(rc != WF_PENDING)) {
+        end(r, call, worker, rc);
     }
 }
 
-/* The kernel had no buffer: one is there by now, or it waits in line. */
+/* Another number of the file that is meant; or -errno. */
+static int number_for_line(const struct receive *r)
+{
+    struct wf_held held;
+    if (!wf_touch(&held, r->op.fd, r->op.meant)) {
+        return -EBADF;
+    }
+    long fd = wf_sys.call(SYS_fcntl, r->op.fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+    wf_unhold(&held);
+    return (int)fd;
+}
+
+/* The kernel had no buffer: one is there by now, or it waits in line. That may be long, so with a number of
+ * its own, that keeps the file whoever closes the other one; but weft_close ends it. */
 static void stand_in_line(struct receive *r, struct wf_call *call, struct wf_work *resume,
                           struct wf_worker *worker)
 {
+    struct wf_lender *lender = &lender_at(r)->base;
+    int own_fd = number_for_line(r);
+    if (own_fd < 0) {
+        end(r, call, worker, own_fd);
+        return;
+    }
     wf_wait_init(&call->wait, resume, &line_ops);
     call->place.wait = &call->wait;
     wf_list_init(&call->place.in_queue);
-    switch (wf_lender_take_or_wait(&lender_at(r)->base, &call->place)) {
+    if (!wf_hold_in_line(&r->held, r->op.fd, r->op.meant, own_fd, &call->wait)) {
+        (void)wf_sys.close(own_fd);
+        end(r, call, worker, -EBADF);
+        return;
+    }
+    switch (wf_lender_take_or_wait(lender, &call->place)) {
     case WF_LENDER_GOT:
-        (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED); /* nobody else knows of it */
+        if (!wf_wait_claim(&call->wait, WF_WAIT_GRANTED)) {
+            put(call->place.item); /* a weft_close was quicker */
+        }
         break;
     case WF_LENDER_ASK_KERNEL:
-        begin_again(r, call, resume, worker, r->line_fd);
+        wf_unhold(&r->held);
+        if (wf_wait_claim(&call->wait, WF_WAIT_GRANTED)) {
+            begin_again(r, call, resume, worker, own_fd);
+        } else {
+            end(r, call, worker, -EBADF); /* likewise; it has closed our number */
+        }
         break;
     case WF_LENDER_IN_LINE:
         break;
@@ -535,11 +576,6 @@ static bool go_on(struct receive *r, struct wf_call *call, struct wf_work *resum
         return true;
     }
     if (result == -EINTR || (result == -EAGAIN && (r->flags & MSG_DONTWAIT) == 0)) {
-        if (wf_unlikely(wf_io_is_over())) {
-            r->op.offset = 0; /* it has no buffer any more */
-            wf_op_refuse(&r->op, call, worker, &receive_ops);
-            return true;
-        }
         begin_again(r, call, resume, worker, -1);
         return true;
     }
@@ -573,10 +609,11 @@ static const struct wf_wait_ops line_ops = {.cancel = wf_wait_cancel_claim,
                                             .name = "weft_recv_loan (all buffers are lent)"};
 
 /* 0 or -EINVAL. */
-static int set_up(struct receive *r, int fd, weft_loan *out, size_t most, int flags)
+static int set_up(struct receive *r, int fd, uint32_t meant, weft_loan *out, size_t most, int flags)
 {
     *out = (weft_loan){0};
     r->op.fd = fd;
+    r->op.meant = meant;
     r->out = out;
     if ((flags & ~(MSG_DONTWAIT | MSG_PEEK)) != 0 || most == 0) {
         return -EINVAL;
@@ -586,53 +623,46 @@ static int set_up(struct receive *r, int fd, weft_loan *out, size_t most, int fl
     return 0;
 }
 
-static ssize_t receive(int *fd, weft_loan *out, size_t most, int flags);
+static ssize_t receive(int fd, uint32_t meant, weft_loan *out, size_t most, int flags);
 
 /* From a loop, which has no ring: to the pool and back. */
-static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int *fd, weft_loan *out,
-                                         size_t most, int flags)
+static WF_COLD ssize_t receive_elsewhere(struct wf_fiber *self, int fd, uint32_t meant,
+                                         weft_loan *out, size_t most, int flags)
 {
     struct wf_home *home = wf_exec_lend(self);
-    ssize_t result = receive(fd, out, most, flags);
+    ssize_t result = receive(fd, meant, out, most, flags);
     wf_exec_take_back(self, home);
     return result;
 }
 
-/* *fd is WF_FD_CLOSED afterwards if a close has ended it. */
-static ssize_t receive(int *fd, weft_loan *out, size_t most, int flags)
+static ssize_t receive(int fd, uint32_t meant, weft_loan *out, size_t most, int flags)
 {
     struct receive r;
-    int bad = set_up(&r, *fd, out, most, flags);
+    int bad = set_up(&r, fd, meant, out, most, flags);
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
     if (self == NULL || bad < 0) {
         return self == NULL ? rc : bad;
     }
     if (wf_unlikely(wf_exec_is_loop(wf_fiber_home(self)))) {
-        return receive_elsewhere(self, fd, out, most, flags);
+        return receive_elsewhere(self, fd, meant, out, most, flags);
     }
     struct wf_call call;
     ssize_t result = wf_call_end(self, &call, begin(&r, &call, &self->resume, self->worker, -1));
     while (wf_unlikely(go_on(&r, &call, &self->resume, self->worker, result))) {
         result = wf_call_block(self, &call); /* ends: as io_again; who waits in line is served */
     }
-    *fd = r.op.fd;
     return result;
 }
 
 ssize_t weft_recv_loan_max(int fd, weft_loan *out, size_t most, int flags)
 {
-    return receive(&fd, out, most, flags);
+    return receive(fd, 0, out, most, flags);
 }
 
-ssize_t wf_recv_loan_step(int fd, weft_loan *out, size_t most)
+ssize_t wf_recv_loan_meant(int fd, uint32_t meant, weft_loan *out, size_t most)
 {
-    ssize_t result = receive(&fd, out, most, 0);
-    if (wf_unlikely(fd == WF_FD_CLOSED)) {
-        weft_loan_give(out);
-        return -EBADF;
-    }
-    return result;
+    return receive(fd, meant, out, most, 0);
 }
 
 ssize_t weft_recv_loan(int fd, weft_loan *out, int flags)
@@ -668,6 +698,6 @@ weft_val weft_recv_loan_v_(int fd, weft_loan *out, int flags, const weft_place *
         return b.val;
     }
     struct receive *r = &wf_container_of(b.value, struct loan_value, value)->receive;
-    int rc = set_up(r, fd, out, SIZE_MAX, flags);
+    int rc = set_up(r, fd, 0, out, SIZE_MAX, flags);
     return wf_v_end(&b, rc < 0 ? rc : begin(r, b.call, NULL, b.self->worker, -1));
 }

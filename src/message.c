@@ -24,18 +24,20 @@ static struct wf_op sendmsg_op(int fd, const struct msghdr *message, int flags)
     };
 }
 
-/* *fd: as wf_op.fd, for who sends more after it. */
-static ssize_t send_message(int *fd, const struct msghdr *message, int flags)
+/* *meant: as wf_op.meant, for who sends more after it. */
+static ssize_t send_message(int fd, uint32_t *meant, const struct msghdr *message, int flags)
 {
-    struct wf_op op = sendmsg_op(*fd, message, flags);
+    struct wf_op op = sendmsg_op(fd, message, flags);
+    op.meant = *meant;
     ssize_t n = wf_io_await(&op);
-    *fd = op.fd;
+    *meant = op.meant;
     return n;
 }
 
 ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    return send_message(&fd, message, flags);
+    uint32_t meant = 0;
+    return send_message(fd, &meant, message, flags);
 }
 
 weft_val weft_sendmsg_v_(int fd, const struct msghdr *message, int flags, const weft_place *place)
@@ -69,32 +71,35 @@ weft_val weft_recvmsg_v_(int fd, struct msghdr *message, int flags, const weft_p
 
 /* --- several buffers -------------------------------------------------------------------------- */
 
-static ssize_t send_parts(int *fd, const struct iovec *parts, size_t count, int flags)
+static ssize_t send_parts(int fd, uint32_t *meant, const struct iovec *parts, size_t count,
+                          int flags)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
-    return send_message(fd, &message, flags);
+    return send_message(fd, meant, &message, flags);
 }
 
-ssize_t wf_sendv_step(int fd, const struct iovec *parts, int count)
+ssize_t wf_sendv_meant(int fd, uint32_t meant, const struct iovec *parts, int count)
 {
-    ssize_t n = send_parts(&fd, parts, (size_t)count, 0);
-    return wf_likely(fd != WF_FD_CLOSED) ? n : -EBADF;
+    return send_parts(fd, &meant, parts, (size_t)count, 0);
 }
 
 ssize_t weft_sendv(int fd, const struct iovec *parts, int count, int flags)
 {
-    return count < 0 || count > IOV_MAX ? -EINVAL : send_parts(&fd, parts, (size_t)count, flags);
+    uint32_t meant = 0;
+    return count < 0 || count > IOV_MAX ? -EINVAL
+                                        : send_parts(fd, &meant, parts, (size_t)count, flags);
 }
 
 /* What lies behind the first `done` bytes of parts[0]: the array itself, if that is possible. */
-static ssize_t send_after(int *fd, const struct iovec *parts, size_t count, size_t done, int flags)
+static ssize_t send_after(int fd, uint32_t *meant, const struct iovec *parts, size_t count,
+                          size_t done, int flags)
 {
     if (done == 0) {
-        return send_parts(fd, parts, count < IOV_MAX ? count : IOV_MAX, flags | MSG_WAITALL);
+        return send_parts(fd, meant, parts, count < IOV_MAX ? count : IOV_MAX, flags | MSG_WAITALL);
     }
     struct iovec window[WF_PARTS_WINDOW];
     int used = wf_parts_after(parts, count, done, WEFT_IO_BYTES_MAX, window);
-    return send_parts(fd, window, (size_t)used, flags | MSG_WAITALL);
+    return send_parts(fd, meant, window, (size_t)used, flags | MSG_WAITALL);
 }
 
 ssize_t weft_sendv_all(int fd, const struct iovec *parts, int count, int flags)
@@ -102,6 +107,7 @@ ssize_t weft_sendv_all(int fd, const struct iovec *parts, int count, int flags)
     if (count < 0) {
         return -EINVAL;
     }
+    uint32_t meant = 0;
     size_t left = (size_t)count;
     size_t sent = 0;
     size_t done = 0; /* of parts[0] */
@@ -115,7 +121,7 @@ ssize_t weft_sendv_all(int fd, const struct iovec *parts, int count, int flags)
         if (left == 0 && sent > 0) {
             break;
         }
-        ssize_t n = send_after(&fd, parts, left, done, flags);
+        ssize_t n = send_after(fd, &meant, parts, left, done, flags);
         if (n < 0) {
             return sent > 0 ? (ssize_t)sent : n;
         }
@@ -161,6 +167,7 @@ ssize_t weft_recvfrom(int fd, void *buffer, size_t bytes, int flags, weft_addr *
 static int move_many(long number, int fd, struct mmsghdr *messages, int count, int flags)
 {
     bool sends = number == SYS_sendmmsg;
+    uint32_t meant = wf_use_meant(fd);
     ssize_t events = 0;
     int vain = 0;
     for (;;) { /* ends: with messages, a wait that fails, or a socket that was shut down */
@@ -172,7 +179,12 @@ static int move_many(long number, int fd, struct mmsghdr *messages, int count, i
         if (count < 1 || count > IOV_MAX) {
             return -EINVAL;
         }
+        struct wf_held held;
+        if (!wf_touch(&held, fd, meant)) {
+            return -EBADF;
+        }
         long n = wf_sys.call(number, fd, (long)messages, count, flags | MSG_DONTWAIT, 0, 0);
+        wf_unhold(&held);
         if (n != -EAGAIN || (flags & MSG_DONTWAIT) != 0) {
             wf_spend_budget(self);
             return (int)n;
@@ -180,7 +192,7 @@ static int move_many(long number, int fd, struct mmsghdr *messages, int count, i
         if (!sends && (events & POLLRDHUP) != 0) {
             return 0; /* ready all the time, and nothing comes */
         }
-        events = wf_io_await_events(fd, sends ? POLLOUT : POLLIN, &vain);
+        events = wf_io_await_events(fd, meant, sends ? POLLOUT : POLLIN, &vain);
         if (events < 0) {
             return (int)events;
         }

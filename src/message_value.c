@@ -97,10 +97,12 @@ static ssize_t act_finish(struct message_value *record, ssize_t ready)
     if (ready < 0 || self == NULL || self->env == NULL) { /* nobody wants it: wf_value_discard */
         return ready;
     }
-    if (wf_unlikely(record->op.fd == WF_FD_CLOSED)) {
+    struct wf_held held;
+    if (!wf_touch(&held, record->args.fd, record->op.meant)) {
         return -EBADF; /* it was ready all the same; but the act would be at the next file */
     }
     ssize_t result = do_act(record->act, &record->args);
+    wf_unhold(&held);
     /* a socket that was shut down is ready all the time, and nothing comes */
     return result == -EAGAIN && ready == 0 && receives(record->act) ? 0 : result;
 }
@@ -154,6 +156,7 @@ static bool message_again(struct wf_call *call, ssize_t result)
 struct act_begin {
     enum act act;
     const struct act_args *args;
+    uint32_t meant; /* uses.h */
 };
 
 static struct wf_op *fill_act(struct wf_value *value, const void *arg)
@@ -165,6 +168,7 @@ static struct wf_op *fill_act(struct wf_value *value, const void *arg)
     record->vain = 0;
     record->args = *begin->args;
     record->op = readiness_op(begin->act, &record->args);
+    record->op.meant = begin->meant;
     return &record->op;
 }
 
@@ -174,11 +178,12 @@ static weft_val begin_act(enum act act, const struct act_args *args, const weft_
     if (wf_enter_call(&rc) == NULL) {
         return wf_val_done(rc, place);
     }
+    uint32_t meant = wf_use_meant(args->fd);
     ssize_t result = do_act(act, args);
     if (result != -EAGAIN || (args->flags & MSG_DONTWAIT) != 0) {
         return wf_val_done(result, place);
     }
-    struct act_begin begin = {act, args};
+    struct act_begin begin = {act, args, meant};
     return wf_io_v_in(WF_V_WIDE, fill_act, &begin, &message_ops, place);
 }
 

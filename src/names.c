@@ -50,7 +50,8 @@ weft_val weft_openat2_v_(int dirfd, const char *path, const struct open_how *how
 static struct wf_thread_call rename_call(int from_dirfd, const char *from, int to_dirfd,
                                          const char *to, unsigned flags)
 {
-    return WF_THREAD_CALL(SYS_renameat2, from_dirfd, (long)from, to_dirfd, (long)to, flags);
+    return WF_THREAD_CALL(SYS_renameat2, WF_FD_ARG(0) | WF_FD_ARG(2), from_dirfd, (long)from,
+                          to_dirfd, (long)to, flags);
 }
 
 int weft_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)
@@ -68,7 +69,7 @@ weft_val weft_renameat_v_(int from_dirfd, const char *from, int to_dirfd, const 
 
 static struct wf_thread_call unlink_call(int dirfd, const char *path, int flags)
 {
-    return WF_THREAD_CALL(SYS_unlinkat, dirfd, (long)path, flags);
+    return WF_THREAD_CALL(SYS_unlinkat, WF_FD_ARG(0), dirfd, (long)path, flags);
 }
 
 int weft_unlinkat(int dirfd, const char *path, int flags)
@@ -85,7 +86,7 @@ weft_val weft_unlinkat_v_(int dirfd, const char *path, int flags, const weft_pla
 
 static struct wf_thread_call mkdir_call(int dirfd, const char *path, mode_t mode)
 {
-    return WF_THREAD_CALL(SYS_mkdirat, dirfd, (long)path, mode);
+    return WF_THREAD_CALL(SYS_mkdirat, WF_FD_ARG(0), dirfd, (long)path, mode);
 }
 
 int weft_mkdirat(int dirfd, const char *path, mode_t mode)
@@ -102,7 +103,7 @@ weft_val weft_mkdirat_v_(int dirfd, const char *path, mode_t mode, const weft_pl
 
 static struct wf_thread_call symlink_call(const char *target, int dirfd, const char *path)
 {
-    return WF_THREAD_CALL(SYS_symlinkat, (long)target, dirfd, (long)path);
+    return WF_THREAD_CALL(SYS_symlinkat, WF_FD_ARG(1), (long)target, dirfd, (long)path);
 }
 
 int weft_symlinkat(const char *target, int dirfd, const char *path)
@@ -120,7 +121,8 @@ weft_val weft_symlinkat_v_(const char *target, int dirfd, const char *path, cons
 static struct wf_thread_call link_call(int from_dirfd, const char *from, int to_dirfd,
                                        const char *to, int flags)
 {
-    return WF_THREAD_CALL(SYS_linkat, from_dirfd, (long)from, to_dirfd, (long)to, flags);
+    return WF_THREAD_CALL(SYS_linkat, WF_FD_ARG(0) | WF_FD_ARG(2), from_dirfd, (long)from, to_dirfd,
+                          (long)to, flags);
 }
 
 int weft_linkat(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags)
@@ -138,7 +140,8 @@ weft_val weft_linkat_v_(int from_dirfd, const char *from, int to_dirfd, const ch
 
 static struct wf_thread_call readlink_call(int dirfd, const char *path, char *buffer, size_t bytes)
 {
-    return WF_THREAD_CALL(SYS_readlinkat, dirfd, (long)path, (long)buffer, wf_io_bytes(bytes));
+    return WF_THREAD_CALL(SYS_readlinkat, WF_FD_ARG(0), dirfd, (long)path, (long)buffer,
+                          wf_io_bytes(bytes));
 }
 
 ssize_t weft_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes)
@@ -190,7 +193,7 @@ int weft_fstat(int fd, struct statx *out)
 
 static struct wf_thread_call truncate_call(int fd, int64_t bytes)
 {
-    return WF_THREAD_CALL(SYS_ftruncate, fd, bytes);
+    return WF_THREAD_CALL(SYS_ftruncate, WF_FD_ARG(0), fd, bytes);
 }
 
 int weft_ftruncate(int fd, int64_t bytes)
@@ -207,7 +210,7 @@ weft_val weft_ftruncate_v_(int fd, int64_t bytes, const weft_place *place)
 
 static struct wf_thread_call allocate_call(int fd, int mode, int64_t offset, int64_t bytes)
 {
-    return WF_THREAD_CALL(SYS_fallocate, fd, mode, offset, bytes);
+    return WF_THREAD_CALL(SYS_fallocate, WF_FD_ARG(0), fd, mode, offset, bytes);
 }
 
 int weft_fallocate(int fd, int mode, int64_t offset, int64_t bytes)

@@ -94,16 +94,18 @@ weft_val weft_send_v_(int fd, const void *buffer, size_t bytes, int flags, const
     return wf_io_v(&op, 0, place);
 }
 
-ssize_t wf_recv_step(int fd, void *buffer, size_t bytes)
+ssize_t wf_recv_meant(int fd, uint32_t meant, void *buffer, size_t bytes)
 {
     struct wf_op op = recv_op(fd, buffer, bytes, 0);
-    return wf_io_await_step(&op);
+    op.meant = meant;
+    return wf_io_await(&op);
 }
 
-ssize_t wf_send_step(int fd, const void *buffer, size_t bytes)
+ssize_t wf_send_meant(int fd, uint32_t meant, const void *buffer, size_t bytes)
 {
     struct wf_op op = send_op(fd, buffer, bytes, 0);
-    return wf_io_await_step(&op);
+    op.meant = meant;
+    return wf_io_await(&op);
 }
 
 ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)

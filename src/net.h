@@ -21,12 +21,14 @@ int wf_conn_opts_set(int fd, const weft_conn_opts *opts, int family);
  * waiting: -EAGAIN. */
 ssize_t wf_send_fds_now(int fd, const void *buffer, size_t bytes, const int *fds, int count);
 ssize_t wf_recv_fds_now(int fd, void *buffer, size_t bytes, int *fds, int room, int *count);
-/* As weft_recv, weft_send and weft_sendv, by wf_io_await_step: for streams. */
-ssize_t wf_recv_step(int fd, void *buffer, size_t bytes);
-ssize_t wf_send_step(int fd, const void *buffer, size_t bytes);
-ssize_t wf_sendv_step(int fd, const struct iovec *parts, int count);
-/* As weft_recv_loan_max, likewise: *out is none if the descriptor was closed. */
-ssize_t wf_recv_loan_step(int fd, weft_loan *out, size_t most);
+/* As weft_recv, weft_send, weft_sendv, weft_recv_loan_max, weft_wait_fd and weft_writev, of what is meant by
+ * the number (uses.h): for streams. */
+ssize_t wf_recv_meant(int fd, uint32_t meant, void *buffer, size_t bytes);
+ssize_t wf_send_meant(int fd, uint32_t meant, const void *buffer, size_t bytes);
+ssize_t wf_sendv_meant(int fd, uint32_t meant, const struct iovec *parts, int count);
+ssize_t wf_recv_loan_meant(int fd, uint32_t meant, weft_loan *out, size_t most);
+int wf_wait_fd_meant(int fd, uint32_t meant, int events);
+ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int count);
 int wf_option_set(int fd, int level, int option, int value);
 /* Whole seconds, rounded up; 32768: more than the kernel takes. */
 int wf_seconds(weft_time duration);

@@ -19,6 +19,7 @@
 #include "src/buffer.h"
 #include "src/core.h"
 #include "src/net.h"
+#include "src/uses.h"
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@
 #include <weft/io.h>
 #include <weft/net.h>
 #include <weft/stream.h>
+
+#define POSITION_OWN UINT64_MAX /* op.h: the file's own position */
 
 struct reader {
     weft_stream stream;
@@ -701,49 +704,59 @@ int weft_copy(weft_reader *from, weft_writer *to, uint64_t max, uint64_t *copied
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
+/* A descriptor's object: its number, and which of the number's files the stream means (uses.h), that of its
+ * making. So it ends with the file, though all that a program passes around is a number. */
 static int fd_of(void *object)
 {
-    return (int)(intptr_t)object;
+    return (int)(uint32_t)(uintptr_t)object;
+}
+
+static uint32_t meant_by(void *object)
+{
+    return (uint32_t)((uint64_t)(uintptr_t)object >> 32);
 }
 
 static void *object_of(int fd)
 {
-    return (void *)(intptr_t)fd;
+    uint64_t object = (uint64_t)wf_use_meant(fd) << 32 | (uint32_t)fd;
+    return (void *)(uintptr_t)object; // NOLINT(performance-no-int-to-ptr)
 }
+
+_Static_assert(sizeof(void *) == sizeof(uint64_t), "it holds both");
 
 static ssize_t socket_read(void *object, void *buffer, size_t bytes)
 {
-    return wf_recv_step(fd_of(object), buffer, bytes);
+    return wf_recv_meant(fd_of(object), meant_by(object), buffer, bytes);
 }
 
 static ssize_t socket_write(void *object, const void *buffer, size_t bytes)
 {
-    return wf_send_step(fd_of(object), buffer, bytes);
+    return wf_send_meant(fd_of(object), meant_by(object), buffer, bytes);
 }
 
 static ssize_t socket_writev(void *object, const struct iovec *pieces, int count)
 {
-    return wf_sendv_step(fd_of(object), pieces, count);
+    return wf_sendv_meant(fd_of(object), meant_by(object), pieces, count);
 }
 
 static ssize_t file_writev(void *object, const struct iovec *pieces, int count)
 {
-    return weft_writev(fd_of(object), pieces, count);
+    return wf_writev_meant(fd_of(object), meant_by(object), pieces, count);
 }
 
 static ssize_t file_read(void *object, void *buffer, size_t bytes)
 {
-    return weft_read(fd_of(object), buffer, bytes);
+    return wf_read_meant(fd_of(object), meant_by(object), buffer, bytes, POSITION_OWN);
 }
 
 static ssize_t file_write(void *object, const void *buffer, size_t bytes)
 {
-    return weft_write(fd_of(object), buffer, bytes);
+    return wf_write_meant(fd_of(object), meant_by(object), buffer, bytes, POSITION_OWN);
 }
 
 static int fd_wait(void *object)
 {
-    return weft_wait_fd(fd_of(object), POLLIN);
+    return wf_wait_fd_meant(fd_of(object), meant_by(object), POLLIN);
 }
 
 weft_stream weft_stream_socket(int fd)
@@ -755,7 +768,7 @@ weft_stream weft_stream_socket(int fd)
 
 static ssize_t socket_read_lent(void *object, weft_loan *loan, size_t bytes)
 {
-    return wf_recv_loan_step(fd_of(object), loan, bytes);
+    return wf_recv_loan_meant(fd_of(object), meant_by(object), loan, bytes);
 }
 
 weft_stream weft_stream_lent(int fd)

@@ -1,15 +1,64 @@
 /* thread_call.c: a system call on a thread that may block, as a call of the API: for what no ring does
  * faster, on both backends in the same way (io.h; ADR 0019). As weft_blocking it cannot be interrupted:
  * the thread is inside the kernel. */
+#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
+#include "src/uses.h"
+#include <errno.h>
+
+#define FDS_MAX 2
+#define ARGS    6
+
+static bool is_fd(const struct wf_thread_call *call, int i)
+{
+    return (call->fds & WF_FD_ARG(i)) != 0;
+}
+
+/* On the thread. Touches the descriptors: how many were touched; *all: none of them was closed since the call
+ * was begun. */
+static int touch(const struct wf_thread_call *call, struct wf_held held[FDS_MAX], bool *all)
+{
+    int touched = 0;
+    int at = 0;
+    *all = true;
+    for (int i = 0; i < ARGS && *all; i++) {
+        if (is_fd(call, i)) {
+            *all = wf_touch(&held[touched], (int)call->args[i], call->meant[at]);
+            touched += *all;
+            at++;
+        }
+    }
+    return touched;
+}
 
 static int make_call(void *arg)
 {
     struct wf_thread_call *call = arg;
+    struct wf_held held[FDS_MAX];
     const long *a = call->args;
-    call->result = wf_sys.call(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    bool all;
+    int touched = touch(call, held, &all);
+    call->result =
+        all ? wf_sys.call(call->number, a[0], a[1], a[2], a[3], a[4], a[5]) : (long)-EBADF;
+    while (touched > 0) { /* ends: counts */
+        wf_unhold(&held[--touched]);
+    }
     return 0;
+}
+
+/* The call begins: its descriptors mean from now on what they mean now, unless that was said before. */
+static void mean(struct wf_thread_call *call)
+{
+    int at = 0;
+    for (int i = 0; i < ARGS; i++) {
+        if (is_fd(call, i)) {
+            wf_check_inner(at < FDS_MAX);
+            call->meant[at] =
+                call->meant[at] != 0 ? call->meant[at] : wf_use_meant((int)call->args[i]);
+            at++;
+        }
+    }
 }
 
 /* On the thread. Or on one that could not start the thread, uncalled: then `result` is still what
@@ -41,6 +90,7 @@ static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
                             const struct wf_wait_ops *ops)
 {
     wf_wait_init(&call->wait, resume, ops);
+    mean(thread);
     call->object = thread;
     thread->wait = &call->wait;
     thread->result = -EAGAIN;

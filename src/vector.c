@@ -3,6 +3,8 @@
 #include "io/parts.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
+#include "src/net.h"
+#include "src/uses.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -57,17 +59,18 @@ static struct wf_op vector_op(enum wf_op_kind kind, int fd, const struct iovec *
 }
 
 /* -EAGAIN: the file is open with O_NONBLOCK, which a caller of ours has not asked for. */
-static ssize_t transfer(enum wf_op_kind kind, int fd, const struct iovec *parts, int count,
-                        uint64_t offset)
+static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const struct iovec *parts,
+                        int count, uint64_t offset)
 {
     int vain = 0;
+    struct wf_op op = vector_op(kind, fd, parts, count, offset);
+    op.meant = meant;
     for (;;) { /* ends: with the operation, or a wait that fails */
-        struct wf_op op = vector_op(kind, fd, parts, count, offset);
         ssize_t n = wf_io_await(&op);
         if (wf_likely(n != -EAGAIN)) {
             return n;
         }
-        n = wf_io_await_events(op.fd, kind == WF_OP_READV ? POLLIN : POLLOUT, &vain);
+        n = wf_io_await_events(op.fd, op.meant, kind == WF_OP_READV ? POLLIN : POLLOUT, &vain);
         if (n < 0) {
             return n;
         }
@@ -75,15 +78,15 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, const struct iovec *parts,
 }
 
 /* The rest of a regular file's read of which only the beginning was in the cache. */
-static WF_COLD ssize_t read_rest(int fd, const struct iovec *parts, int count, size_t done,
-                                 uint64_t offset)
+static WF_COLD ssize_t read_rest(int fd, uint32_t meant, const struct iovec *parts, int count,
+                                 size_t done, uint64_t offset)
 {
     size_t bytes = wf_parts_bytes(parts, (size_t)count);
     ssize_t n = 1;
     while (n > 0 && done < bytes) { /* ends: grows, or the end of the file */
         struct iovec window[WF_PARTS_WINDOW];
         int used = wf_parts_after(parts, (size_t)count, done, WEFT_IO_BYTES_MAX - done, window);
-        n = transfer(WF_OP_READV, fd, window, used,
+        n = transfer(WF_OP_READV, fd, meant, window, used,
                      offset != POSITION_OWN ? offset + done : POSITION_OWN);
         done += n > 0 ? (size_t)n : 0;
     }
@@ -97,14 +100,15 @@ static ssize_t read_at(int fd, const struct iovec *parts, int count, uint64_t of
     if (self == NULL) {
         return rc;
     }
+    uint32_t meant = wf_use_meant(fd);
     ssize_t n = read_now(fd, parts, count, offset);
     if (n == -EAGAIN) {
-        return transfer(WF_OP_READV, fd, parts, count, offset);
+        return transfer(WF_OP_READV, fd, meant, parts, count, offset);
     }
     wf_spend_budget(self);
     if (wf_unlikely(n > 0 && (size_t)n < wf_parts_bytes(parts, (size_t)count) &&
                     (offset != POSITION_OWN || is_regular(fd)))) {
-        return read_rest(fd, parts, count, (size_t)n, offset);
+        return read_rest(fd, meant, parts, count, (size_t)n, offset);
     }
     return n;
 }
@@ -119,15 +123,21 @@ ssize_t weft_preadv(int fd, const struct iovec *parts, int count, int64_t offset
     return is_bad(count, offset) ? -EINVAL : read_at(fd, parts, count, (uint64_t)offset);
 }
 
+ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int count)
+{
+    return is_bad(count, 0) ? -EINVAL
+                            : transfer(WF_OP_WRITEV, fd, meant, parts, count, POSITION_OWN);
+}
+
 ssize_t weft_writev(int fd, const struct iovec *parts, int count)
 {
-    return is_bad(count, 0) ? -EINVAL : transfer(WF_OP_WRITEV, fd, parts, count, POSITION_OWN);
+    return wf_writev_meant(fd, 0, parts, count);
 }
 
 ssize_t weft_pwritev(int fd, const struct iovec *parts, int count, int64_t offset)
 {
     return is_bad(count, offset) ? -EINVAL
-                                 : transfer(WF_OP_WRITEV, fd, parts, count, (uint64_t)offset);
+                                 : transfer(WF_OP_WRITEV, fd, 0, parts, count, (uint64_t)offset);
 }
 
 /* --- as values -------------------------------------------------------------------------------- */

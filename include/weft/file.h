@@ -8,7 +8,8 @@
  *   on both backends: no ring does it faster. It cannot be interrupted: when the scope is cancelled
  *   meanwhile it returns its real result once the kernel has done it. In a cancelled scope, or under a
  *   deadline that has passed, it is -ECANCELED and nothing was done; -EAGAIN: no thread at all could
- *   be had. It suspends.
+ *   be had; -EBADF, and nothing was done: weft_close has closed a descriptor of it before it came to a
+ *   thread. (One that comes later waits for it.) It suspends.
  * - Errors are those of the system call of the same name. */
 #ifndef WEFT_FILE_H
 #define WEFT_FILE_H

@@ -92,17 +92,18 @@ int weft_open(const char *path, int flags, mode_t mode);
 /* Closes the descriptor, always: in a cancelled scope too, and it is not a point of cancellation.
  * 0, or -EBADF and the errors that the file had kept for its closer (-EIO, -ENOSPC, -EDQUOT; it is
  * closed nevertheless). Occupies the worker for as long as close(2) takes, which is long only for
- * network file systems and sockets with SO_LINGER.
+ * network file systems. A socket with SO_LINGER is waited for on a thread, and its number is free meanwhile.
  *
- * Calls of this file and of net.h that are using it, of any task of this runtime, are ended first: they
- * return what they had done, or -EBADF, as a cancelled one does -ECANCELED; and so does one that is begun
- * meanwhile. weft_close waits until the kernel has let go of all of them (a disk that has begun to read
- * or write cannot be asked), and suspends only then: so the number's next file is touched by none. Of
- * two closes at once one is -EBADF. Not ended: the calls "on a thread" of file.h, which must not be
- * using it: one that has not come to its system call would find the number's next file; and a
- * weft_recv_loan that waits in line for a buffer, which goes on with the file that it meant, and keeps it
- * open until then. The descriptor of a weft_listener: misuse, -EBADF, and it stays open
- * (weft_listener_close). */
+ * Calls of this file, file.h, net.h and loan.h that are using it, of any task of this runtime, are ended
+ * first: they return what they had done, or -EBADF, as a cancelled one does -ECANCELED; and so does one that
+ * is begun meanwhile. weft_close waits until the kernel has let go of all of them, and suspends only then. (A
+ * disk that has begun to read or write cannot be asked, nor can a call "on a thread" of file.h that has come
+ * to its thread.) A call that is between two operations of its own (it is about to run, rests, waits for a
+ * thread, or is a value that nobody awaits yet) is not waited for: it makes no other, and returns what it
+ * had done, or -EBADF. So none that had begun touches the number's next file; nor does a stream (stream.h)
+ * that was made of the number before. (A process that has raised fs.nr_open: this, between two operations,
+ * holds for numbers below 1048576.) Of two closes at once one is -EBADF. The descriptor of a weft_listener:
+ * misuse, -EBADF, and it stays open (weft_listener_close). */
 int weft_close(int fd);
 
 /* Waits until what was written to the file, its data and what is needed to find it, is on the disk.

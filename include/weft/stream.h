@@ -60,7 +60,8 @@ typedef struct weft_stream {
 } weft_stream;
 
 /* The stream of a descriptor: by weft_recv and weft_send of a stream socket; by weft_read and
- * weft_write of any other. Closing it stays the caller's. Any thread. */
+ * weft_write of any other. Closing it stays the caller's: after weft_close the stream is -EBADF, also when its
+ * number means another file by then. Any thread. */
 weft_stream weft_stream_socket(int fd);
 weft_stream weft_stream_file(int fd);
 

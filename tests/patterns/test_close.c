@@ -294,6 +294,50 @@ TaskTest(close, of_a_task_s_own_pending_value, 1)
     return 0;
 }
 
+/* A TCP socket with SO_LINGER, whose peer, ends[1], reads nothing of what it is full of. */
+static void open_lingering(int ends[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* the lowest number */
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    wt_eq(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    wt_eq(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    wt_eq(listen(listener, 1), 0);
+    wt_eq(connect(ends[0], (struct sockaddr *)&address, bytes), 0);
+    ends[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    wt_ge(ends[1], 0);
+    close(listener);
+    while (send(ends[0], large, sizeof large, MSG_DONTWAIT) > 0) { /* ends: full */
+    }
+    struct linger linger = {.l_onoff = 1, .l_linger = 100};
+    wt_eq(setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+}
+
+/* The only worker is free for others while the socket lingers, and so is the number. */
+TaskTest(close, of_a_socket_that_lingers_occupies_no_worker, 1, .timeout = 60)
+{
+    int ends[2], next[2];
+    char byte;
+    open_lingering(ends);
+    struct use use = {.fd = ends[0], .got = -1};
+    weft_task task;
+    wt_eq(weft_spawn(&task, do_close, &use), 0);
+    while (fcntl(ends[0], F_GETFD) >= 0) { /* ends: it closes it */
+        weft_yield();
+    }
+    open_pair(next, SOCK_STREAM);
+    wt_eq(next[0], ends[0]);
+    wt_eq(send(next[1], "n", 1, 0), 1);
+    wt_eq(weft_recv(next[0], &byte, 1, 0), 1);
+    wt_eq(use.got, -1); /* weft_close itself waits */
+    close(ends[1]);     /* with data unread: a reset, so that nothing is left to linger for */
+    wt_eq(weft_await(&task), 0);
+    wt_eq(use.got, 0);
+    close_pair(next);
+    return 0;
+}
+
 TaskTest(close, of_what_nobody_uses_or_is_no_descriptor, 1)
 {
     int ends[2];

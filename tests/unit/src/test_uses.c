@@ -1,7 +1,12 @@
 /* src/uses.h while close(2) itself is under way: the moment at which nobody knows which file the number
  * means. */
 #include "pool/base/sys.h"
+#include "src/io.h"
+#include "src/uses.h"
 #include "tests/patterns/net_pattern.h"
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <weft/file.h>
 
 static struct wf_sys honest;
@@ -105,4 +110,149 @@ Test(uses, the_next_file_can_be_closed_while_the_old_one_still_is, .timeout = 60
     wt_eq(got, 0);
     wt_eq(fcntl(next[0], F_GETFD), -1);
     close(next[1]);
+}
+
+/* --- what is meant ---------------------------------------------------------------------------- */
+
+/* A file in memory, of so many bytes. */
+static int file_of(size_t bytes)
+{
+    int fd = memfd_create("uses", MFD_CLOEXEC);
+    wt_ge(fd, 0);
+    wt_eq(ftruncate(fd, (off_t)bytes), 0);
+    return fd;
+}
+
+static off_t size_of(int fd)
+{
+    struct stat about;
+    wt_eq(fstat(fd, &about), 0);
+    return about.st_size;
+}
+
+TaskTest(uses, a_later_step_of_a_call_is_refused_at_the_next_file, 1)
+{
+    char byte = 'x';
+    int fd = file_of(100);
+    uint32_t meant = wf_use_meant(fd);
+    wt_eq(wf_read_meant(fd, meant, &byte, 1, 0), 1);
+    wt_eq(wf_write_meant(fd, meant, &byte, 1, 0), 1);
+    wt_eq(weft_close(fd), 0);
+    wt_eq(file_of(100), fd);
+    wt_eq(wf_read_meant(fd, meant, &byte, 1, 0), -EBADF);
+    wt_eq(wf_write_meant(fd, meant, &byte, 1, 0), -EBADF);
+    meant = wf_use_meant(fd);
+    wt_eq(wf_read_meant(fd, meant, &byte, 1, 0), 1);
+    wt_eq(byte, 0); /* nobody has written to it */
+    wt_eq(wf_write_meant(fd, meant, &byte, 1, 0), 1);
+    wt_eq(weft_close(fd), 0);
+    return 0;
+}
+
+/* --- calls on a thread ------------------------------------------------------------------------ */
+
+static struct truncating {
+    int fd;
+    int rc;
+    atomic_int begun;
+} truncating;
+
+static int truncate_it(void *arg)
+{
+    struct truncating *t = arg;
+    atomic_store(&t->begun, 1);
+    t->rc = weft_ftruncate(t->fd, 1);
+    return 0;
+}
+
+static atomic_int is_inside, may_go, closed;
+
+static int occupy(void *arg)
+{
+    (void)arg;
+    atomic_store(&is_inside, 1);
+    while (atomic_load(&may_go) == 0) { /* ends: see who starts it */
+        usleep(500);
+    }
+    return 0;
+}
+
+static int occupy_a_thread(void *arg)
+{
+    return weft_blocking(occupy, arg);
+}
+
+/* The only thread is busy, so the call waits for it, and meanwhile the number becomes another file's. */
+static int close_before_the_thread(void *arg)
+{
+    (void)arg;
+    weft_task tasks[2];
+    truncating = (struct truncating){.fd = file_of(100)};
+    wt_eq(weft_spawn(&tasks[0], occupy_a_thread, NULL), 0);
+    yield_until(&is_inside, 1);
+    wt_eq(weft_spawn(&tasks[1], truncate_it, &truncating), 0);
+    yield_until(&truncating.begun, 1);
+    weft_yield();
+    wt_eq(weft_close(truncating.fd), 0);
+    int next_fd = file_of(100);
+    wt_eq(next_fd, truncating.fd);
+    atomic_store(&may_go, 1);
+    wt_eq(weft_await(&tasks[0]), 0);
+    wt_eq(weft_await(&tasks[1]), 0);
+    wt_eq(truncating.rc, -EBADF);
+    wt_eq(size_of(next_fd), 100);
+    close(next_fd);
+    return 0;
+}
+
+Test(uses, a_call_that_waits_for_a_thread_does_not_come_to_the_next_file, .timeout = 60)
+{
+    wt_eq(weft_run(close_before_the_thread, NULL, .workers = 1, .blocking_max = 1), 0);
+}
+
+static long slow_truncate(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number == SYS_ftruncate) {
+        occupy(NULL);
+    }
+    return honest.call(number, a, b, c, d, e, f);
+}
+
+static int close_it(void *arg)
+{
+    wt_eq(weft_close(*(int *)arg), 0);
+    atomic_store(&closed, 1);
+    return 0;
+}
+
+static int close_during_the_call(void *arg)
+{
+    (void)arg;
+    weft_task tasks[2];
+    truncating = (struct truncating){.fd = file_of(100)};
+    int other = dup(truncating.fd);
+    wt_eq(weft_spawn(&tasks[0], truncate_it, &truncating), 0);
+    yield_until(&is_inside, 1);
+    wt_eq(weft_spawn(&tasks[1], close_it, &truncating.fd), 0);
+    for (int i = 0; i < 50; i++) { /* no result depends on it: a fault would close it now */
+        weft_yield();
+        wt_eq(atomic_load(&closed), 0);
+    }
+    wt_ge(fcntl(truncating.fd, F_GETFD), 0);
+    atomic_store(&may_go, 1);
+    wt_eq(weft_await(&tasks[0]), 0);
+    wt_eq(weft_await(&tasks[1]), 0);
+    wt_eq(atomic_load(&closed), 1);
+    wt_eq(truncating.rc, 0);
+    wt_eq(size_of(other), 1);
+    close(other);
+    return 0;
+}
+
+Test(uses, a_close_waits_for_a_call_on_a_thread, .timeout = 60)
+{
+    honest = wf_sys;
+    wf_sys.call = slow_truncate;
+    wt_eq(weft_run(close_during_the_call, NULL, .workers = 1), 0);
+    wf_sys = honest;
 }
