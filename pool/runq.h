@@ -1,5 +1,5 @@
 /* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it
- * can be stolen; and the single slot in front of it for what was woken last.
+ * (WF_RUNQ_STEAL_MAX at most) can be stolen; and the single slot in front of it for what was woken last.
  *
  * Called by the owner, a worker, and where it says "thief", by any other. Neither blocks, allocates
  * or wakes. Work in both is public at once: after a put the caller does the wake check (park.h).
@@ -24,8 +24,15 @@
 #include "pool/base/check.h"
 #include "pool/work.h"
 
+/* A power of two. What does not fit takes turns through the injection queue, where all workers meet: 1,000
+ * tasks that yield need half the time with 1,024 slots that they need with 256 (docs/adr/0033). Models
+ * use 4. */
 #ifndef WF_RUNQ_SLOTS
-#define WF_RUNQ_SLOTS 256 /* a power of two; Go and Tokio arrived at the same. Models use 4 */
+#define WF_RUNQ_SLOTS 1024
+#endif
+/* A thief copies what it takes, and if the owner takes one meanwhile, it was in vain. */
+#ifndef WF_RUNQ_STEAL_MAX
+#define WF_RUNQ_STEAL_MAX 128
 #endif
 #define WF_RUNQ_MASK (WF_RUNQ_SLOTS - 1)
 
@@ -116,7 +123,7 @@ WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
     return NULL;
 }
 
-/* Thief, owner of `own`: moves the older half of `victim`, as far as `own` has room, and returns
+/* Thief, owner of `own`: moves the older half of `victim`, but no more than WF_RUNQ_STEAL_MAX, as far as `own` has room, and returns
  * the oldest of it to run at once. NULL: nothing there, or another was faster and there may be
  * more. */
 static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_runq *own)
@@ -134,6 +141,9 @@ static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_ru
      * sync(runq.taken) */
     uint64_t room = WF_RUNQ_SLOTS - (own_tail - wf_load_acquire(&own->head));
     count -= count / 2;
+    if (count > WF_RUNQ_STEAL_MAX) {
+        count = WF_RUNQ_STEAL_MAX;
+    }
     if (count > room + 1) {
         count = room + 1;
     }

@@ -1,4 +1,4 @@
-/* The order among more ready tasks than a worker's queue holds (256): each has its turn before another has its
+/* The order among more ready tasks than a worker's queue holds (1,024): each has its turn before another has its
  * second, or nearly so, since what comes from outside, which waits behind the same queue, may be a little
  * early. */
 #include "pattern.h"
@@ -7,8 +7,8 @@
 #include <weft/stackless.h>
 #include <weft/sync.h>
 
-#define STRANDS 600
-#define TURNS   20
+#define STRANDS 1200
+#define TURNS   8
 
 static struct {
     int begun;

@@ -109,6 +109,15 @@ Test(runq, steal_takes_no_more_than_there_is_room_for, .init = init)
     wt_eq(wf_runq_len(&q), 96u);
 }
 
+Test(runq, steal_takes_a_bounded_part_of_a_long_queue, .init = init)
+{
+    push(&q, 0, 4 * WF_RUNQ_STEAL_MAX);
+    wt_eq(number(wf_runq_steal(&q, &own)), 0);
+    wt_eq(wf_runq_len(&own), (uint32_t)WF_RUNQ_STEAL_MAX - 1);
+    wt_eq(number(wf_runq_pop(&own)), 1);
+    wt_eq(number(wf_runq_pop(&q)), WF_RUNQ_STEAL_MAX);
+}
+
 /* --- the next slot ---------------------------------------------------------------------------- */
 
 Test(runq, next_gives_back_what_it_displaces, .init = init)

@@ -6,7 +6,8 @@
 #include "tests/support/wt.h"
 
 #define WORKERS 2
-#define WORKS   1000
+#define SLOTS   WF_RUNQ_SLOTS
+#define WORKS   (SLOTS + 1000)
 #define NOBODY  (-1)
 
 static struct wf_pool *pool;
@@ -146,19 +147,19 @@ static void check_order(int count)
 
 Test(worker, what_becomes_ready_after_a_spill_stays_behind_it, .init = begin, .fini = end)
 {
-    make_ready(0, 600);
+    make_ready(0, SLOTS + 400);
     wt_eq(number(wf_runq_pop(&self->runq)), 0); /* a free slot */
-    make_ready(600, 100);
+    make_ready(SLOTS + 400, 100);
     for (int i = 1; i < 100; i++) {
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
-    arriving.next = 700, arriving.count = 100;
+    arriving.next = SLOTS + 500, arriving.count = 100;
     poll_driver(self);
     for (int i = 100; i < 200; i++) {
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
-    make_ready(800, 50);
-    for (int i = 200; i < 850; i++) {
+    make_ready(SLOTS + 600, 50);
+    for (int i = 200; i < SLOTS + 650; i++) {
         if (i % WF_TURN_POLL == 0) {
             poll_driver(self);
         }
@@ -168,25 +169,26 @@ Test(worker, what_becomes_ready_after_a_spill_stays_behind_it, .init = begin, .f
 
 Test(worker, a_spill_is_over_when_all_is_back, .init = begin, .fini = end)
 {
-    make_ready(0, 400);
-    check_order(400);
+    make_ready(0, SLOTS + 150);
+    check_order(SLOTS + 150);
     poll_driver(self);
-    make_ready(0, 256);
+    make_ready(0, SLOTS);
     wt_false(wf_inject_has(&pool->inject));
-    check_order(256);
+    check_order(SLOTS);
 }
 
 Test(worker, takes_nothing_back_without_a_spare_stack, .init = begin, .fini = end)
 {
-    make_ready(0, 300);
+    make_ready(0, SLOTS + 50);
     for (int i = 0; i < 100; i++) {
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
     leave_no_spare(self);
     poll_driver(self);
-    wt_eq(wf_runq_len(&self->runq), 156u);
-    make_ready(300, 1); /* a fiber, which gives back a stack, does not wait behind the rest */
-    wt_eq(wf_runq_len(&self->runq), 157u);
+    wt_eq(wf_runq_len(&self->runq), SLOTS - 100u);
+    /* a fiber, which gives back a stack, does not wait behind the rest */
+    make_ready(SLOTS + 50, 1);
+    wt_eq(wf_runq_len(&self->runq), SLOTS - 99u);
 }
 
 Test(worker, what_is_taken_back_wakes_who_saw_it_nowhere, .init = begin, .fini = end)
@@ -222,10 +224,10 @@ Test(worker, one_from_outside_wakes_nobody_but_its_taker, .init = begin, .fini =
 Test(worker, a_batch_is_no_larger_than_the_room_for_its_rest, .init = begin, .fini = end)
 {
     make_ready(0, WF_RUNQ_SLOTS - 2);
-    push_outside(500, 10);
-    wt_eq(number(take_injected(self)), 500);
+    push_outside(SLOTS, 10);
+    wt_eq(number(take_injected(self)), SLOTS);
     wt_eq(wf_runq_len(&self->runq), (uint32_t)WF_RUNQ_SLOTS);
-    wt_eq(number(take_injected(self)), 503);
+    wt_eq(number(take_injected(self)), SLOTS + 3);
     wt_eq(wf_runq_len(&self->runq), (uint32_t)WF_RUNQ_SLOTS);
 }
 
