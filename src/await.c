@@ -67,64 +67,6 @@ void wf_wait_cancel_claim(struct wf_wait *wait)
     (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
 }
 
-static WF_COLD bool is_cancelled(struct wf_env *env)
-{
-    return wf_env_cancelled(env) != 0;
-}
-
-/* A wait under the task's own env is counted in the task: see wf_task_cancel. `task` is that of env. */
-WF_INLINE bool enlist(struct wf_wait *wait, struct wf_env *env, struct wf_task *task)
-{
-    struct wf_scope *scope = env->scope;
-    wf_lock(&scope->lock);
-    /* relaxed: under the lock of those who write it */
-    if (wf_unlikely(wf_load_relaxed(&scope->cancel) != 0) && is_cancelled(env)) {
-        wf_unlock(&scope->lock);
-        return false;
-    }
-    wf_list_push_back(&scope->waits, &wait->in_scope);
-    if (task != NULL && task->env.scope == scope) {
-        task->base_wait = wait;
-        task->base_waits++;
-    }
-    wf_unlock(&scope->lock);
-    return true;
-}
-
-/* Leaves in_scope as it was: nobody looks at it any more. */
-WF_INLINE void delist(struct wf_wait *wait, struct wf_env *env, struct wf_task *task)
-{
-    struct wf_scope *scope = env->scope;
-    wf_lock(&scope->lock);
-    wf_list_drop(&wait->in_scope);
-    if (task != NULL && task->env.scope == scope) {
-        task->base_waits--;
-        if (task->base_wait == wait) { /* of those that are left, which is not known */
-            task->base_wait = NULL;
-        }
-    }
-    wf_unlock(&scope->lock);
-}
-
-int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
-{
-    wait->env = env;
-    if (enlist(wait, env, env->task)) {
-        return 0;
-    }
-    wait->env = NULL;
-    return -ECANCELED;
-}
-
-void wf_wait_delist(struct wf_wait *wait)
-{
-    struct wf_env *env = wait->env;
-    if (env != NULL) {
-        delist(wait, env, env->task);
-        wait->env = NULL;
-    }
-}
-
 static void after_block(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     if (!wf_wait_arm(arg)) {
@@ -156,7 +98,6 @@ enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 /* Its scope is cancelled: so is the call, unless what it waits for came meanwhile. */
 static WF_COLD ssize_t block_in_cancelled(struct wf_fiber *self, struct wf_call *call)
 {
-    call->wait.env = NULL;
     call->wait.ops->cancel(&call->wait);
     (void)wf_wait_block(self, &call->wait);
     return call->wait.ops->finish(call);
@@ -165,13 +106,11 @@ static WF_COLD ssize_t block_in_cancelled(struct wf_fiber *self, struct wf_call 
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
     struct wf_env *env = self->env;
-    call->wait.env = env; /* for a walk, while it is enlisted */
-    if (wf_unlikely(!enlist(&call->wait, env, env->task))) {
+    if (wf_unlikely(!wf_wait_enter(&call->wait, env))) {
         return block_in_cancelled(self, call);
     }
     (void)wait_block(self, &call->wait);
-    env = self->env; /* the same: it need not be kept over the switch */
-    delist(&call->wait, env, env->task);
+    wf_wait_leave(&call->wait, self->env); /* the same env: it need not be kept over the switch */
     return call->wait.ops->finish(call);
 }
 

@@ -16,6 +16,7 @@
 #include "pool/pool.h"
 #include "src/awaiter.h"
 #include "src/call.h"
+#include "src/slot.h"
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
@@ -33,6 +34,7 @@ struct wf_env {
     struct wf_task *task;
     struct wf_scope *scope;
     const struct wf_binding *locals; /* the innermost; NULL: none. Immutable while anything runs */
+    struct wf_slot slot;             /* what the strand that lies down under it waits for */
     /* Tasks spawned under this env and not yet awaited by their spawner, and generators made under it
      * and not closed. Atomic, because the forked
      * sections of a task share it; nobody else writes. */
@@ -80,7 +82,11 @@ struct wf_failures {
  * valid. DONE: rc and error are valid and immutable but for the error's taking over; the finisher has
  * touched the task for the last time, its memory is the owner's again. */
 struct wf_task {
-    struct wf_work work;        /* queued to start */
+    union {
+        struct wf_work work; /* queued to start */
+        /* once it runs: in the scope's waiters, or by itself; unless its slot is UNLISTED */
+        struct wf_list in_scope;
+    };
     struct wf_awaiters waiters; /* see above */
     struct wf_env env;          /* what its body starts under; env.scope is the owner */
     weft_fn *fn;
@@ -104,9 +110,8 @@ struct wf_task {
     /* Cancelling this task alone: see wf_task_cancel. Under its owner scope's lock, but for reads of
      * `cancel`. */
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_* */
-    uint32_t base_waits;        /* waits enlisted under its own env right now */
+    uint32_t base_waits;        /* waits in the scope's list under its own env right now */
     uint32_t base_scopes;       /* scopes open directly under its own env */
-    struct wf_wait *base_wait;  /* the last of them; NULL: it has left */
     weft_reason reason;         /* valid when cancel is set, and immutable then */
     /* it has ever made a binding, whose env may count tasks that it spawned */
     WF_ATOMIC(uint32_t) has_bound;
@@ -325,23 +330,25 @@ struct wf_scope {
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_*; read without the lock */
     struct wf_list children;    /* scopes directly below, by `sibling` */
     struct wf_list visit;       /* those of them that a walk is yet to look at */
-    struct wf_list waits;       /* wf_wait.in_scope of calls that wait right now */
-    struct wf_list ended;       /* those of them that a walk has ended, until they leave */
-    struct wf_list loans;       /* wf_borrowed.in_scope: what its end gives back */
-    struct wf_list sibling;     /* in the parent's children or visit, under the parent's lock */
-    uint8_t shielded;           /* the outer scopes' flags wait outside; under the parent's lock */
-    struct wf_scope *parent;    /* immutable while open; NULL: the root of `runtime` */
-    struct wf_node node;        /* callbacks */
-    weft_reason reason;         /* of the first cancel; immutable once there is one */
+    /* wf_task.in_scope of tasks that have ever waited, until they end or a walk takes them out */
+    struct wf_list waiters;
+    struct wf_list waits;    /* wf_wait.in_scope of calls that wait right now, and are in no slot */
+    struct wf_list ended;    /* those of them that a walk has ended, until they leave */
+    struct wf_list loans;    /* wf_borrowed.in_scope: what its end gives back */
+    struct wf_list sibling;  /* in the parent's children or visit, under the parent's lock */
+    struct wf_scope *parent; /* immutable while open; NULL: the root of `runtime` */
+    struct wf_node node;     /* callbacks */
+    weft_reason reason;      /* of the first cancel; immutable once there is one */
     /* the bits of the first cancel of this very scope; 0: only ancestors', or none */
     uint32_t own_cause;
-    uint8_t cut_short; /* some task answered the cancellation with -ECANCELED */
-    uint8_t on_error;  /* enum weft_on_error; immutable */
+    WF_ATOMIC(uint8_t) cut_short; /* 1: some task answered the cancellation with -ECANCELED */
+    uint8_t on_error;             /* enum weft_on_error; immutable */
     uint8_t open;      /* between begin and end; the owner writes, under lock at the end */
     uint8_t is_shield; /* immutable */
     /* of a weft_within or the like: it has no loans. Immutable */
     uint8_t is_around_expression;
-    uint8_t is_base; /* counted in the base_scopes of outer->task; under the parent's lock */
+    uint8_t is_base;  /* counted in the base_scopes of outer->task; under the parent's lock */
+    uint8_t shielded; /* the outer scopes' flags wait outside; under the parent's lock */
     struct wf_failures failures; /* of pooled tasks */
 
     /* immutable while open */
@@ -423,6 +430,44 @@ WF_INLINE uint32_t wf_env_cancelled(struct wf_env *env)
 
 /* Why: of the scope, or of the task that was cancelled alone; kind NONE if it is not. */
 const weft_reason *wf_env_reason(struct wf_env *env);
+
+/* wf_wait_enter and wf_wait_leave when the slot does not do. */
+bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env);
+void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env);
+WF_COLD bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env);
+
+/* A stack, before it lies down in a wait that is its own: makes it reachable for what cancels `env`, which
+ * runs. False: that is cancelled, and nobody but the caller will end the wait. */
+WF_INLINE bool wf_wait_enter(struct wf_wait *wait, struct wf_env *env)
+{
+    if (wf_unlikely(!wf_slot_enter(&env->slot, wait))) {
+        return wf_wait_enter_locked(wait, env);
+    }
+    /* sync(wait.flag): seq_cst, after the wait is in its slot, and acquire, the flag of a task that was cancelled
+     * alone; pairs sync(walk.marked), sync(walk.marked_alone) */
+    if (wf_unlikely(wf_load_seq_cst(&env->scope->cancel) != 0)) {
+        return !wf_wait_retract(wait, env);
+    }
+    return true;
+}
+
+/* After it, under the same env: nobody touches the wait for a cancellation any more. */
+WF_INLINE void wf_wait_leave(struct wf_wait *wait, struct wf_env *env)
+{
+    if (wf_unlikely(!wf_slot_leave(&env->slot, wait))) {
+        wf_wait_leave_locked(wait, env);
+    }
+}
+
+/* A task's body has returned: no walk looks into its slot any more. */
+void wf_task_unlist_locked(struct wf_task *task);
+WF_INLINE void wf_task_unlist(struct wf_task *task)
+{
+    /* relaxed: its strands are over, or this one */
+    if (wf_unlikely(wf_load_relaxed(&task->env.slot.word) != WF_SLOT_UNLISTED)) {
+        wf_task_unlist_locked(task);
+    }
+}
 
 /* --- results one by one: each.c --------------------------------------------------------------- */
 

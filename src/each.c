@@ -94,7 +94,7 @@ void wf_each_close(struct wf_fiber *self, struct wf_scope *scope)
     struct wf_task *task;
     while ((task = take_locked(each)) != NULL) { /* ends: all tasks have ended */
         if (task->rc < 0 && task->cut_short) {
-            scope->cut_short = 1;
+            wf_store_relaxed(&scope->cut_short, 1); /* relaxed: its owner */
         } else if (task->rc < 0) {
             wf_failures_add(&scope->failures, task->rc, wf_error_take(task));
         }

@@ -173,6 +173,7 @@ void weft_frame_run_(struct wf_fiber *self, struct wf_work *work, weft_step_fn_ 
     struct wf_value *value = (frame->flags & WF_FRAME_VALUED) != 0 ? frame->value : NULL;
     struct wf_stepping stepping;
     wf_task_init(&stepping.task, wf_runtime_of(self), NULL, NULL, owner, WF_TASK_FRAME, place);
+    wf_slot_set(&stepping.task.env.slot, WF_SLOT_NONE); /* the next step has another */
     stepping.fiber = self;
     stepping.frame = frame;
     stepping.token = 0;

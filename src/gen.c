@@ -40,7 +40,7 @@ struct weft_gen {
     struct wf_scope scope; /* of the producer alone; its outer env is that of weft_gen_new */
     /* immutable */
     struct wf_scope *owner; /* counts the producer until it has ended */
-    size_t item_bytes;
+    uint32_t item_bytes;
     /* under lock */
     struct wf_lock lock;
     uint8_t state;     /* enum gen_state */
@@ -102,7 +102,8 @@ static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_
         run_owed(owed);
         return wf_call_block(self, call);
     }
-    if (wf_wait_enlist(&call->wait, self->env) < 0) {
+    bool entered = wf_wait_enter(&call->wait, self->env);
+    if (wf_unlikely(!entered)) {
         call->wait.ops->cancel(&call->wait);
     }
     if (wf_wait_outcome(&call->wait) == WF_WAIT_SETUP) {
@@ -113,7 +114,9 @@ static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_
     } else {
         run_owed(owed);
     }
-    wf_wait_delist(&call->wait);
+    if (wf_likely(entered)) {
+        wf_wait_leave(&call->wait, self->env);
+    }
     return call->wait.ops->finish(call);
 }
 
@@ -373,7 +376,7 @@ int weft_gen_new_(weft_gen **out, weft_fn *fn, void *arg, size_t item_bytes,
     }
     memset(gen, 0, sizeof *gen);
     gen->owner = env->scope;
-    gen->item_bytes = item_bytes;
+    gen->item_bytes = (uint32_t)item_bytes; /* at most WEFT_GEN_ITEM_MAX */
     gen->is_accounted = true;
     wf_scope_open(self, &gen->scope, WEFT_FAILFAST, WEFT_FOREVER, place);
     self->env = env;

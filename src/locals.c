@@ -24,6 +24,7 @@ void weft_bind(weft_binding *handle, const weft_key *key, const void *value)
     binding->env.task = self->env->task;
     binding->env.scope = self->env->scope;
     binding->env.locals = binding;
+    wf_slot_set(&binding->env.slot, WF_SLOT_NONE);
     /* relaxed: seen late it does no harm, since whoever cancels the task looks at what waits under
      * the scope's lock, and nothing spawned under this env waits there yet */
     wf_store_relaxed(&self->env->task->has_bound, 1);

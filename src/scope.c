@@ -110,18 +110,20 @@ void wf_scope_unpin(struct wf_scope *scope)
 
 void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
 {
-    bool fire = false;
+    if (rc == -ECANCELED && wf_scope_cancelled(scope) != 0) {
+        /* Relaxed, both: for the owner, when the task has left. A store for all of them, and not one for
+         * each: many end at once. */
+        if (wf_load_relaxed(&scope->cut_short) == 0) {
+            wf_store_relaxed(&scope->cut_short, 1);
+        }
+        wf_error_free(error);
+        return;
+    }
     const weft_place *place = wf_error_place(error, scope->place);
     wf_lock(&scope->lock);
-    if (rc == -ECANCELED && wf_scope_cancelled(scope) != 0) {
-        scope->cut_short = 1;
-    } else {
-        wf_failures_add(&scope->failures, rc, error);
-        error = NULL;
-        fire = scope->on_error == WEFT_FAILFAST;
-    }
+    wf_failures_add(&scope->failures, rc, error);
+    bool fire = scope->on_error == WEFT_FAILFAST;
     wf_unlock(&scope->lock);
-    wf_error_free(error);
     if (fire) {
         weft_reason reason = wf_reason(WEFT_WHY_FAILURE, "a task failed", place);
         (void)wf_scope_fire(scope, WF_CANCEL_FIRED, &reason);
@@ -137,6 +139,7 @@ static void init_common(struct wf_scope *scope, const weft_place *place)
     scope->env.task = NULL;
     scope->env.scope = scope;
     scope->env.locals = NULL;
+    wf_slot_set(&scope->env.slot, WF_SLOT_FREE);
     wf_store_relaxed(&scope->env.unawaited, 0); /* relaxed, here and below: not shared yet */
     scope->outer = NULL;
     scope->place = place;
@@ -144,6 +147,7 @@ static void init_common(struct wf_scope *scope, const weft_place *place)
     wf_store_relaxed(&scope->cancel, 0);
     wf_list_init(&scope->children);
     wf_list_init(&scope->visit);
+    wf_list_init(&scope->waiters);
     wf_list_init(&scope->waits);
     wf_list_init(&scope->ended);
     wf_list_init(&scope->loans);
@@ -154,7 +158,7 @@ static void init_common(struct wf_scope *scope, const weft_place *place)
     wf_list_init(&scope->node.callbacks);
     scope->reason = (weft_reason){WEFT_WHY_NONE, "not cancelled", place, 0};
     scope->own_cause = 0;
-    scope->cut_short = 0;
+    wf_store_relaxed(&scope->cut_short, 0);
     scope->on_error = 0;
     scope->open = 1;
     scope->is_shield = 0;
@@ -420,7 +424,7 @@ int weft_scope_end_(weft_scope *handle, const weft_place *place)
         wf_error_hand_on(scope->env.task, wf_failures_take(&scope->failures), place);
         return scope->failures.first_rc;
     }
-    return scope->cut_short ? code_of_cancel(scope) : 0;
+    return wf_load_relaxed(&scope->cut_short) != 0 ? code_of_cancel(scope) : 0;
 }
 
 void weft_scope_cleanup_(weft_scope *handle)

@@ -181,8 +181,9 @@ static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awa
 /* --- running ---------------------------------------------------------------------------------- */
 
 /* The body of a task that ran on top of this one was never returned from. */
-static WF_COLD void left_by_longjmp(const struct wf_task *task, const struct wf_task *above)
+static WF_COLD void left_by_longjmp(const struct wf_task *task, struct wf_task *above)
 {
+    wf_task_unlist(above);
     wf_misuse(
         "the body of task %s, started at %s:%d, was left by a longjmp into task %s, started at "
         "%s:%d",
@@ -215,6 +216,7 @@ WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task)
     if (wf_unlikely(wf_fiber_home(self) != home)) {
         wf_exec_return(self, home);
     }
+    wf_task_unlist(task);
     self->env = outer;
     return rc;
 }
@@ -260,7 +262,7 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 }
 
 /* Without what is only read when something else says so: failed_ns and cut_short (of a failure),
- * base_wait (base_waits), reason (cancel), called (its kind's caller sets it). */
+ * in_scope (env.slot), reason (cancel), called (its kind's caller sets it). */
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
@@ -270,6 +272,7 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     task->env.task = task;
     task->env.scope = owner;
     task->env.locals = owner != NULL ? owner->env.locals : NULL;
+    wf_slot_set(&task->env.slot, WF_SLOT_UNLISTED);
     wf_store_relaxed(&task->env.unawaited, 0);
     task->fn = fn;
     task->arg = arg;

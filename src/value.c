@@ -119,6 +119,9 @@ void wf_value_enlist(struct wf_wait *wait, struct wf_scope *scope, struct wf_env
     wf_lock(&scope->lock);
     wf_list_push_back(&scope->waits, &wait->in_scope);
     wait->env = &scope->env;
+    if (wf_unlikely(wf_env_is_base(wait->env))) { /* a producer's */
+        wait->env->task->base_waits++;
+    }
     if (wf_unlikely(wf_env_cancelled(env) != 0)) {
         wait->ops->cancel(wait); /* unless what it waits for has come */
     }

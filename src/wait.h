@@ -20,7 +20,7 @@
  * awaits it.) ARMED: saved; the claimer owns the duty to resume. Final: the waiter runs
  * or is about to, and takes the wait out of every place where it is enlisted, under the lock of
  * each, before its frame goes away; so a claimer that holds such a lock may touch any wait it finds
- * there, claimed or not.
+ * there, claimed or not. (In its scope a stack's wait is found without a lock: slot.h.)
  *
  * G.1  For one wait, exactly one wf_wait_claim returns true.
  * G.2  A claim from SETUP touches the wait last in its compare-and-swap; a claim from ARMED last
@@ -85,7 +85,8 @@ struct wf_wait {
     struct wf_work *resume; /* makes the waiter go on; the waiter's until it arms, then immutable */
     const struct wf_wait_ops *ops; /* immutable after init */
     struct wf_list in_scope;       /* the scope's waits; under the scope's lock */
-    struct wf_env *env; /* under whose scope in_scope is enlisted; NULL: nowhere; waiter only */
+    struct wf_env
+        *env; /* under whose scope in_scope is enlisted; NULL: nowhere, or in a slot; waiter only */
 };
 
 /* How a claimer from ARMED makes the waiter run again. In a model-checking build the harness

@@ -18,11 +18,11 @@
  * the flags of both, and a walk that sets a flag moves *all* children to `visit` again.
  *
  * G.1  When no walk is under way, each scope has all flags that its parent has, but for shields.
- * G.2  A wait whose scope has a flag has been ended: it was in the list when the flag was set, and a
- *      walk takes it from there; or wf_wait_enlist has seen the flag. There is no third case, since
- *      both hold the lock.
+ * G.2  A wait whose scope has a flag has been ended: it was in the list when the flag was set, or in a
+ *      slot that the walk looks into after it (slot.h), and a walk takes it from there; or who began it
+ *      has seen the flag. There is no third case: of the list both hold the lock, of a slot G.1 of slot.h.
  * G.3  A waiter that a walk ended does not return before the walk is through with its wait: it takes
- *      the scope's lock once in wf_wait_delist.
+ *      the scope's lock once in wf_wait_delist, or wf_wait_leave if the walk has not let go of it.
  * G.4  A scope comes from "no flag" to "some flag" once; the walk that does it runs the callbacks
  *      registered before. Later ones run at once (weft_cancel_on).
  * G.5  A walk that finds nothing new in a scope passes over what is below: the walk that set the
@@ -37,6 +37,105 @@
  * and somebody who opens a scope there waits for no more. */
 #define WALK_BATCH 64
 
+/* --- being found ------------------------------------------------------------------------------ */
+
+/* Under the lock of env's scope: a walk that comes later finds the wait in the scope's list. A wait under the
+ * task's own env is counted in the task: see wf_task_cancel. */
+static void enlist_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    wf_list_push_back(&env->scope->waits, &wait->in_scope);
+    wait->env = env;
+    if (wf_env_is_base(env)) {
+        env->task->base_waits++;
+    }
+}
+
+static void delist_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    wf_list_drop(&wait->in_scope); /* nobody looks at it any more */
+    wait->env = NULL;
+    if (wf_env_is_base(env)) {
+        env->task->base_waits--;
+    }
+}
+
+int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
+{
+    struct wf_scope *scope = env->scope;
+    wf_lock(&scope->lock);
+    bool cancelled = wf_env_cancelled(env) != 0;
+    if (!cancelled) {
+        enlist_locked(wait, env);
+    }
+    wf_unlock(&scope->lock);
+    return cancelled ? -ECANCELED : 0;
+}
+
+void wf_wait_delist(struct wf_wait *wait)
+{
+    struct wf_env *env = wait->env;
+    if (env != NULL) {
+        struct wf_scope *scope = env->scope;
+        wf_lock(&scope->lock);
+        delist_locked(wait, env);
+        wf_unlock(&scope->lock);
+    }
+}
+
+/* The first wait of a task, under the lock of its scope. False: another strand of it was first. */
+static bool list_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    if (wf_load_relaxed(&env->slot.word) != WF_SLOT_UNLISTED) { /* relaxed: set under the lock */
+        return false;
+    }
+    wf_list_push_back(&env->scope->waiters, &env->task->in_scope);
+    wf_slot_set(&env->slot, (uintptr_t)wait);
+    return true;
+}
+
+bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    struct wf_scope *scope = env->scope;
+    wf_lock(&scope->lock);
+    bool cancelled = wf_env_cancelled(env) != 0;
+    if (!cancelled && !list_locked(wait, env)) {
+        enlist_locked(wait, env);
+    }
+    wf_unlock(&scope->lock);
+    return !cancelled;
+}
+
+/* The slot has been touched by a walk, or is not ours. */
+void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    struct wf_scope *scope = env->scope;
+    if (wf_slot_leave_unlisted(&env->slot, wait)) {
+        return;
+    }
+    wf_lock(&scope->lock);
+    if (wait->env != NULL) {
+        delist_locked(wait, env);
+    } else {
+        wf_slot_free(&env->slot);
+    }
+    wf_unlock(&scope->lock);
+}
+
+/* It is in its slot, and a flag is set. True: it is cancelled, and not in the slot any more. */
+bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env)
+{
+    return wf_env_cancelled(env) != 0 && wf_slot_leave(&env->slot, wait);
+}
+
+void wf_task_unlist_locked(struct wf_task *task)
+{
+    struct wf_scope *owner = task->env.scope;
+    wf_lock(&owner->lock);
+    wf_list_drop(&task->in_scope);
+    wf_slot_set(&task->env.slot, WF_SLOT_UNLISTED);
+    wf_unlock(&owner->lock);
+}
+
 /* --- ending waits ----------------------------------------------------------------------------- */
 
 /* Works to be resumed when the lock has been let go: making one ready may wake a worker, which is a
@@ -45,22 +144,35 @@ struct woken {
     struct wf_work *first, **last;
 };
 
-/* A place in the scope's list of waits: where a walk for one task alone goes on when it
+/* A place in the scope's list of waits, or of waiters: where a walk for one task alone goes on when it
  * has the lock again. Another walk that comes across it unlinks it. */
 static const struct wf_wait_ops bookmark_ops = {.cancel = wf_wait_cancel_claim};
+static const weft_place bookmark_place = {.file = "", .function = ""};
 
-/* Under the scope's lock: claims, or asks the kernel. */
-static void end_wait_locked(struct wf_wait *wait, struct woken *woken)
+/* Under the scope's lock: claims, or asks the kernel. True: it is claimed, and lies until we resume it. */
+static bool end_wait_locked(struct wf_wait *wait, struct woken *woken)
 {
     if (wait->ops->cancel != wf_wait_cancel_claim) {
         wait->ops->cancel(wait);
-        return;
+        return false;
     }
-    if (wf_wait_take(wait, WF_WAIT_CANCELLED, NULL) == WF_CLAIM_OWED) {
-        struct wf_work *resume = wait->resume;
-        resume->next = NULL; /* ours until it is resumed */
-        *woken->last = resume;
-        woken->last = &resume->next;
+    if (wf_wait_take(wait, WF_WAIT_CANCELLED, NULL) != WF_CLAIM_OWED) {
+        return false;
+    }
+    struct wf_work *resume = wait->resume;
+    resume->next = NULL; /* ours until it is resumed */
+    *woken->last = resume;
+    woken->last = &resume->next;
+    return true;
+}
+
+/* The same of what is in a slot, if anything is that no walk has come to. `then`: FREE; or UNLISTED, its task
+ * is in no list any more. */
+static void end_slot_locked(struct wf_slot *slot, uintptr_t then, struct woken *woken)
+{
+    struct wf_wait *wait = wf_slot_touch(slot);
+    if (wait != NULL && end_wait_locked(wait, woken)) {
+        wf_slot_let_go(slot, wait, then); /* and the waiter need not wait for our lock */
     }
 }
 
@@ -74,10 +186,25 @@ static void resume_all(struct woken *woken)
     }
 }
 
-/* A batch of the scope's waits, under its lock. They go into another list of the scope, until they
- * leave: a value that nobody has taken may never (value.h). True: there are more. */
+/* A batch of what waits in the scope, under its lock. Waits go into another list of the scope, until they
+ * leave: a value that nobody has taken may never (value.h); tasks into none: they do not enter a slot again, since
+ * they see the flag. True: there are more. */
 static bool end_waits_locked(struct wf_scope *scope, struct woken *woken)
 {
+    end_slot_locked(&scope->env.slot, WF_SLOT_FREE, woken);
+    for (int i = 0; i < WALK_BATCH; i++) {
+        struct wf_list *node = wf_list_pop_front(&scope->waiters);
+        if (node == NULL) {
+            break;
+        }
+        struct wf_task *task = wf_container_of(node, struct wf_task, in_scope);
+        if (task->place != &bookmark_place) {
+            end_slot_locked(&task->env.slot, WF_SLOT_UNLISTED, woken);
+        }
+    }
+    if (!wf_list_is_empty(&scope->waiters)) {
+        return true;
+    }
     for (int i = 0; i < WALK_BATCH; i++) {
         struct wf_list *node = wf_list_pop_front(&scope->waits);
         if (node == NULL) {
@@ -141,9 +268,9 @@ static void move_all(struct wf_list *from, struct wf_list *to)
 static void mark_locked(struct wf_walk *walk, struct wf_scope *scope, uint32_t bits,
                         const weft_reason *reason)
 {
-    /* relaxed, both: the lock orders the writers; see the head of this file */
-    uint32_t had = wf_load_relaxed(&scope->cancel);
-    wf_store_relaxed(&scope->cancel, had | bits);
+    uint32_t had = wf_load_relaxed(&scope->cancel); /* relaxed: the lock orders the writers */
+    /* sync(walk.marked): seq_cst, before we look into slots; pairs sync(wait.flag) */
+    wf_store_seq_cst(&scope->cancel, had | bits);
     move_all(&scope->children, &scope->visit);
     if ((had & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED)) != 0) {
         return;
@@ -373,10 +500,30 @@ static bool end_waits_of_locked(struct wf_scope *owner, struct wf_task *task, st
         struct wf_wait *wait = wf_container_of(node, struct wf_wait, in_scope);
         node = node->next;
         if (wait->ops != &bookmark_ops && is_of_task(wait->env, task)) {
-            end_wait_locked(wait, woken);
+            (void)end_wait_locked(wait, woken);
         }
     }
     if (node == &owner->waits) {
+        return false;
+    }
+    wf_list_push_back(node, &mark->in_scope); /* before `node` */
+    return true;
+}
+
+/* The same, of what is in slots. */
+static bool end_slots_of_locked(struct wf_scope *owner, struct wf_task *task, struct wf_task *mark,
+                                struct woken *woken)
+{
+    struct wf_list *node = mark->in_scope.next;
+    wf_list_unlink(&mark->in_scope);
+    for (int i = 0; i < WALK_BATCH && node != &owner->waiters; i++) {
+        struct wf_task *waiter = wf_container_of(node, struct wf_task, in_scope);
+        node = node->next;
+        if (waiter->place != &bookmark_place && is_of_task(&waiter->env, task)) {
+            end_slot_locked(&waiter->env.slot, WF_SLOT_FREE, woken);
+        }
+    }
+    if (node == &owner->waiters) {
         return false;
     }
     wf_list_push_back(node, &mark->in_scope); /* before `node` */
@@ -389,30 +536,33 @@ static void end_waits_of(struct wf_scope *owner, struct wf_task *task)
     struct wf_wait mark;
     wf_wait_init(&mark, NULL, &bookmark_ops);
     wf_store_relaxed(&mark.state, WF_WAIT_CANCELLED); /* relaxed: not shared yet; no claim wins */
+    struct wf_task waiter_mark;
+    waiter_mark.place = &bookmark_place; /* of which nothing else is looked at */
     wf_lock(&owner->lock);
-    wf_list_push_back(owner->waits.next, &mark.in_scope); /* before the first */
-    bool more = true;
-    while (more) { /* ends: with the list, or when another walk has ended all waits */
+    wf_list_push_back(owner->waits.next, &mark.in_scope); /* before the first, both */
+    wf_list_push_back(owner->waiters.next, &waiter_mark.in_scope);
+    bool more = true, more_slots = true;
+    while (more ||
+           more_slots) { /* ends: with the lists, or when another walk has ended all waits */
         struct woken woken = {.last = &woken.first};
-        more = end_waits_of_locked(owner, task, &mark, &woken);
+        more = more && end_waits_of_locked(owner, task, &mark, &woken);
+        more_slots = more_slots && end_slots_of_locked(owner, task, &waiter_mark, &woken);
         wf_unlock(&owner->lock);
         resume_all(&woken);
         wf_lock(&owner->lock);
         more = more && !wf_list_is_empty(&mark.in_scope);
+        more_slots = more_slots && !wf_list_is_empty(&waiter_mark.in_scope);
     }
     wf_list_unlink(&mark.in_scope);
+    wf_list_unlink(&waiter_mark.in_scope);
     wf_unlock(&owner->lock);
 }
 
+/* True: that was all that can be the task's. */
 static bool end_single_wait_locked(struct wf_task *task, struct woken *woken)
 {
-    if (task->base_waits > 1 || (task->base_waits == 1 && task->base_wait == NULL)) {
-        return false;
-    }
-    if (task->base_waits == 1) {
-        end_wait_locked(task->base_wait, woken);
-    }
-    return true;
+    end_slot_locked(&task->env.slot, WF_SLOT_FREE, woken);
+    return task->base_waits == 0;
 }
 
 /* Has it spawned nothing, under its own env or one of its bindings, that is still to be awaited? Then
@@ -451,7 +601,9 @@ void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
     if (first) {
         task->reason = *reason;
         wf_store_relaxed(&task->cancel, WF_CANCEL_FIRED);
-        wf_store_relaxed(&owner->cancel, wf_load_relaxed(&owner->cancel) | WF_CANCEL_MEMBER);
+        /* sync(walk.marked_alone): seq_cst, as in mark_locked, and release, the task's flag; pairs
+         * sync(wait.flag) */
+        wf_store_seq_cst(&owner->cancel, wf_load_relaxed(&owner->cancel) | WF_CANCEL_MEMBER);
         bool alone = is_without_children(task);
         ended = alone && end_single_wait_locked(task, &woken);
         take_callbacks_locked(&walk, owner, task);

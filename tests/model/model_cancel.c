@@ -1,6 +1,6 @@
 /* model_cancel.c: cancellation against what comes and goes: src/walk.c and src/cancel.c themselves. What
- * src/scope.c and src/await.c do in their sections under a scope's lock (open, close, pin, enlist,
- * delist) is written out here again, because those files need the whole runtime.
+ * src/scope.c does in its sections under a scope's lock (open, close, pin) is written out here again, because
+ * that file needs the whole runtime.
  *
  * Checked in every execution: a wait in a cancelled scope ends; a scope below one that is cancelled has
  * its flags; nobody touches a scope, wait, source or registration after its owner has let it go; a
@@ -121,6 +121,7 @@ void wf_scope_unpin(struct wf_scope *scope)
 static const weft_place here = {.file = "model", .function = "model"};
 static struct wf_scope root, below; /* below is opened in root */
 static struct wf_task task;         /* runs in all of them */
+static struct wf_task tasks[2];     /* in root */
 
 static void init_scope(struct wf_scope *scope)
 {
@@ -128,6 +129,7 @@ static void init_scope(struct wf_scope *scope)
     scope->place = &here;
     wf_list_init(&scope->children);
     wf_list_init(&scope->visit);
+    wf_list_init(&scope->waiters);
     wf_list_init(&scope->waits);
     wf_list_init(&scope->ended);
     wf_list_init(&scope->sibling);
@@ -173,6 +175,9 @@ static void close_below(struct sleeper *owner)
     wloom_retire(&below, sizeof below);
 }
 
+static struct wf_lock object_lock;
+static struct wf_wait *queued; /* the wait at the object, or NULL; under object_lock */
+
 static void begin(void)
 {
     memset(sleepers, 0, sizeof sleepers);
@@ -180,6 +185,21 @@ static void begin(void)
     init_scope(&root);
     task.env.scope = &root;
     task.env.task = &task;
+    memset(tasks, 0, sizeof tasks);
+    for (int i = 0; i < 2; i++) {
+        tasks[i].env.scope = &root;
+        tasks[i].env.task = &tasks[i];
+        wf_slot_set(&tasks[i].env.slot, WF_SLOT_UNLISTED);
+    }
+    memset(&object_lock, 0, sizeof object_lock);
+    queued = NULL;
+}
+
+/* As if the task had waited before. */
+static void list_task(int i)
+{
+    wf_list_push_back(&root.waiters, &tasks[i].in_scope);
+    wf_slot_set(&tasks[i].env.slot, WF_SLOT_FREE);
 }
 
 static uint32_t flags_of(struct wf_scope *scope)
@@ -195,27 +215,66 @@ static uint32_t flags_of(struct wf_scope *scope)
 static struct wf_wait waits[2];
 static const struct wf_wait_ops wait_ops = {.cancel = wf_wait_cancel_claim};
 
-static void wait_in(struct wf_scope *scope, int i)
+/* As wf_call_block and a finish. Why it ended. */
+static enum wf_wait_state lie_in(struct wf_env *env, int i)
 {
     struct wf_wait *wait = &waits[i];
-    wf_wait_init(wait, &sleepers[i].fiber.resume, &wait_ops);
-    wf_lock(&scope->lock);
-    bool cancelled = wf_env_cancelled(&scope->env) != 0;
-    if (!cancelled) {
-        wf_list_push_back(&scope->waits, &wait->in_scope);
-    }
-    wf_unlock(&scope->lock);
-    if (cancelled) {
-        return;
+    bool entered = wf_wait_enter(wait, env);
+    if (!entered) {
+        wait->ops->cancel(wait);
     }
     if (wf_wait_outcome(wait) == WF_WAIT_SETUP && wf_wait_arm(wait)) {
         wloom_handoff_wait(&sleepers[i].ready);
     }
-    wloom_assert(wf_wait_outcome(wait) == WF_WAIT_CANCELLED);
-    wf_lock(&scope->lock);
-    wf_list_unlink(&wait->in_scope);
-    wf_unlock(&scope->lock);
+    if (entered) {
+        wf_wait_leave(wait, env);
+    }
+    return wf_wait_outcome(wait);
+}
+
+static void wait_under(struct wf_env *env, int i)
+{
+    wf_wait_init(&waits[i], &sleepers[i].fiber.resume, &wait_ops);
+    wloom_assert(lie_in(env, i) == WF_WAIT_CANCELLED);
+    wloom_retire(&waits[i], sizeof waits[i]);
+}
+
+static void wait_in(struct wf_scope *scope, int i)
+{
+    wait_under(&scope->env, i);
+}
+
+/* At the object, where grant() may end it. */
+static void wait_for_grant(struct wf_env *env, int i)
+{
+    struct wf_wait *wait = &waits[i];
+    wf_wait_init(wait, &sleepers[i].fiber.resume, &wait_ops);
+    wf_lock(&object_lock);
+    queued = wait;
+    wf_unlock(&object_lock);
+    if (lie_in(env, i) != WF_WAIT_GRANTED) {
+        wf_lock(&object_lock);
+        queued = NULL;
+        wf_unlock(&object_lock);
+    }
     wloom_retire(wait, sizeof *wait);
+}
+
+static void grant(void *arg)
+{
+    (void)arg;
+    wf_lock(&object_lock);
+    struct wf_wait *wait = queued;
+    if (wait != NULL && wf_wait_claim(wait, WF_WAIT_GRANTED)) { /* the waiter may be gone */
+        queued = NULL;
+    }
+    wf_unlock(&object_lock);
+}
+
+static void end_task(int i)
+{
+    wf_task_unlist(&tasks[i]);
+    wloom_retire(&tasks[i], sizeof tasks[i]);
 }
 
 /* --- scopes: scenarios ------------------------------------------------------------------------ */
@@ -226,17 +285,111 @@ static void cancel_root(void *arg)
     (void)wf_scope_fire(&root, arg != NULL ? WF_CANCEL_EXPIRED : WF_CANCEL_FIRED, &reason);
 }
 
+/* A task's first wait, or its next. */
+static void wait_as_task(void *arg)
+{
+    int i = (int)(intptr_t)arg;
+    wait_under(&tasks[i].env, i);
+    end_task(i);
+}
+
+/* Both by the scope's lock, for the first time. */
+static void two_list_themselves_while_a_walk_comes(void)
+{
+    begin();
+    wloom_spawn(wait_as_task, (void *)0);
+    wloom_spawn(wait_as_task, (void *)1);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+static void two_enter_while_a_walk_comes(void)
+{
+    begin();
+    list_task(0);
+    list_task(1);
+    wloom_spawn(wait_as_task, (void *)0);
+    wloom_spawn(wait_as_task, (void *)1);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+static void one_enters_while_two_walks_come(void)
+{
+    begin();
+    list_task(0);
+    wloom_spawn(wait_as_task, (void *)0);
+    wloom_spawn(cancel_root, &root);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+/* Two strands of one code: one has the slot, the other is in the list. */
 static void wait_in_root(void *arg)
 {
     wait_in(&root, (int)(intptr_t)arg);
 }
 
-static void two_enlist_while_a_walk_comes(void)
+static void two_strands_enter_while_a_walk_comes(void)
 {
     begin();
     wloom_spawn(wait_in_root, (void *)0);
     wloom_spawn(wait_in_root, (void *)1);
     cancel_root(NULL);
+    wloom_join_all();
+}
+
+static void wait_twice(void *arg)
+{
+    (void)arg;
+    wait_for_grant(&tasks[0].env, 0);
+    wait_under(&tasks[0].env, 1);
+    end_task(0);
+}
+
+/* The walk has what it found in the slot while the waiter goes on, and enters it again. */
+static void a_grant_against_a_walk(void)
+{
+    begin();
+    list_task(0);
+    wloom_spawn(wait_twice, NULL);
+    wloom_spawn(grant, NULL);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+static void cancel_task(void *arg)
+{
+    weft_reason reason = wf_reason(WEFT_WHY_CALL, "alone", &here);
+    wf_task_cancel(&tasks[(intptr_t)arg], &reason);
+}
+
+/* The task's memory is its holder's, who cancels it. */
+static void wait_as_held_task(void *arg)
+{
+    wait_under(&tasks[(intptr_t)arg].env, (int)(intptr_t)arg);
+    wf_task_unlist(&tasks[(intptr_t)arg]);
+}
+
+static void a_task_enters_and_is_cancelled_alone(void)
+{
+    begin();
+    list_task(0);
+    wloom_spawn(wait_as_held_task, (void *)0);
+    cancel_task((void *)0);
+    wloom_join_all();
+}
+
+/* It has something in the list, so that all that waits in the scope is looked at; a walk does the same. */
+static void a_task_is_cancelled_alone_in_a_scope_that_is_cancelled(void)
+{
+    begin();
+    list_task(1);
+    list_task(0);
+    tasks[0].base_waits = 1;
+    wloom_spawn(wait_as_held_task, (void *)0);
+    wloom_spawn(cancel_root, NULL);
+    cancel_task((void *)0);
     wloom_join_all();
 }
 
@@ -451,7 +604,15 @@ static void work_under_a_source_that_fires_ends_by_itself(void)
 }
 
 static const struct wloom_scenario scenarios[] = {
-    {"two enlist, a walk comes", two_enlist_while_a_walk_comes, NULL, NULL, false},
+    {"two list themselves, a walk comes", two_list_themselves_while_a_walk_comes, NULL, NULL,
+     false},
+    {"two enter, a walk comes", two_enter_while_a_walk_comes, NULL, NULL, false},
+    {"one enters, two walks come", one_enters_while_two_walks_come, NULL, NULL, false},
+    {"two strands enter, a walk comes", two_strands_enter_while_a_walk_comes, NULL, NULL, false},
+    {"a grant against a walk", a_grant_against_a_walk, NULL, NULL, false},
+    {"a task is cancelled alone", a_task_enters_and_is_cancelled_alone, NULL, NULL, false},
+    {"a task alone, and its scope", a_task_is_cancelled_alone_in_a_scope_that_is_cancelled, NULL,
+     NULL, false},
     {"a scope opens, waits, closes", a_scope_opens_waits_and_closes, NULL, NULL, false},
     {"a scope closes under two walks", a_scope_closes_under_two_walks, NULL, NULL, false},
     {"two walks, both flags", two_walks_leave_both_flags_below, NULL, NULL, false},
@@ -467,7 +628,8 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-static const char *const under_test[] = {"src/walk.c", "src/cancel.c", NULL};
+static const char *const under_test[] = {"src/walk.c", "src/cancel.c", "src/slot.h", "src/core.h",
+                                         NULL};
 
 int main(int argc, char **argv)
 {

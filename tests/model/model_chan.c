@@ -89,15 +89,21 @@ enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
     NOT_CALLED;
 }
 
-int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env)
+bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env)
 {
     (void)wait, (void)env;
     NOT_CALLED;
 }
 
-void wf_wait_delist(struct wf_wait *wait)
+void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env)
 {
-    (void)wait;
+    (void)wait, (void)env;
+    NOT_CALLED;
+}
+
+bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env)
+{
+    (void)wait, (void)env;
     NOT_CALLED;
 }
 

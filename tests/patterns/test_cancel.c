@@ -8,6 +8,7 @@
 #include <weft/chan.h>
 #include <weft/debug.h>
 #include <weft/io.h>
+#include <weft/local.h>
 #include <weft/sync.h>
 
 /* A call that can only end by cancellation, for each kind of wait. */
@@ -120,6 +121,147 @@ Test(cancel, reaches_many_waits_at_once)
     wt_eq(weft_run(cancel_many_waits, NULL, .workers = 1), 0);
     wt_eq(weft_run(cancel_many_waits, NULL, .workers = 2), 0);
     wt_eq(weft_run(cancel_many_waits, NULL, .workers = 8), 0);
+}
+
+/* Two tasks that pass a turn to each other, and so wait again and again. */
+struct rally {
+    weft_sem turn[2];
+    atomic_int turns;
+};
+
+struct player {
+    struct rally *rally;
+    int side;
+};
+
+static int play(struct rally *rally, int side)
+{
+    int rc;
+    while ((rc = weft_sem_acquire(&rally->turn[side])) == 0) { /* ends: it is cancelled */
+        atomic_fetch_add(&rally->turns, 1);
+        weft_sem_release(&rally->turn[!side], 1);
+    }
+    return rc;
+}
+
+WEFT_TASK(play_until_cancelled, struct player)
+{
+    return play(arg->rally, arg->side);
+}
+
+static void rally_open(struct rally *rally)
+{
+    weft_sem_init(&rally->turn[0], 1, 0);
+    weft_sem_init(&rally->turn[1], 0, 0);
+    atomic_store(&rally->turns, 0);
+}
+
+static void rally_close(struct rally *rally)
+{
+    weft_sem_fini(&rally->turn[0]);
+    weft_sem_fini(&rally->turn[1]);
+}
+
+static int cut_rallies(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        struct rally rallies[3];
+        WEFT_SCOPE(s);
+        for (int n = 0; n < 3; n++) {
+            rally_open(&rallies[n]);
+            weft_go(&s, play_until_cancelled, (&(struct player){&rallies[n], 0}));
+            weft_go(&s, play_until_cancelled, (&(struct player){&rallies[n], 1}));
+        }
+        yield_until(&rallies[i % 3].turns, i);
+        wt_eq(weft_scope_cancel(&s, NULL), 0);
+        wt_eq(weft_scope_end(&s), -ECANCELED);
+        for (int n = 0; n < 3; n++) {
+            rally_close(&rallies[n]);
+        }
+    }
+    return 0;
+}
+
+/* A wait that begins when the cancellation comes is found, or finds it. */
+Test(cancel, ends_tasks_that_wait_again_and_again)
+{
+    wt_eq(weft_run(cut_rallies, NULL, .workers = 1), 0);
+    wt_eq(weft_run(cut_rallies, NULL, .workers = 2), 0);
+    wt_eq(weft_run(cut_rallies, NULL, .workers = 4), 0);
+}
+
+static int play_as_task(void *arg)
+{
+    struct player *player = arg;
+    return play(player->rally, player->side);
+}
+
+/* Has waited before, and waits for ever where a binding is around it. */
+static int play_once_and_wait_bound(void *arg)
+{
+    static const weft_key key = {"player"};
+    struct player *player = arg;
+    weft_sem never;
+    weft_sem_init(&never, 0, 0);
+    wt_eq(weft_sem_acquire(&player->rally->turn[player->side]), 0);
+    weft_binding binding;
+    weft_bind(&binding, &key, player);
+    atomic_fetch_add(&player->rally->turns, 1);
+    int rc = weft_sem_acquire(&never);
+    weft_unbind(&binding);
+    weft_sem_fini(&never);
+    return rc;
+}
+
+static int await_turns(void *arg)
+{
+    struct rally *rallies = arg;
+    yield_until(&rallies[0].turns, 20);
+    yield_until(&rallies[1].turns, 2);
+    return 0;
+}
+
+/* All but the one that wins are cancelled alone. */
+static int cut_players(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) {
+        struct rally rallies[2];
+        struct player players[4];
+        weft_task tasks[5];
+        weft_task *all[5];
+        for (int n = 0; n < 4; n++) {
+            if (n % 2 == 0) {
+                rally_open(&rallies[n / 2]);
+            }
+            players[n] = (struct player){&rallies[n / 2], n % 2};
+        }
+        weft_sem_release(&rallies[1].turn[1], 1);
+        for (int n = 0; n < 4; n++) {
+            weft_spawn(&tasks[n], n < 2 ? play_as_task : play_once_and_wait_bound, &players[n]);
+        }
+        weft_spawn(&tasks[4], await_turns, rallies);
+        for (int n = 0; n < 5; n++) {
+            all[n] = &tasks[n];
+        }
+        int winner = -1;
+        wt_eq(weft_when(all, 5, WEFT_FIRST, &winner), 0);
+        wt_eq(winner, 4);
+        for (int n = 0; n < 4; n++) {
+            wt_eq(weft_status(&tasks[n]), -ECANCELED, "%d", n);
+        }
+        wt_eq(weft_check(), 0);
+        rally_close(&rallies[0]);
+        rally_close(&rallies[1]);
+    }
+    return 0;
+}
+
+Test(cancel, ends_a_task_alone_that_has_waited_before)
+{
+    wt_eq(weft_run(cut_players, NULL, .workers = 1), 0);
+    wt_eq(weft_run(cut_players, NULL, .workers = 2), 0);
 }
 
 struct canceller {
