@@ -89,6 +89,8 @@ struct wf_deque {
     WF_ATOMIC(uint32_t) asked;
     /* general works that the owner has put or taken: how fast it gets on, for thieves. Owner stores */
     WF_ATOMIC(uint32_t) pace;
+    /* what `pace` was when the owner last put, or ran, a work that is cheap to move. Owner stores */
+    WF_ATOMIC(uint32_t) cheap_at;
 
     /* owner stores, thieves load */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_DEQUE_SLOTS];
@@ -121,6 +123,7 @@ WF_INLINE void wf_deque_init(struct wf_deque *d)
     wf_store_relaxed(&d->bottom, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->asked, 0);
     wf_store_relaxed(&d->pace, 0);
+    wf_store_relaxed(&d->cheap_at, 0U - WF_DEQUE_SLOTS); /* not of late */
 }
 
 /* Owner: one more general work has come or gone. Beside `bottom`, which has just been stored. */
@@ -128,6 +131,24 @@ WF_INLINE void wf_deque_step(struct wf_deque *d)
 {
     /* Relaxed, and no read-modify-write: only we store it, and it is a hint. */
     wf_store_relaxed(&d->pace, wf_load_relaxed(&d->pace) + 1);
+}
+
+/* Owner: the work that was counted last is cheap to move; and so were `uncounted` others, which came from no
+ * queue. */
+WF_INLINE void wf_deque_note_cheap(struct wf_deque *d, uint32_t uncounted)
+{
+    uint32_t pace = wf_load_relaxed(&d->pace) + uncounted; /* relaxed, all: as above */
+    if (uncounted != 0) {
+        wf_store_relaxed(&d->pace, pace);
+    }
+    wf_store_relaxed(&d->cheap_at, pace);
+}
+
+/* Any thread: racy. Is what the owner has in hand cheap to move? It has done `pace` works by now: one more
+ * than it has told of, perhaps, since it counts a work when it takes it, and tells when it runs it. */
+WF_INLINE bool wf_deque_is_cheap(struct wf_deque *d, uint32_t pace)
+{
+    return pace - wf_load_relaxed(&d->cheap_at) <= 1; /* relaxed: a hint */
 }
 
 /* Relaxed everywhere: `bottom` publishes the slots, and `top` gives them back. */

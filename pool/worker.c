@@ -11,8 +11,9 @@
  *
  * Light load. A work that is over in less than a microsecond costs more to move than to run: four to six
  * lines go from core to core, and both wait for them. A thief cannot know how long a work takes, but it
- * sees how fast a queue's owner gets on. So it takes from a deque, or a FIFO of WF_LIGHT_READY and more,
- * only if the owner needs WF_STEAL_DELAY_NS or longer for a work (is_slow); from a shorter FIFO, whose
+ * sees how fast a queue's owner gets on. So it takes from a deque only if the owner needs WF_STEAL_TASK_NS
+ * or longer for a work, or WF_STEAL_CHEAP_NS if those that it has in hand are cheap to move (is_slow); from a
+ * FIFO of WF_LIGHT_READY and more if it needs WF_STEAL_DELAY_NS; from a shorter FIFO, whose
  * fibers mostly pass work to each other, only if the same has been the oldest there for
  * WF_STEAL_READY_NS; and from any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
  * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. One
@@ -62,10 +63,21 @@
  * to start, and all of it (1 us). */
 #define WF_INJECT_GATHER_MIN_NS INT64_C(250)
 #define WF_INJECT_GATHER_MAX_NS INT64_C(1000)
-/* A work is worth a steal if its owner needs at least this long for one: about what the two workers lose
- * by it, four to six lines from core to core (0.8 us: taskbench go, two workers that steal each task of
- * 28 ns). Longer than a hand-off between two fibers of one worker takes (0.1 us). */
+/* What is ready in a FIFO, or comes from outside, is worth a steal if its owner needs at least this long for
+ * a work: about what the two workers lose by it, four to six lines from core to core (0.8 us: taskbench go, two
+ * workers that steal each task of 28 ns). Longer than a hand-off between two fibers of one worker takes
+ * (0.1 us). */
 #define WF_STEAL_DELAY_NS INT64_C(1000)
+/* The same for new tasks. With two workers, and 4,000 tasks in a scope, of up to 300 ns each, it is better
+ * to steal none (300: 319 ns a task against 333 to 353); with 500 it is 310 against 510 (ADR 0037). Counted are works put or
+ * taken: 2 for each while both go on. */
+#define WF_STEAL_TASK_NS INT64_C(400)
+/* The same for works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100 to
+ * 200 ns a node on; with less, nodes of 15 ns are slower on two workers than on one (ADR 0037). */
+#define WF_STEAL_CHEAP_NS INT64_C(64)
+/* An owner's pace is taken over this long at least. In less, one of its slow paths looks like slow
+ * work, and what is stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
+#define WF_PACE_NS INT64_C(1000)
 /* Ready fibers that count as a light load. They mostly pass work to each other, and are run before another
  * worker is awake; what is moved, its partners' data are moved after. */
 #define WF_LIGHT_READY 32
@@ -155,6 +167,15 @@ void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
         overflow(worker, work);
     }
+    wf_wake_unless_watched(worker);
+}
+
+void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work)
+{
+    if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
+        overflow(worker, work);
+    }
+    wf_deque_note_cheap(&worker->deque, 0);
     wf_wake_unless_watched(worker);
 }
 
@@ -639,16 +660,16 @@ static bool is_old(struct wf_worker *worker, struct wf_sighting *seen, uint64_t 
     return now_ns - wf_load_relaxed(&seen->oldest_since_ns) >= delay_ns;
 }
 
-/* Does the owner need long for its works? It has done `pace` of them by now. */
-static bool is_slow(struct wf_sighting *seen, uint32_t pace, int64_t now_ns)
+/* Does the owner need long for its works, `long_ns` or more for one? It has done `pace` of them by now. */
+static bool is_slow(struct wf_sighting *seen, uint32_t pace, int64_t long_ns, int64_t now_ns)
 {
     /* relaxed, all: see wf_sighting */
     int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
-    if (seen_ns < WF_STEAL_DELAY_NS) {
+    if (seen_ns < WF_PACE_NS) {
         return false;
     }
     uint32_t done = pace - wf_load_relaxed(&seen->pace);
-    if (done == 0 || (seen_ns < WF_SIGHT_NS && done * WF_STEAL_DELAY_NS <= seen_ns)) {
+    if (done == 0 || (seen_ns < WF_SIGHT_NS && done * long_ns <= seen_ns)) {
         return true;
     }
     wf_store_relaxed(&seen->pace, pace);
@@ -658,11 +679,16 @@ static bool is_slow(struct wf_sighting *seen, uint32_t pace, int64_t now_ns)
 
 static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
+    struct wf_deque *deque = &victim->deque;
     struct wf_sighting *seen = &victim->seen_new;
-    /* Relaxed: a guess; the steal has the orders. Of an empty one it asks. */
-    return wf_deque_len(&victim->deque) == 0 ||
-           is_old(worker, seen, wf_load_relaxed(&victim->deque.top), WF_STEAL_OLD_NS, now_ns) ||
-           is_slow(seen, wf_load_relaxed(&victim->deque.pace), now_ns);
+    /* Relaxed, all: a guess; the steal has the orders. Of an empty one it asks. */
+    if (wf_deque_len(deque) == 0 ||
+        is_old(worker, seen, wf_load_relaxed(&deque->top), WF_STEAL_OLD_NS, now_ns)) {
+        return true;
+    }
+    uint32_t pace = wf_load_relaxed(&deque->pace);
+    return is_slow(seen, pace,
+                   wf_deque_is_cheap(deque, pace) ? WF_STEAL_CHEAP_NS : WF_STEAL_TASK_NS, now_ns);
 }
 
 /* A light load has to be old, and its owner slow at whatever it does meanwhile. */
@@ -678,10 +704,12 @@ static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, 
         return true;
     }
     if (ready >= WF_LIGHT_READY) { /* come and gone */
-        return is_slow(seen, (uint32_t)(head + wf_load_relaxed(&victim->runq.tail)), now_ns);
+        return is_slow(seen, (uint32_t)(head + wf_load_relaxed(&victim->runq.tail)),
+                       WF_STEAL_DELAY_NS, now_ns);
     }
     return is_old(worker, seen, head, WF_STEAL_READY_NS, now_ns) &&
-           is_slow(&victim->seen_new, wf_load_relaxed(&victim->deque.pace), now_ns);
+           is_slow(&victim->seen_new, wf_load_relaxed(&victim->deque.pace), WF_STEAL_DELAY_NS,
+                   now_ns);
 }
 
 /* Does another worker, awake, get on with what comes from outside? Then a work that is there is his, by the
@@ -692,7 +720,8 @@ static bool is_attended(struct wf_worker *worker, int64_t now_ns)
     struct wf_worker *taker = &pool->workers[wf_load_relaxed(&pool->taker)]; /* relaxed: a guess */
     if (taker == worker || !is_taker_running(pool) ||
         /* relaxed: as of is_slow */
-        is_slow(&taker->seen_run, (uint32_t)wf_load_relaxed(&taker->counters.runs), now_ns)) {
+        is_slow(&taker->seen_run, (uint32_t)wf_load_relaxed(&taker->counters.runs),
+                WF_STEAL_DELAY_NS, now_ns)) {
         return false;
     }
     worker->saw_light = true;

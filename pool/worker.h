@@ -153,6 +153,9 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
 void wf_ready(struct wf_worker *worker, struct wf_work *work);
 /* From a worker: at the newest end of its deque, public at once. For new tasks. */
 void wf_ready_new(struct wf_worker *worker, struct wf_work *work);
+/* As wf_ready_new, for a work that is cheap to move to another worker: nothing but itself goes there, and nothing
+ * that was made for it comes back. Who runs it says so (wf_deque_note_cheap). */
+void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work);
 /* From any thread: the injection queue. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work);
 /* From any thread that knows only the pool: as wf_ready on a worker of `pool`, else as

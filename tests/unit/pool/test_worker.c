@@ -314,3 +314,122 @@ Test(worker, a_starved_worker_runs_the_first_fiber_and_puts_back_the_rest, .init
     wt_eq(number(wf_inject_pop(&pool->inject)), 0);
     wt_eq(number(wf_inject_pop(&pool->inject)), 2);
 }
+
+/* --- what a thief takes ----------------------------------------------------------------------------- */
+
+static int64_t looked_ns;
+
+/* An owner with works in its deque, at whom a thief has looked just now. */
+static void see_owner(void (*put)(struct wf_worker *worker, struct wf_work *work))
+{
+    for (int i = 0; i < 100; i++) {
+        put(self, &works[i]);
+    }
+    looked_ns = WF_SIGHT_NS;
+    wt_false(may_steal_new(other, self, looked_ns));
+}
+
+static void do_tasks(int count)
+{
+    for (int i = 0; i < count; i++) {
+        wt_ne(number(wf_deque_pop(&self->deque)), NOBODY);
+    }
+}
+
+static void do_nodes(int count)
+{
+    do_tasks(count);
+    wf_deque_note_cheap(&self->deque, 0);
+}
+
+static bool may_steal_after(int64_t ns)
+{
+    looked_ns += ns;
+    return may_steal_new(other, self, looked_ns);
+}
+
+Test(worker, an_owner_quick_at_its_tasks_is_left_alone, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_false(may_steal_after(10 * WF_STEAL_TASK_NS - 1));
+    wt_true(other->saw_light);
+}
+
+Test(worker, an_owner_slow_at_its_tasks_is_stolen_from, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+}
+
+Test(worker, an_owner_quick_at_its_nodes_is_left_alone, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    do_nodes(20);
+    wt_false(may_steal_after(20 * WF_STEAL_CHEAP_NS - 1));
+    wt_true(other->saw_light);
+}
+
+Test(worker, an_owner_slow_at_its_nodes_is_stolen_from, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    do_nodes(20);
+    wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
+}
+
+/* Between a pop and the start of what was popped. */
+Test(worker, a_node_is_cheap_to_move_before_it_says_so, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    do_nodes(19);
+    do_tasks(1);
+    wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
+}
+
+Test(worker, nodes_that_no_queue_has_seen_count, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    wf_deque_note_cheap(&self->deque, 20);
+    wt_false(may_steal_after(20 * WF_STEAL_CHEAP_NS - 1));
+    wf_deque_note_cheap(&self->deque, 20);
+    wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
+}
+
+Test(worker, tasks_that_follow_nodes_are_tasks, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    do_nodes(10);
+    do_tasks(2);
+    wt_false(may_steal_after(12 * WF_STEAL_TASK_NS - 1));
+}
+
+/* Else one slow path among works of 30 ns is taken for slow works. */
+Test(worker, the_pace_is_taken_over_a_while, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    do_nodes(1);
+    wt_false(may_steal_after(WF_PACE_NS - 1));
+    wt_true(may_steal_after(1));
+}
+
+Test(worker, the_oldest_is_taken_in_the_end_however_quick_the_owner, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    int64_t old_ns = looked_ns + WF_STEAL_OLD_NS;
+    while (looked_ns + 1000 < old_ns) {
+        do_tasks(1);
+        wf_ready_new(self, &works[200]);
+        do_tasks(1);
+        wf_ready_new(self, &works[201]);
+        wt_false(may_steal_after(1000));
+    }
+    wt_true(may_steal_after(1000));
+}
+
+Test(worker, what_is_cheap_to_move_wakes_a_sleeper_as_any_work, .init = begin, .fini = end)
+{
+    sleeps(other);
+    wf_ready_cheap(self, &works[0]);
+    wt_eq(who_was_woken(), 1);
+}
