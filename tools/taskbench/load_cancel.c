@@ -124,6 +124,7 @@ static int waits_check(struct tb_trial *trial, uint64_t rounds)
 
 /* --- io --------------------------------------------------------------------------------------- */
 
+#define WANTED_TURNS 1000 /* some 10 us: far more than the thread takes on a CPU of its own */
 #define CANCELS_KEPT TB_SAMPLES_MAX /* the newest latencies of all samples, for the percentiles */
 
 /* A task receives from a socket to which nobody sends; this thread, which is no worker, cancels it when
@@ -163,10 +164,11 @@ static int receive_in_vain(void *arg)
     struct letting_go *l = arg;
     uint64_t cancels = l->cancels; /* after the last one *l may go away */
     for (uint64_t i = 1; i <= cancels; i++) {
-        /* the thread is busy with the source that has fired: let it */
+        /* The thread is busy with the source that has fired: let it. It may stand behind this worker in the queue
+         * of one CPU, where a yield of a task gives nobody way; at real-time priority, for ever. */
         /* sync(cancel_io.wanted): acquire, the source is new; pairs sync(cancel_io.count) */
-        while (atomic_load_explicit(&l->wanted, memory_order_acquire) < i) {
-            weft_yield();
+        for (int turn = 0; atomic_load_explicit(&l->wanted, memory_order_acquire) < i; turn++) {
+            (void)(turn < WANTED_TURNS ? weft_yield() : weft_sleep(WEFT_US(20)));
         }
         char byte;
         count_to(&l->begun, i);

@@ -4,7 +4,10 @@
  * a thief can have run it. So each op is one steal, whatever the machine does, and what a steal costs in
  * allocations can be counted. */
 #include "load.h"
+#include <sched.h>
 #include <stdatomic.h>
+
+#define SPINS 10000 /* then the CPU is offered to a worker that has none of its own */
 
 /* Tells the core that this is a loop that waits. */
 static void pause_core(void)
@@ -35,7 +38,10 @@ static int steal_sample(struct tb_trial *trial, uint64_t rounds)
         _Atomic uint32_t ran = 0;
         weft_task task;
         weft_spawn(&task, arrive, &ran);
-        while (!atomic_load_explicit(&ran, memory_order_acquire)) { /* ends with the theft */
+        for (int spins = 1; !atomic_load_explicit(&ran, memory_order_acquire); spins++) {
+            if (spins % SPINS == 0) { /* or with one CPU, at real-time priority, it would not end */
+                sched_yield();
+            }
             pause_core();
         }
         int rc = weft_await(&task);
