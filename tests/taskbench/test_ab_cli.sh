@@ -42,6 +42,13 @@ try "floors that are none" 2 ab "$taskbench" "$taskbench" fib --floors "$work/ot
 has err "is not JSON"
 lines err 1
 
+try "an object and a build" 2 ab "$planted" "$taskbench"
+has err "two builds of taskbench, or two of a shared object"
+lines err 1
+try "an object that is not there" 2 ab "$planted" "$work/none.so"
+has err "cannot use '$work/none.so'"
+lines err 1
+
 # --- measuring, briefly ---
 brief="--workers 1 --restarts 6 --pairs 3 --no-exact"
 # shellcheck disable=SC2086 # several words
@@ -55,6 +62,9 @@ brief="--workers 1 --restarts 6 --pairs 3 --no-exact"
     has out "confirmed by a second round"
     try "ten times as fast" 0 ab "$work/huge" "$taskbench" "$planted" $brief --threshold 50% --format json
     has out '"verdict": "faster"'
+    cp "$planted" "$work/planted-huge.so"
+    try "an object ten times as slow" 1 ab "$planted" "$work/planted-huge.so" $brief --threshold time=50%
+    has out "FAIL  planted, 1w: slower by"
     try "a wrong result" 5 ab "$taskbench" "$work/wrong" "$planted" $brief
     has out "candidate: the planted fault"
     hasnt out "counted"
@@ -97,6 +107,17 @@ cp "$work/itself.html" "$work/out"
 has out "<th>instr/op</th>"
 hasnt out 'class="n more"'
 hasnt out '<ul class="places">'
+cp "$planted" "$work/planted-work.so"
+cp "$planted" "$work/planted-alloc.so"
+try "an object against itself, counted" 0 ab "$planted" "$planted" planted --exact
+has out "0 of 1 rows cost more by count"
+for metric in allocs_per_op:alloc:allocs/op instructions_per_op:work:instr/op; do
+    rest=${metric#*:}
+    if ! grep -A 6 "\"${metric%%:*}\"" "$work/itself" | grep -q '"is": "unknown"'; then
+        try "an object with more of ${rest#*:}" 1 ab "$planted" "$work/planted-${rest%%:*}.so" --exact
+        has out "FAIL  planted, 1w: ${rest#*:} "
+    fi
+done
 more alloc allocs_per_op "FAIL  planted, 1w: allocs/op 0 -> 1" "x 112 bytes in planted_alloc (planted.c:"
 "$taskbench" ab "$taskbench" "$work/alloc" "$planted" --exact --quiet --format json -o "$work/alloc.json"
 try "the report of an allocation more" 0 report "$work/alloc.json" -o "$work/alloc.html"

@@ -35,12 +35,20 @@ has err "is not JSON"
 lines err 1
 echo '{"schema": "weft.taskbench.budgets/1", "rows": [{"workload": "frobnicate"}]}' >"$work/unknown.json"
 try "an unknown workload" 2 gate --budgets "$work/unknown.json"
-has err "there is no workload 'frobnicate'"
+has err "there is no workload 'frobnicate' (if it is of a shared object, name that too: ./mine.so)"
 echo '{"schema": "weft.taskbench.budgets/1", "rows": []}' >"$work/empty.json"
 try "nothing compared is not fine" 3 gate --budgets "$work/empty.json"
 has out "0 figures compared"
 echo '{"schema": "weft.taskbench.budgets/1", "rows": [{"workload": "spawn", "limits": {}}]}' >"$work/blank.json"
 try "a row without limits compares nothing" 3 gate --budgets "$work/blank.json"
+try "list of a shared object" 0 list "$planted"
+has out "  planted "
+hasnt out "fork-join"
+try "list of what is none" 2 list planted
+has err "list takes shared objects only"
+cp "$planted" "$work/here.so"
+try "an object without its slash" 2 run here.so
+has err "a shared object is named with a slash: ./here.so"
 try "a shared object that is none" 2 gate "$work/none.so" --budgets "$budgets"
 has err "cannot use"
 

@@ -14,6 +14,11 @@ const char *const tb_ab_verdicts[] = {"unclear", "same", "faster", "slower", "no
 
 enum { BASE, CAND };
 
+const char *tb_ab_program(const struct tb_ab_plan *plan, int side)
+{
+    return plan->program != NULL ? plan->program : side == BASE ? plan->base : plan->cand;
+}
+
 /* --- one restart ------------------------------------------------------------------------------ */
 
 struct restart {
@@ -28,13 +33,19 @@ struct restart {
 static bool start_sides(struct restart *r, bool cand_first)
 {
     static struct tb_row row;
-    const char *programs[2] = {r->plan->base, r->plan->cand};
-    row = (struct tb_row){.load = r->row->load, .workers = r->row->workers, .seed = r->plan->seed};
+    const struct tb_ab_plan *plan = r->plan;
+    row = (struct tb_row){.load = r->row->load, .workers = r->row->workers, .seed = plan->seed};
     memcpy(row.params, r->row->params, sizeof row.params);
     int first = cand_first ? CAND : BASE;
     r->side[!first] = (struct tb_side){.to = -1, .from = -1}; /* in case that the first fails */
-    return tb_side_start(&r->side[first], programs[first], &row, r->plan->pin) &&
-           tb_side_start(&r->side[!first], programs[!first], &row, r->plan->pin);
+    for (int i = 0; i < 2; i++) {
+        int side = i == 0 ? first : !first;
+        row.object = plan->objects[side];
+        if (!tb_side_start(&r->side[side], tb_ab_program(plan, side), &row, plan->pin)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool take(struct restart *r, int side, double *ns_per_op)

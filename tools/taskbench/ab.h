@@ -85,7 +85,9 @@ struct tb_ab_row {
 };
 
 struct tb_ab_plan {
-    const char *base, *cand; /* programs */
+    const char *base, *cand; /* programs, or shared objects (user.h) */
+    const char *program;     /* for objects: what runs them; else NULL */
+    const char *objects[2];  /* for objects: tb_row.object of base and candidate; else NULL */
     int restarts, restarts_max, pairs;
     double threshold; /* relative */
     uint64_t seed;
@@ -108,6 +110,9 @@ bool tb_ab_run(const struct tb_ab_plan *plan, struct tb_ab_row *rows, int n, tb_
 /* Counts the figures of a row, of both sides, and judges them: ab_exact.c. What this build cannot be asked is unknown;
  * a wrong result is the row's status. false: a signal asked us to end. */
 bool tb_ab_count(const struct tb_ab_plan *plan, struct tb_ab_row *row);
+
+/* What runs the base (0) or the candidate (1). */
+const char *tb_ab_program(const struct tb_ab_plan *plan, int side);
 
 /* Is a figure of it known? */
 bool tb_ab_was_counted(const struct tb_ab_row *row);

@@ -91,7 +91,7 @@ struct job {
 static const char *why_no_instructions(const struct tb_ab_plan *plan, const struct tb_ab_row *row)
 {
     return plan->no_instructions[0] ? plan->no_instructions
-           : row->workers > 1       ? "instructions are counted with one worker only"
+           : row->workers > 1       ? "instructions are counted with one worker only (--workers 1)"
            : row->load->flags & (TB_LOAD_OUTSIDE | TB_LOAD_ONCE | TB_LOAD_CPU)
                ? "instructions of such a workload differ each time"
                : "";
@@ -103,11 +103,13 @@ static void *count_side(void *arg)
     const struct tb_ab_row *row = job->row;
     struct tb_ab_counted *counted = row->counted[job->side];
     struct tb_exact_order order = {
-        .program = job->side == BASE ? job->plan->base : job->plan->cand,
+        .program = tb_ab_program(job->plan, job->side),
         .no_instructions = why_no_instructions(job->plan, row),
     };
-    counted->row =
-        (struct tb_row){.load = row->load, .workers = row->workers, .seed = job->plan->seed};
+    counted->row = (struct tb_row){.load = row->load,
+                                   .workers = row->workers,
+                                   .seed = job->plan->seed,
+                                   .object = job->plan->objects[job->side]};
     memcpy(counted->row.params, row->params, sizeof row->params);
     job->finished = tb_exact_count(&order, &counted->row, &counted->instructions, &counted->exact);
     return NULL;

@@ -34,6 +34,14 @@ void tb_agent_args_write(struct tb_agent_args *args, const char *command, const 
     }
 }
 
+int tb_agent_through_env(char **argv, const struct tb_row *row, const char *program)
+{
+    argv[0] = "env";
+    argv[1] = (char *)row->object;
+    argv[2] = (char *)program;
+    return 3;
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static bool read_number(const char *text, uint64_t *value)

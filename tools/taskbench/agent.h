@@ -24,6 +24,10 @@ struct tb_agent_args {
 void tb_agent_args_write(struct tb_agent_args *args, const char *command, const struct tb_row *row,
                          const struct tb_plan *plan);
 
+/* Begins a command line in argv that runs `program` with row->object in its environment: what follows is the command
+ * and its arguments. The number of words. For posix_spawnp. */
+int tb_agent_through_env(char **argv, const struct tb_row *row, const char *program);
+
 /* argv[0] is the command. Fills what a row is (not what was measured) and a plan. 0; -ENOENT: this build has no such
  * load; -EINVAL: these are not arguments that tb_agent_args_write wrote. */
 int tb_agent_args_read(int argc, char **argv, struct tb_row *row, struct tb_plan *plan);

@@ -425,7 +425,8 @@ static int take_workload(struct tb_args *args, const char *text)
     if (args->workloads_n == TB_WORKLOADS_MAX) {
         return refuse(args, "%d workloads at most", TB_WORKLOADS_MAX);
     }
-    if (tb_user_is_object(text)) {
+    bool is_build = args->command == OF_AB && args->workloads_n < 2; /* BASE and CAND */
+    if (tb_user_is_object(text) && !is_build) {
         char error[TB_REASON_MAX];
         if (args->groups_n == TB_OBJECTS_MAX) {
             return refuse(args, "%d shared objects at most", TB_OBJECTS_MAX);

@@ -134,7 +134,10 @@ static int read_row(struct tb_budgets *budgets, const struct tb_value *value)
     double workers = tb_member_number(value, "workers", 1),
            rounds = tb_member_number(value, "rounds", 0);
     if (!load) {
-        return refuse(budgets, "there is no workload '%.60s'", name ? name : "");
+        return refuse(
+            budgets,
+            "there is no workload '%.60s' (if it is of a shared object, name that too: ./mine.so)",
+            name ? name : "");
     }
     if (workers < 1 || workers > WEFT_WORKERS_MAX || rounds < 0 || rounds > 1e9) {
         return refuse(budgets, "%s: workers or rounds are out of range", name);

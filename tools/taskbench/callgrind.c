@@ -155,20 +155,15 @@ static bool run(const char *program, struct tb_row *row, uint64_t rounds, const 
     self[n > 0 ? n : 0] = '\0';
     snprintf(out_file, sizeof out_file, "--callgrind-out-file=%s", path);
     /* a program may be a script that becomes one: hence the children */
-    char *argv[TB_AGENT_ARGS + 12] = {"env",
-                                      PLAIN_LIBC,
-                                      "LD_BIND_NOW=1",
-                                      "valgrind",
-                                      "-q",
-                                      "--vgdb=no",
-                                      "--tool=callgrind",
-                                      "--instr-atstart=no",
-                                      "--trace-children=yes",
-                                      out_file,
+    char *argv[TB_AGENT_ARGS + 13] = {"env", PLAIN_LIBC, "LD_BIND_NOW=1",
+                                      /* where there is no object, once more does no harm */
+                                      row->object ? (char *)row->object : "LD_BIND_NOW=1",
+                                      "valgrind", "-q", "--vgdb=no", "--tool=callgrind",
+                                      "--instr-atstart=no", "--trace-children=yes", out_file,
                                       program ? (char *)program : self};
     tb_agent_args_write(&args, "agent", row, &plan);
     for (int i = 0; i < args.n; i++) {
-        argv[11 + i] = args.text[i];
+        argv[12 + i] = args.text[i];
     }
     return tb_measure_by(row, "env", argv, SILENCE_S);
 }
@@ -213,7 +208,8 @@ bool tb_callgrind_measure(const char *program, const struct tb_row *row, uint64_
         return true;
     }
     close(fd);
-    *copy = (struct tb_row){.load = row->load, .workers = row->workers, .seed = row->seed};
+    *copy = (struct tb_row){
+        .load = row->load, .workers = row->workers, .seed = row->seed, .object = row->object};
     memcpy(copy->params, row->params, sizeof copy->params);
     bool finished = run(program, copy, rounds, path);
     if (finished) {

@@ -1,4 +1,4 @@
-/* cmd_ab.c: `taskbench ab BASE CAND`: two builds of taskbench measured in turn; and `taskbench calibrate`: this
+/* cmd_ab.c: `taskbench ab BASE CAND`: two builds of taskbench, or of a shared object, measured in turn; and `taskbench calibrate`: this
  * build against itself, for the floors below which no difference means anything. */
 #include "ab.h"
 #include "child.h"
@@ -11,8 +11,10 @@
 #include "render_ab.h"
 #include "run.h"
 #include "terminal.h"
+#include "user.h"
 #include <errno.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>
@@ -26,13 +28,14 @@
 #define GROWTH       4     /* restarts_max / restarts */
 
 const char tb_ab_details[] =
-    "BASE and CAND are two builds of taskbench. Each restart starts both, pins worker\n"
-    "i to CPU i, and takes samples in turn, A B, B A; the median ratio of a restart\n"
-    "is one observation. Restarts are added while a verdict is unclear, up to four\n"
-    "times as many. What is slower is measured once more before it counts. Before\n"
-    "that, what is the same each time is counted: allocations, bytes, system calls,\n"
-    "instructions per op; what is more decides by itself, and where it comes from is\n"
-    "named.\n"
+    "BASE and CAND are two builds of taskbench; or of a shared object with workloads\n"
+    "of your own (./old.so ./new.so), all of which are compared if none is named.\n"
+    "Each restart starts both, pins worker i to CPU i, and takes samples in turn,\n"
+    "A B, B A; the median ratio of a restart is one observation. Restarts are added\n"
+    "while a verdict is unclear, up to four times as many. What is slower is measured\n"
+    "once more before it counts. Before that, what is the same each time is counted:\n"
+    "allocations, bytes, system calls, instructions per op; what is more decides by\n"
+    "itself, and where it comes from is named.\n"
     "\n"
     "  --threshold T         differences up to T are \"same\": 3% (the default), or\n"
     "                        time=3%,instructions=1.5%\n"
@@ -65,6 +68,7 @@ struct session {
     struct tb_machine machine;
     struct tb_floors floors;
     char no_instructions[TB_REASON_MAX], paths[2][512];
+    char objects[2][PATH_MAX + sizeof TB_USER_ENV], group[TB_USER_GROUP]; /* of two objects */
     uint64_t start_ns, timing_ns; /* of the command, of its first restart; 0: not begun */
     bool terminal, unicode;
 };
@@ -96,19 +100,51 @@ static const char *with_slash(const char *path, char out[512])
     return out;
 }
 
+/* Two builds of a shared object: this program runs both. The base's workloads are the ones that are known here. */
+static int take_objects(struct session *s)
+{
+    struct tb_args *args = &s->args;
+    const char *objects[2] = {s->plan.base, s->plan.cand};
+    for (int i = 0; i < 2; i++) {
+        char path[sizeof s->objects[0] - sizeof TB_USER_ENV];
+        if (!tb_user_is_object(objects[i])) {
+            return complain("BASE and CAND are two builds of taskbench, or two of a shared object");
+        }
+        if (tb_user_resolve(objects[i], path, sizeof path, args->error) < 0) {
+            return complain(args->error);
+        }
+        snprintf(s->objects[i], sizeof s->objects[i], TB_USER_ENV "=%s", path);
+        s->plan.objects[i] = s->objects[i];
+    }
+    if (tb_user_load(s->plan.base, s->group, args->error) < 0) {
+        return complain(args->error);
+    }
+    if (args->workloads_n == 0) {
+        args->workloads[args->workloads_n++] = s->group;
+    }
+    ssize_t n = readlink("/proc/self/exe", s->paths[0], sizeof s->paths[0] - 1);
+    s->paths[0][n > 0 ? n : 0] = '\0';
+    s->plan.program = s->paths[0];
+    return TB_EXIT_OK;
+}
+
 /* BASE and CAND are the first two words. */
 static int take_programs(struct session *s)
 {
     struct tb_args *args = &s->args;
     if (args->workloads_n < 2) {
-        return complain(
-            "ab needs BASE and CAND, two builds of taskbench; 'taskbench help ab' says more");
+        return complain("ab needs BASE and CAND, two builds of taskbench or of a shared object; "
+                        "'taskbench help "
+                        "ab' says more");
     }
     s->plan.base = args->workloads[0];
     s->plan.cand = args->workloads[1];
     args->workloads_n -= 2;
     memmove(args->workloads, args->workloads + 2,
             (size_t)args->workloads_n * sizeof *args->workloads);
+    if (tb_user_is_object(s->plan.base) || tb_user_is_object(s->plan.cand)) {
+        return take_objects(s);
+    }
     int rc = check_program(s->plan.base);
     rc = rc == TB_EXIT_OK ? check_program(s->plan.cand) : rc;
     s->plan.base = with_slash(s->plan.base, s->paths[0]);

@@ -5,8 +5,9 @@
 
 const char tb_run_details[] =
     "WORKLOAD is a name, a name without its variant (yield: yield and yield/1000), a\n"
-    "group (switch), or a pattern ('mem*'); see 'taskbench list'. Without any, the\n"
-    "whole set is measured.\n"
+    "group (switch), or a pattern ('mem*'); see 'taskbench list'. Or a shared object\n"
+    "with workloads of your own, with a slash: ./mine.so (weft/bench.h). Without any,\n"
+    "the whole set is measured.\n"
     "\n"
     "  --set quick|standard  quick (the default): under a minute; standard: all\n"
     "                        workloads, five times as long for each\n"
@@ -42,7 +43,8 @@ const char tb_gate_details[] =
     "valgrind is installed. What exceeds its budget is named, with the place in the\n"
     "code. What cannot be compared here is named too, and is not \"fine\".\n"
     "\n"
-    "WORKLOAD selects rows of the file; without any, all of them are counted.\n"
+    "WORKLOAD selects rows of the file; without any, all of them are counted. Rows of\n"
+    "a shared object need it: ./mine.so.\n"
     "\n"
     "  --update              write what was counted as the new budgets; a WORKLOAD\n"
     "                        that is not in FILE is added, with --workers (1) and -p\n"
@@ -56,7 +58,13 @@ const char tb_gate_details[] =
 
 static int help_all(void)
 {
-    printf("usage: taskbench COMMAND ...\n\n");
+    printf("usage: taskbench COMMAND ...\n\n"
+           "Measures task runtimes: weft, and workloads of your own in a shared object\n"
+           "(weft/bench.h): time, memory, allocations and where they come from, system\n"
+           "calls, instructions.\n\n"
+           "    taskbench doctor               what can be measured on this machine\n"
+           "    taskbench run ./mine.so        your own; without it weft's, a minute\n"
+           "    taskbench ab ./old.so ./new.so faster, slower, same or unclear\n\n");
     for (const struct tb_command *c = tb_commands; c->name; c++) {
         if (c->summary) {
             printf("  %-9s %-28s %s\n", c->name, c->synopsis, c->summary);
@@ -69,7 +77,8 @@ static int help_all(void)
 
 static int help_one(const struct tb_command *command)
 {
-    printf("usage: taskbench %s %s\n\n%s.\n", command->name, command->synopsis, command->summary);
+    printf("usage: taskbench %s%s%s\n\n%s.\n", command->name, command->synopsis[0] ? " " : "",
+           command->synopsis, command->summary);
     if (command->details) {
         printf("\n%s", command->details);
     }

@@ -1,8 +1,9 @@
-/* cmd_list.c: `taskbench list`: the workloads by group, with their parameters. */
+/* cmd_list.c: `taskbench list`: the workloads by group, with their parameters; or those of shared objects. */
 #include "command.h"
 #include "exit.h"
 #include "load.h"
 #include "terminal.h"
+#include "user.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -27,15 +28,27 @@ static void print_load(const struct tb_load *load)
 
 int tb_cmd_list(int argc, char **argv)
 {
-    if (argc > 1) {
-        fprintf(stderr, "taskbench: list takes no argument, not '%s'\n", argv[1]);
-        return TB_EXIT_USAGE;
+    char own[TB_USER_GROUP], error[TB_REASON_MAX];
+    for (int i = 1; i < argc; i++) {
+        if (!tb_user_is_object(argv[i])) {
+            fprintf(stderr, "taskbench: list takes shared objects only, as ./mine.so, not '%s'\n",
+                    argv[i]);
+            return TB_EXIT_USAGE;
+        }
+        if (tb_user_load(argv[i], own, error) < 0) {
+            fprintf(stderr, "taskbench: %s\n", error);
+            return TB_EXIT_USAGE;
+        }
+    }
+    int first = 0; /* the objects' own stand behind those that are built in */
+    while (argc > 1 && tb_load_at(first) != tb_user_at(0)) {
+        first++;
     }
     const char *group = "";
     const struct tb_load *load;
-    for (int i = 0; (load = tb_load_at(i)); i++) {
+    for (int i = first; (load = tb_load_at(i)); i++) {
         if (strcmp(group, load->group) != 0) {
-            printf("%s%s\n", i ? "\n" : "", load->group);
+            printf("%s%s\n", i > first ? "\n" : "", load->group);
             group = load->group;
         }
         print_load(load);

@@ -21,13 +21,16 @@ static bool count_natively(const struct tb_exact_order *order, struct tb_row *ro
 {
     struct tb_plan plan = {.pass = TB_PASS_COUNT, .rounds = order->rounds};
     struct tb_agent_args args;
-    char *argv[TB_AGENT_ARGS + 3] = {"taskbench", "trace"};
+    char *argv[TB_AGENT_ARGS + 5] = {"taskbench"};
+    int n = row->object ? tb_agent_through_env(argv, row, order->program) : 1;
+    argv[n++] = "trace";
     tb_agent_args_write(&args, "agent", row, &plan);
     for (int i = 0; i < args.n; i++) {
-        argv[2 + i] = args.text[i];
+        argv[n + i] = args.text[i];
     }
+    const char *program = row->object ? argv[0] : order->program;
     /* of this program a child is the command's name and what follows */
-    return tb_measure_by(row, order->program, order->program ? argv : argv + 1, 0);
+    return tb_measure_by(row, program, program ? argv : argv + 1, 0);
 }
 
 static void set(struct tb_exact_set *exact, enum tb_exact which, bool known, double value,

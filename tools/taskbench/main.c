@@ -28,7 +28,7 @@ const struct tb_command tb_commands[] = {
     {"gate", "[WORKLOAD...] --budgets FILE", "hold exact figures against budgets", tb_gate_details,
      tb_cmd_gate},
     {"doctor", "", "say what is missing or disturbs here", NULL, tb_cmd_doctor},
-    {"list", "", "show the workloads and their parameters", NULL, tb_cmd_list},
+    {"list", "[./OBJECT.so...]", "show the workloads and their parameters", NULL, tb_cmd_list},
     {"help", "[COMMAND]", "explain a command", NULL, tb_cmd_help},
     {"agent", "", NULL, NULL, tb_cmd_agent},
     {"serve", "", NULL, NULL, tb_cmd_serve},

@@ -30,6 +30,8 @@ struct tb_row {
     int workers;
     uint64_t seed;
     uint64_t params[TB_PARAMS_MAX];
+    /* TB_USER_ENV=PATH: the object that its process loads instead of this one's (user.h); NULL: the same */
+    const char *object;
 
     /* how it went */
     enum tb_status status;

@@ -50,6 +50,11 @@ static int check_workload(struct tb_run_plan *plan, const char *pattern)
         tb_suggest_try(&suggest, load->group);
     }
     char hint[TB_HINT_MAX];
+    size_t n = strlen(pattern);
+    if (n > 3 && strcmp(pattern + n - 3, ".so") == 0) {
+        return refuse(plan, "unknown workload '%s'; a shared object is named with a slash: ./%s",
+                      pattern, pattern);
+    }
     return refuse(plan, "unknown workload '%s'%s; 'taskbench list' shows all", pattern,
                   tb_suggest_hint(&suggest, hint));
 }

@@ -41,7 +41,7 @@ static int spawn(struct tb_side *side, const char *program, char **argv, int com
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, high_wire, TB_WIRE_FD);
     posix_spawn_file_actions_adddup2(&actions, high_commands, TB_PACE_FD);
-    int rc = posix_spawn(&side->pid, program, &actions, NULL, argv, environ);
+    int rc = posix_spawnp(&side->pid, program, &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(high_commands);
     close(high_wire);
@@ -53,11 +53,12 @@ bool tb_side_start(struct tb_side *side, const char *program, const struct tb_ro
     int commands[2], wire[2];
     char answer[TB_SIDE_LINE_MAX];
     struct tb_agent_args args;
-    char *argv[TB_AGENT_ARGS + 2] = {"taskbench"};
+    char *argv[TB_AGENT_ARGS + 4] = {"taskbench"};
+    int n = row->object ? tb_agent_through_env(argv, row, program) : 1;
     *side = (struct tb_side){.to = -1, .from = -1};
     tb_agent_args_write(&args, "paced", row, &(struct tb_plan){.pin = pin});
     for (int i = 0; i < args.n; i++) {
-        argv[1 + i] = args.text[i];
+        argv[n + i] = args.text[i];
     }
     if (pipe2(commands, O_CLOEXEC) < 0) {
         return fail(side, TB_ROW_WRONG, strerror(errno));
@@ -67,7 +68,7 @@ bool tb_side_start(struct tb_side *side, const char *program, const struct tb_ro
         close(commands[1]);
         return fail(side, TB_ROW_WRONG, strerror(errno));
     }
-    int rc = spawn(side, program, argv, commands[0], wire[1]);
+    int rc = spawn(side, row->object ? argv[0] : program, argv, commands[0], wire[1]);
     close(commands[0]);
     close(wire[1]);
     side->to = commands[1];

@@ -157,6 +157,19 @@ bool tb_user_is_object(const char *argument)
     return strchr(argument, '/') && n > 3 && strcmp(argument + n - 3, ".so") == 0;
 }
 
+int tb_user_resolve(const char *path, char *out, size_t bytes, char error[TB_REASON_MAX])
+{
+    char real[PATH_MAX];
+    if (!realpath(path, real)) {
+        return refuse(error, path, strerror(errno));
+    }
+    if (strchr(real, ':') || strlen(real) >= bytes) {
+        return refuse(error, path, "its path has a ':', or is too long");
+    }
+    memcpy(out, real, strlen(real) + 1);
+    return 0;
+}
+
 int tb_user_load(const char *path, char group[TB_USER_GROUP], char error[TB_REASON_MAX])
 {
     char real[PATH_MAX];

@@ -12,6 +12,9 @@
 /* "./mine.so", "/x/mine.so": an argument that means a shared object and not a workload. */
 bool tb_user_is_object(const char *argument);
 
+/* Its real path, as TB_USER_ENV has it. 0, or -EINVAL with `error`. */
+int tb_user_resolve(const char *path, char *out, size_t bytes, char error[TB_REASON_MAX]);
+
 /* Loads it. Its workloads form a group named like the file, without folder and ending, which is written
  * to `group`. 0, also if it is loaded already; -EINVAL with `error`, one line. */
 int tb_user_load(const char *path, char group[TB_USER_GROUP], char error[TB_REASON_MAX]);
