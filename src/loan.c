@@ -24,7 +24,11 @@
  *
  * A loan that is out is in the list of the scope that owns it, whose end gives it back (wf_loans_end).
  * Who gives it back holds the lender's lock until it is through, and so whoever waits for that (the end of the
- * scope, the stop) waits for the lock. Order of locks: the lender's, then the scope's. */
+ * scope, the stop) waits for the lock. Order of locks: that of all lenders, the lender's, then the scope's.
+ *
+ * A reader that has no memory for a copy of what came with a loan keeps the loan (wf_loan_keep): that goes to
+ * the root scope, since the reader may live longer than the scope of the call, or than the runtime; so it is
+ * looked up in a list of all lenders when it is taken at last. */
 #include "src/io_value.h"
 #include "src/lender.h"
 #include "src/net.h"
@@ -42,6 +46,7 @@
 
 struct lender {
     struct wf_lender base;
+    struct wf_list in_all; /* under all_lock */
     /* immutable */
     struct wf_worker *worker;
     bool rings; /* the kernel chooses among what it is lent */
@@ -51,6 +56,11 @@ struct lender {
 };
 
 _Static_assert(WEFT_LOANS_MAX <= WF_LENT_MAX, "what a ring takes");
+
+/* Of the process: for who comes with a loan of which nobody knows whether its runtime is still there. */
+static struct wf_lock all_lock;
+static struct wf_list all = {&all, &all}; /* under all_lock */
+static uint64_t lenders_made;             /* likewise */
 
 static struct lender *lender_of(const struct wf_borrowed *buffer)
 {
@@ -92,9 +102,14 @@ static WF_COLD struct lender *make_lender(struct wf_worker *worker)
     lender->bytes = rt->loan_bytes;
     lender->memory = memory;
     wf_asan_poison(memory, (size_t)rt->loans * rt->loan_bytes);
+    wf_lock(&all_lock);
+    wf_list_push_back(&all, &lender->in_all);
+    uint64_t first_number = ++lenders_made << 32; /* so no two lenders give the same */
+    wf_unlock(&all_lock);
     for (uint32_t i = lender->count; i-- > 0;) { /* the first is on top */
         struct wf_borrowed *buffer = &lender->buffers[i];
         buffer->lender = &lender->base;
+        wf_store_relaxed(&buffer->life, first_number); /* relaxed: not shared yet */
         buffer->data = (unsigned char *)memory + (size_t)i * lender->bytes;
         wf_list_init(&buffer->in_scope);
         (void)wf_lender_put(&lender->base, buffer, false);
@@ -137,6 +152,9 @@ void wf_loans_fini(struct wf_worker *worker)
 {
     struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: no task runs any more */
     if (lender != NULL) {
+        wf_lock(&all_lock);
+        wf_list_unlink(&lender->in_all);
+        wf_unlock(&all_lock);
         wait_for_givers(lender);
         /* relaxed, all: the locks have ordered it, and no operation is in flight */
         wf_check_inner(wf_load_relaxed(&lender->base.spare_count) +
@@ -214,6 +232,20 @@ static ssize_t let_out(struct wf_borrowed *buffer, ssize_t n, weft_loan *out)
     return n;
 }
 
+/* The rest of giving back, under the lender's lock, of which it lets go. */
+static void give_locked(struct lender *lender, struct wf_borrowed *buffer)
+{
+    struct wf_scope *scope = buffer->scope;
+    if (scope != NULL) {
+        wf_lock(&scope->lock);
+        wf_list_unlink(&buffer->in_scope);
+        wf_unlock(
+            &scope->lock); /* LAST TOUCH of the scope, whose end waits until the list is empty */
+    }
+    (void)wf_sub_relaxed(&lender->base.out_count, 1);
+    put_locked(lender, buffer);
+}
+
 void weft_loan_give(weft_loan *loan)
 {
     struct wf_borrowed *buffer = loan->buffer_;
@@ -230,15 +262,69 @@ void weft_loan_give(weft_loan *loan)
                   (void *)buffer->data);
         return;
     }
-    struct wf_scope *scope = buffer->scope;
-    if (scope != NULL) {
-        wf_lock(&scope->lock);
-        wf_list_unlink(&buffer->in_scope);
-        wf_unlock(
-            &scope->lock); /* LAST TOUCH of the scope, whose end waits until the list is empty */
+    give_locked(lender, buffer);
+}
+
+/* --- kept for later --------------------------------------------------------------------------- */
+
+bool wf_loan_keep(weft_loan *loan, struct wf_kept *kept)
+{
+    struct wf_borrowed *buffer = loan->buffer_;
+    if (buffer == NULL || loan->data != buffer->data) {
+        return false; /* a stream's own invention */
     }
-    (void)wf_sub_relaxed(&lender->base.out_count, 1);
-    put_locked(lender, buffer);
+    struct wf_scope *root = &((struct weft_rt *)lender_of(buffer)->worker->runtime)->root;
+    struct wf_scope *scope = buffer->scope;
+    wf_lock(&scope->lock);
+    wf_list_unlink(&buffer->in_scope);
+    wf_unlock(&scope->lock);
+    buffer->scope = root;
+    wf_lock(&root->lock);
+    wf_list_push_back(&root->loans, &buffer->in_scope);
+    wf_unlock(&root->lock);
+    *kept = (struct wf_kept){.buffer = buffer, .number = loan->number_};
+    *loan = (weft_loan){0};
+    return true;
+}
+
+/* The lender that has the buffer, locked; NULL: it has gone, with its runtime. */
+static struct lender *find_lender(const struct wf_borrowed *buffer)
+{
+    struct lender *found = NULL;
+    wf_lock(&all_lock);
+    for (struct wf_list *at = all.next; at != &all && found == NULL; at = at->next) {
+        struct lender *lender = wf_container_of(at, struct lender, in_all);
+        if ((uintptr_t)buffer >= (uintptr_t)lender->buffers &&
+            (uintptr_t)buffer < (uintptr_t)(lender->buffers + lender->count)) {
+            found = lender;
+        }
+    }
+    if (found != NULL) { /* from here on the stop waits for us */
+        wf_lock(&found->base.lock);
+    }
+    wf_unlock(&all_lock);
+    return found;
+}
+
+bool wf_kept_take(const struct wf_kept *kept, void *out, size_t bytes)
+{
+    if (wf_forked) {
+        return false;
+    }
+    struct wf_borrowed *buffer = kept->buffer;
+    struct lender *lender = find_lender(buffer);
+    if (lender == NULL) {
+        return false;
+    }
+    if (!wf_borrowed_back(buffer, kept->number)) { /* the runtime stops, and has it */
+        wf_unlock(&lender->base.lock);
+        return false;
+    }
+    if (bytes > 0) {
+        memcpy(out, buffer->data, bytes);
+    }
+    give_locked(lender, buffer);
+    return true;
 }
 
 /* The first loan in the scope's list that nobody is giving back, which is the caller's now; NULL with

@@ -29,6 +29,17 @@ ssize_t wf_sendv_meant(int fd, uint32_t meant, const struct iovec *parts, int co
 ssize_t wf_recv_loan_meant(int fd, uint32_t meant, weft_loan *out, size_t most);
 int wf_wait_fd_meant(int fd, uint32_t meant, int events);
 ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int count);
+/* A loan that is kept beyond the call and the scope that received it, by who may outlive its runtime. */
+struct wf_kept {
+    void *buffer; /* struct wf_borrowed */
+    uint64_t number;
+};
+/* In the task that has just received it: *loan is none from then on. False: it cannot be kept, and is as it
+ * was. It has to come back by wf_kept_take, or with the runtime. */
+bool wf_loan_keep(weft_loan *loan, struct wf_kept *kept);
+/* Gives it back, after copying its first `bytes`. False: its runtime has stopped, and the data are gone. Any
+ * thread. */
+bool wf_kept_take(const struct wf_kept *kept, void *out, size_t bytes);
 int wf_option_set(int fd, int level, int option, int value);
 /* Whole seconds, rounded up; 32768: more than the kernel takes. */
 int wf_seconds(weft_time duration);

@@ -10,7 +10,7 @@
  * G.2  A pooled buffer with nothing in it is given back before the reader waits: in make_room, and not
  *      when the last byte is taken, for the caller may still look at it. What comes with a loan is copied
  *      into one, so that the loan can go back before anybody waits (ADR 0036); if there is none then, the
- *      stream has a hole, and the reader is of no more use.
+ *      reader keeps the loan until there is (lent_bytes; nothing is held meanwhile).
  * G.3  A writer's bytes [0, used) were accepted and not written. They leave in order, and are moved to
  *      the front when the stream has taken some. Its error is set only where bytes of the caller's were
  *      lost, or the stream is beyond use: see may_repeat.
@@ -32,12 +32,17 @@
 
 struct reader {
     weft_stream stream;
-    unsigned char *buffer; /* NULL: pooled, and not held */
-    size_t capacity;       /* 0: zeroed memory */
+    union {
+        unsigned char *buffer; /* NULL: pooled, and not held */
+        void *lent;            /* lent_bytes > 0: of the loan that is kept, as lent_number */
+    };
+    size_t capacity; /* 0: zeroed memory */
     size_t start, end;
+    uint64_t lent_number;
+    uint32_t lent_bytes; /* of a loan that is kept: see G.2 */
     bool pooled;
     bool ended; /* the stream has said so: it is not asked again */
-    bool lost;  /* bytes that came with a loan: see G.2 */
+    bool lost;  /* bytes that came with a loan, and its runtime has stopped: there is a hole */
 };
 
 struct writer {
@@ -104,9 +109,21 @@ static void reader_release(struct reader *r)
     }
 }
 
+/* Takes what the loan has that was kept, and gives it back: to `out`, or to nobody. False: it has gone. */
+static bool take_kept(struct reader *r, void *out, size_t bytes)
+{
+    struct wf_kept kept = {.buffer = r->lent, .number = r->lent_number};
+    r->buffer = NULL;
+    r->lent_bytes = 0;
+    return wf_kept_take(&kept, out, bytes);
+}
+
 void weft_reader_fini(weft_reader *reader)
 {
     struct reader *r = reader_of(reader);
+    if (r->lent_bytes > 0) {
+        (void)take_kept(r, NULL, 0);
+    }
     reader_release(r);
     r->start = r->end = 0;
 }
@@ -148,6 +165,18 @@ static int make_room(struct reader *r)
     return 0;
 }
 
+/* No memory for the copy: for a later call. */
+static WF_COLD void keep(struct reader *r, weft_loan *loan, size_t bytes)
+{
+    struct wf_kept kept;
+    r->lost = !wf_loan_keep(loan, &kept);
+    if (!r->lost) {
+        r->lent = kept.buffer;
+        r->lent_number = kept.number;
+        r->lent_bytes = (uint32_t)bytes;
+    }
+}
+
 /* With nothing held: waits without a buffer, and takes one for what has come. As fill. */
 static int fill_by_loan(struct reader *r)
 {
@@ -160,8 +189,8 @@ static int fill_by_loan(struct reader *r)
         return (int)n;
     }
     r->buffer = wf_buffer_take(r->capacity);
-    if (r->buffer == NULL) {
-        r->lost = true;
+    if (wf_unlikely(r->buffer == NULL)) {
+        keep(r, &loan, (size_t)n);
         return -ENOMEM;
     }
     memcpy(r->buffer, loan.data, (size_t)n);
@@ -169,10 +198,27 @@ static int fill_by_loan(struct reader *r)
     return 1;
 }
 
+/* The copy that there was no memory for. As fill. */
+static WF_COLD int fill_from_kept(struct reader *r)
+{
+    size_t bytes = r->lent_bytes;
+    unsigned char *buffer = wf_buffer_take(r->capacity);
+    if (buffer == NULL) {
+        return -ENOMEM;
+    }
+    r->lost = !take_kept(r, buffer, bytes);
+    r->buffer = buffer;
+    r->end = r->lost ? 0 : bytes;
+    return r->lost ? -ENOMEM : 1;
+}
+
 /* Receives at least one more byte, for which there is room. 1; 0: the end; -errno. */
 static int fill(struct reader *r)
 {
     wf_check_inner(held(r) < r->capacity);
+    if (wf_unlikely(r->lent_bytes > 0)) {
+        return fill_from_kept(r);
+    }
     if (r->ended || r->lost) {
         return r->lost ? -ENOMEM : 0;
     }
@@ -245,7 +291,12 @@ static size_t copy_out(struct reader *r, void *out, size_t bytes)
 static ssize_t read_some(struct reader *r, void *out, size_t bytes)
 {
     if (held(r) == 0) {
-        if (bytes >= r->capacity && !r->ended && !r->lost) {
+        if (wf_unlikely(r->lent_bytes > 0 && bytes >= r->lent_bytes)) { /* it takes no memory */
+            size_t n = r->lent_bytes;
+            r->lost = !take_kept(r, out, n);
+            return r->lost ? -ENOMEM : (ssize_t)n;
+        }
+        if (r->lent_bytes == 0 && bytes >= r->capacity && !r->ended && !r->lost) {
             reader_release(r);
             ssize_t n = r->stream.ops->read(r->stream.object, out, bytes);
             r->ended = n == 0;

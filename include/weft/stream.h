@@ -99,7 +99,8 @@ typedef struct weft_reader {
  * weft_reader_fini; or buffer == NULL: one of the pool, of `bytes` (0: WEFT_STREAM_BUFFER; at most
  * WEFT_STREAM_POOLED_MAX, more is misuse and taken as that). The *capacity* of the reader is `bytes`.
  * Cannot fail: memory of the pool is taken when it is needed. If there is none for what a `read_lent` has
- * brought, those bytes are lost, and -ENOMEM sticks. Any thread. */
+ * brought, the call is -ENOMEM, and the reader keeps the loan until a later call has it, or weft_reader_fini;
+ * only if the runtime stops meanwhile are those bytes gone, and -ENOMEM sticks. Any thread. */
 void weft_reader_init(weft_reader *reader, weft_stream stream, void *buffer, size_t bytes);
 
 /* Gives a pooled buffer back; bytes that are in it are lost. Zeroed memory is fine. Any thread.

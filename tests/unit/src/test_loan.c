@@ -354,36 +354,124 @@ Test(loan, the_stop_waits_for_a_thread_that_gives_the_last_one_back, .timeout = 
 
 /* --- a reader's copy -------------------------------------------------------------------------- */
 
-/* Loan there, no memory for the copy: said each time, so that nobody takes what comes next for what should
- * have come. */
-static int copy_without_memory(void *arg)
+/* A loan there, no memory for the copy: said each time, and nothing is lost. Also if the scope of the call that
+ * received it has ended. */
+static void copy_without_memory(const int ends[2], size_t capacity, bool in_a_scope)
+{
+    wt_eq(send(ends[1], "first\n", 6, 0), 6);
+    weft_reader reader;
+    weft_reader_init(&reader, weft_stream_lent(ends[0]), NULL, capacity);
+    char *line;
+    char byte;
+    {
+        WEFT_SCOPE(scope);
+        calls = refused = 0;
+        wt_eq(weft_reader_line(&reader, 0, &line, NULL), -ENOMEM);
+        if (in_a_scope) {
+            wt_eq(weft_scope_end(&scope), 0);
+        }
+        calls = refused = 0;
+        wt_eq(weft_reader_read(&reader, &byte, 1), -ENOMEM);
+        refused = -1;
+        wt_eq(send(ends[1], "next\n", 5, 0), 5);
+        weft_stats stats;
+        weft_stats_get(weft_rt_current(), &stats);
+        wt_eq(stats.loans, 1);
+        wt_eq(weft_reader_line(&reader, 0, &line, NULL), 1);
+        wt_str_eq(line, "first");
+        weft_stats_get(weft_rt_current(), &stats);
+        wt_eq(stats.loans, 0);
+        wt_eq(weft_reader_line(&reader, 0, &line, NULL), 1);
+        wt_str_eq(line, "next");
+        weft_reader_fini(&reader);
+        if (!in_a_scope) {
+            wt_eq(weft_scope_end(&scope), 0);
+        }
+    }
+}
+
+static int copies_without_memory(void *arg)
 {
     (void)arg;
     int ends[2];
     wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     receive(ends); /* the loans are there */
-    wt_eq(send(ends[1], "lost\n", 5, 0), 5);
-    weft_reader reader;
-    weft_reader_init(&reader, weft_stream_lent(ends[0]), NULL,
-                     40000); /* of a class nobody else has */
-    char *line;
-    calls = refused = 0;
-    wt_eq(weft_reader_line(&reader, 0, &line, NULL), -ENOMEM);
-    refused = -1;
-    wt_eq(send(ends[1], "next\n", 5, 0), 5);
-    wt_eq(weft_reader_line(&reader, 0, &line, NULL), -ENOMEM);
-    char out[40000];
-    wt_eq(weft_reader_read(&reader, out, sizeof out), -ENOMEM);
-    weft_stats stats;
-    weft_stats_get(weft_rt_current(), &stats);
-    wt_eq(stats.loans, 0);
-    weft_reader_fini(&reader);
+    /* each of a class of buffers that nobody else has, and more often than there are loans */
+    for (size_t i = 0; i < 4; i++) {
+        copy_without_memory(ends, (size_t)5000 << i, i % 2);
+    }
     close(ends[0]);
     close(ends[1]);
     return 0;
 }
 
-Test(loan, a_reader_without_memory_for_the_copy_says_so_for_ever)
+Test(loan, a_reader_without_memory_for_the_copy_goes_on_when_there_is)
 {
-    run(copy_without_memory);
+    run(copies_without_memory);
+}
+
+static int read_kept(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    receive(ends);
+    char out[100];
+    char *line;
+    weft_reader reader;
+    for (int i = 0; i < 4; i++) {
+        weft_reader_init(&reader, weft_stream_lent(ends[0]), NULL, 40000);
+        wt_eq(send(ends[1], "some", 4, 0), 4);
+        calls = refused = 0;
+        wt_eq(weft_reader_line(&reader, 0, &line, NULL), -ENOMEM);
+        calls = refused = 0;
+        if (i % 2 == 0) {
+            wt_eq(weft_reader_read(&reader, out, sizeof out), 4); /* needs none */
+            wt_eq(memcmp(out, "some", 4), 0);
+        }
+        refused = -1;
+        weft_reader_fini(&reader); /* or this gives it back */
+        weft_stats stats;
+        weft_stats_get(weft_rt_current(), &stats);
+        wt_eq(stats.loans, 0);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan, what_a_reader_has_kept_is_read_without_memory_or_given_back)
+{
+    run(read_kept);
+}
+
+/* The reader lives longer than the runtime. */
+static weft_reader survivor;
+
+static int keep_and_leave(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    receive(ends);
+    weft_reader_init(&survivor, weft_stream_lent(ends[0]), NULL, 40000);
+    wt_eq(send(ends[1], "gone\n", 5, 0), 5);
+    char *line;
+    calls = refused = 0;
+    wt_eq(weft_reader_line(&survivor, 0, &line, NULL), -ENOMEM);
+    refused = -1;
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(loan, what_a_reader_has_kept_goes_with_the_runtime)
+{
+    char *line;
+    run(keep_and_leave);
+    weft_reader_fini(&survivor);
+    run(keep_and_leave);
+    wt_eq(weft_reader_line(&survivor, 0, &line, NULL), -ENOMEM);
+    wt_eq(weft_reader_line(&survivor, 0, &line, NULL), -ENOMEM);
+    weft_reader_fini(&survivor);
 }
