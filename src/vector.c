@@ -142,8 +142,8 @@ ssize_t weft_pwritev(int fd, const struct iovec *parts, int count, int64_t offse
 
 /* --- as values -------------------------------------------------------------------------------- */
 
-/* Through the driver alone, which looks into the cache itself: a rest would need a window that outlives
- * this call. */
+/* Through the driver, which looks into the cache itself: a rest would need a window that outlives this
+ * call. */
 static weft_val vector_v(enum wf_op_kind kind, int fd, const struct iovec *parts, int count,
                          uint64_t offset, const weft_place *place)
 {
@@ -166,8 +166,19 @@ weft_val weft_writev_v_(int fd, const struct iovec *parts, int count, const weft
 weft_val weft_preadv_v_(int fd, const struct iovec *parts, int count, int64_t offset,
                         const weft_place *place)
 {
-    return is_bad(count, offset) ? wf_val_done(-EINVAL, place)
-                                 : vector_v(WF_OP_READV, fd, parts, count, (uint64_t)offset, place);
+    int rc = 0;
+    if (is_bad(count, offset)) {
+        return wf_val_done(-EINVAL, place);
+    }
+    if (wf_enter_call(&rc) == NULL) {
+        return wf_val_done(rc, place);
+    }
+    /* what has no positions says so only here: the driver would wait for a pipe */
+    ssize_t n = read_now(fd, parts, count, (uint64_t)offset);
+    bool is_whole = n >= 0 && (n == 0 || (size_t)n == wf_parts_bytes(parts, (size_t)count));
+    return is_whole || (n < 0 && n != -EAGAIN)
+               ? wf_val_done(n, place)
+               : vector_v(WF_OP_READV, fd, parts, count, (uint64_t)offset, place);
 }
 
 weft_val weft_pwritev_v_(int fd, const struct iovec *parts, int count, int64_t offset,
