@@ -28,9 +28,12 @@ static void fake_close(struct wf_driver *driver)
     (void)driver;
 }
 
+static int asked, polled; /* how often */
+
 static bool fake_is_due(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver, (void)worker;
+    asked++;
     return false;
 }
 
@@ -42,6 +45,7 @@ static struct {
 static int fake_poll(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver;
+    polled++;
     int count = arriving.count;
     for (; arriving.count > 0; arriving.count--) {
         wf_ready(worker, &works[arriving.next++]);
@@ -128,6 +132,29 @@ static void leave_no_spare(struct wf_worker *worker)
     while (wf_worker_has_spare(worker)) { /* ends: the cache has few */
         (void)wf_fiber_take(&worker->stacks);
     }
+}
+
+/* --- giving way ------------------------------------------------------------------------------------ */
+
+Test(worker, a_yield_asks_the_driver_only_with_something_under_way, .init = begin, .fini = end)
+{
+    struct wf_fiber fiber = {.worker = self};
+    self->since_poll = 0;
+    asked = polled = 0;
+    for (int i = 1; i < WF_TURN_POLL; i++) {
+        wf_yield(&fiber);
+    }
+    wt_eq(asked, 0);
+    wt_eq(polled, 0);
+    wf_yield(&fiber);
+    wt_eq(polled, 1, "it has its turn all the same");
+    wf_count(&self->counters.ops_submitted);
+    wf_yield(&fiber);
+    wt_eq(asked, 1);
+    wf_count(&self->counters.ops_completed);
+    wf_yield(&fiber);
+    wt_eq(asked, 1);
+    wt_eq(polled, 1);
 }
 
 /* --- more ready than the FIFO holds --------------------------------------------------------------- */
