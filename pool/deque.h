@@ -5,42 +5,44 @@
  * blocks, allocates or wakes anybody: a caller that made something public does the wake check
  * (park.h) itself.
  *
- *      top            split = bottom          head
- *       |  public, oldest first  |   private   |   free ... up to top + WF_DEQUE_SLOTS
- *       +------------------------+-------------+
- *        thieves CAS top           owner only, plain stores
+ *      top                   split = bottom
+ *       |  public, oldest first  |   free ... up to top + WF_DEQUE_SLOTS      newest -> ... -> oldest
+ *       +------------------------+                                            private, a list
+ *        thieves CAS top                                                      owner only, plain stores
  *
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
- * private   entries [split, head): invisible to all but the owner. Only fork/join (fork.h) leaves
- *           entries here, so they are sections that the running fiber forked and has not joined. Each
- *           knows its index, until it becomes public: a join compares that with `head` and looks at
- *           nothing else.
- * signed    a private section whose env stands in its `state`, and whose slot has WF_SLOT_SIGNED. A
- *           fork does not sign: the env is that of the running code, until that is about to change
- *           (wf_deque_sign), or the section becomes public. Signed ones are older than unsigned ones.
- * split     the owner's copy of `bottom`, so that the join's fast path reads no shared line.
- * limit     the owner forks without looking left or right while head < limit. WF_DEQUE_ASK and
- *           WF_DEQUE_LOOK are below every index, and so send the next fork to the slow path: a
- *           thief asks for something public, or the owner wants to look at the idle hint again.
+ * private   a list, invisible to all but the owner. Only fork/join (fork.h) leaves entries here, so they
+ *           are sections that the running fiber forked and has not joined. They are in no slot: a fork
+ *           stores its link and `newest`, and a join looks at `newest` alone.
+ * link      the address of a private section, with WF_LINK_SIGNED beside it if the section is signed.
+ * signed    a private section whose env stands in its `state`. A fork does not sign: the env is that of
+ *           the running code, until that is about to change (wf_deque_sign), or the section becomes
+ *           public. Signed ones are older than unsigned ones.
+ * split     the owner's copy of `bottom`.
+ * window    the owner forks without looking left or right while the section's address is in
+ *           [limit, limit + WF_DEQUE_WINDOW). Addresses stand for their number: sections lie side by side
+ *           in frames. WF_DEQUE_ASK and WF_DEQUE_LOOK are far below every address, and so send the next
+ *           fork to the slow path: a thief asks for something public, or the owner wants to look at the
+ *           idle hint again.
  *
  * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
- * Zappa Nardelli (2013); `bottom` is only where the private part begins. Indices have 64 bits and
- * never wrap.
+ * Zappa Nardelli (2013). Indices have 64 bits and never wrap.
  *
  * G.1  No work is lost and none is handed out twice.
  * G.2  No ABA: `top` only grows, and is the only word that a take changes by CAS. (A CAS on a
  *      packed {top, bottom} after reading the slot loses work: the owner may take the entry back
  *      and put another at the same index.)
- * G.3  A slot is written again only when the entry it held has been taken: head <= top +
+ * G.3  A slot is written again only when the entry it held has been taken: split <= top +
  *      WF_DEQUE_SLOTS.
- * G.4  At most 2 * WF_DEQUE_PRIVATE + 1 entries are private, and none after wf_deque_publish or
- *      wf_deque_push.
+ * G.4  At most WF_DEQUE_RESERVE entries are private, and none after wf_deque_publish or wf_deque_push.
+ *      For when the window is set at most WF_DEQUE_PRIVATE are, and no two share an address. So many
+ *      slots are kept free for them: making them public never fails.
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
  *
  * Roads not taken. Taking back several public entries at once saves a fence per join in flat loops,
- * but hides general work behind whatever runs next. A thief that looks at `head` to see whether
+ * but hides general work behind whatever runs next. A thief that looks at `newest` to see whether
  * asking pays would pull the owner's line. Growing needs reclamation; a full deque runs the fork
  * inline instead. */
 #ifndef WF_DEQUE_H
@@ -62,24 +64,31 @@
 #define WF_DEQUE_PRIVATE \
     16 /* 4 to 64 measured alike (fib, nqueens); smaller hides less. Models use 2 */
 #endif
+#ifndef WF_DEQUE_WINDOW
+#define WF_DEQUE_WINDOW 4096 /* bytes: fifty frames of fib. fork.h has it too */
+#endif
+#ifndef WF_DEQUE_RESERVE
+#define WF_DEQUE_RESERVE (WF_DEQUE_PRIVATE + 1 + WF_DEQUE_WINDOW / sizeof(struct wf_section))
+#endif
 #ifndef WF_DEQUE_LONG
 #define WF_DEQUE_LONG \
     256 /* as many as a FIFO holds; 16 KiB of tasks, half of a first-level cache */
 #endif
+#define WF_DEQUE_ROOM (WF_DEQUE_SLOTS - WF_DEQUE_RESERVE) /* forks and pushes stop there */
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
 
 #define WF_DEQUE_ASK   0 /* limit: a thief stored it */
 #define WF_DEQUE_LOOK  1 /* limit: the owner stored it */
 #define WF_DEQUE_FIRST 2 /* the first index */
 
-#define WF_SLOT_SIGNED ((uintptr_t)1) /* beside a work's address, in a private slot */
+#define WF_LINK_SIGNED ((uintptr_t)1) /* beside a section's address, in a link */
 
 struct wf_deque {
     /* owner: worker. include/weft/fork.h mirrors this line: the offsets are fixed. */
-    uint64_t head;             /* next free index */
-    uint64_t split;            /* == bottom */
-    WF_ATOMIC(uint64_t) limit; /* ASK, LOOK, or an index <= full_at. Thieves exchange it for ASK */
-    uint64_t full_at;          /* an old `top` + WF_DEQUE_SLOTS: head never passes it */
+    uintptr_t newest;          /* link to the newest private section; 0: none */
+    WF_ATOMIC(uint64_t) limit; /* ASK, LOOK, or the window. Thieves exchange it for ASK */
+    uint64_t split;            /* == bottom: the next free index */
+    uint64_t full_at;          /* an old `top` + WF_DEQUE_ROOM: `split`, while the window is open */
 
     /* any thread; atomic. All that a failed probe touches. */
     /* thieves, and the owner for the last entry, by CAS */
@@ -97,13 +106,11 @@ struct wf_deque {
 };
 
 _Static_assert((WF_DEQUE_SLOTS & WF_DEQUE_MASK) == 0, "indices are masked");
-_Static_assert(2 * WF_DEQUE_PRIVATE < 4096 && WF_DEQUE_PRIVATE >= 2,
-               "half of the private part is kept");
-_Static_assert(offsetof(struct wf_deque, head) == 0, "fork.h mirrors this");
-_Static_assert(offsetof(struct wf_deque, split) == 8, "fork.h mirrors this");
-_Static_assert(offsetof(struct wf_deque, limit) == 16, "fork.h mirrors this");
+_Static_assert(WF_DEQUE_PRIVATE >= 2, "half of the private part is kept");
+_Static_assert(WF_DEQUE_RESERVE * 2 <= WF_DEQUE_SLOTS, "most slots are for what is public");
+_Static_assert(offsetof(struct wf_deque, newest) == 0, "fork.h mirrors this");
+_Static_assert(offsetof(struct wf_deque, limit) == 8, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, top) == 128, "a thief's probe stays off the owner's line");
-_Static_assert(offsetof(struct wf_deque, slots) == 256, "fork.h mirrors this");
 
 /* What became of a fork. */
 enum wf_forked {
@@ -114,9 +121,9 @@ enum wf_forked {
 
 WF_INLINE void wf_deque_init(struct wf_deque *d)
 {
-    d->head = WF_DEQUE_FIRST;
+    d->newest = 0;
     d->split = WF_DEQUE_FIRST;
-    d->full_at = WF_DEQUE_FIRST + WF_DEQUE_SLOTS;
+    d->full_at = WF_DEQUE_FIRST + WF_DEQUE_ROOM;
     /* Relaxed: the deque is handed to other threads by starting them. */
     wf_store_relaxed(&d->limit, WF_DEQUE_LOOK);
     wf_store_relaxed(&d->top, WF_DEQUE_FIRST);
@@ -154,91 +161,64 @@ WF_INLINE bool wf_deque_is_cheap(struct wf_deque *d, uint32_t pace)
 /* Relaxed everywhere: `bottom` publishes the slots, and `top` gives them back. */
 #define wf_deque_slot_(d, index) (&(d)->slots[WF_DEQUE_MASK & (index)])
 
-/* Owner: is every slot taken? Looks at `top` only when the last look does not answer. */
+/* Owner: is there no room for more work? Looks at `top` only when the last look does not answer. */
 WF_INLINE bool wf_deque_is_full_(struct wf_deque *d)
 {
-    if (wf_likely(d->head != d->full_at)) {
+    if (wf_likely(d->split < d->full_at)) {
         return false;
     }
     /* sync(deque.reuse): acquire, a thief has read its slot before we write it again; pairs
      * sync(deque.taken) */
-    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
-    return d->head == d->full_at;
+    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_ROOM;
+    return d->split >= d->full_at;
 }
 
 /* Owner: are there so many entries that it should run some before it adds more? */
 WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
 {
-    if (wf_likely(d->head + WF_DEQUE_SLOTS - d->full_at < WF_DEQUE_LONG)) {
+    if (wf_likely(d->split + WF_DEQUE_ROOM - d->full_at < WF_DEQUE_LONG)) {
         return false;
     }
     /* sync(deque.measure): acquire, as sync(deque.reuse); pairs sync(deque.taken) */
-    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
-    return d->head + WF_DEQUE_SLOTS - d->full_at >= WF_DEQUE_LONG;
+    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_ROOM;
+    return d->split + WF_DEQUE_ROOM - d->full_at >= WF_DEQUE_LONG;
 }
 
-/* Owner: the private section at `index`, and whether it is signed. */
-WF_INLINE struct wf_section *wf_deque_section_(struct wf_deque *d, uint64_t index, bool *is_signed)
+WF_INLINE struct wf_section *wf_link_section_(uintptr_t link)
 {
-    uintptr_t slot = (uintptr_t)wf_load_relaxed(wf_deque_slot_(d, index));
-    *is_signed = (slot & WF_SLOT_SIGNED) != 0;
-    return (struct wf_section *)(slot & ~WF_SLOT_SIGNED); // NOLINT(performance-no-int-to-ptr)
+    return (struct wf_section *)(link & ~WF_LINK_SIGNED); // NOLINT(performance-no-int-to-ptr)
+}
+
+/* Owner: how many are private. */
+static WF_UNUSED uint64_t wf_deque_private(const struct wf_deque *d)
+{
+    uint64_t count = 0;
+    for (uintptr_t link = d->newest; link != 0; link = wf_link_section_(link)->link) {
+        count++;
+        wf_check(count <= WF_DEQUE_RESERVE,
+                 "section %p was forked twice, or is gone without a join",
+                 (void *)wf_link_section_(link)); /* else G.4 */
+    }
+    return count;
 }
 
 /* Owner: the env of the running code is `env`, and about to change: private sections that are not
  * signed yet belong to it. */
 static WF_UNUSED WF_COLD void wf_deque_sign(struct wf_deque *d, uintptr_t env)
 {
-    bool is_signed = false;
-    for (uint64_t i = d->head; i != d->split; i--) { /* ends: G.4 */
-        struct wf_section *section = wf_deque_section_(d, i - 1, &is_signed);
-        if (is_signed) {
-            break; /* and so are all older ones */
-        }
+    uintptr_t *link = &d->newest;
+    while (*link != 0 && (*link & WF_LINK_SIGNED) == 0) { /* ends: G.4 */
+        struct wf_section *section = wf_link_section_(*link);
         section->state = env;
-        wf_store_relaxed(
-            wf_deque_slot_(d, i - 1),
-            (struct wf_work *)((uintptr_t)section | // NOLINT(performance-no-int-to-ptr)
-                               WF_SLOT_SIGNED));
+        *link |= WF_LINK_SIGNED;
+        link = &section->link;
     }
 }
 
-/* Owner: the private sections below `end` are about to become public, and their joins have to come to
- * us: no head is ever `index` + 1 again. Thieves find the env there, whatever becomes of `state`. */
-static WF_UNUSED void wf_deque_release_(struct wf_deque *d, uint64_t end)
-{
-    uintptr_t env = WF_DEQUE_ENV();
-    bool is_signed = false;
-    for (uint64_t i = d->split; i < end; i++) { /* ends: G.4 */
-        struct wf_section *section = wf_deque_section_(d, i, &is_signed);
-        if (is_signed) {
-            wf_store_relaxed(wf_deque_slot_(d, i), (struct wf_work *)(void *)section);
-        } else {
-            section->state = env;
-        }
-        section->index = ~section->state;
-    }
-}
-
-/* Owner: everything below `split` becomes public; below `sections` it is sections. */
-WF_INLINE void wf_deque_move_split_(struct wf_deque *d, uint64_t split, uint64_t sections)
-{
-    if (d->split < sections) {
-        wf_deque_release_(d, sections);
-    }
-    d->split = split;
-    /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it;
-     * pairs sync(deque.look) */
-    wf_store_release(&d->bottom, split);
-}
-
-/* Owner: the next forks are free up to `limit`, unless the limit is no longer `expected`: then
- * somebody has asked. */
+/* Owner: the next forks are free in the window at `limit`, unless the limit is no longer `expected`:
+ * then somebody has asked. */
 WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64_t limit)
 {
-    if (limit > d->full_at) {
-        limit = d->full_at;
-    }
     /* relaxed: an ask that we do not see here is not overwritten */
     (void)wf_cas_relaxed(&d->limit, &expected, limit);
 }
@@ -250,6 +230,41 @@ WF_INLINE void wf_deque_end_free(struct wf_deque *d)
     uint64_t limit = wf_load_relaxed(&d->limit);
     if (limit > WF_DEQUE_LOOK) {
         wf_deque_set_limit_(d, limit, WF_DEQUE_LOOK);
+    }
+}
+
+WF_INLINE void wf_deque_set_bottom_(struct wf_deque *d, uint64_t bottom)
+{
+    d->split = bottom;
+    /* sync(deque.publish): release, a thief that sees the entry sees the slot and the work in it;
+     * pairs sync(deque.look) */
+    wf_store_release(&d->bottom, bottom);
+}
+
+/* Owner: of `count` private sections the oldest `share`, at least one, become public. Their joins have to
+ * come to us: they are in no list any more. Thieves find the env in `link`, whatever becomes of
+ * `state`. */
+static WF_UNUSED void wf_deque_release_(struct wf_deque *d, uint64_t count, uint64_t share)
+{
+    uintptr_t *oldest_kept = &d->newest;
+    for (; count > share; count--) {
+        oldest_kept = &wf_link_section_(*oldest_kept)->link;
+    }
+    uintptr_t env = WF_DEQUE_ENV();
+    uintptr_t link = *oldest_kept;
+    *oldest_kept = 0;
+    for (uint64_t i = d->split + share; i != d->split; i--) {
+        struct wf_section *section = wf_link_section_(link);
+        if ((link & WF_LINK_SIGNED) == 0) {
+            section->state = env;
+        }
+        link = section->link;
+        section->link = ~section->state;
+        wf_store_relaxed(wf_deque_slot_(d, i - 1), (struct wf_work *)(void *)section);
+    }
+    wf_deque_set_bottom_(d, d->split + share);
+    if (wf_unlikely(d->split >= d->full_at)) {
+        wf_deque_end_free(d); /* the reserve is used */
     }
 }
 
@@ -282,22 +297,9 @@ WF_INLINE uint64_t wf_deque_len(struct wf_deque *d)
     return top < bottom ? bottom - top : 0;
 }
 
-/* Owner: adds general work, and makes it and all below it public. False: full, nothing changed. */
-WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
-{
-    if (wf_unlikely(wf_deque_is_full_(d))) {
-        return false;
-    }
-    wf_store_relaxed(wf_deque_slot_(d, d->head), work);
-    d->head++;
-    wf_deque_move_split_(d, d->head, d->head - 1);
-    wf_deque_step(d);
-    return true;
-}
-
 WF_INLINE bool wf_deque_has_private(const struct wf_deque *d)
 {
-    return d->split != d->head;
+    return d->newest != 0;
 }
 
 /* Owner: makes everything public, before a suspension. True: something became public, so do the
@@ -307,22 +309,34 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
     if (!wf_deque_has_private(d)) {
         return false;
     }
-    wf_deque_move_split_(d, d->head, d->head);
+    uint64_t count = wf_deque_private(d);
+    wf_deque_release_(d, count, count);
+    return true;
+}
+
+/* Owner: adds general work, and makes it and all that is older public. False: full, nothing changed. */
+WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
+{
+    if (wf_unlikely(wf_deque_is_full_(d))) {
+        return false;
+    }
+    (void)wf_deque_publish(d); /* leaves a slot: `split` was below full_at */
+    wf_store_relaxed(wf_deque_slot_(d, d->split), work);
+    wf_deque_set_bottom_(d, d->split + 1);
+    wf_deque_step(d);
     return true;
 }
 
 WF_INLINE void wf_deque_put_section_(struct wf_deque *d, struct wf_section *section)
 {
-    uint64_t head = d->head;
-    section->index = head;
-    wf_store_relaxed(wf_deque_slot_(d, head), (struct wf_work *)(void *)section);
-    d->head = head + 1;
+    section->link = d->newest;
+    d->newest = (uintptr_t)section;
 }
 
-/* Owner: the fork that could not be free, because head >= limit: the private part is long, somebody
- * asked, or the deque is full. Stores the record, moves the boundary and sets the limit for the
- * forks to come. idle: somebody is parked or searching (wf_pool_has_idle), read by the caller just
- * now. */
+/* Owner: the fork that could not be free, because the section is outside of the window: the private part
+ * may be long, somebody asked, or the deque is full. Stores the record, makes some public and sets the
+ * window for the forks to come. idle: somebody is parked or searching (wf_pool_has_idle), read by the
+ * caller just now. */
 static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
                                                            struct wf_section *section, bool idle)
 {
@@ -338,8 +352,7 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
         wf_store_relaxed(&d->asked, 0);
     }
     wf_deque_put_section_(d, section);
-    uint64_t head = d->head;
-    uint64_t count = head - d->split;
+    uint64_t count = wf_deque_private(d);
     uint64_t share = 0;
     if (idle) {
         share = count; /* a long leaf may begin here: leave nothing hidden behind it */
@@ -349,10 +362,11 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
         share = (count + 1) / 2;
     }
     if (share != 0) {
-        wf_deque_move_split_(d, d->split + share, d->split + share);
+        wf_deque_release_(d, count, share);
     }
-    if (!idle && !asked) { /* otherwise the next fork looks at the idle hint again */
-        wf_deque_set_limit_(d, WF_DEQUE_LOOK, d->split + WF_DEQUE_PRIVATE);
+    /* otherwise the next fork looks at the idle hint again, or at `top` */
+    if (!idle && !asked && d->split < d->full_at) {
+        wf_deque_set_limit_(d, WF_DEQUE_LOOK, (uintptr_t)section - WF_DEQUE_WINDOW / 2);
     }
     return share != 0 ? WF_FORKED_PUBLIC : WF_FORKED_PRIVATE;
 }
@@ -362,44 +376,43 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
 WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_section *section, bool idle)
 {
     /* Relaxed: the slow path has the orderings. */
-    if (wf_likely(d->head < wf_load_relaxed(&d->limit))) {
+    if (wf_likely((uintptr_t)section - wf_load_relaxed(&d->limit) < WF_DEQUE_WINDOW)) {
         wf_deque_put_section_(d, section);
         return WF_FORKED_PRIVATE;
     }
     return wf_deque_fork_slow(d, section, idle);
 }
 
-/* Owner: if `section` is private, and so the newest entry, removes it: a join's fast path, as it is
- * in fork.h. `section` was forked on the running stack, after all that it has not joined. */
+/* Owner: if `section` is private, not signed, and the newest, removes it: a join's fast path, as it is in
+ * fork.h. */
 WF_INLINE bool wf_deque_take_private(struct wf_deque *d, const struct wf_section *section)
 {
-    if (d->head != section->index + 1) {
+    if (d->newest != (uintptr_t)section) {
         return false;
     }
-    d->head = section->index;
+    d->newest = section->link;
     return true;
 }
 
-/* Owner: removes a private section that is not the newest, since joins came in another order: newer
- * ones move down by one. False: it is not in this deque. */
+/* Owner: removes a private section, whether it is signed, or not the newest, since joins came in another
+ * order. False: it is not in this deque. */
 static WF_UNUSED WF_COLD bool wf_deque_remove(struct wf_deque *d, const struct wf_section *section)
 {
-    bool is_signed = false;
-    uint64_t i = section->index;
-    if (i < d->split || i >= d->head || wf_deque_section_(d, i, &is_signed) != section) {
+    uintptr_t *link = &d->newest;
+    while (*link != 0 && wf_link_section_(*link) != section) { /* ends: G.4 */
+        link = &wf_link_section_(*link)->link;
+    }
+    if (*link == 0) {
         return false;
     }
-    for (d->head--; i < d->head; i++) { /* ends: G.4 */
-        wf_store_relaxed(wf_deque_slot_(d, i), wf_load_relaxed(wf_deque_slot_(d, i + 1)));
-        wf_deque_section_(d, i, &is_signed)->index = i;
-    }
+    *link = section->link;
     return true;
 }
 
 /* Owner, while nothing is private: the newest public entry, or NULL when a thief has it. */
 static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
 {
-    wf_check_inner(d->head == d->split);
+    wf_check_inner(!wf_deque_has_private(d));
     uint64_t bottom = d->split;
     /* Relaxed, and perhaps old: an old `top` is a smaller one, so `empty` is certain. */
     if (wf_load_relaxed(&d->top) >= bottom) {
@@ -415,12 +428,6 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     uint64_t top = wf_load_relaxed(&d->top);
     if (wf_likely(top < bottom)) {
         d->split = bottom;
-        d->head = bottom;
-        uint64_t limit = wf_load_relaxed(&d->limit);
-        if (wf_unlikely(limit > bottom + 2 * WF_DEQUE_PRIVATE)) {
-            /* G.4, as the boundary sinks */
-            wf_deque_set_limit_(d, limit, bottom + WF_DEQUE_PRIVATE);
-        }
         return work;
     }
     /* It is the last one, and thieves may want it too; or it is gone already. Relaxed: top counts
@@ -437,8 +444,8 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
  * first. */
 WF_INLINE bool wf_deque_take_if(struct wf_deque *d, const struct wf_work *work)
 {
-    if (d->head != d->split || d->head == WF_DEQUE_FIRST ||
-        wf_load_relaxed(wf_deque_slot_(d, d->head - 1)) != work) {
+    if (wf_deque_has_private(d) || d->split == WF_DEQUE_FIRST ||
+        wf_load_relaxed(wf_deque_slot_(d, d->split - 1)) != work) {
         return false;
     }
     return wf_deque_take_public_(d) != NULL;
@@ -488,10 +495,10 @@ WF_INLINE void wf_deque_check(struct wf_deque *d)
     uint64_t top = wf_load_relaxed(&d->top);
     uint64_t limit = wf_load_relaxed(&d->limit);
     wf_check_inner(wf_load_relaxed(&d->bottom) == d->split);
-    wf_check_inner(top <= d->split && d->split <= d->head);
-    wf_check_inner(d->head <= d->full_at && d->full_at <= top + WF_DEQUE_SLOTS);
-    wf_check_inner(limit <= d->full_at);
-    wf_check_inner(d->head - d->split <= 2 * WF_DEQUE_PRIVATE + 1);
+    wf_check_inner(top <= d->split && d->split <= top + WF_DEQUE_SLOTS);
+    wf_check_inner(d->full_at <= top + WF_DEQUE_ROOM);
+    wf_check_inner(limit <= WF_DEQUE_LOOK || d->split <= d->full_at);
+    wf_check_inner(wf_deque_private(d) <= WF_DEQUE_RESERVE);
     (void)top, (void)limit;
 }
 

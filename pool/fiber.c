@@ -72,8 +72,8 @@ _Static_assert(CONTEXT_WORDS % 2 == 0, "stacks are aligned to 16 bytes");
 uintptr_t weft_stack_region_[2];
 int wf_forked;
 
-/* A deque's first line: `head` is not below `limit`, and is no section's index + 1. */
-static const uint64_t no_deque[4] = {1, 1, 0, 1};
+/* The first words of a deque: `newest` is no section, and no fork is free. */
+static const uint64_t no_deque[2] = {0, 0};
 
 /* Found by name, from assembly in programs (weft_deque_here_ in fork.h). Nothing in C reads it, but for
  * what follows: a compiler may keep its address over a suspension. */

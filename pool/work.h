@@ -19,13 +19,13 @@ struct wf_work {
     struct wf_work *next; /* belongs to the queue that holds the work */
 };
 
-/* A forked section: a work that may lie in the private part of a deque. include/weft/fork.h mirrors
+/* A forked section: a work that may be in the private list of a deque. include/weft/fork.h mirrors
  * it. */
 struct wf_section {
     wf_work_fn *run;
-    /* Private: its index in the deque. Public: ~(the env that it belongs to), which is no index: an
-     * address has its upper bits clear, and no index gets so far. */
-    uintptr_t index;
+    /* Private: link to the one forked before it (deque.h), or 0. Public: ~(the env that it belongs to),
+     * which is no link: an address has its upper bits clear. */
+    uintptr_t link;
     uintptr_t state; /* fork.c's; valid once it is public, and then the env at first */
 };
 

@@ -557,7 +557,7 @@ static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg
 
 static bool has_own_work(struct wf_worker *worker)
 {
-    return worker->pinned_first != NULL || worker->deque.head != worker->deque.split ||
+    return worker->pinned_first != NULL || wf_deque_has_private(&worker->deque) ||
            wf_deque_has_public(&worker->deque) || wf_runq_len(&worker->runq) != 0;
 }
 

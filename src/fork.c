@@ -9,20 +9,16 @@
 #include <weft/fork.h>
 
 /* What fork.h knows of us. */
-_Static_assert(WEFT_DEQUE_MASK_ == WF_DEQUE_MASK, "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, head) == offsetof(struct wf_deque, head),
-               "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, split) == offsetof(struct wf_deque, split),
+_Static_assert(WEFT_DEQUE_WINDOW_ == WF_DEQUE_WINDOW, "fork.h");
+_Static_assert(offsetof(struct weft_deque_line_, newest) == offsetof(struct wf_deque, newest),
                "fork.h");
 _Static_assert(offsetof(struct weft_deque_line_, limit) == offsetof(struct wf_deque, limit),
-               "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, slots) == offsetof(struct wf_deque, slots),
                "fork.h");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
 _Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
 _Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");
 _Static_assert(offsetof(weft_branch, state) == offsetof(struct wf_section, state), "fork.h");
-_Static_assert(offsetof(weft_branch, index) == offsetof(struct wf_section, index), "fork.h");
+_Static_assert(offsetof(weft_branch, link) == offsetof(struct wf_section, link), "fork.h");
 _Static_assert(sizeof(weft_branch) == sizeof(struct wf_section), "fork.h");
 _Static_assert(sizeof(weft_call_branch) <= 48, "a branch fits in 48 bytes");
 
@@ -39,7 +35,7 @@ static const struct wf_work *work_of(const weft_branch *branch)
 /* Not offered to anybody: it runs at the join. */
 static void keep(weft_branch *branch)
 {
-    branch->index = ~(uintptr_t)0;
+    branch->link = ~(uintptr_t)0;
     /* relaxed: nobody else sees it */
     __atomic_store_n(&branch->state, WEFT_BRANCH_HERE_, __ATOMIC_RELAXED);
 }
@@ -74,7 +70,7 @@ static bool is_queued(uintptr_t state)
 static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     weft_branch *branch = arg;
-    uintptr_t state = ~branch->index; /* what it was when it became public */
+    uintptr_t state = ~branch->link; /* what it was when it became public */
     /* sync(fork.wait): acq_rel, our saved context for the finisher, its results for us; pairs
      * sync(fork.done) */
     if (!__atomic_compare_exchange_n(&branch->state, &state,
@@ -84,7 +80,7 @@ static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     }
 }
 
-/* Joined out of turn: forked after sections that were joined before it. */
+/* Signed, or joined out of turn: forked after sections that were joined before it. */
 static WF_COLD int join_private(weft_branch *branch)
 {
     if (!wf_forked) {
@@ -96,7 +92,7 @@ static WF_COLD int join_private(weft_branch *branch)
 
 int weft_join_slow_(weft_branch *branch)
 {
-    if (wf_unlikely((branch->index & WF_SECTION_PUBLIC) == 0)) {
+    if (wf_unlikely((branch->link & WF_SECTION_PUBLIC) == 0)) {
         return join_private(branch);
     }
     /* sync(fork.look): acquire, the section's results; pairs sync(fork.done) */
@@ -127,7 +123,7 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
     struct wf_fiber *self = fiber;
     struct wf_env *outer = self->env;
     self->env =
-        (struct wf_env *)~branch->index; // NOLINT(performance-no-int-to-ptr): see struct wf_section
+        (struct wf_env *)~branch->link; // NOLINT(performance-no-int-to-ptr): see struct wf_section
     int rc;
     WF_GUARDED(rc = body(branch));
     self->env = outer;

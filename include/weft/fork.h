@@ -8,6 +8,9 @@
  * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made for
  * itself (coroutines of another library).
  *
+ * A shared object that uses this header and is loaded by dlopen(3), bringing libweft with it, takes 8
+ * bytes of what the loader keeps for static thread-local storage; without these the dlopen fails.
+ *
  * The typed form lets the compiler call the function directly, with its arguments in registers:
  *
  *     static long fib(long n);
@@ -40,9 +43,9 @@ typedef int weft_branch_fn_(weft_branch *branch);
  * touched. 24 bytes. */
 struct weft_branch {
     void (*run)(void *fiber, weft_branch *branch); /* as a worker runs it: weft_branch_run_ */
-    /* Private: the place in the deque. Public: the task and scope that it belongs to, complemented,
-     * which is no place. */
-    uintptr_t index;
+    /* Private: the one forked before it. Public: the task and scope that it belongs to, complemented,
+     * which is no address. */
+    uintptr_t link;
     /* Public: whose task and scope it belongs to, until somebody waits for it; WEFT_BRANCH_*_ */
     uintptr_t state;
 };
@@ -56,14 +59,13 @@ struct weft_branch {
 #define WEFT_BRANCH_DONE_   ((uintptr_t)2)
 #define WEFT_BRANCH_HERE_   ((uintptr_t)4)
 
-#define WEFT_DEQUE_MASK_ ((uint64_t)4095)
+#define WEFT_DEQUE_WINDOW_ ((uintptr_t)4096)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic" /* ISO C++ has no flexible arrays */
 struct weft_deque_line_ {
-    uint64_t head, split, limit, full_at;
-    unsigned char pad[224];
-    weft_branch *slots[];
+    uintptr_t newest;
+    uint64_t limit;
 };
 #pragma GCC diagnostic pop
 
@@ -94,7 +96,8 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
 {
     struct weft_deque_line_ *deque;
 #if defined(__x86_64__)
-    /* In a program, not a library, the linker makes a constant of the first. */
+    /* The linker makes a constant of the first, in a program that has weft_static in it and does not
+     * export the variable. */
     __asm__ volatile("movq weft_thread_deque_@gottpoff(%%rip), %0\n\t"
                      "movq %%fs:(%0), %0"
                      : "=r"(deque));
@@ -116,32 +119,30 @@ static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch
                                                                          weft_branch *branch))
 {
     struct weft_deque_line_ *deque = weft_deque_here_();
-    uint64_t head = deque->head;
     branch->run = run;
-    /* relaxed, both: a plain store that thieves see through the deque's publication, or not at all */
-    if (__builtin_expect(head >= __atomic_load_n(&deque->limit, __ATOMIC_RELAXED), 0)) {
+    /* relaxed: what a thief stores here is a hint */
+    uint64_t limit = __atomic_load_n(&deque->limit, __ATOMIC_RELAXED);
+    if (__builtin_expect((uintptr_t)branch - limit >= WEFT_DEQUE_WINDOW_, 0)) {
         WEFT_FORK_SLOW_(branch);
         return;
     }
-    branch->index = head;
-    __atomic_store_n(&deque->slots[head & WEFT_DEQUE_MASK_], branch, __ATOMIC_RELAXED);
-    deque->head = head + 1;
+    branch->link = deque->newest;
+    deque->newest = (uintptr_t)branch;
 }
 
 /* Whether the caller has to run the section itself, now. If not, it has been run.
  *
- * A private section is the newest entry of the deque that it was put into, because joins come in the
- * opposite order of forks, and this is that deque, because a stack that suspends leaves nothing private
- * behind. So the new head is the section's own index: read from this frame and not from the deque, or
- * each fork and each join would wait for the store of the one before. */
+ * A private section is the newest of the deque that it was put into, because joins come in the opposite
+ * order of forks, and this is that deque, because a stack that suspends leaves nothing private behind.
+ * What is the newest after it stands in this frame since the fork: no fork waits for the value that the
+ * one before it stored. */
 static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
 {
     struct weft_deque_line_ *deque = weft_deque_here_();
-    uintptr_t index = branch->index;
-    if (__builtin_expect(deque->head != index + 1, 0)) {
+    if (__builtin_expect(deque->newest != (uintptr_t)branch, 0)) {
         return weft_join_slow_(branch);
     }
-    deque->head = index;
+    deque->newest = branch->link;
     return 1;
 }
 

@@ -1,4 +1,5 @@
-/* model_deque.c: pool/deque.h with 8 slots and 2 private entries: one owner, up to three thieves.
+/* model_deque.c: pool/deque.h with 8 slots, 2 private entries and a window of four items: one owner, up
+ * to three thieves.
  *
  * Checked in every execution: each work is taken exactly once, by whoever; the taker sees what the
  * giver wrote into it; the facts of wf_deque_check hold whenever the owner is between two calls; an
@@ -6,6 +7,10 @@
 #define WF_DEQUE_SLOTS   8
 #define WF_DEQUE_PRIVATE 2
 #define WF_DEQUE_LONG    4
+/* Of four items: a fork of one makes that of the next free. They are forked in ascending order, so that
+ * the one after that is not. */
+#define WF_DEQUE_WINDOW  192
+#define WF_DEQUE_RESERVE 3
 #define WF_DEQUE_ENV()   env_now
 #include <stdint.h>
 static uintptr_t env_now; /* of the running code; not modelled, as it is the owner's */
@@ -24,6 +29,8 @@ struct item {
     uintptr_t env; /* of a section; 0: it is none */
     int taken;     /* not modelled: the checker is one thread */
 };
+
+_Static_assert(sizeof(struct item) * 4 == WF_DEQUE_WINDOW, "see WF_DEQUE_WINDOW");
 
 static struct wf_deque d;
 static struct item items[ITEMS];
@@ -51,8 +58,8 @@ static void take(struct wf_work *work)
     wloom_assert(item >= items && item < items + ITEMS);
     wloom_assert(wf_plain_read(&item->payload) == 100 + (int)(item - items));
     wloom_assert(++item->taken == 1);
-    if (item->env != 0 && (item->section.index & WF_SECTION_PUBLIC) != 0) {
-        wloom_assert(~item->section.index == item->env);
+    if (item->env != 0 && (item->section.link & WF_SECTION_PUBLIC) != 0) {
+        wloom_assert(~item->section.link == item->env);
     }
 }
 
@@ -64,11 +71,19 @@ static void check(void)
     wloom_observe(false);
 }
 
+/* As the rare path of a join. */
+static bool remove_private(int i)
+{
+    return (items[i].section.link & WF_SECTION_PUBLIC) == 0 &&
+           wf_deque_remove(&d, &items[i].section);
+}
+
 /* As a join: in place if it is still ours. A thief has it otherwise, and the end of the scenario
  * waits for that. */
 static void join(int i)
 {
-    if (wf_deque_take_private(&d, &items[i].section) || wf_deque_take_if(&d, &items[i].work)) {
+    if (wf_deque_take_private(&d, &items[i].section) || remove_private(i) ||
+        wf_deque_take_if(&d, &items[i].work)) {
         take(&items[i].work);
     }
     check();
@@ -80,7 +95,7 @@ static enum wf_forked fork_item(int i, bool is_idle)
     items[i].env = env_now;
     enum wf_forked forked = wf_deque_fork(&d, &items[i].section, is_idle);
     if (forked == WF_FORKED_FULL) {
-        items[i].section.index = ~env_now; /* as fork.c: to be run at its join */
+        items[i].section.link = ~env_now; /* as fork.c: to be run at its join */
         take(&items[i].work);
     }
     check();
@@ -178,23 +193,25 @@ static void index_used_again(void)
     end(4);
 }
 
-/* The same slot, one round later: it may be written only when its thief has read it. */
+/* The same slot, one round later: it may be written only when its thief has read it. The reserve is what
+ * lets the owner get so near. */
 static void slot_used_again(void)
 {
     begin();
-    for (int i = 0; i < WF_DEQUE_SLOTS; i++) {
+    for (int i = 0; i < WF_DEQUE_ROOM; i++) {
         push(i);
     }
     thieves(2, 1);
-    for (int i = WF_DEQUE_SLOTS; i < WF_DEQUE_SLOTS + 2; i++) {
+    for (int i = WF_DEQUE_ROOM; i < ITEMS - 1; i++) {
         wf_deque_is_long(&d); /* looks at top, too */
-        if (!wf_deque_push(&d, make(i))) {
-            take(&items[i].work);
+        fork_item(i, false);
+        if (i % 3 == 2) {
+            wf_deque_publish(&d);
+            check();
         }
-        check();
     }
     pop();
-    end(WF_DEQUE_SLOTS + 2);
+    end(ITEMS - 1);
 }
 
 /* --- fork and join ---------------------------------------------------------------------------- */
@@ -226,16 +243,18 @@ static void fork_join_idle(void)
 static void fork_until_full(void)
 {
     begin();
-    for (int i = 0; i < WF_DEQUE_SLOTS - 1; i++) {
+    for (int i = 0; i < WF_DEQUE_ROOM; i++) {
         fork_item(i, false);
     }
+    wf_deque_publish(&d);
+    wloom_assert(fork_item(WF_DEQUE_ROOM, false) == WF_FORKED_FULL);
     thieves(1, 2);
+    fork_item(6, false);
     fork_item(7, false);
     fork_item(8, false);
-    fork_item(9, false);
-    join(9);
     join(8);
-    end(10);
+    join(7);
+    end(9);
 }
 
 static void publish_before_suspension(void)
@@ -286,25 +305,24 @@ static void unsigned_sections_get_another_env(void)
     end(2);
 }
 
-/* The boundary sinks by many single takes, and the limit with it. */
-static void limit_sinks_with_the_boundary(void)
+/* The window is open, and pushes leave but the reserve. */
+static void reserve_takes_what_is_private(void)
 {
     begin();
-    push(0);
-    for (int i = 1; i < 6; i++) {
+    fork_item(0, false);
+    join(0);
+    for (int i = 1; i <= WF_DEQUE_ROOM; i++) {
         push(i);
     }
-    fork_item(6, false);
-    join(6);
-    wloom_assert(wf_load_relaxed(&d.limit) == WF_DEQUE_FIRST + 8);
+    items[0].taken = 0;
     thieves(2, 1);
+    fork_item(0, false); /* free, as its place is in the window */
+    wf_deque_publish(&d);
+    check();
+    fork_item(WF_DEQUE_ROOM + 1, false);
     pop();
     pop();
-    pop();
-    fork_item(7, false);
-    fork_item(8, false);
-    join(8);
-    end(9);
+    end(WF_DEQUE_ROOM + 2);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -340,7 +358,7 @@ static void ask_of_a_sleeper(void)
     fork_item(1, is_idle(0));
     fork_item(2, is_idle(0));
     wloom_join(thread);
-    wloom_assert(fork_item(3, is_idle(0)) == WF_FORKED_PUBLIC && d.head == d.split);
+    wloom_assert(fork_item(3, is_idle(0)) == WF_FORKED_PUBLIC && !wf_deque_has_private(&d));
     end(4);
 }
 
@@ -360,6 +378,40 @@ static void asks_are_heard_with_their_reasons(void)
         wloom_assert(is_idle(0) && is_idle(1));
     }
     end(2);
+}
+
+/* As the ask comes, code that is in no task ends the free forks. `end_free` is wf_deque_end_free, or a road
+ * not taken. */
+static void ask_as_free_forks_end(void (*end_free)(void))
+{
+    begin_asking();
+    fork_item(0, false);
+    int thread = wloom_spawn(sleeper, (void *)0);
+    end_free();
+    fork_item(1, is_idle(0));
+    wloom_join(thread);
+    wloom_assert(fork_item(2, is_idle(0)) == WF_FORKED_PUBLIC && !wf_deque_has_private(&d));
+    end(3);
+}
+
+static void end_free_as_it_is(void)
+{
+    wf_deque_end_free(&d);
+}
+
+static void end_free_by_a_store(void)
+{
+    wf_store_relaxed(&d.limit, WF_DEQUE_LOOK);
+}
+
+static void end_of_free_forks_keeps_an_ask(void)
+{
+    ask_as_free_forks_end(end_free_as_it_is);
+}
+
+static void end_of_free_forks_by_a_store_loses_an_ask(void)
+{
+    ask_as_free_forks_end(end_free_by_a_store);
 }
 
 static void thieves_ask(void)
@@ -439,11 +491,13 @@ static const struct wloom_scenario scenarios[] = {
     {"fork_until_full", fork_until_full, NULL, NULL, false},
     {"publish_before_suspension", publish_before_suspension, NULL, NULL, false},
     {"each_section_has_its_env", each_section_has_its_env, NULL, NULL, false},
-    {"limit_sinks", limit_sinks_with_the_boundary, NULL, NULL, false},
+    {"reserve", reserve_takes_what_is_private, NULL, NULL, false},
     {"ask_of_a_sleeper", ask_of_a_sleeper, NULL, NULL, false},
     {"asks_are_heard", asks_are_heard_with_their_reasons, NULL, NULL, false},
+    {"end_of_free_forks", end_of_free_forks_keeps_an_ask, NULL, NULL, false},
     {"thieves_ask", thieves_ask, NULL, NULL, false},
     {"unsigned_sections", unsigned_sections_get_another_env, "assertion", "assertion", true},
+    {"end_by_a_store", end_of_free_forks_by_a_store_loses_an_ask, "assertion", "assertion", true},
     {"packed_word_has_aba", packed_word_has_aba, "assertion", "assertion", true},
     {NULL, NULL, NULL, NULL, false},
 };

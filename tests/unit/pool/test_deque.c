@@ -41,7 +41,9 @@ static enum wf_forked fork_at(int i, bool is_idle)
 
 static bool join_at(int i)
 {
-    return wf_deque_take_private(&d, &works[i]) || wf_deque_take_if(&d, work_at(i));
+    return wf_deque_take_private(&d, &works[i]) ||
+           ((works[i].link & WF_SECTION_PUBLIC) == 0 && wf_deque_remove(&d, &works[i])) ||
+           wf_deque_take_if(&d, work_at(i));
 }
 
 static void push(int first, int count)
@@ -53,7 +55,7 @@ static void push(int first, int count)
 
 static uint64_t private_count(void)
 {
-    return d.head - d.split;
+    return wf_deque_private(&d);
 }
 
 /* --- general work ----------------------------------------------------------------------------- */
@@ -81,14 +83,14 @@ Test(deque, pushed_work_is_public_at_once, .init = init)
     wt_eq(private_count(), 0u);
 }
 
-Test(deque, push_refuses_when_every_slot_is_taken, .init = init)
+Test(deque, push_refuses_when_only_the_reserve_is_left, .init = init)
 {
-    push(0, WF_DEQUE_SLOTS);
-    wt_false(wf_deque_push(&d, work_at(WF_DEQUE_SLOTS)));
+    push(0, WF_DEQUE_ROOM);
+    wt_false(wf_deque_push(&d, work_at(WF_DEQUE_ROOM)));
     wt_eq(number(wf_deque_steal(&d)), 0);
-    push(WF_DEQUE_SLOTS, 1); /* a steal makes room */
-    wt_eq(number(wf_deque_pop(&d)), WF_DEQUE_SLOTS);
-    for (int i = WF_DEQUE_SLOTS - 1; i > 0; i--) {
+    push(WF_DEQUE_ROOM, 1); /* a steal makes room */
+    wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_ROOM);
+    for (int i = WF_DEQUE_ROOM - 1; i > 0; i--) {
         wt_eq(number(wf_deque_pop(&d)), i);
     }
     wt_eq(number(wf_deque_pop(&d)), -1);
@@ -116,23 +118,65 @@ Test(deque, is_long_from_its_limit_on, .init = init)
 
 /* --- fork and join ---------------------------------------------------------------------------- */
 
+/* As many forks as stay private: their addresses stand for their number. */
+enum {
+    IN_WINDOW = (WF_DEQUE_WINDOW / 2 + sizeof(struct wf_section) - 1) / sizeof(struct wf_section)
+};
+_Static_assert(IN_WINDOW > WF_DEQUE_PRIVATE, "the first slow fork publishes");
+
 Test(deque, forks_stay_private_while_nobody_idles, .init = init)
 {
-    for (int i = 0; i < WF_DEQUE_PRIVATE; i++) {
+    for (int i = 0; i < IN_WINDOW; i++) {
         wt_eq(fork_at(i, false), WF_FORKED_PRIVATE, "fork %d", i);
     }
     wt_false(wf_deque_has_public(&d));
-    wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE);
+    wt_eq(private_count(), (uint64_t)IN_WINDOW);
 }
 
-Test(deque, one_fork_too_many_publishes_all_but_half, .init = init)
+Test(deque, a_fork_out_of_the_window_publishes_all_but_half, .init = init)
 {
-    for (int i = 0; i < WF_DEQUE_PRIVATE; i++) {
+    for (int i = 0; i < IN_WINDOW; i++) {
         fork_at(i, false);
     }
-    wt_eq(fork_at(WF_DEQUE_PRIVATE, false), WF_FORKED_PUBLIC);
+    wt_eq(fork_at(IN_WINDOW, false), WF_FORKED_PUBLIC);
     wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE / 2);
-    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(wf_deque_len(&d), (uint64_t)IN_WINDOW + 1 - WF_DEQUE_PRIVATE / 2);
+    for (int i = 0; i < IN_WINDOW + 1 - WF_DEQUE_PRIVATE / 2; i++) {
+        wt_eq(number(wf_deque_steal(&d)), i);
+    }
+    for (int i = IN_WINDOW; i > IN_WINDOW - WF_DEQUE_PRIVATE / 2; i--) {
+        wt_true(wf_deque_take_private(&d, &works[i]), "join %d", i);
+    }
+}
+
+/* Frames grow downwards, loops over sections upwards. */
+Test(deque, forks_out_of_the_window_on_both_sides_bound_what_is_private, .init = init)
+{
+    struct wf_rng rng;
+    wf_rng_seed(&rng, 7);
+    for (int i = 0; i < 2000; i++) {
+        fork_at(2000 + i, false);
+        fork_at(1999 - i, false);
+        wf_deque_check(&d);
+        wt_le(private_count(), (uint64_t)WF_DEQUE_PRIVATE + IN_WINDOW * 2);
+        while (wf_deque_steal(&d) != NULL) {
+        }
+        wf_store_relaxed(&d.limit, WF_DEQUE_LOOK); /* an ask would publish */
+        wf_store_relaxed(&d.asked, 0);
+    }
+}
+
+Test(deque, sections_side_by_side_fill_a_window_and_no_more, .init = init)
+{
+    fork_at(2000, false);
+    wt_true(join_at(2000));
+    int first = 2000 - (int)(WF_DEQUE_WINDOW / 2 / sizeof(struct wf_section));
+    int forked = 0;
+    while (fork_at(first + forked, false) == WF_FORKED_PRIVATE) {
+        forked++;
+    }
+    wt_le(forked, (int)WF_DEQUE_RESERVE - WF_DEQUE_PRIVATE);
+    wt_true(forked >= (int)(WF_DEQUE_WINDOW / sizeof(struct wf_section)));
 }
 
 Test(deque, a_fork_while_somebody_idles_leaves_nothing_private, .init = init)
@@ -196,14 +240,14 @@ Test(deque, publish_says_whether_it_changed_anything, .init = init)
 
 Test(deque, fork_of_a_full_deque_is_refused_and_changes_nothing, .init = init)
 {
-    push(0, WF_DEQUE_SLOTS);
-    wt_eq(fork_at(WF_DEQUE_SLOTS, false), WF_FORKED_FULL);
-    wt_eq(fork_at(WF_DEQUE_SLOTS, true), WF_FORKED_FULL);
+    push(0, WF_DEQUE_ROOM);
+    wt_eq(fork_at(WF_DEQUE_ROOM, false), WF_FORKED_FULL);
+    wt_eq(fork_at(WF_DEQUE_ROOM, true), WF_FORKED_FULL);
     wf_deque_check(&d);
-    wt_eq(number(wf_deque_pop(&d)), WF_DEQUE_SLOTS - 1);
+    wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_ROOM - 1);
 }
 
-/* The fast path trusts the limit alone: it must never pass the last free slot. */
+/* The fast path trusts the window alone: what it lets through must have its slots. */
 Test(deque, forks_up_to_the_last_slot_overwrite_nothing, .init = init)
 {
     int forked = 0;
@@ -211,37 +255,64 @@ Test(deque, forks_up_to_the_last_slot_overwrite_nothing, .init = init)
         forked++;
         wf_deque_check(&d);
     }
-    wt_eq(forked, WF_DEQUE_SLOTS);
+    wt_true(forked >= (int)WF_DEQUE_ROOM);
+    wt_le(forked, WF_DEQUE_SLOTS);
     for (int i = forked - 1; i >= 0; i--) {
         wt_true(join_at(i), "join %d", i);
     }
 }
 
-Test(deque, private_part_stays_short_as_the_public_part_is_taken_back, .init = init)
+/* The window is open, all but the reserve is taken, and then that. */
+Test(deque, the_reserve_takes_all_that_the_window_lets_through, .init = init)
 {
-    push(0, 1000);
-    fork_at(1000, false); /* sets the limit up here */
-    while (wf_deque_pop(&d) != NULL) {
-        wf_deque_check(&d);
+    fork_at(2000, false);
+    wt_true(join_at(2000));
+    int first = 2000 - (int)(WF_DEQUE_WINDOW / 2 / sizeof(struct wf_section));
+    for (int i = 0; i < (int)WF_DEQUE_ROOM; i++) {
+        wt_true(wf_deque_push(&d, work_at(0))); /* is never run here */
     }
-    for (int i = 0; i < 100; i++) {
-        fork_at(i, false);
-        wf_deque_check(&d);
-        wt_le(private_count(), 2u * WF_DEQUE_PRIVATE);
+    int forked = 0;
+    while (fork_at(first + forked, false) == WF_FORKED_PRIVATE) {
+        forked++;
     }
+    wt_true(forked >= (int)(WF_DEQUE_WINDOW / sizeof(struct wf_section)));
+    wf_deque_check(&d);
+    wt_true(wf_deque_publish(&d));
+    wf_deque_check(&d);
+    wt_false(wf_deque_push(&d, work_at(1)));
+    wt_eq(fork_at(first, false),
+          WF_FORKED_FULL); /* its place is in the window, which is closed now */
+    wt_eq(number(wf_deque_steal(&d)), 0);
 }
 
-Test(deque, a_section_that_became_public_forgets_its_place_and_knows_its_env, .init = init)
+Test(deque, the_next_fork_is_not_free_once_that_is_ended, .init = init)
+{
+    fork_at(0, false);
+    wt_eq(fork_at(1, true), WF_FORKED_PRIVATE); /* free: it does not look */
+    wf_deque_end_free(&d);
+    wt_eq(fork_at(2, true), WF_FORKED_PUBLIC);
+}
+
+Test(deque, ending_free_forks_does_not_hide_an_ask, .init = init)
+{
+    fork_at(0, false);
+    fork_at(1, false);
+    wf_deque_ask(&d);
+    wf_deque_end_free(&d);
+    wt_eq(fork_at(2, false), WF_FORKED_PUBLIC);
+}
+
+Test(deque, a_section_that_became_public_is_in_no_list_and_knows_its_env, .init = init)
 {
     fork_at(0, false);
     fork_at(1, false);
     env_now = 0x1230;
     wt_true(wf_deque_publish(&d));
-    wt_eq(works[0].index, ~(uintptr_t)0x1230);
+    wt_eq(works[0].link, ~(uintptr_t)0x1230);
     wt_eq(works[0].state, 0x1230u);
     wt_false(wf_deque_take_private(&d, &works[1]));
     wt_eq(number(wf_deque_steal(&d)), 0);
-    fork_at(2, false); /* at the place that the next join would have taken for its own */
+    fork_at(2, false);
     wt_false(wf_deque_take_private(&d, &works[1]));
     wt_true(wf_deque_take_private(&d, &works[2]));
     wt_true(join_at(1));
@@ -259,20 +330,21 @@ Test(deque, a_section_keeps_the_env_that_it_was_forked_under, .init = init)
     fork_at(2, false);
     wt_true(wf_deque_publish(&d));
     for (unsigned i = 0; i < 3; i++) {
-        wt_eq(~works[i].index, 0x1000u * (i + 1));
+        wt_eq(~works[i].link, 0x1000u * (i + 1));
         wt_eq(number(wf_deque_steal(&d)), (int)i);
     }
 }
 
-Test(deque, a_place_signed_once_is_not_signed_for_the_next_section_there, .init = init)
+Test(deque, a_section_signed_once_is_not_signed_when_it_is_forked_again, .init = init)
 {
     fork_at(0, false);
     wf_deque_sign(&d, 0x1000);
-    wt_true(wf_deque_take_private(&d, &works[0]));
+    wt_false(wf_deque_take_private(&d, &works[0])); /* signed: by the slow path */
+    wt_true(wf_deque_remove(&d, &works[0]));
     env_now = 0x2000;
-    fork_at(1, false);
+    fork_at(0, false);
     wt_true(wf_deque_publish(&d));
-    wt_eq(~works[1].index, 0x2000u);
+    wt_eq(~works[0].link, 0x2000u);
 }
 
 Test(deque, sections_may_be_removed_out_of_turn, .init = init)
@@ -284,10 +356,14 @@ Test(deque, sections_may_be_removed_out_of_turn, .init = init)
     wt_true(wf_deque_remove(&d, &works[1]));
     wt_false(wf_deque_remove(&d, &works[1]));
     wt_false(wf_deque_take_private(&d, &works[2]));
-    wt_true(wf_deque_take_private(&d, &works[3]));
-    wt_true(wf_deque_take_private(&d, &works[2]));
-    wt_true(wf_deque_take_private(&d, &works[0]));
-    wt_eq(private_count(), 0u);
+    fork_at(4, false);
+    wt_true(wf_deque_take_private(&d, &works[4]));
+    wt_true(wf_deque_remove(&d, &works[3]));
+    wt_true(wf_deque_publish(&d)); /* still signed */
+    wt_eq(~works[2].link, 0x1000u);
+    wt_eq(~works[0].link, 0x1000u);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(number(wf_deque_steal(&d)), 2);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
