@@ -157,10 +157,18 @@ TaskTest(fork, the_rare_path_for_clang_keeps_all_registers, 2)
 
 /* --- what a section may do -------------------------------------------------------------------- */
 
+/* For ThreadSanitizer whatever waits has a fiber, whose 0.8 MB are cleared: there a part of it waits. */
+#if defined(__SANITIZE_THREAD__)
+#define PART 5
+#else
+#define PART 1
+#endif
+
 static int yield_a_little(void *arg)
 {
     int n = (int)(intptr_t)arg;
-    for (int i = 0; i < n % 4; i++) {
+    int yields = n / 4 % PART == 0 ? n % 4 : 0;
+    for (int i = 0; i < yields; i++) {
         wt_eq(weft_yield(), 0);
     }
     return n;
@@ -198,8 +206,8 @@ static int grow_waiting_tree(void *arg)
     (void)arg;
     weft_sem sem;
     weft_sem_init(&sem, 2, 2);
-    struct waiting_tree tree = {6, &sem};
-    wt_eq(waiting_tree(&tree), 729);
+    struct waiting_tree tree = {PART == 1 ? 6 : 5, &sem};
+    wt_eq(waiting_tree(&tree), PART == 1 ? 729 : 243);
     wt_eq(weft_sem_count(&sem), 2);
     weft_sem_fini(&sem);
     return 0;
@@ -227,7 +235,7 @@ static int acquire(void *sem)
 static int handshake(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 2000 / PART; i++) {
         weft_sem sem;
         weft_sem_init(&sem, 0, 0);
         weft_call_branch waits;
@@ -272,7 +280,7 @@ static int second_half(void *arg)
 static int sections_that_need_each_other(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 1000 / PART; i++) {
         struct mutual mutual;
         weft_sem_init(&mutual.first, 0, 0);
         weft_sem_init(&mutual.second, 0, 0);
@@ -306,7 +314,7 @@ static int spawn_inside(void *arg)
 static int spawn_in_sections(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 500 / PART; i++) {
         weft_call_branch branches[4];
         for (int n = 0; n < 4; n++) {
             weft_fork(&branches[n], spawn_inside, (void *)(intptr_t)(i + n));
