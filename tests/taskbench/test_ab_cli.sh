@@ -42,6 +42,9 @@ try "floors that are none" 2 ab "$taskbench" "$taskbench" fib --floors "$work/ot
 has err "is not JSON"
 lines err 1
 
+try "floors of too few restarts" 2 calibrate fib --restarts 5 --floors "$work/few.json"
+has err "6 restarts at least"
+lines err 1
 try "an object and a build" 2 ab "$planted" "$taskbench"
 has err "two builds of taskbench, or two of a shared object"
 lines err 1

@@ -27,6 +27,8 @@
 #define INSTRUCTIONS 0.015 /* half of what gate and ab promise to see */
 #define GROWTH       4     /* restarts_max / restarts */
 
+#define CALIBRATE_MIN 6 /* restarts for an interval of 95 % by order statistics */
+
 const char tb_ab_details[] =
     "BASE and CAND are two builds of taskbench; or of a shared object with workloads\n"
     "of your own (./old.so ./new.so), all of which are compared if none is named.\n"
@@ -364,6 +366,9 @@ int tb_cmd_calibrate(int argc, char **argv)
     }
     if (rc == TB_EXIT_OK && !s.args.floors) {
         return complain("calibrate needs --floors FILE, which it writes");
+    }
+    if (rc == TB_EXIT_OK && s.plan.restarts < CALIBRATE_MIN) {
+        return complain("calibrate takes 6 restarts at least: of fewer there is no interval");
     }
     rc = rc == TB_EXIT_OK ? take_rows(&s) : rc;
     if (rc != TB_EXIT_OK) {

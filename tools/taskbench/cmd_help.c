@@ -10,7 +10,7 @@ const char tb_run_details[] =
     "the whole set is measured.\n"
     "\n"
     "  --set quick|standard  quick (the default): under a minute; standard: all\n"
-    "                        workloads, five times as long for each\n"
+    "                        workloads, ten times as long for each\n"
     "  --workers N[,N...]    workers to measure with; without it 1, and 2 where a\n"
     "                        second one can matter\n"
     "  --reps N              exactly N samples of each row\n"

@@ -110,8 +110,8 @@ static int refuse_pattern(const char *name)
     for (int i = 0; tb_metg_patterns[i]; i++) {
         tb_suggest_try(&suggest, tb_metg_patterns[i]);
     }
-    snprintf(text, sizeof text, "metg has no pattern '%.40s'%s", name,
-             tb_suggest_hint(&suggest, hint));
+    snprintf(text, sizeof text, "metg has no pattern '%.40s'%s; 'taskbench help metg' shows all",
+             name, tb_suggest_hint(&suggest, hint));
     return complain(TB_EXIT_USAGE, text);
 }
 
