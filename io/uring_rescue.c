@@ -173,7 +173,9 @@ static int64_t look_after(struct wf_uring_driver *d, int index, struct wf_worker
         return STUCK_NS - away_ns;
     }
     int ended = wf_ring_has(&u->ring) ? wf_uring_take_from(u, by) : 0;
-    if (ended == 0 && would_kick_help(u)) {
+    if (ended > 0) {
+        u->kick_gap_ns = KICK_GAP_MIN_NS; /* a kick has come through, however late: it runs again */
+    } else if (would_kick_help(u)) {
         ended = kick_and_take(d, u, by, now_ns);
     }
     return ended > 0 ? 0 : STUCK_AGAIN_NS;

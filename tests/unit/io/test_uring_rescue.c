@@ -282,6 +282,43 @@ Test(looking, goes_for_one_stuck_owner_at_a_time_and_for_the_other_next)
     wf_io_driver_free(driver);
 }
 
+static int64_t clock_runs(void)
+{
+    return later_ns += 1000;
+}
+
+/* The kicks in vain between which it waits longer and longer are those of an owner without a processor. */
+Test(looking, kicks_again_soon_once_a_kick_has_come_through_late)
+{
+    open_both();
+    wt_eq(wf_kick_claim(), 0);
+    wf_kick_begin(rig.uring);
+    struct wf_sys saved = wf_sys;
+    wf_sys.now_ns = clock_runs;
+    int ends[2];
+    wt_eq(pipe(ends), 0);
+    char byte;
+    struct rig_op op = {.op = rig_read(ends[0], &byte, 1)};
+    rig_submit(&op);
+    later_ns = INT64_C(10000000);
+    wt_gt(look(), 0, "at first it does not know that it is stuck");
+    int64_t soon_ns = rig.uring->kick_gap_ns;
+    later_ns += INT64_C(10000000);
+    wt_gt(look(), 0, "the kick begins the read, and nothing comes of it");
+    wt_gt(rig.uring->kick_gap_ns, soon_ns);
+    wt_eq(write(ends[1], "x", 1), 1);
+    enter_behind_its_back(); /* as a late kick does */
+    wt_eq(look(), 0);
+    wt_eq(op.done, 1);
+    wt_eq(rig.uring->kick_gap_ns, soon_ns);
+    wf_sys = saved;
+    wf_kick_end(rig.uring);
+    wf_kick_drop();
+    rig_close();
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* --- kicks ------------------------------------------------------------------------------------ */
 
 static void open_kicked(void)
