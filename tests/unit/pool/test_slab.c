@@ -233,7 +233,7 @@ Test(slab, refused_memory_is_null_and_does_no_harm)
 
 /* ---- many threads ---- */
 
-enum { GIVERS = 3, MAIL = 8, ROUNDS = 100000 };
+enum { GIVERS = 3, MAIL = 8, ROUNDS = 20000 };
 
 struct message {
     uint64_t value, check;
@@ -278,7 +278,7 @@ Test(slab, objects_freed_by_others_are_neither_lost_nor_doubled, .timeout = 120)
         wf_slab_init(&mailboxes[i].slab, WF_SLAB_OBJECT_MAX, 1);
         wt_eq(pthread_create(&threads[i], NULL, giver, &mailboxes[i]), 0);
     }
-    int rounds = WF_TSAN || WF_ASAN || !WF_X86_64 ? ROUNDS / 10 : ROUNDS;
+    int rounds = WF_TSAN || WF_ASAN || !WF_X86_64 ? ROUNDS / 2 : ROUNDS;
     for (int i = 0; i < rounds;) {
         struct message *message = wf_slab_take(&slab);
         if (!message) {
