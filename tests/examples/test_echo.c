@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define CROWD 200
@@ -23,6 +25,9 @@ static int port_of(struct program *server)
     (program_start((server), example("echo"), "-j", "2", ##__VA_ARGS__), port_of(server))
 
 /* `report` is what the counters at the end must say, from the first comma on. */
+/* Sooner than a server that waits for the drain's time, 5 s. */
+#define PROMPTLY_MS 4000
+
 static void server_stop(struct program *server, int signal, int64_t within_ms, const char *report)
 {
     kill(server->pid, signal);
@@ -157,7 +162,7 @@ Test(echo, returns_each_message_as_it_comes)
     round_trip(fd, "x");
     round_trip(fd, "a longer one");
     close(fd);
-    server_stop(&server, SIGINT, 1000,
+    server_stop(&server, SIGINT, PROMPTLY_MS,
                 ": 1 connections, 13 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -173,7 +178,7 @@ Test(echo, returns_a_mebibyte_byte_for_byte_after_half_close)
     expect_success(sender);
     close(fd);
     free(bytes);
-    server_stop(&server, SIGINT, 1000,
+    server_stop(&server, SIGINT, PROMPTLY_MS,
                 ": 1 connections, 1048576 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -184,7 +189,7 @@ Test(echo, a_connection_without_a_byte_just_ends)
     shutdown(fd, SHUT_WR);
     expect_end(fd);
     close(fd);
-    server_stop(&server, SIGINT, 1000,
+    server_stop(&server, SIGINT, PROMPTLY_MS,
                 ": 1 connections, 0 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -208,7 +213,7 @@ Test(echo, serves_200_connections_at_once)
         expect_end(fds[i]);
         close(fds[i]);
     }
-    server_stop(&server, SIGINT, 1000,
+    server_stop(&server, SIGINT, PROMPTLY_MS,
                 ": 200 connections, 7490 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -227,7 +232,7 @@ Test(echo, listens_on_ipv6)
     wt_eq(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
     round_trip(fd, "over version 6");
     close(fd);
-    server_stop(&server, SIGINT, 1000, ": 1 connections, 14 bytes, ");
+    server_stop(&server, SIGINT, PROMPTLY_MS, ": 1 connections, 14 bytes, ");
 }
 
 /* --- peers that misbehave --------------------------------------------------------------------- */
@@ -243,7 +248,7 @@ Test(echo, closes_a_connection_that_is_silent)
     wt_ge(took_ms, 199);
     wt_lt(took_ms, scaled(2000));
     close(fd);
-    server_stop(&server, SIGINT, 1000,
+    server_stop(&server, SIGINT, PROMPTLY_MS,
                 ": 1 connections, 9 bytes, 1 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -255,7 +260,7 @@ Test(echo, closes_a_connection_whose_peer_takes_nothing)
     struct pollfd polled = {.fd = fd, .events = 0};
     wt_eq(poll(&polled, 1, (int)scaled(PROGRAM_PATIENCE_MS)), 1);
     close(fd);
-    server_stop(&server, SIGINT, 1000, ", 1 idle, 0 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, PROMPTLY_MS, ", 1 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
 Test(echo, a_reset_is_not_an_error_of_the_server)
@@ -272,7 +277,7 @@ Test(echo, a_reset_is_not_an_error_of_the_server)
     int fd = client_open(port);
     round_trip(fd, "still there?");
     close(fd);
-    server_stop(&server, SIGINT, 1000, ", 0 idle, 3 lost, 0 cut, 0 errors\n");
+    server_stop(&server, SIGINT, PROMPTLY_MS, ", 0 idle, 3 lost, 0 cut, 0 errors\n");
 }
 
 /* --- shortage --------------------------------------------------------------------------------- */
@@ -307,7 +312,7 @@ Test(echo, out_of_descriptors_it_pauses_and_serves_the_rest_later)
         close(fds[i]); /* makes room for the next */
     }
     wt_eq(lines_in(&server.err), 1, "it said: %s", server.err.bytes);
-    server_stop(&server, SIGINT, 1000, ": 40 connections, ");
+    server_stop(&server, SIGINT, PROMPTLY_MS, ": 40 connections, ");
 }
 
 Test(echo, idle_it_uses_no_cpu)
@@ -328,7 +333,7 @@ Test(echo, idle_it_uses_no_cpu)
     for (int i = 0; i < CLIENTS; i++) {
         close(fds[i]);
     }
-    server_stop(&server, SIGINT, 1000, ": 100 connections, 500 bytes, ");
+    server_stop(&server, SIGINT, PROMPTLY_MS, ": 100 connections, 500 bytes, ");
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */
@@ -337,7 +342,7 @@ Test(echo, idle_it_stops_within_a_second)
 {
     struct program server;
     server_start(&server);
-    server_stop(&server, SIGTERM, 1000,
+    server_stop(&server, SIGTERM, PROMPTLY_MS,
                 ": 0 connections, 0 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -351,7 +356,7 @@ Test(echo, stopping_ends_connections_that_wait_for_their_peer)
         fds[i] = client_open(port);
         round_trip(fds[i], "hello");
     }
-    server_stop(&server, SIGINT, 1000,
+    server_stop(&server, SIGINT, PROMPTLY_MS,
                 ": 50 connections, 250 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
     for (int i = 0; i < CLIENTS; i++) {
         expect_end(fds[i]);
@@ -368,13 +373,18 @@ Test(echo, stopping_echoes_what_had_arrived)
     round_trip(fd, "hello");
     kill(server.pid, SIGSTOP);
     send_bytes(fd, bytes, BYTES);
+    int on_the_way = BYTES;
+    while (on_the_way > 0) { /* ends: they fit; the peer's kernel acknowledges what it has */
+        wt_eq(ioctl(fd, SIOCOUTQ, &on_the_way), 0);
+        poll(NULL, 0, 1);
+    }
     kill(server.pid, SIGINT);
     kill(server.pid, SIGCONT);
     expect_bytes(fd, bytes, BYTES);
     expect_end(fd);
     close(fd);
     free(bytes);
-    server_stop(&server, SIGCONT, 1000,
+    server_stop(&server, SIGCONT, PROMPTLY_MS,
                 ": 1 connections, 49157 bytes, 0 idle, 0 lost, 0 cut, 0 errors\n");
 }
 
@@ -398,7 +408,7 @@ Test(echo, a_second_signal_ends_the_drain)
     int fd = client_stuck(server_start(&server, "-d", "3600"));
     kill(server.pid, SIGINT);
     program_await(&server, &server.err, "stopping");
-    server_stop(&server, SIGTERM, 1000, ", 0 idle, 0 lost, 1 cut, 0 errors\n");
+    server_stop(&server, SIGTERM, PROMPTLY_MS, ", 0 idle, 0 lost, 1 cut, 0 errors\n");
     close(fd);
 }
 
@@ -418,7 +428,7 @@ Test(echo, a_port_in_use_is_one_clear_line)
     wt_true(strstr(second.err.bytes, "Address already in use") != NULL, "stderr: %s",
             second.err.bytes);
     program_free(&second);
-    server_stop(&first, SIGINT, 1000, ": 0 connections, ");
+    server_stop(&first, SIGINT, PROMPTLY_MS, ": 0 connections, ");
 }
 
 Test(echo, an_impossible_address_is_one_clear_line)
