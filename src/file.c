@@ -221,7 +221,8 @@ static WF_COLD ssize_t read_rest(int fd, uint32_t meant, char *buffer, size_t by
         }
         done += n > 0 ? (size_t)n : 0;
     }
-    return (ssize_t)done; /* an error after some bytes will be the next call's */
+    /* an error after some bytes will be the next call's */
+    return done > 0 || n == 0 ? (ssize_t)done : n;
 }
 
 /* A call's first step needs no touch, for nothing was done at another file. Nor need it note what is meant before it

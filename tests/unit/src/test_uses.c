@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <weft/file.h>
 
 static struct wf_sys honest;
@@ -146,6 +147,30 @@ TaskTest(uses, a_later_step_of_a_call_is_refused_at_the_next_file, 1)
     wt_eq(byte, 0); /* nobody has written to it */
     wt_eq(wf_write_meant(fd, meant, &byte, 1, 0), 1);
     wt_eq(weft_close(fd), 0);
+    return 0;
+}
+
+/* Half of it was in the cache; then the file was closed, and not by us. */
+static ssize_t read_half_and_close(int fd, void *buffer, size_t bytes, int64_t offset, int flags)
+{
+    if (fd != the_fd) {
+        return -EAGAIN;
+    }
+    the_fd = -1; /* once */
+    ssize_t n = honest.pread_flags(fd, buffer, bytes / 2, offset, flags & ~RWF_NOWAIT);
+    honest.close(fd);
+    return n;
+}
+
+TaskTest(uses, a_read_that_begins_anew_and_fails_is_not_taken_for_the_end_of_the_file, 1)
+{
+    char bytes[100];
+    the_fd = file_of(sizeof bytes);
+    honest = wf_sys;
+    wf_sys.pread_flags = read_half_and_close;
+    ssize_t n = weft_pread(the_fd, bytes, sizeof bytes, 0);
+    wf_sys = honest;
+    wt_eq(n, -EBADF);
     return 0;
 }
 
