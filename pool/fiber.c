@@ -87,7 +87,7 @@ WF_NOINLINE struct wf_deque *wf_thread_deque(struct wf_deque *deque)
     weft_thread_deque_ = deque != NULL ? (const void *)deque : no_deque;
     return before != no_deque ? (struct wf_deque *)(uintptr_t)before : NULL;
 }
-void (*wf_fiber_describe)(struct wf_fiber *fiber, char *text, size_t n);
+struct wf_fiber_hooks wf_fiber_hooks;
 
 static struct {
     /* under `mutex`, which is held over system calls */
@@ -150,8 +150,10 @@ WF_NO_ASAN static bool guard_zone_is_clean(const struct wf_fiber *fiber)
 WF_NORETURN WF_COLD static void panic_overflow(struct wf_fiber *fiber)
 {
     char text[256] = "a stack";
-    if (wf_fiber_describe) {
-        wf_fiber_describe(fiber, text, sizeof text);
+    /* relaxed, here and below: a pointer to code */
+    wf_fiber_describe_fn *describe = wf_load_relaxed(&wf_fiber_hooks.describe);
+    if (describe != NULL) {
+        describe(fiber, text, sizeof text);
     }
     wf_panic(__FILE__, __LINE__,
              "stack overflow: %s overflowed %zu KiB (found late: it has no guard page)", text,
@@ -255,8 +257,9 @@ WF_NORETURN static void report_overflow(struct wf_fiber *fiber)
 {
     char task[256] = "a stack";
     char text[384];
-    if (wf_fiber_describe && fiber->canary == WF_FIBER_CANARY) {
-        wf_fiber_describe(fiber, task, sizeof task);
+    wf_fiber_describe_fn *describe = wf_load_relaxed(&wf_fiber_hooks.describe);
+    if (describe != NULL && fiber->canary == WF_FIBER_CANARY) {
+        describe(fiber, task, sizeof task);
     }
     size_t n = text_append(text, 0, sizeof text, "weft: stack overflow: ");
     n = text_append(text, n, sizeof text, task);

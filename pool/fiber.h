@@ -41,6 +41,7 @@
 #ifndef WF_FIBER_H
 #define WF_FIBER_H
 
+#include "pool/base/atomic.h"
 #include "pool/base/compiler.h"
 #include "pool/work.h"
 #include <stdbool.h>
@@ -174,8 +175,12 @@ void wf_stacks_report(struct wf_stacks_report *report);
 
 /* Writes what the code on this fiber is, as "task NAME (spawned FILE:LINE)", NUL-terminated, at
  * most n bytes. Called in a signal handler. NULL (the default) prints "a stack". Set before the
- * first wf_stacks_open. */
-extern void (*wf_fiber_describe)(struct wf_fiber *fiber, char *text, size_t n);
+ * first wf_stacks_open, and by each runtime anew: two may start at once. */
+typedef void wf_fiber_describe_fn(struct wf_fiber *fiber, char *text, size_t n);
+struct wf_fiber_hooks {
+    WF_ATOMIC(wf_fiber_describe_fn *) describe;
+};
+extern struct wf_fiber_hooks wf_fiber_hooks;
 
 /* ---- taking and giving ---- */
 

@@ -293,6 +293,24 @@ Test(runtime, two_runtimes_live_side_by_side)
     stop_and_free(b);
 }
 
+static void *run_one(void *arg)
+{
+    wt_eq(weft_run(return_it, (void *)5, .workers = 1), 5);
+    return arg;
+}
+
+/* What they share is written by each: ThreadSanitizer would say so. */
+Test(runtime, several_threads_run_one_each_at_once)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        wt_eq(pthread_create(&threads[i], NULL, run_one, NULL), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        wt_eq(pthread_join(threads[i], NULL), 0);
+    }
+}
+
 /* --- stop ------------------------------------------------------------------------------------- */
 
 Test(runtime, after_stop_nothing_is_taken)

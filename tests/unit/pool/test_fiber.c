@@ -662,7 +662,7 @@ static void overflow_output(enum wf_guard guard, wf_entry_fn *entry, char *text,
     if (child == 0) {
         dup2(ends[1], STDERR_FILENO);
         allow_guard(guard);
-        wf_fiber_describe = describe;
+        wf_store_relaxed(&wf_fiber_hooks.describe, describe);
         open_with(1024);
         struct wf_signal_stack signal_stack;
         wt_eq(wf_signal_stack_open(&signal_stack), 0);
