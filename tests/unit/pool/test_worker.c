@@ -451,6 +451,7 @@ Test(worker, the_oldest_is_taken_in_the_end_however_quick_the_owner, .init = beg
         wf_ready_new(self, &works[201]);
         wt_false(may_steal_after(1000));
     }
+    do_tasks(10); /* quick to the last */
     wt_true(may_steal_after(1000));
 }
 
