@@ -566,13 +566,14 @@ static bool has_own_work(struct wf_worker *worker)
            wf_deque_has_public(&worker->deque) || wf_runq_len(&worker->runq) != 0;
 }
 
-/* Has it anything under way in its driver? A hint: what others have ended for it counts as under way for ever,
- * and what it has ended for others hides its own. */
+/* Has it anything under way in its driver? A hint: what others have ended for it counts as under way for ever.
+ * What it has ended for others does not count, or it would hide as many of its own. */
 WF_INLINE bool has_under_way(struct wf_worker *worker)
 {
-    /* relaxed, both: ours */
+    /* relaxed, all: ours */
     return wf_load_relaxed(&worker->counters.ops_submitted) !=
-           wf_load_relaxed(&worker->counters.ops_completed);
+           wf_load_relaxed(&worker->counters.ops_completed) -
+               wf_load_relaxed(&worker->counters.ops_rescued);
 }
 
 /* Served here, on the task's stack: with nothing else to run it may never come to the loop. With nothing under

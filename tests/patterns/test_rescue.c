@@ -166,6 +166,63 @@ TaskTest(rescue, a_reader_goes_on_while_its_worker_computes, 2, .timeout = 60)
     return 0;
 }
 
+struct yielder {
+    weft_task task;
+    atomic_int ended;
+    int most_turns;
+};
+
+/* Waits in this worker's ring for bytes that come between two turns of a task that yields; each time at
+ * another distance from the turn at which the worker would ask the kernel anyhow. */
+static int count_turns(void *arg)
+{
+    enum { ROUNDS = 16, TURNS_MAX = 200 };
+    struct yielder *yielder = arg;
+    wt_eq(weft_pin(1), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct reader reader;
+        place_reader(&reader);
+        for (int i = 0; i < 64 + 4 * round; i++) { /* the kernel has it by then */
+            wt_eq(weft_yield(), 0);
+        }
+        feed(&reader);
+        int turns = 0;
+        while (atomic_load(&reader.got) == 0 && turns < TURNS_MAX) {
+            wt_eq(weft_yield(), 0);
+            turns++;
+        }
+        wt_eq(close_reader(&reader), 0);
+        yielder->most_turns = turns > yielder->most_turns ? turns : yielder->most_turns;
+    }
+    atomic_store(&yielder->ended, 1);
+    return 0;
+}
+
+/* What a worker has ended for another is not taken for the end of its own. */
+TaskTest(rescue, a_worker_that_has_helped_sees_its_own_operation_end_within_a_few_turns, 2,
+         .timeout = 60)
+{
+    if (!is_on()) {
+        return 0;
+    }
+    struct reader reader;
+    wt_eq(weft_pin(1), 0);
+    place_readers(&reader, 1);
+    feed(&reader);
+    compute_until_got(&reader);
+    wt_eq(atomic_load(&reader.got), 1);
+    struct yielder yielder = {.most_turns = 0};
+    wt_eq(weft_spawn(&yielder.task, count_turns, &yielder), 0); /* for the other worker */
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&yielder.ended) == 0 && now_ns() < give_up_ns) { /* without a call of weft */
+    }
+    wt_eq(atomic_load(&yielder.ended), 1);
+    wt_eq(weft_await(&yielder.task), 0);
+    wt_lt(yielder.most_turns, 16);
+    wt_eq(close_reader(&reader), 0);
+    return 0;
+}
+
 /* What was queued for the kernel is begun, too, and each next operation of the rescued goes on. */
 TaskTest(rescue, many_readers_go_on_while_their_worker_computes, 2, .timeout = 60)
 {
