@@ -71,8 +71,7 @@
 #define WF_DEQUE_RESERVE (WF_DEQUE_PRIVATE + 1 + WF_DEQUE_WINDOW / sizeof(struct wf_section))
 #endif
 #ifndef WF_DEQUE_LONG
-#define WF_DEQUE_LONG \
-    256 /* as many as a FIFO holds; 16 KiB of tasks, half of a first-level cache */
+#define WF_DEQUE_LONG 256 /* 16 KiB of tasks, half of a first-level cache */
 #endif
 #define WF_DEQUE_ROOM (WF_DEQUE_SLOTS - WF_DEQUE_RESERVE) /* forks and pushes stop there */
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)

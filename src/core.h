@@ -413,7 +413,8 @@ void wf_scope_lift(struct wf_scope *scope);
 
 WF_INLINE uint32_t wf_scope_cancelled(struct wf_scope *scope)
 {
-    /* Relaxed: level-triggered, and the lock orders what matters before a wait (wf_wait_enlist). */
+    /* Relaxed: level-triggered, and the lock orders what matters before a wait (wf_wait_enlist),
+     * or the slot (wf_wait_enter). */
     return wf_load_relaxed(&scope->cancel) & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED);
 }
 
