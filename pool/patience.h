@@ -11,7 +11,8 @@
  * otherwise) would have met its end.
  * *credit*: while it is not negative, there is patience for such a look. *crowd*: how many operations were
  * begun while another was under way; of those that ended lately, the one for which it was most. So it says how
- * many are served at once, whoever else is connected and silent.
+ * many are served at once, whoever else is connected and silent. (One that was silent for long and then speaks
+ * counts all that was begun meanwhile: for up to WF_CROWD_MAX idle times it is taken for a crowd.)
  *
  *      what became of an idle time              credit
  *      a look met its end                       +1, up to WF_CREDIT_MAX; debts become small again

@@ -61,13 +61,10 @@ struct weft_branch {
 
 #define WEFT_DEQUE_WINDOW_ ((uintptr_t)4096)
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpedantic" /* ISO C++ has no flexible arrays */
 struct weft_deque_line_ {
     uintptr_t newest;
     uint64_t limit;
 };
-#pragma GCC diagnostic pop
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
 void weft_fork_slow_(weft_branch *branch);
