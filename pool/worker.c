@@ -576,15 +576,20 @@ WF_INLINE bool has_under_way(struct wf_worker *worker)
                wf_load_relaxed(&worker->counters.ops_rescued);
 }
 
-/* Served here, on the task's stack: with nothing else to run it may never come to the loop. With nothing under
- * way the driver is not asked whether it is due, which was a tenth of what a turn costs; it is polled at the
- * WF_TURN_POLL-th all the same. */
+/* Is there nothing that cannot wait? With nothing under way the driver is not asked whether it is due, which was a
+ * tenth of what a turn costs; it is polled at the WF_TURN_POLL-th all the same. */
+WF_INLINE bool may_skip_serve(struct wf_worker *worker)
+{
+    return worker->since_poll + 1 < WF_TURN_POLL && !has_under_way(worker) &&
+           wf_load_relaxed(&worker->inbox) == NULL && /* relaxed: the next turn sees it */
+           wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
+}
+
+/* Served here, on the task's stack: with nothing else to run it may never come to the loop. */
 void wf_yield(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
-    if (wf_unlikely(worker->since_poll + 1 >= WF_TURN_POLL || has_under_way(worker) ||
-                    wf_load_relaxed(&worker->inbox) != NULL || /* relaxed: the next turn sees it */
-                    wf_wheel_next_ns(&worker->wheel) != INT64_MAX)) {
+    if (wf_unlikely(!may_skip_serve(worker))) {
         serve(self, worker);
     }
     bool injected = wf_inject_has(&worker->pool->inject);
@@ -1288,8 +1293,25 @@ static bool is_over(struct wf_worker *worker)
     return wf_load_acquire(&worker->pool->stopping) != 0;
 }
 
+/* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's newest; or
+ * NULL, for find_work to see. Not every WF_TURN_FIFO-th turn, nor every WF_TURN_POLL-th. A worker is not counted
+ * as searching here, since it has run a work, or come from find_work, which both leave the count. */
+WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
+{
+    if (wf_unlikely(!may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
+                    worker->handed != NULL || worker->pinned_first != NULL ||
+                    worker->look_injected || worker->tick % WF_TURN_FIFO == 0)) {
+        return NULL;
+    }
+    struct wf_work *work = wf_deque_pop(&worker->deque);
+    if (wf_likely(work != NULL)) {
+        worker->since_poll++;
+    }
+    return work;
+}
+
 /* The next work to run; NULL: the pool stops. */
-static struct wf_work *find_work(struct wf_fiber *self)
+static WF_NOINLINE struct wf_work *find_work(struct wf_fiber *self)
 {
     for (;;) { /* ends: work comes, or the pool stops */
         struct wf_worker *worker = self->worker;
@@ -1313,13 +1335,16 @@ static struct wf_work *find_work(struct wf_fiber *self)
 
 void wf_worker_loop(struct wf_fiber *self)
 {
-    struct wf_work *work;
-    while ((work = find_work(self)) != NULL) { /* ends: the pool stops */
+    for (;;) { /* ends: the pool stops */
         struct wf_worker *worker = self->worker;
+        struct wf_work *work = take_next(worker);
+        if (work == NULL && (work = find_work(self)) == NULL) {
+            break;
+        }
         worker->tick++;
         wf_count(&worker->counters.runs);
         work->run(self, work);
-        wf_check(wf_self() == self,
+        wf_check(!wf_forked,
                  "a forked child returned from a task into the scheduler; it must exec or _exit");
     }
     struct wf_worker *worker = self->worker;
