@@ -593,10 +593,22 @@ void wf_exec_release_all(struct weft_rt *rt);
 
 WF_COLD void wf_misuse(const char *format, ...) WF_PRINTF(1, 2);
 /* A record with all that belongs to it. NULL is fine. */
-void wf_error_free(weft_error *error);
+WF_COLD void wf_error_free_all(weft_error *error);
+WF_INLINE void wf_error_free(weft_error *error)
+{
+    if (wf_unlikely(error != NULL)) {
+        wf_error_free_all(error);
+    }
+}
 /* Replaces the task's record with `error` (may be NULL), which it now owns. */
 void wf_error_give(struct wf_task *task, weft_error *error);
-weft_error *wf_error_take(struct wf_task *task);
+/* The task's record, now the caller's; or NULL. */
+weft_error *wf_error_take_it(struct wf_task *task);
+WF_INLINE weft_error *wf_error_take(struct wf_task *task)
+{
+    /* relaxed: whoever set it did so before what made us look */
+    return wf_likely(wf_load_relaxed(&task->error) == NULL) ? NULL : wf_error_take_it(task);
+}
 /* The record of a task that has ended with rc < 0, given what it left behind (may be NULL; owned):
  * a new one, if that is of another failure. NULL: rc is -ECANCELED and there is nothing to say, or
  * there was no memory. */

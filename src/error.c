@@ -66,11 +66,8 @@ static weft_error *join_lists(const weft_error *list, weft_error *rest)
     return owned(list);
 }
 
-void wf_error_free(weft_error *error)
+void wf_error_free_all(weft_error *error)
 {
-    if (error == NULL) {
-        return;
-    }
     struct wf_fiber *self = wf_self();
     struct wf_slab *mine = self != NULL ? &self->worker->errors : NULL;
     while (error != NULL) { /* ends: what belongs to it is a tree, taken apart from the root */
@@ -81,12 +78,8 @@ void wf_error_free(weft_error *error)
     }
 }
 
-weft_error *wf_error_take(struct wf_task *task)
+weft_error *wf_error_take_it(struct wf_task *task)
 {
-    /* relaxed: whoever set it did so before what made us look */
-    if (wf_load_relaxed(&task->error) == NULL) {
-        return NULL;
-    }
     /* sync(error.take): acq_rel, the record's contents, whichever strand of the task wrote them;
      * pairs sync(error.take), sync(error.give) */
     return wf_xchg_acq_rel(&task->error, NULL);

@@ -226,7 +226,14 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
     return run_body(self, task);
 }
 
-/* work.run of a task: on a loop's frame. */
+/* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are. */
+static void pooled_run(struct wf_fiber *self, struct wf_work *work)
+{
+    struct wf_task *task = wf_container_of(work, struct wf_task, work);
+    settle_pooled(self, task, run_body(self, task));
+}
+
+/* The same of the other kinds. */
 static void task_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
@@ -237,10 +244,6 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
         (void)wf_sub_relaxed(&task->rt->entering, 1);
     }
     int rc = run_body(self, task);
-    if (kind == WF_TASK_POOLED) {
-        settle_pooled(self, task, rc);
-        return;
-    }
     if (kind == WF_TASK_CALLED) {
         settle_called(task, rc);
         return;
@@ -263,10 +266,10 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 
 /* Without what is only read when something else says so: failed_ns and cut_short (of a failure),
  * in_scope (env.slot), reason (cancel), called (its kind's caller sets it). */
-void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
-                  struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
+WF_INLINE void init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                    struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
-    task->work = (struct wf_work){.run = task_run};
+    task->work = (struct wf_work){.run = kind == WF_TASK_POOLED ? pooled_run : task_run};
     /* Relaxed, here and below: queuing the task publishes it. */
     wf_store_relaxed(&task->waiters.word, WF_TASK_RUNNING);
     task->env.task = task;
@@ -292,6 +295,12 @@ void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *a
     for (int i = 0; i < WF_READS_KNOWN; i++) {
         wf_store_relaxed(&task->reads[i], NULL);
     }
+}
+
+void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                  struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
+{
+    init(task, rt, fn, arg, owner, kind, place);
 }
 
 void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc)
@@ -329,7 +338,7 @@ int weft_spawn_(weft_task *handle, weft_fn *fn, void *arg, const weft_place *pla
         wf_task_refuse(task, fn, arg, place, -ECANCELED);
         return -ECANCELED;
     }
-    wf_task_init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
+    init(task, wf_runtime_of(self), fn, arg, env->scope, WF_TASK_SPAWNED, place);
     task->env.locals = env->locals; /* the spawner awaits it before it unbinds */
     /* Relaxed, both: for the spawner itself and its forked sections, which the forks order. */
     wf_store_relaxed(&task->spawner, env);
@@ -546,13 +555,18 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
         wf_scope_leave(scope);
         return -ENOMEM;
     }
-    void *copy = memcpy(task + 1, arg, bytes);
+    void *copy = task + 1;
+    if (wf_likely(bytes == sizeof(void *))) { /* in line: a pointer, mostly */
+        memcpy(copy, arg, sizeof(void *));
+    } else {
+        memcpy(copy, arg, bytes);
+    }
     if (wf_unlikely(scope->each.max != 0) && (rc = wf_each_enter(scope)) < 0) {
         wf_slab_give(&self->worker->frames[frame], task);
         wf_scope_leave(scope);
         return rc;
     }
-    wf_task_init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
+    init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
     task->frame = (uint8_t)frame;
     wf_start_queued(self, &task->work);
     return 0;

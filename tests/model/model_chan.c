@@ -208,12 +208,12 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
     NOT_CALLED;
 }
 
-void wf_error_free(weft_error *error)
+void wf_error_free_all(weft_error *error)
 {
     (void)error;
 }
 
-weft_error *wf_error_take(struct wf_task *task)
+weft_error *wf_error_take_it(struct wf_task *task)
 {
     (void)task;
     return NULL;

@@ -98,13 +98,13 @@ void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
     wloom_retire(&frame->result, sizeof frame->result);
 }
 
-weft_error *wf_error_take(struct wf_task *task)
+weft_error *wf_error_take_it(struct wf_task *task)
 {
     (void)task;
     return NULL;
 }
 
-void wf_error_free(weft_error *error)
+void wf_error_free_all(weft_error *error)
 {
     (void)error;
 }

@@ -57,7 +57,7 @@ uint32_t wf_env_cancelled_alone(struct wf_env *env)
     return 0;
 }
 
-void wf_error_free(weft_error *error)
+void wf_error_free_all(weft_error *error)
 {
     (void)error;
 }

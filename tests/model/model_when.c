@@ -120,7 +120,7 @@ weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error)
     return error;
 }
 
-void wf_error_free(weft_error *error)
+void wf_error_free_all(weft_error *error)
 {
     (void)error;
 }
