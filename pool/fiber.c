@@ -48,8 +48,6 @@
 #define TRIM_BATCHES   4 /* of the free list, per trim: 30 us */
 #define SIGNAL_BYTES \
     ((size_t)64 * 1024) /* for the handler, a chained handler, and AMX state (11 KiB) */
-#define COLOURS       8 /* half of the top page stays for frames; 16 measured no better */
-#define COLOUR_BYTES  256
 #define CANARY_WORDS  8 /* at the top of the guard zone, which no one else writes */
 #define MAPPINGS_PART 8 /* guards may use one mapping of this many */
 
@@ -697,7 +695,12 @@ struct wf_fiber *wf_fiber_take(struct wf_stack_cache *cache)
     } else if (!wf_stack_cache_fill(cache)) {
         return NULL;
     }
-    return cache->stacks[--cache->count];
+    struct wf_fiber *fiber = cache->stacks[--cache->count];
+    if (cache->count > 1) {
+        wf_fiber_fetch(
+            cache->stacks[cache->count - 2]); /* soon to be taken; the next has been fetched */
+    }
+    return fiber;
 }
 
 void wf_fiber_give(struct wf_stack_cache *cache, struct wf_fiber *fiber)
@@ -752,9 +755,7 @@ void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry)
         }
         fiber->tsan_fiber = wf_tsan_create();
     }
-    uint64_t *context =
-        (uint64_t *)(void *)((char *)fiber - (fiber->index % COLOURS) * COLOUR_BYTES) -
-        CONTEXT_WORDS;
+    uint64_t *context = (uint64_t *)wf_fiber_top(fiber) - CONTEXT_WORDS;
     memset(context, 0, CONTEXT_WORDS * sizeof *context);
     context[CONTEXT_MODES] = region.modes[CONTEXT_MODES];
     context[CONTEXT_FIBER] = (uintptr_t)fiber;

@@ -107,8 +107,9 @@ WF_INLINE bool wf_runq_append(struct wf_runq *q, struct wf_work *work)
     return wf_runq_put_(q, work, WF_RUNQ_SLOTS);
 }
 
-/* Owner: the oldest; NULL when empty. */
-WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
+/* Owner: the oldest; NULL when empty. *soon, if there are more than `many` (2 or more): the one that will be the
+ * oldest after the next pop, unless a thief takes it; not to be touched. Else unchanged. */
+WF_INLINE struct wf_work *wf_runq_pop_ahead(struct wf_runq *q, uint64_t many, struct wf_work **soon)
 {
     uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours, as are the slots */
     uint64_t head = wf_load_relaxed(&q->head);
@@ -117,10 +118,20 @@ WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
         struct wf_work *work = wf_load_relaxed(wf_runq_slot_(q, head));
         /* relaxed: head counts takes; the slot is ours to reuse */
         if (wf_cas_relaxed(&q->head, &head, head + 1)) {
+            if (wf_unlikely(tail - head > many)) {
+                *soon = wf_load_relaxed(wf_runq_slot_(q, head + 2));
+            }
             return work;
         }
     }
     return NULL;
+}
+
+/* Owner: the oldest; NULL when empty. */
+WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
+{
+    struct wf_work *soon;
+    return wf_runq_pop_ahead(q, UINT64_MAX, &soon);
 }
 
 /* Thief, owner of `own`: moves the older half of `victim`, but no more than WF_RUNQ_STEAL_MAX, as far as `own` has room, and returns

@@ -486,6 +486,19 @@ static void use_much(struct wf_fiber *self)
     finish(self);
 }
 
+Test(fiber, a_resumption_is_told_by_its_address)
+{
+    static struct wf_work other;
+    open_with(64);
+    struct wf_fiber *fiber = take();
+    wt_true(wf_fiber_resumed_by(&fiber->resume) == fiber);
+    wt_true(wf_fiber_resumed_by(&other) == NULL);
+    wt_true(wf_fiber_resumed_by((struct wf_work *)(void *)fiber) == NULL);
+    wf_fiber_fetch(fiber);
+    wf_fiber_give(&cache, fiber);
+    close_all();
+}
+
 Test(fiber, idle_stacks_give_back_what_few_tasks_use)
 {
     if (WF_ASAN || WF_TSAN || wf_sys_page_bytes() != 4096) {

@@ -47,6 +47,20 @@ Test(runq, pop_is_in_the_order_of_push, .init = init)
     wt_eq(wf_runq_len(&q), 0u);
 }
 
+Test(runq, of_many_a_pop_names_the_one_after_the_next, .init = init)
+{
+    push(&q, 0, 5);
+    struct wf_work *soon = NULL;
+    wt_eq(number(wf_runq_pop_ahead(&q, 4, &soon)), 0);
+    wt_eq(number(soon), 2);
+    soon = NULL;
+    wt_eq(number(wf_runq_pop_ahead(&q, 4, &soon)), 1); /* there were four, which are not more */
+    wt_eq(number(soon), -1);
+    wt_eq(number(wf_runq_pop_ahead(&q, 2, &soon)), 2);
+    wt_eq(number(soon), 4);
+    wt_eq(wf_runq_len(&q), 2u); /* it is still there */
+}
+
 Test(runq, push_refuses_when_full, .init = init)
 {
     push(&q, 0, WF_RUNQ_SLOTS);
