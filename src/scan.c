@@ -182,16 +182,20 @@ static int idle_count(struct wf_fiber *self, uint64_t ran)
     return idle > BLOCKS_MAX - 2 ? BLOCKS_MAX - 2 : idle > 0 ? idle : 1;
 }
 
-/* Indices of a block that takes BLOCK_TICKS, if the last `piece` took `took`; 0: too few are left. */
+/* Indices of a block that takes BLOCK_TICKS, if the last `piece` took `took`, but not less than a grain; 0: too few
+ * are left. */
 static size_t block_length(const struct scan *scan, size_t left, int blocks, size_t piece,
                            uint64_t took)
 {
     size_t most = left / (size_t)blocks;
-    double length = (double)piece * (double)BLOCK_TICKS / (double)(took + 1);
-    if (length < (double)most) {
-        most = (size_t)length;
+    if (most < scan->grain) {
+        return 0;
     }
-    return most > scan->grain ? most : 0;
+    double length = (double)piece * (double)BLOCK_TICKS / (double)(took + 1);
+    if (length >= (double)most) {
+        return most;
+    }
+    return length > (double)scan->grain ? (size_t)length : scan->grain;
 }
 
 static size_t next_piece(const struct scan *scan, size_t piece, uint64_t took)

@@ -175,6 +175,41 @@ Test(scan, what_precedes_is_combined_from_left_to_right_and_bodies_may_wait)
     }
 }
 
+enum { LONG_INDICES = 5000 }; /* of 0.2 ms at most: a second, if nobody comes */
+
+static atomic_bool folded;
+
+static int note_fold(size_t from, size_t to, void *acc, void *ctx)
+{
+    (void)ctx;
+    atomic_store(&folded, true);
+    *(uint64_t *)acc += to - from;
+    return 0;
+}
+
+/* An index is long until somebody has folded one. */
+static int walk_until_folded(size_t from, size_t to, void *acc, void *ctx)
+{
+    (void)ctx;
+    for (size_t i = from; i < to; i++) {
+        int64_t until_ns = now_ns() + WEFT_US(200);
+        while (now_ns() < until_ns && !atomic_load(&folded)) { /* ends: at until_ns */
+        }
+    }
+    *(uint64_t *)acc += to - from;
+    return 0;
+}
+
+TaskTest(scan, indices_longer_than_a_block_should_be_are_shared_too, 2)
+{
+    uint64_t count = 0;
+    atomic_store(&folded, false);
+    wt_eq(weft_scan(0, LONG_INDICES, &count, note_fold, walk_until_folded, add, NULL), 0);
+    wt_eq(count, LONG_INDICES);
+    wt_true(atomic_load(&folded));
+    return 0;
+}
+
 static int scan_with_failure(void *arg)
 {
     (void)arg;
