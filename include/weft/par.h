@@ -30,7 +30,7 @@ typedef struct weft_for_opts {
     /* Indices that are worth a call: no stretch shorter than this is handed to another worker, and
      * only the end of a stretch is run in a shorter piece. 0: 1. */
     size_t grain;
-    /* Longest piece, in indices; 0: chosen from the time that pieces take, from `grain` to 1024. For
+    /* Longest piece, in indices; 0: chosen from the time that pieces take, from `grain` to 2048. For
      * bodies whose time changes suddenly from one index to the next. */
     size_t grain_max;
 } weft_for_opts;
@@ -38,8 +38,9 @@ typedef struct weft_for_opts {
 /* Runs body for all indices from `from` to `to` - 1, in pieces, in parallel if workers are idle; to
  * <= from is an empty range. The caller works through the range piece by piece and gives half of
  * what is left away only when another worker has nothing to do, and does so likewise; nobody is
- * bothered for a loop that is over in some microseconds. No allocation, no task. Each index is run
- * once. With one worker all run on the caller, in order; outside of a task too, without looking for
+ * bothered for a loop that is over in some microseconds, which it judges by what the last loop over the
+ * same body took, or else by the number of indices. No allocation, no task. Each index is run once.
+ * With one worker all run on the caller, in order; outside of a task too, without looking for
  * cancellation.
  *
  *     static int scale(size_t from, size_t to, void *ctx)

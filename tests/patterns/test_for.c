@@ -257,15 +257,82 @@ static int meet(size_t from, size_t to, void *ctx)
     while (atomic_load(&meeting->inside) < 2) { /* ends: at give_up_ns */
         wt_lt(now_ns(), give_up_ns, "the other index never began");
     }
+    for (int64_t until_ns = now_ns() + WEFT_US(50); now_ns() < until_ns;) { /* ends: at until_ns */
+    }
     return 0;
 }
 
-TaskTest(for, two_indices_run_at_the_same_time_on_two_workers, 2)
+TaskTest(for, two_long_indices_run_at_the_same_time_on_two_workers, 2)
 {
     for (int i = 0; i < 20; i++) {
         struct meeting meeting = {0};
         wt_eq(weft_for(0, 2, meet, &meeting), 0);
     }
+    return 0;
+}
+
+enum { KNOWN_LONG = 1000 }; /* so many that a loop over an unknown body would run alone at first */
+
+/* Long; and the first of many goes on when another has begun. */
+static int long_first(size_t from, size_t to, void *ctx)
+{
+    struct meeting *meeting = ctx;
+    bool is_first = from == 0 && atomic_fetch_add(&meeting->inside, 1) == 0;
+    atomic_fetch_add(&meeting->inside, from != 0);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (is_first && atomic_load(&meeting->inside) < 2) { /* ends: at give_up_ns */
+        wt_lt(now_ns(), give_up_ns, "nobody took a part of the range");
+    }
+    for (int64_t until_ns = now_ns() + WEFT_US(50); now_ns() < until_ns;) { /* ends: at until_ns */
+    }
+    return to > from ? 0 : -EIO;
+}
+
+TaskTest(for, a_body_known_to_be_long_is_shared_before_its_first_index_has_ended, 2)
+{
+    struct meeting meeting = {.inside = 2};
+    wt_eq(weft_for(0, 4, long_first, &meeting), 0);
+    atomic_store(&meeting.inside, 0);
+    wt_eq(weft_for(0, KNOWN_LONG, long_first, &meeting), 0);
+    return 0;
+}
+
+struct dawdle {
+    int64_t ns; /* how long index 0 waits for the other; 0: not at all */
+    atomic_bool other_began, met;
+};
+
+static int dawdle_first(size_t from, size_t to, void *ctx)
+{
+    struct dawdle *dawdle = ctx;
+    if (dawdle->ns == 0) {
+        return 0;
+    }
+    if (from != 0) {
+        atomic_store(&dawdle->other_began, true);
+        return 0;
+    }
+    int64_t until_ns = now_ns() + dawdle->ns;
+    while (now_ns() < until_ns && !atomic_load(&dawdle->other_began)) { /* ends: at until_ns */
+    }
+    atomic_store(&dawdle->met, atomic_load(&dawdle->other_began));
+    return to > from ? 0 : -EIO;
+}
+
+/* Tried again, since a worker that was interrupted in the loop before takes the body for a long one. */
+TaskTest(for, a_body_known_to_be_short_is_not_shared_for_a_few_indices, 2)
+{
+    bool alone = false;
+    for (int round = 0; round < 10 && !alone; round++) {
+        struct dawdle dawdle = {0};
+        for (int i = 0; i < 1000; i++) {
+            wt_eq(weft_for(0, 2, dawdle_first, &dawdle), 0);
+        }
+        dawdle.ns = WEFT_MS(20);
+        wt_eq(weft_for(0, 2, dawdle_first, &dawdle), 0);
+        alone = !atomic_load(&dawdle.met);
+    }
+    wt_true(alone, "each time somebody came for the second index");
     return 0;
 }
 
