@@ -405,6 +405,22 @@ Test(worker, an_owner_slow_at_its_nodes_is_stolen_from, .init = begin, .fini = e
     wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
 }
 
+/* Its deque stands still while it does. */
+Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fini = end)
+{
+    make_ready(200, 40);
+    see_owner(wf_ready_new);
+    for (int i = 200; i < 210; i++) {
+        wt_eq(number(pop_ready(self)), i);
+    }
+    wt_false(may_steal_after(10 * WF_STEAL_TASK_NS - 1));
+    wt_true(other->saw_light);
+    for (int i = 210; i < 220; i++) {
+        wt_eq(number(pop_ready(self)), i);
+    }
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+}
+
 /* Between a pop and the start of what was popped. */
 Test(worker, a_node_is_cheap_to_move_before_it_says_so, .init = begin, .fini = end)
 {
