@@ -219,6 +219,20 @@ static void postpone(const struct wf_wheel *wheel, struct wf_wheel_slot *slot, i
     }
 }
 
+/* From both ends in turn: each node is a miss of the caches, and names the next one only when it is there; so
+ * two of them are under way at a time. */
+static struct wf_list *take_moving(struct wf_wheel *wheel, int moved)
+{
+    struct wf_list *head = &wheel->moving;
+    struct wf_list *link = (moved & 1) == 0 ? head->next : head->prev;
+    if (link == head) {
+        return NULL;
+    }
+    wf_list_unlink(link);
+    wf_prefetch_write((moved & 1) == 0 ? head->next : head->prev);
+    return link;
+}
+
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
 {
     check_not_firing(wheel);
@@ -229,7 +243,7 @@ int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
     /* Ends: by the batch, or since each turn of a slot moves its timers lower, fires them, or finds
      * none due. */
     while (moved < WF_WHEEL_BATCH) {
-        struct wf_list *link = wf_list_pop_front(&wheel->moving);
+        struct wf_list *link = take_moving(wheel, moved);
         if (!link) {
             if (begin_slot(wheel, now_ns)) {
                 continue;

@@ -25,6 +25,13 @@
  * that is left (is_there_more). When all are parked there is no light work, and nobody
  * watches: an idle pool is silent.
  *
+ * What fires or arrives in bursts, of some dozen works that their owner has done before another is awake, is light
+ * too, but nobody sees it: who is woken finds nothing. A worker that was woken in vain, twice within WF_VAIN_NS, *lingers*:
+ * it watches with nothing in sight, WF_LINGERS times, and as often again if it sees light work meanwhile. Two may do
+ * so, since one who has timers of its own is no watcher while it runs what they made ready. And a search that finds
+ * nothing makes the next one shorter, down to WF_SEARCH_MIN_NS; one that finds something, or a sleep that a search would
+ * have saved, makes it long again.
+ *
  * A stream from outside is light work too, of the worker that took from it last, the *taker*: another
  * leaves it alone while the taker is awake and needs less than WF_STEAL_DELAY_NS for each work
  * that it runs (is_attended). It may find the queue empty each time it looks; so that others took from it
@@ -97,6 +104,11 @@
 #define WF_LONG_NS (5 * WF_STEAL_DELAY_NS)
 /* What was seen of an owner longer ago than this says nothing about what it does now, if it did anything. */
 #define WF_SIGHT_NS INT64_C(10000)
+/* Woken in vain twice within this time, it lingers for so many watches: 0.5 to 0.8 ms. */
+#define WF_VAIN_NS INT64_C(1000000)
+#define WF_LINGERS 4
+/* Each search in vain makes the next half as long, so often: 1 us, and then WF_SEARCH_MIN_NS holds. */
+#define WF_VAIN_MAX 4
 /* A search lasts at least this long, so that it can outlast the delay above. */
 #define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
 /* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
@@ -857,7 +869,9 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
                                   bool *due)
 {
     bool patient = wf_patience_has(&worker->patience);
-    int64_t spin_ns = wf_patience_is_crowded(&worker->patience) ? 0 : worker->pool->spin_ns;
+    int64_t spin_ns = wf_patience_is_crowded(&worker->patience)
+                          ? 0
+                          : worker->pool->spin_ns >> worker->searched_in_vain;
     int64_t give_up_ns = began_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
     int64_t bored_ns = patient ? began_ns + worker->patience.most_ns : began_ns;
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
@@ -865,6 +879,8 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
     int64_t now_ns = began_ns;
     if (worker->stole_ns != 0 && began_ns - worker->stole_ns >= WF_LONG_NS) {
         worker->watch_ns = WF_WATCH_MIN_NS; /* what it took has been worth it: there may be more */
+        worker->lingers = 0;                /* and it is good to be woken for it */
+        worker->vain_ns = 0;
     }
     worker->stole_ns = 0;
     uint64_t taken = wf_inject_taken(&worker->pool->inject);
@@ -879,10 +895,12 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
             }
         }
         if (work != NULL) {
+            worker->searched_in_vain = 0;
             return work;
         }
         if (has_arrived(worker, patient)) {
             wf_patience_met(&worker->patience);
+            worker->searched_in_vain = 0;
             *due = true;
             return NULL;
         }
@@ -895,6 +913,7 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
             if (patient) {
                 wf_patience_missed(&worker->patience);
             }
+            worker->searched_in_vain += worker->searched_in_vain < WF_VAIN_MAX;
             return NULL;
         }
         wf_spin_hint();
@@ -943,9 +962,13 @@ static enum sight look(struct wf_worker *worker)
 static bool is_there_more(void *arg)
 {
     struct wf_worker *worker = arg;
-    enum sight sight = look(worker);
     /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked before it. */
-    return sight == WORK || (sight == LIGHT && wf_load_relaxed(&worker->pool->watchers) == 0);
+    bool watched = wf_load_relaxed(&worker->pool->watchers) != 0;
+    if (watched && worker->stole_ns == 0 && has_queued(worker)) {
+        return false; /* what it did not take from others, but has made ready by itself: as in wf_ready */
+    }
+    enum sight sight = look(worker);
+    return sight == WORK || (sight == LIGHT && !watched);
 }
 
 /* Every source of work that this worker could run: the sleeper's third step in park.h. A source
@@ -1130,18 +1153,37 @@ static void watch(struct wf_worker *worker)
     }
 }
 
-/* False: somebody does. Counted from before the announcement until after the end of being parked: the
+/* False: somebody does, or two. Counted from before the announcement until after the end of being parked: the
  * owner of the light work makes some ready every few ns, and would wake a worker that it sees parked and not
  * watching (a wake in each watch of 50 us is a quarter of the owner's time). */
-static bool begin_watching(struct wf_pool *pool)
+static bool begin_watching(struct wf_worker *worker)
 {
+    struct wf_pool *pool = worker->pool;
     /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just stopped, its
      * fence [sync(park.leave)] comes after ours, and it sees us parked. */
-    if (wf_load_relaxed(&pool->watchers) != 0) {
+    if (wf_load_relaxed(&pool->watchers) > (worker->lingers > 0)) {
         return false;
     }
     (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
     return true;
+}
+
+static uint64_t taken_from_others(struct wf_worker *worker)
+{
+    /* relaxed, both: ours */
+    return wf_load_relaxed(&worker->counters.steals) + wf_load_relaxed(&worker->counters.injected);
+}
+
+/* About to park: was it woken for work, and for none that it could take? And so not long ago? */
+static bool is_woken_in_vain(struct wf_worker *worker)
+{
+    if (worker->woken_at != taken_from_others(worker)) {
+        return false;
+    }
+    int64_t now_ns = wf_sys.now_ns();
+    bool again = now_ns - worker->vain_ns < WF_VAIN_NS;
+    worker->vain_ns = now_ns;
+    return again;
 }
 
 static void park(struct wf_worker *worker)
@@ -1149,17 +1191,23 @@ static void park(struct wf_worker *worker)
     struct wf_pool *pool = worker->pool;
     int self = (int)worker->index;
     wf_stood_still_fn *stood_still = NULL;
-    bool watching = worker->saw_light && begin_watching(pool);
+    if (is_woken_in_vain(worker) || (worker->saw_light && worker->lingers > 0)) {
+        worker->lingers = WF_LINGERS;
+    }
+    bool watching = (worker->saw_light || worker->lingers > 0) && begin_watching(worker);
     wf_park_announce(&pool->park, self);
     enum sight sight = look_before_sleep(worker);
-    if (sight == NOTHING && !worker->saw_light) {
+    if (sight == NOTHING && !worker->saw_light && watching) {
+        worker->lingers--;
+        watch(worker);
+    } else if (sight == NOTHING && !worker->saw_light) {
         worker->watch_ns = WF_WATCH_MIN_NS;
         stood_still = stands_still(pool);
         if (stood_still == NULL) {
             sleep_on(worker);
         }
     } else if (sight != WORK) {
-        watching = watching || begin_watching(pool);
+        watching = watching || begin_watching(worker);
         if (watching) {
             watch(worker);
         } else {
@@ -1167,6 +1215,9 @@ static void park(struct wf_worker *worker)
         }
     }
     worker->saw_light = false;
+    worker->woken_at = wf_park_state(&pool->park, self) == WF_PARK_NOTIFIED
+                           ? taken_from_others(worker)
+                           : UINT64_MAX;
     wf_park_retract(&pool->park, self);
     if (watching) {
         /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
@@ -1192,9 +1243,16 @@ static void park(struct wf_worker *worker)
 static void park_and_learn(struct wf_worker *worker, int64_t began_ns)
 {
     uint64_t completed = wf_load_relaxed(&worker->counters.ops_completed); /* relaxed: ours */
+    uint64_t fired = wf_load_relaxed(&worker->counters.timers_fired);      /* relaxed: ours */
     park(worker);
+    int64_t idle_ns = wf_sys.now_ns() - began_ns;
     if (wf_load_relaxed(&worker->counters.ops_completed) != completed) { /* relaxed: ours */
-        wf_patience_slept(&worker->patience, wf_sys.now_ns() - began_ns);
+        wf_patience_slept(&worker->patience, idle_ns);
+    }
+    /* What a timer ends a search would not have; relaxed: ours */
+    if (idle_ns < worker->pool->spin_ns + WF_PATIENCE_LATE_NS &&
+        wf_load_relaxed(&worker->counters.timers_fired) == fired) {
+        worker->searched_in_vain = 0;
     }
 }
 

@@ -118,7 +118,12 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* the last wf_suspend went on with a ready fiber, not a loop */
     bool direct;
     struct wf_rng rng;
-    int64_t watch_ns;  /* how long the next watch lasts */
+    int64_t watch_ns; /* how long the next watch lasts */
+    /* of being woken, and of searching, for nothing: see "Light load" in worker.c */
+    uint32_t searched_in_vain; /* times in a row, up to WF_VAIN_MAX */
+    uint32_t lingers;          /* watches left, though there is nothing in sight */
+    uint64_t woken_at; /* taken_from_others() when it was woken for work; not woken: UINT64_MAX */
+    int64_t vain_ns;   /* when it knew that it had been woken in vain, last */
     bool has_spilled;  /* out of its queues into the injection queue; see take_back */
     bool saw_light;    /* search() left something since this worker last slept */
     int64_t inject_ns; /* when search() looks at the injection queue again */

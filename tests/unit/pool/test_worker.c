@@ -59,11 +59,29 @@ static void fake_wake(struct wf_driver *driver, int worker)
     woken = worker;
 }
 
+/* The last sleep: until when, and how many watched meanwhile; and whether somebody wakes it for work. */
+static struct {
+    int64_t until_ns;
+    uint32_t watchers;
+    bool is_woken;
+} slept;
+
+static void fake_sleep(struct wf_driver *driver, struct wf_worker *worker, int64_t deadline_ns)
+{
+    (void)driver;
+    slept.until_ns = deadline_ns;
+    slept.watchers = wf_load_relaxed(&worker->pool->watchers);
+    if (slept.is_woken) {
+        (void)wf_park_pick(&worker->pool->park);
+    }
+}
+
 static const struct wf_driver_ops fake_ops = {.name = "fake",
                                               .open = fake_open,
                                               .close = fake_close,
                                               .is_due = fake_is_due,
                                               .poll = fake_poll,
+                                              .sleep = fake_sleep,
                                               .wake = fake_wake};
 static struct wf_driver fake = {.ops = &fake_ops};
 
@@ -340,6 +358,138 @@ Test(worker, a_starved_worker_runs_the_first_fiber_and_puts_back_the_rest, .init
     wt_eq(who_was_woken(), 1);
     wt_eq(number(wf_inject_pop(&pool->inject)), 0);
     wt_eq(number(wf_inject_pop(&pool->inject)), 2);
+}
+
+/* --- woken, and searching, in vain -------------------------------------------------------------------- */
+
+#define TICK_NS 100
+
+static int64_t clock_ns;
+
+static int64_t ticking_clock(void)
+{
+    return clock_ns += TICK_NS;
+}
+
+static int64_t (*real_clock)(void);
+
+static void begin_ticking(void)
+{
+    begin();
+    real_clock = wf_sys.now_ns;
+    clock_ns = INT64_C(3600000000000);
+    wf_sys.now_ns = ticking_clock;
+    pool->spin_ns = WF_SPIN_NS;
+    slept.is_woken = false;
+}
+
+static void end_ticking(void)
+{
+    wf_sys.now_ns = real_clock;
+    end();
+}
+
+/* How long the worker looks for something else to do, if there is nothing. */
+static int64_t search(struct wf_worker *worker)
+{
+    bool due = false;
+    int64_t began_ns = wf_sys.now_ns();
+    (void)wf_park_search(&pool->park, (int)worker->index);
+    wt_eq(number(look_awake(worker, true, began_ns, &due)), NOBODY);
+    wt_false(due);
+    return clock_ns - began_ns;
+}
+
+Test(worker, a_search_in_vain_halves_the_next, .init = begin_ticking, .fini = end_ticking)
+{
+    wt_eq(search(other), WF_SPIN_NS);
+    wt_eq(search(other), WF_SPIN_NS / 2);
+    for (int i = 0; i < 10; i++) {
+        (void)search(other);
+    }
+    wt_eq(search(other), WF_SEARCH_MIN_NS);
+}
+
+Test(worker, a_search_that_finds_something_makes_the_next_long, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    (void)search(other);
+    (void)search(other);
+    bool due = false;
+    push_outside(0, 1);
+    wf_store_relaxed(&pool->taker, 1);
+    wt_eq(number(look_awake(other, true, wf_sys.now_ns(), &due)), 0);
+    wt_eq(search(other), WF_SPIN_NS);
+}
+
+Test(worker, a_sleep_that_a_search_would_have_saved_makes_the_next_long, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    (void)search(other);
+    park_and_learn(other, clock_ns);
+    wt_eq(search(other), WF_SPIN_NS);
+    park_and_learn(other, clock_ns - WF_SPIN_NS - WF_PATIENCE_LATE_NS);
+    wt_eq(search(other), WF_SPIN_NS / 2);
+}
+
+/* Parks, and is woken for work if the test says so. How long it meant to sleep. */
+static int64_t nap(struct wf_worker *worker)
+{
+    int64_t began_ns = clock_ns;
+    park(worker);
+    return slept.until_ns == INT64_MAX ? INT64_MAX : slept.until_ns - began_ns;
+}
+
+Test(worker, who_is_woken_in_vain_again_watches_with_nothing_in_sight, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    slept.is_woken = true;
+    wt_eq(nap(other), INT64_MAX);
+    wt_eq(nap(other), INT64_MAX); /* in vain, once */
+    slept.is_woken = false;
+    for (int i = 0; i < WF_LINGERS; i++) {
+        wt_lt(nap(other), WF_WATCH_MAX_NS + WF_WATCH_MIN_NS);
+        wt_eq(slept.watchers, 1u);
+    }
+    wt_eq(nap(other), INT64_MAX); /* an idle pool is silent */
+    wt_eq(slept.watchers, 0u);
+}
+
+Test(worker, who_took_something_was_not_woken_in_vain, .init = begin_ticking, .fini = end_ticking)
+{
+    slept.is_woken = true;
+    for (int i = 0; i < 5; i++) {
+        wt_eq(nap(other), INT64_MAX);
+        wf_count(&other->counters.steals);
+    }
+}
+
+Test(worker, in_vain_now_and_then_is_no_reason_to_watch, .init = begin_ticking, .fini = end_ticking)
+{
+    slept.is_woken = true;
+    for (int i = 0; i < 5; i++) {
+        wt_eq(nap(other), INT64_MAX);
+        clock_ns += WF_VAIN_NS;
+    }
+}
+
+Test(worker, two_may_linger_and_one_may_watch, .init = begin_ticking, .fini = end_ticking)
+{
+    wt_true(begin_watching(self));
+    wt_false(begin_watching(other));
+    other->lingers = 1;
+    wt_true(begin_watching(other));
+    wt_false(begin_watching(other));
+}
+
+Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .fini = end)
+{
+    make_ready(0, 2);
+    wt_true(is_there_more(self));
+    wf_store_relaxed(&pool->watchers, 1);
+    wt_false(is_there_more(self));
+    self->stole_ns = 1;
+    wt_true(is_there_more(self));
 }
 
 /* --- what a thief takes ----------------------------------------------------------------------------- */
