@@ -147,25 +147,32 @@ static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
     wf_inject_push(&worker->pool->inject, work);
 }
 
-static WF_NOINLINE void wake_unless_watched(struct wf_worker *worker)
+static WF_NOINLINE void wake_one(struct wf_worker *worker)
 {
-    struct wf_pool *pool = worker->pool;
-    if (wf_park_state(&pool->park, (int)worker->index) >= WF_PARK_PARKED) {
-        return; /* it has slept, finds this as a searcher, and then wakes others if there is more */
+    struct wf_park *park = &worker->pool->park;
+    /* one that has slept finds this as a searcher, and then wakes others if there is more */
+    if (wf_park_state(park, (int)worker->index) < WF_PARK_PARKED) {
+        wake(worker, wf_park_pick_fenced(park));
+    }
+}
+
+/* In line, for it comes with each work. */
+WF_INLINE void wake_unless_watched(struct wf_worker *worker)
+{
+    if (worker->peers == 0) {
+        return;
     }
     /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
      * sync(park.announce), sync(park.found) */
     wf_fence_seq_cst();
-    if (wf_load_relaxed(&pool->watchers) == 0) {
-        wake(worker, wf_park_pick_fenced(&pool->park));
+    if (wf_unlikely(wf_load_relaxed(&worker->pool->watchers) == 0)) {
+        wake_one(worker);
     }
 }
 
 void wf_wake_unless_watched(struct wf_worker *worker)
 {
-    if (worker->peers != 0) {
-        wake_unless_watched(worker);
-    }
+    wake_unless_watched(worker);
 }
 
 void wf_ready(struct wf_worker *worker, struct wf_work *work)
@@ -174,7 +181,7 @@ void wf_ready(struct wf_worker *worker, struct wf_work *work)
         wf_runq_close(&worker->runq);
         overflow(worker, work);
     }
-    wf_wake_unless_watched(worker);
+    wake_unless_watched(worker);
 }
 
 void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
@@ -182,7 +189,7 @@ void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
         overflow(worker, work);
     }
-    wf_wake_unless_watched(worker);
+    wake_unless_watched(worker);
 }
 
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work)
@@ -191,7 +198,7 @@ void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work)
         overflow(worker, work);
     }
     wf_deque_note_cheap(&worker->deque, 0);
-    wf_wake_unless_watched(worker);
+    wake_unless_watched(worker);
 }
 
 /* Is the worker that took from the injection queue last about to come back to it? */
@@ -376,7 +383,7 @@ static void prepare_to_leave(struct wf_fiber *self)
     }
     struct wf_worker *worker = self->worker;
     if (wf_deque_publish(&worker->deque)) {
-        wf_wake_unless_watched(worker);
+        wake_unless_watched(worker);
     }
 }
 
@@ -557,7 +564,7 @@ static WF_COLD void take_back(struct wf_worker *worker)
     if (count < WF_INJECT_BATCH) {
         end_spill(worker);
     }
-    wf_wake_unless_watched(worker); /* between the queues they were in sight of nobody */
+    wake_unless_watched(worker); /* between the queues they were in sight of nobody */
 }
 
 static void poll_driver(struct wf_worker *worker)
@@ -679,7 +686,7 @@ static struct wf_work *take_injected(struct wf_worker *worker)
         (void)fits;
     }
     if (count > 1) {
-        wf_wake_unless_watched(worker); /* between the queues they were in sight of nobody */
+        wake_unless_watched(worker); /* between the queues they were in sight of nobody */
     }
     return works[0];
 }
