@@ -5,6 +5,7 @@
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
+#include "src/block.h"
 #include "src/frame.h"
 #include "src/uses.h"
 
@@ -67,50 +68,27 @@ void wf_wait_cancel_claim(struct wf_wait *wait)
     (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
 }
 
-static void after_block(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
 {
-    if (!wf_wait_arm(arg)) {
+    if (!wf_wait_arm(wait)) {
         wf_switch_back(now, before);
     }
 }
 
-/* Inline where it is hot: each level of calls above a switch is a return that the processor
- * mispredicts, some 2 ns. */
-WF_INLINE enum wf_wait_state wait_block(struct wf_fiber *self, struct wf_wait *wait)
-{
-    enum wf_wait_state outcome = wf_wait_outcome(wait);
-    if (outcome == WF_WAIT_SETUP) {
-        self->waits_for = wait->ops->name;
-        self->waits_at = wait;
-        wf_suspend(self, after_block, wait);
-        self->waits_for = NULL;
-        outcome = wf_wait_outcome(wait);
-        wf_check_inner(outcome > WF_WAIT_ARMED);
-    }
-    return outcome;
-}
-
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
-    return wait_block(self, wait);
+    return wf_wait_block_inline(self, wait);
 }
 
-/* Its scope is cancelled: so is the call, unless what it waits for came meanwhile. */
-static WF_COLD ssize_t block_in_cancelled(struct wf_fiber *self, struct wf_call *call)
+enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
 {
-    call->wait.ops->cancel(&call->wait);
-    (void)wf_wait_block(self, &call->wait);
-    return call->wait.ops->finish(call);
+    wait->ops->cancel(wait);
+    return wf_wait_block(self, wait);
 }
 
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
-    struct wf_env *env = self->env;
-    if (wf_unlikely(!wf_wait_enter(&call->wait, env))) {
-        return block_in_cancelled(self, call);
-    }
-    (void)wait_block(self, &call->wait);
-    wf_wait_leave(&call->wait, self->env); /* the same env: it need not be kept over the switch */
+    (void)wf_call_block_inline(self, call);
     return call->wait.ops->finish(call);
 }
 

@@ -6,6 +6,7 @@
  * Both are often waited for by the task on whose stack they lie, and told by a thread that nobody
  * waits for: so every end of a wait takes the lock (S.3 in sync.h), and the teller has left the
  * object when the wait returns. */
+#include "src/block.h"
 #include "src/select.h"
 #include "src/sync.h"
 #include "src/value.h"
@@ -51,6 +52,24 @@ void weft_event_fini(weft_event *handle)
     }
 }
 
+/* One that resets itself, and has waiters: the first that lives takes the signal. Called with the lock, returns
+ * without it. */
+static WF_NOINLINE int set_for_waiter(struct wf_event *event)
+{
+    struct wf_work *owed = NULL;
+    struct wf_waiter *first;
+    /* ends: each turn takes one out */
+    while ((first = wf_waitq_first(&event->waiters)) != NULL &&
+           !wf_waitq_grant_owing(first, &owed)) {
+    }
+    event->set = event->set || first == NULL;
+    wf_unlock(&event->lock); /* LAST TOUCH: a waiter may be about to free it */
+    if (wf_likely(owed != NULL)) {
+        wf_wait_resume(owed);
+    }
+    return 0;
+}
+
 int weft_event_set(weft_event *handle)
 {
     struct wf_event *event = event_of(handle);
@@ -58,12 +77,11 @@ int weft_event_set(weft_event *handle)
         return -ENOSYS;
     }
     wf_lock(&event->lock);
-    if (event->is_auto) {
-        event->set = event->set || !wf_waitq_claim_first(&event->waiters, WF_WAIT_GRANTED);
-    } else {
-        event->set = true;
-        (void)wf_waitq_claim_all(&event->waiters, WF_WAIT_GRANTED);
+    if (event->is_auto && !wf_list_is_empty(&event->waiters)) {
+        return set_for_waiter(event);
     }
+    event->set = true;
+    (void)wf_waitq_claim_all(&event->waiters, WF_WAIT_GRANTED);
     wf_unlock(&event->lock); /* LAST TOUCH: a waiter may be about to free it */
     return 0;
 }
@@ -104,16 +122,32 @@ static const struct wf_wait_ops event_ops = {.cancel = wf_wait_cancel_claim,
                                              .discard = event_discard,
                                              .name = "weft_event_wait"};
 
+/* Called with the lock, returns without it. */
+WF_INLINE ssize_t event_queue(struct wf_event *event, struct wf_call *call, struct wf_work *resume,
+                              const struct wf_wait_ops *ops)
+{
+    wf_call_queue(call, resume, ops, &event->lock, &event->waiters, NULL);
+    wf_unlock(&event->lock);
+    return WF_PENDING;
+}
+
 static ssize_t begin(struct wf_event *event, struct wf_call *call, struct wf_work *resume,
                      const struct wf_wait_ops *ops)
 {
     wf_lock(&event->lock);
-    bool taken = take_event(event);
-    if (!taken) {
-        wf_call_queue(call, resume, ops, &event->lock, &event->waiters, NULL);
+    if (!take_event(event)) {
+        return event_queue(event, call, resume, ops);
     }
     wf_unlock(&event->lock);
-    return taken ? 0 : WF_PENDING;
+    return 0;
+}
+
+static WF_NOINLINE int event_waiting(struct wf_fiber *self, struct wf_event *event)
+{
+    struct wf_call call;
+    (void)event_queue(event, &call, &self->resume, &event_ops);
+    (void)wf_call_block_inline(self, &call);
+    return (int)wf_sync_finish(&call);
 }
 
 ssize_t wf_event_begin(weft_event *handle, struct wf_call *call, struct wf_work *resume,
@@ -134,8 +168,14 @@ int weft_event_wait(weft_event *handle)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call, event_begin(event_of(handle), &call, &self->resume));
+    struct wf_event *event = event_of(handle);
+    wf_lock(&event->lock);
+    if (!take_event(event)) {
+        return event_waiting(self, event);
+    }
+    wf_unlock(&event->lock);
+    wf_spend_budget(self);
+    return 0;
 }
 
 weft_val weft_event_wait_v_(weft_event *handle, const weft_place *place)

@@ -11,6 +11,7 @@
  * unlocks and locks again in a loop would starve those that wait, which on a pool of few workers is
  * not rare but certain. */
 #include "pool/base/sys.h"
+#include "src/block.h"
 #include "src/sync.h"
 
 struct wf_mutex {
@@ -70,16 +71,19 @@ static int take_mutex(struct wf_mutex *mutex, struct wf_task *task)
     return mutex->owner == task ? -EDEADLK : -EAGAIN;
 }
 
-static void pass_on(struct wf_mutex *mutex)
+/* What the caller resumes when it has let go of the lock; or NULL. */
+static struct wf_work *pass_on(struct wf_mutex *mutex)
 {
+    struct wf_work *owed = NULL;
     struct wf_waiter *first;
     while ((first = wf_waitq_first(&mutex->waiters)) != NULL) { /* ends: each turn takes one out */
         own(mutex, first->item); /* before the claim: the waiter may be gone after it */
-        if (wf_waitq_grant(first)) {
-            return;
+        if (wf_waitq_grant_owing(first, &owed)) {
+            return owed;
         }
     }
     mutex->owner = NULL;
+    return NULL;
 }
 
 /* --- lock, unlock ----------------------------------------------------------------------------- */
@@ -102,17 +106,20 @@ static const struct wf_wait_ops lock_ops = {.cancel = wf_wait_cancel_claim,
                                             .name = "weft_mutex_lock",
                                             .holder = mutex_holder};
 
-static ssize_t lock_begin(struct wf_mutex *mutex, struct wf_call *call, struct wf_work *resume,
+/* Called with the lock, returns without it. */
+WF_INLINE void lock_queue(struct wf_mutex *mutex, struct wf_call *call, struct wf_work *resume,
                           struct wf_task *task)
 {
-    wf_lock(&mutex->lock);
-    ssize_t rc = take_mutex(mutex, task);
-    if (rc == -EAGAIN) {
-        wf_call_queue(call, resume, &lock_ops, &mutex->lock, &mutex->waiters, task);
-        rc = WF_PENDING;
-    }
+    wf_call_queue(call, resume, &lock_ops, &mutex->lock, &mutex->waiters, task);
     wf_unlock(&mutex->lock);
-    return rc;
+}
+
+static WF_NOINLINE int lock_waiting(struct wf_fiber *self, struct wf_mutex *mutex)
+{
+    struct wf_call call;
+    lock_queue(mutex, &call, &self->resume, self->env->task);
+    enum wf_wait_state outcome = wf_call_block_inline(self, &call);
+    return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)lock_finish(&call);
 }
 
 int weft_mutex_lock(weft_mutex *handle)
@@ -122,9 +129,15 @@ int weft_mutex_lock(weft_mutex *handle)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call,
-                            lock_begin(mutex_of(handle), &call, &self->resume, self->env->task));
+    struct wf_mutex *mutex = mutex_of(handle);
+    wf_lock(&mutex->lock);
+    rc = take_mutex(mutex, self->env->task);
+    if (rc == -EAGAIN) {
+        return lock_waiting(self, mutex);
+    }
+    wf_unlock(&mutex->lock);
+    wf_spend_budget(self);
+    return rc;
 }
 
 int weft_mutex_try(weft_mutex *handle)
@@ -154,6 +167,17 @@ static WF_COLD int not_the_owner(const struct wf_task *task, const weft_place *o
     return -EINVAL;
 }
 
+/* Called with the lock, returns without it. */
+static WF_NOINLINE int unlock_for_waiter(struct wf_mutex *mutex)
+{
+    struct wf_work *owed = pass_on(mutex);
+    wf_unlock(&mutex->lock);
+    if (wf_likely(owed != NULL)) {
+        wf_wait_resume(owed);
+    }
+    return 0;
+}
+
 int weft_mutex_unlock(weft_mutex *handle)
 {
     struct wf_mutex *mutex = mutex_of(handle);
@@ -168,7 +192,10 @@ int weft_mutex_unlock(weft_mutex *handle)
         wf_unlock(&mutex->lock);
         return not_the_owner(self->env->task, owner);
     }
-    pass_on(mutex);
+    if (!wf_list_is_empty(&mutex->waiters)) {
+        return unlock_for_waiter(mutex);
+    }
+    mutex->owner = NULL;
     wf_unlock(&mutex->lock);
     return 0;
 }

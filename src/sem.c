@@ -6,6 +6,7 @@
  * release counts up, then serves the line in order; a claim that fails was a waiter just cancelled,
  * and its permits stay for the next. A waiter that leaves serves the line too: it may have been the
  * one that held up the others. */
+#include "src/block.h"
 #include "src/sync.h"
 #include "src/value.h"
 
@@ -88,7 +89,7 @@ WF_INLINE int take_permits(struct wf_sem *sem, uint32_t n)
     return 0;
 }
 
-static void serve_permits(struct wf_sem *sem)
+static WF_NOINLINE void serve_permits(struct wf_sem *sem)
 {
     struct wf_waiter *first;
     while ((first = wf_waitq_first(&sem->waiters)) != NULL) { /* ends: each turn takes one out */
@@ -106,22 +107,24 @@ static void serve_permits(struct wf_sem *sem)
 
 /* --- acquire ---------------------------------------------------------------------------------- */
 
+static WF_NOINLINE ssize_t acquire_ended(struct wf_call *call, enum wf_wait_state outcome)
+{
+    if (outcome == WF_WAIT_SHUT) {
+        return -ESHUTDOWN;
+    }
+    /* out of the queue, under the lock; a granter may look at us until then */
+    struct wf_sem *sem = call->object;
+    wf_lock(&sem->lock);
+    wf_list_unlink(&call->place.in_queue);
+    serve_permits(sem); /* S.2: those behind may have waited for us alone */
+    wf_unlock(&sem->lock);
+    return -ECANCELED;
+}
+
 static ssize_t acquire_finish(struct wf_call *call)
 {
-    struct wf_sem *sem = call->object;
-    switch (wf_wait_outcome(&call->wait)) {
-    case WF_WAIT_GRANTED:
-        return 0;
-    case WF_WAIT_SHUT:
-        return -ESHUTDOWN;
-    default:
-        /* out of the queue, under the lock; a granter may look at us until then */
-        wf_lock(&sem->lock);
-        wf_list_unlink(&call->place.in_queue);
-        serve_permits(sem); /* S.2: those behind may have waited for us alone */
-        wf_unlock(&sem->lock);
-        return -ECANCELED;
-    }
+    enum wf_wait_state outcome = wf_wait_outcome(&call->wait);
+    return outcome == WF_WAIT_GRANTED ? 0 : acquire_ended(call, outcome);
 }
 
 static void acquire_discard(struct wf_call *call, ssize_t result)
@@ -136,15 +139,35 @@ static const struct wf_wait_ops acquire_ops = {.cancel = wf_wait_cancel_claim,
                                                .discard = acquire_discard,
                                                .name = "weft_sem_acquire"};
 
-WF_INLINE ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
-                                uint32_t n)
+/* Called with the lock, returns without it. */
+WF_INLINE ssize_t acquire_queue(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
+                                void *wanted)
+{
+    wf_call_queue(call, resume, &acquire_ops, sem, &sem->waiters, wanted);
+    wf_unlock(&sem->lock);
+    return WF_PENDING;
+}
+
+static WF_NOINLINE int acquire_waiting(struct wf_fiber *self, struct wf_sem *sem, void *wanted)
+{
+    struct wf_call call;
+    (void)acquire_queue(sem, &call, &self->resume, wanted);
+    enum wf_wait_state outcome = wf_call_block_inline(self, &call);
+    return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)acquire_ended(&call, outcome);
+}
+
+WF_INLINE void *as_item(uint32_t n)
+{
+    return (void *)(uintptr_t)n; // NOLINT(performance-no-int-to-ptr): a number
+}
+
+static ssize_t acquire_begin(struct wf_sem *sem, struct wf_call *call, struct wf_work *resume,
+                             uint32_t n)
 {
     wf_lock(&sem->lock);
     ssize_t rc = take_permits(sem, n);
     if (rc == -EAGAIN) {
-        void *wanted = (void *)(uintptr_t)n; // NOLINT(performance-no-int-to-ptr): a number
-        wf_call_queue(call, resume, &acquire_ops, sem, &sem->waiters, wanted);
-        rc = WF_PENDING;
+        return acquire_queue(sem, call, resume, as_item(n));
     }
     wf_unlock(&sem->lock);
     return rc;
@@ -156,9 +179,8 @@ static bool is_out_of_range(const struct wf_sem *sem, uint32_t n)
     return n == 0 || n > sem->max;
 }
 
-int weft_sem_acquire_n(weft_sem *handle, uint32_t n)
+WF_INLINE int acquire_permits(struct wf_sem *sem, uint32_t n)
 {
-    struct wf_sem *sem = sem_of(handle);
     int rc = 0;
     struct wf_fiber *self = wf_enter_call(&rc);
     if (wf_unlikely(self == NULL)) {
@@ -167,13 +189,24 @@ int weft_sem_acquire_n(weft_sem *handle, uint32_t n)
     if (wf_unlikely(is_out_of_range(sem, n))) {
         return -EINVAL;
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call, acquire_begin(sem, &call, &self->resume, n));
+    wf_lock(&sem->lock);
+    ssize_t got = take_permits(sem, n);
+    if (got == -EAGAIN) {
+        return acquire_waiting(self, sem, as_item(n));
+    }
+    wf_unlock(&sem->lock);
+    wf_spend_budget(self);
+    return (int)got;
+}
+
+int weft_sem_acquire_n(weft_sem *handle, uint32_t n)
+{
+    return acquire_permits(sem_of(handle), n);
 }
 
 int weft_sem_acquire(weft_sem *handle)
 {
-    return weft_sem_acquire_n(handle, 1);
+    return acquire_permits(sem_of(handle), 1);
 }
 
 weft_val weft_sem_acquire_n_v_(weft_sem *handle, uint32_t n, const weft_place *place)
@@ -209,6 +242,39 @@ int weft_sem_try(weft_sem *handle)
 
 /* --- release ---------------------------------------------------------------------------------- */
 
+/* There are more permits than the first takes. Before the others it is resumed, as it came before them. */
+static WF_COLD void serve_more(struct wf_sem *sem, struct wf_work **owed)
+{
+    if (*owed != NULL) {
+        wf_wait_resume(*owed);
+        *owed = NULL;
+    }
+    serve_permits(sem);
+}
+
+/* Called with the lock, returns without it: there are `permits` now, and there were waiters. The first of
+ * them, as a rule the only one that is served, is resumed without the lock. */
+static WF_NOINLINE int release_to_waiters(struct wf_sem *sem, uint32_t permits)
+{
+    struct wf_work *owed = NULL;
+    struct wf_waiter *first = wf_waitq_first(&sem->waiters);
+    uint32_t n = first != NULL ? (uint32_t)(uintptr_t)first->item : 0;
+    wf_store_relaxed(&sem->permits, n <= permits ? permits - n : permits);
+    if (first == NULL || n > permits) {
+        /* as many as there are do for nobody */
+    } else if (wf_unlikely(!wf_waitq_grant_owing(first, &owed))) {
+        wf_store_relaxed(&sem->permits, permits);
+        serve_permits(sem);
+    } else if (wf_unlikely(permits > n)) {
+        serve_more(sem, &owed);
+    }
+    wf_unlock(&sem->lock);
+    if (wf_likely(owed != NULL)) {
+        wf_wait_resume(owed);
+    }
+    return 0;
+}
+
 int weft_sem_release(weft_sem *handle, uint32_t n)
 {
     struct wf_sem *sem = sem_of(handle);
@@ -224,8 +290,10 @@ int weft_sem_release(weft_sem *handle, uint32_t n)
         wf_unlock(&sem->lock);
         return -EOVERFLOW;
     }
+    if (!wf_list_is_empty(&sem->waiters)) {
+        return release_to_waiters(sem, permits + n);
+    }
     wf_store_relaxed(&sem->permits, permits + n);
-    serve_permits(sem);
     wf_unlock(&sem->lock);
     return 0;
 }

@@ -58,4 +58,17 @@ WF_INLINE bool wf_waitq_grant(struct wf_waiter *place)
     return wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place);
 }
 
+/* The same, and does not resume: in *owed what the caller resumes when it has let go of the lock (wf_wait_resume),
+ * if anything: so that who wakes up at once does not find it held. */
+WF_INLINE bool wf_waitq_grant_owing(struct wf_waiter *place, struct wf_work **owed)
+{
+    struct wf_wait *wait = place->wait;
+    wf_list_unlink(&place->in_queue); /* before the claim: the waiter may be gone after it */
+    enum wf_claim claim = wf_wait_take(wait, WF_WAIT_GRANTED, place);
+    if (claim == WF_CLAIM_OWED) {
+        *owed = wait->resume; /* it lies until then */
+    }
+    return claim != WF_CLAIM_LOST;
+}
+
 #endif

@@ -45,6 +45,13 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
     wloom_fail(__FILE__, __LINE__, "not called");
 }
 
+enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call)
+{
+    (void)self;
+    (void)call;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
 /* No scenario here has a select: model_chan.c has them. */
 const struct wf_wait_ops wf_select_ops;
 void wf_select_leave_locked(struct wf_waiter *place)
@@ -322,14 +329,31 @@ static void unlock(struct actor *me)
     struct wf_mutex *m = mutex_of(&mutex);
     wf_lock(&m->lock);
     wloom_assert(m->owner == &me->task);
-    pass_on(m);
+    if (!wf_list_is_empty(&m->waiters)) {
+        (void)unlock_for_waiter(m);
+        return;
+    }
+    m->owner = NULL;
     wf_unlock(&m->lock);
+}
+
+/* As weft_mutex_lock begins. */
+static ssize_t lock_begin(struct wf_mutex *m, struct actor *me)
+{
+    wf_lock(&m->lock);
+    ssize_t rc = take_mutex(m, &me->task);
+    if (rc == -EAGAIN) {
+        lock_queue(m, &me->call, &me->resume, &me->task);
+        return WF_PENDING;
+    }
+    wf_unlock(&m->lock);
+    return rc;
 }
 
 static void lock_and_unlock(void *arg)
 {
     struct actor *me = actor_of(arg);
-    int rc = end_call(me, lock_begin(mutex_of(&mutex), &me->call, &me->resume, &me->task));
+    int rc = end_call(me, lock_begin(mutex_of(&mutex), me));
     wloom_assert(rc == 0 || (rc == -ECANCELED && me->in_scope));
     if (rc == 0) {
         enter();
