@@ -12,6 +12,16 @@ int wf_park_init(struct wf_park *park, int workers)
     }
     memset(park, 0, sizeof *park);
     park->workers = workers;
+    park->words = (workers + 63) / 64;
+    park->groups = workers > WF_PARK_GROUP ? (workers + WF_PARK_GROUP - 1) / WF_PARK_GROUP : 0;
+    for (int i = 0; i < workers; i++) {
+        int group = i / WF_PARK_GROUP;
+        struct wf_park_worker *worker = &park->states[i];
+        worker->count = park->groups == 0 ? &park->all : &park->group[group].count;
+        for (int j = group * WF_PARK_GROUP; j < (group + 1) * WF_PARK_GROUP && j < workers; j++) {
+            worker->bits |= UINT64_C(1) << (j % 64);
+        }
+    }
     return 0;
 }
 
@@ -24,7 +34,7 @@ static struct wf_park_worker *state_of(struct wf_park *park, int worker)
 /* The lowest worker >= from whose bit is set; -1 when there is none. */
 static int next_bit(struct wf_park *park, int from)
 {
-    for (int i = from / 64; i < WF_PARK_WORDS; i++) {
+    for (int i = from / 64; i < park->words; i++) {
         /* relaxed: ordered by the caller's fence */
         uint64_t word = wf_load_relaxed(&park->parked[i]);
         if (i == from / 64) {
@@ -60,28 +70,30 @@ static bool claim(struct wf_park *park, int worker, enum wf_park_state to)
     return wf_cas_release(&park->states[worker].state, &expected, to);
 }
 
-/* Step 3 of a submitter, and again step 2 when it has to start over. Ends: each turn but the last
- * needs a worker that was PARKED when we looked, and awake or claimed by a sender when we came to
- * claim it. */
+/* Step 3 of a submitter, and again step 2 when it has to start over. The bitmap comes first: when nobody
+ * sleeps, the counts of other groups stay where they are. Ends: each turn but the last needs a worker that
+ * was PARKED when we looked, and awake or claimed by a sender when we came to claim it. */
 static int pick_parked(struct wf_park *park)
 {
     for (;;) {
         /* Relaxed, all of it: ordered by the fence before, sync(park.submit). */
         int worker = next_parked(park, 0);
-        if (worker < 0 || wf_load_relaxed(&park->searching) != 0) {
+        if (worker < 0 || wf_park_searches(park)) {
             return -1;
         }
+        struct wf_park_count *count = park->states[worker].count;
         uint32_t nobody = 0;
-        if (!wf_cas_relaxed(&park->searching, &nobody, 1)) {
+        if (!wf_cas_relaxed(&count->searching, &nobody, 1)) {
             return -1;
         }
-        /* Counted in on behalf of the worker that we now claim. */
-        for (; worker >= 0; worker = next_parked(park, worker + 1)) {
+        /* Counted in on behalf of the worker that we now claim, in its group. */
+        for (; worker >= 0 && park->states[worker].count == count;
+             worker = next_parked(park, worker + 1)) {
             if (claim(park, worker, WF_PARK_NOTIFIED)) {
                 return worker;
             }
         }
-        if (wf_sub_relaxed(&park->searching, 1) != 1) {
+        if (wf_sub_relaxed(&count->searching, 1) != 1) {
             return -1; /* others search by now */
         }
         /* sync(park.undo): seq_cst, as sync(park.submit), for those who saw our count; pairs
@@ -92,8 +104,8 @@ static int pick_parked(struct wf_park *park)
 
 int wf_park_pick_fenced(struct wf_park *park)
 {
-    /* relaxed: ordered by the caller's fence */
-    return wf_likely(wf_load_relaxed(&park->searching) != 0) ? -1 : pick_parked(park);
+    /* relaxed: ordered by the caller's fence. Of a pool of more than one group it is 0 */
+    return wf_likely(wf_load_relaxed(&park->all.searching) != 0) ? -1 : pick_parked(park);
 }
 
 int wf_park_pick(struct wf_park *park)
@@ -120,38 +132,42 @@ bool wf_park_search(struct wf_park *park, int self)
         return true;
     }
     wf_check_inner(wf_load_relaxed(&me->state) == WF_PARK_RUNNING);
-    /* relaxed: a limit that a few may pass is as good */
-    uint32_t searching = wf_load_relaxed(&park->searching);
+    /* relaxed, both: a limit that a few may pass is as good */
+    uint32_t searching = wf_load_relaxed(&me->count->searching);
     if (searching != 0) {
-        int parked = 0;
-        for (int i = 0; i < WF_PARK_WORDS; i++) {
-            parked += __builtin_popcountll(wf_load_relaxed(&park->parked[i]));
-        }
-        if (2 * (int)searching >= park->workers - parked) {
+        int awake = __builtin_popcountll(me->bits & ~wf_load_relaxed(&park->parked[self / 64]));
+        if (2 * (int)searching >= awake) {
             return false;
         }
     }
     /* relaxed: whoever sees it relies on what we do after leaving */
-    wf_add_relaxed(&park->searching, 1);
+    wf_add_relaxed(&me->count->searching, 1);
     wf_store_relaxed(&me->state, WF_PARK_SEARCHING);
     return true;
 }
 
+/* After our own group's count has come to 0, and the fence: does another group search? */
+WF_INLINE bool is_left_to_others(struct wf_park *park)
+{
+    return park->groups != 0 && wf_park_searches(park);
+}
+
 int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), void *arg)
 {
-    /* relaxed: only we read it while not PARKED */
-    wf_store_relaxed(&state_of(park, self)->state, WF_PARK_RUNNING);
+    struct wf_park_worker *me = state_of(park, self);
+    wf_store_relaxed(&me->state, WF_PARK_RUNNING); /* relaxed: only we read it while not PARKED */
     /* sync(park.found): acq_rel, the last of the searchers sees what the others moved to their own
      * queues before they stopped searching; pairs sync(park.found) */
-    uint32_t before = wf_sub_acq_rel(&park->searching, 1);
+    uint32_t before = wf_sub_acq_rel(&me->count->searching, 1);
     wf_check_inner(before != 0);
     if (before != 1) {
         return -1; /* the last of the others will do it */
     }
     /* sync(park.leave): seq_cst, work of those who saw us searching is visible to `more`, and we
-     * submit it; pairs sync(park.submit), sync(park.announce) */
+     * submit it, unless it is left to another group: of two that bring their counts to 0 the second sees
+     * the first's; pairs sync(park.submit), sync(park.announce), sync(park.leave) */
     wf_fence_seq_cst();
-    if (next_parked(park, 0) < 0 || !more(arg)) {
+    if (next_parked(park, 0) < 0 || is_left_to_others(park) || !more(arg)) {
         return -1;
     }
     return pick_parked(park);
@@ -165,7 +181,7 @@ void wf_park_announce(struct wf_park *park, int self)
     wf_store_relaxed(&me->state, WF_PARK_PARKED);
     wf_or_relaxed(&park->parked[self / 64], UINT64_C(1) << (self % 64));
     if (searching) {
-        uint32_t before = wf_sub_relaxed(&park->searching, 1);
+        uint32_t before = wf_sub_relaxed(&me->count->searching, 1);
         wf_check_inner(before != 0);
         (void)before;
     }
@@ -183,7 +199,7 @@ void wf_park_retract(struct wf_park *park, int self)
     wf_check_inner(before == WF_PARK_PARKED || before == WF_PARK_NOTIFIED ||
                    before == WF_PARK_CALLED);
     if (before != WF_PARK_NOTIFIED) {
-        wf_add_relaxed(&park->searching, 1); /* relaxed: as wf_park_search */
+        wf_add_relaxed(&me->count->searching, 1); /* relaxed: as wf_park_search */
     }
     /* Clears the bit: it is set, and nobody else changes it. Relaxed: our next announcement comes
      * after it in the same word, and a submitter that sees it set or clear too long finds us awake
@@ -191,15 +207,24 @@ void wf_park_retract(struct wf_park *park, int self)
     wf_sub_relaxed(&park->parked[self / 64], UINT64_C(1) << (self % 64));
 }
 
-void wf_park_check(struct wf_park *park)
+/* Of the group that begins with `first`. */
+static void check_group(struct wf_park *park, int first, int end)
 {
     uint32_t counted = 0;
-    for (int i = 0; i < park->workers; i++) {
+    for (int i = first; i < end; i++) {
         uint32_t state = wf_load_relaxed(&park->states[i].state);
         bool bit = (wf_load_relaxed(&park->parked[i / 64]) >> (i % 64) & 1) != 0;
         counted += state == WF_PARK_SEARCHING || state == WF_PARK_NOTIFIED;
         wf_check_inner(bit == (state >= WF_PARK_PARKED));
     }
-    wf_check_inner(counted == wf_load_relaxed(&park->searching));
+    wf_check_inner(counted == wf_load_relaxed(&park->states[first].count->searching));
     (void)counted;
+}
+
+void wf_park_check(struct wf_park *park)
+{
+    for (int first = 0; first < park->workers; first += WF_PARK_GROUP) {
+        int end = first + WF_PARK_GROUP;
+        check_group(park, first, end < park->workers ? end : park->workers);
+    }
 }

@@ -20,13 +20,21 @@
  *      cache.
  *   3. Count the sleepers in a word of their own. Such counters drift from the states that they
  *      count (dotnet/runtime#128879, JDK-8330017), and then the last worker sleeps for good. Here
- *      the states themselves are looked at, through a bitmap, and the one counter that is left,
- *      `searching`, is added to before anybody can subtract.
+ *      the states themselves are looked at, through a bitmap, and the counters that are left,
+ *      of those who search, are added to before anybody can subtract.
  *   4. A lock around all of it. A holder that loses its processor would stop every submitter.
  *   5. Sleep with a time-out, to be safe. It hides the bug, and an idle process is never idle.
+ *   6. One count of those who search, however many workers. Each search writes it twice, so with 128
+ *      workers they spend their time waiting for its line (docs/scaling.md). A bitmap of the groups that
+ *      have some, beside a count for each group, is no better: few groups have more than one at a
+ *      time, so each search would write it twice as well.
+ *
+ * Terms. *group*: WF_PARK_GROUP workers of successive numbers, with a count of their own of those who search.
+ * A pool of so many or fewer is one group. "Nobody searches" means that all counts were read, one after the
+ * other, and each was 0.
  *
  * The rules. A worker without work first searches: it looks everywhere, for about as long as a wake
- * would take, and no more than half of the awake workers do so at once. A submitter wakes one
+ * would take, and no more than half of the awake workers of its group do so at once. A submitter wakes one
  * parked worker, and only if nobody searches: a searcher will find the work by itself. In return,
  * the last searcher that finds work looks whether there is more, and wakes the next. So at most one
  * worker is being woken at a time, a burst wakes its workers as a chain, and one piece of work
@@ -40,7 +48,7 @@
  *      searchers [announce]
  *   2. full fence                                  2. full fence
  *      [announce]
- *   3. searching == 0 and some worker parked?      3. look at every source of work once more: is
+ *   3. nobody searches, and some worker parked?    3. look at every source of work once more: is
  *      there any?
  *      claim one: PARKED -> NOTIFIED [pick]           yes: [retract], and search
  *   4. wake the claimed worker                        no:  sleep in the driver until woken, then
@@ -52,15 +60,25 @@
  *     which it claims unless another has; and a count of searchers that no longer includes the
  *     sleeper.
  * Hence, if a submitter wakes nobody, then each worker that it did not see parked looks at all work
- * before it next sleeps, and sees this. What is left is the case in which it saw searchers. They
- * find the work, or they leave one by one, each with a read-modify-write of the count that comes
- * after the value which the submitter read; and the one that brings it to 0 has a full fence behind
- * it, which therefore comes after the submitter's:
+ * before it next sleeps, and sees this. What is left is the case in which it saw searchers, in some
+ * group. They find the work, or they leave one by one, each with a read-modify-write of the group's
+ * count that comes after the value which the submitter read; and the one that brings it to 0 has a
+ * full fence behind it, which therefore comes after the submitter's:
  *   - it leaves to sleep: step 3 of its sleep sees the work.
- *   - it leaves because it found other work [found]: after its own fence it looks whether there is
- *     more, sees this, and is then the submitter itself, from step 2 on.
+ *   - it leaves because it found other work [found]: after its own fence it looks whether somebody
+ *     searches in another group. If nobody does, it looks whether there is more, sees this, and is
+ *     then the submitter itself, from step 2 on. If somebody does, it leaves the work to that group,
+ *     as a submitter would that reads the count just then; by the same argument, who brings that count
+ *     to 0 has a fence after this one.
  *   - it was no worker, but a submitter that had counted a worker in and then could not claim it
  *     [pick]: it starts again at step 2, on behalf of those who saw its count.
+ * So the work is handed on along fences that come one after the other, until somebody sees it, or
+ * still searches. It is not handed on for ever, nor in a ring: of all those who brought a count to 0 the
+ * one with the last fence saw no other count above 0, since who subtracts from that one later would have a
+ * later fence. (Two that leave two groups at once: each subtracts, then has its fence, then reads the other's
+ * count. The second fence's owner sees 0.)
+ * What a searcher did before it left, such as moving works to its own queue, is seen by whoever looks in the
+ * end: within a group by the read-modify-writes of the count [found], from group to group by the fences.
  * That is why a worker that retracts is always a searcher afterwards, whoever ended its sleep:
  * others may have left their work to its step 3, and only a searcher looks for more when it finds
  * some.
@@ -92,10 +110,10 @@
  *                                     [announce]
  *
  * RUNNING    runs work, or looks at its own queues. Not counted, bit clear.
- * SEARCHING  counted in `searching`. Bit clear.
+ * SEARCHING  counted in `searching` of its group. Bit clear.
  * PARKED     has announced that it sleeps, and may be asleep. Not counted, bit set.
- * NOTIFIED   claimed by a submitter, which wakes it, and has counted it in `searching` beforehand.
- *            Bit set.
+ * NOTIFIED   claimed by a submitter, which wakes it, and has counted it in its group's `searching`
+ *            beforehand. Bit set.
  * CALLED     claimed for a message, by a sender that wakes it. Not counted, bit set.
  *
  * RUNNING -> SEARCHING [wf_park_search], SEARCHING -> RUNNING [wf_park_found], RUNNING | SEARCHING -> PARKED
@@ -109,8 +127,8 @@
  * G.2  A worker is claimed at most once between its announce and its retract, and each claim is one
  *      driver wake. A worker that retracted by itself may find that wake at its next sleep: that
  *      sleep ends at once, for nothing.
- * G.3  `searching` is never below the number of SEARCHING and NOTIFIED workers, and equals it when
- *      nobody is inside a function of this file.
+ * G.3  A group's count is never below the number of its SEARCHING and NOTIFIED workers, and equals it
+ *      when nobody is inside a function of this file.
  * G.4  No function blocks, or waits for another thread. wf_park_pick starts again only when a
  *      worker woke up by itself at that moment. */
 #ifndef WF_PARK_H
@@ -120,9 +138,19 @@
 #include "pool/base/check.h"
 
 #ifndef WF_WORKERS_MAX
-#define WF_WORKERS_MAX 256 /* 32 KiB of states. Models use 4 */
+#define WF_WORKERS_MAX 256 /* 32 KiB of states. Models use 3 */
 #endif
 #define WF_PARK_WORDS ((WF_WORKERS_MAX + 63) / 64)
+
+/* Workers that share a count of searchers: bench/simulate, docs/scaling.md. A divisor of 64, so that a group's
+ * bits are in one word. Models use 1 and 2. */
+#ifndef WF_PARK_GROUP
+#define WF_PARK_GROUP 16
+#endif
+#ifndef WF_PARK_GROUPS
+#define WF_PARK_GROUPS ((WF_WORKERS_MAX + WF_PARK_GROUP - 1) / WF_PARK_GROUP)
+_Static_assert(64 % WF_PARK_GROUP == 0, "a group's bits are in one word");
+#endif
 
 enum wf_park_state {
     WF_PARK_RUNNING = 0,
@@ -132,20 +160,36 @@ enum wf_park_state {
     WF_PARK_CALLED,
 };
 
+struct wf_park_count {
+    WF_ATOMIC(uint32_t) searching; /* SEARCHING + NOTIFIED workers of a group; never below */
+};
+
 struct wf_park_worker {
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint32_t) state; /* enum wf_park_state */
+    /* immutable after init: of its group */
+    struct wf_park_count *count;
+    uint64_t bits; /* of its workers, in the word of `parked` that has this one's */
+};
+
+struct wf_park_group {
+    WF_ALIGNED(WF_LINE_PAIR) struct wf_park_count count;
 };
 
 struct wf_park {
-    /* any thread; atomic: all that a submitter reads when nobody sleeps, or somebody searches */
-    /* SEARCHING + NOTIFIED workers; never below */
-    WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint32_t) searching;
+    /* any thread; atomic: all that a submitter reads when nobody sleeps. Written at each search in a pool of one
+     * group, else only by those who fall asleep or wake up */
+    /* the count of the only group; 0 in a pool of more */
+    WF_ALIGNED(WF_LINE_PAIR) struct wf_park_count all;
+    /* immutable after init; here, on the line that is read anyway */
+    int32_t groups; /* of more than one; else 0 */
+    int32_t words;  /* of `parked` in use */
     /* bit i: worker i is PARKED, NOTIFIED or CALLED */
     WF_ATOMIC(uint64_t) parked[WF_PARK_WORDS];
     /* immutable after init */
     WF_ALIGNED(WF_LINE_PAIR) int workers;
     /* transitions: see the diagram */
     struct wf_park_worker states[WF_WORKERS_MAX];
+    struct wf_park_group group[WF_PARK_GROUPS]; /* `groups` of them are in use */
 };
 
 /* All workers RUNNING. 0, or -EINVAL unless 1 <= workers <= WF_WORKERS_MAX. */
@@ -193,13 +237,46 @@ void wf_park_announce(struct wf_park *park, int self);
  * wf_park_found or wf_park_announce. */
 void wf_park_retract(struct wf_park *park, int self);
 
-/* Any thread: how many workers search or sleep, a NOTIFIED one twice; racy. For the fork's idle
- * hint. */
+/* Any thread: does somebody search? One load in a pool of one group. */
+WF_INLINE bool wf_park_searches(struct wf_park *park)
+{
+    /* relaxed, both: ordered by the caller's fence, or a hint */
+    if (wf_load_relaxed(&park->all.searching) != 0) {
+        return true;
+    }
+    for (int i = 0; i < park->groups; i++) {
+        if (wf_load_relaxed(&park->group[i].count.searching) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Any thread: do more than `surplus` workers search or sleep, a NOTIFIED one counted twice? Racy. For the
+ * fork's idle hint. Asks no more groups than it takes. */
+static inline bool wf_park_has_idle(struct wf_park *park, int surplus)
+{
+    /* relaxed, all: a hint */
+    int idle = (int)wf_load_relaxed(&park->all.searching);
+    for (int i = 0; i < park->words; i++) {
+        idle += __builtin_popcountll(wf_load_relaxed(&park->parked[i]));
+    }
+    for (int i = 0; i < park->groups && idle <= surplus; i++) {
+        idle += (int)wf_load_relaxed(&park->group[i].count.searching);
+    }
+    return idle > surplus;
+}
+
+/* Any thread: how many workers search or sleep, a NOTIFIED one twice; racy. */
 static inline int wf_park_idle(struct wf_park *park)
 {
-    int idle = (int)wf_load_relaxed(&park->searching); /* relaxed: a hint */
-    for (int i = 0; i < WF_PARK_WORDS; i++) {
+    /* relaxed, all: a hint */
+    int idle = (int)wf_load_relaxed(&park->all.searching);
+    for (int i = 0; i < park->words; i++) {
         idle += __builtin_popcountll(wf_load_relaxed(&park->parked[i]));
+    }
+    for (int i = 0; i < park->groups; i++) {
+        idle += (int)wf_load_relaxed(&park->group[i].count.searching);
     }
     return idle;
 }
@@ -210,7 +287,7 @@ static inline int wf_park_idle(struct wf_park *park)
 WF_INLINE bool wf_park_all(struct wf_park *park)
 {
     /* relaxed, all: see above */
-    if (wf_load_relaxed(&park->searching) != 0) {
+    if (wf_park_searches(park)) {
         return false;
     }
     for (int i = 0; i < park->workers; i++) {
@@ -227,7 +304,7 @@ WF_INLINE enum wf_park_state wf_park_state(struct wf_park *park, int worker)
     return (enum wf_park_state)wf_load_relaxed(&park->states[worker].state); /* relaxed: a report */
 }
 
-/* Do the states, the bits and the count agree (G.3)? Only while nobody is inside a function of this
+/* Do the states, the bits and the counts agree (G.3)? Only while nobody is inside a function of this
  * file. */
 void wf_park_check(struct wf_park *park);
 

@@ -67,7 +67,7 @@ WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
 /* Any worker: would somebody run what is published now? Racy, for the fork's idle hint. */
 WF_INLINE bool wf_pool_has_idle(struct wf_pool *pool)
 {
-    return wf_park_idle(&pool->park) > pool->surplus;
+    return wf_park_has_idle(&pool->park, pool->surplus);
 }
 
 /* A thread that is no worker of the pool touches what may be the last that the pool waits for: until

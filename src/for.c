@@ -177,7 +177,7 @@ static void begin_span(struct wf_pool *pool, const struct loop *loop, struct spa
         span->alone = !span->dear;
         return;
     }
-    bool hot = wf_load_relaxed(&pool->park.searching) != 0; /* relaxed: a hint */
+    bool hot = wf_park_searches(&pool->park);
     span->dear = wf_cost_exceeds(loop->grain, cost, PIECE_TICKS_MAX);
     span->alone = !wf_cost_exceeds(count, cost, hot ? WORTH_HOT_TICKS : WORTH_COLD_TICKS);
 }
@@ -194,8 +194,7 @@ static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *s
     if (span->dear) {
         return true;
     }
-    /* relaxed: a hint */
-    bool hot = wf_load_relaxed(&pool->park.searching) != 0;
+    bool hot = wf_park_searches(&pool->park);
     if (span->alone && ran < (hot ? WF_HOT_TICKS : WF_COLD_TICKS)) {
         return false;
     }

@@ -9,8 +9,11 @@
  *   No lost wake-up (G.1): in most scenarios the works wait for each other, so that all of them
  *   must run at the same time; a worker that sleeps beside visible work is then a deadlock, even
  *   while another worker runs. At most one claim between an announcement and its retraction (G.2).
- *   The counts agree at the end (G.3), and `searching` never underflows. */
+ *   The counts agree at the end (G.3), and none underflows. */
 #define WF_WORKERS_MAX 3
+#define WF_PARK_GROUP  park_group
+#define WF_PARK_GROUPS WF_WORKERS_MAX
+static int park_group; /* workers that share a count of searchers */
 #include "pool/park.c"
 
 #define WORKS 4
@@ -43,6 +46,14 @@ static void begin(int worker_count, int work_count, int message_count)
     works = work_count;
     messages = message_count;
     run_work = NULL;
+    park_group = WF_WORKERS_MAX;
+    wloom_assert(wf_park_init(&park, workers) == 0);
+}
+
+/* After begin(): in groups of so many workers. */
+static void in_groups_of(int group)
+{
+    park_group = group;
     wloom_assert(wf_park_init(&park, workers) == 0);
 }
 
@@ -138,7 +149,9 @@ static void sleep_in_driver(int self)
 static void check_count(void)
 {
     wloom_observe(true);
-    wloom_assert(wf_load_relaxed(&park.searching) < 100);
+    for (int i = 0; i < workers; i++) {
+        wloom_assert(wf_load_relaxed(&park.states[i].count->searching) < 100);
+    }
     wloom_observe(false);
 }
 
@@ -348,6 +361,111 @@ static void message_and_two_works(void)
     end();
 }
 
+/* --- several groups --------------------------------------------------------------------------- */
+
+static void two_producers_two_groups(void)
+{
+    begin(2, 2, 0);
+    in_groups_of(1);
+    run_work = run_together;
+    start();
+    wloom_spawn(produce, (void *)0);
+    submit(1);
+    end();
+}
+
+static void three_works_two_groups(void)
+{
+    begin(3, 3, 0);
+    in_groups_of(2);
+    run_work = run_together;
+    start();
+    produce_two(NULL);
+    submit(2);
+    end();
+}
+
+static void three_works_three_groups(void)
+{
+    begin(3, 3, 0);
+    in_groups_of(1);
+    run_work = run_parent;
+    start();
+    submit(0);
+    submit(2);
+    end();
+}
+
+/* As claim_lost_to_a_return: who saw the count that is undone may be of another group. */
+static void claim_lost_between_groups(void)
+{
+    begin(2, 2, 0);
+    in_groups_of(1);
+    run_work = run_together;
+    wf_park_announce(&park, 0);
+    wloom_spawn(returning_worker, (void *)0);
+    wloom_spawn(worker, (void *)1);
+    wloom_spawn(produce, (void *)0);
+    submit(1);
+    end();
+}
+
+/* Workers 0 and 1 search, and each finds the work of its number; worker 2 sleeps. A submitter that sees one
+ * of them search leaves its work to both, and each of them to the other. */
+static int (*leave)(int self);
+
+static int leave_well(int self)
+{
+    return wf_park_found(&park, self, any_work, NULL);
+}
+
+static void leaver(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    uint32_t one = 1;
+    if (wf_cas_relaxed(&work[self], &one, 0)) {
+        wake(leave(self));
+        run(self, self);
+    }
+    worker(arg);
+}
+
+static void sleeper(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    sleep_in_driver(self);
+    wf_park_retract(&park, self);
+    worker(arg);
+}
+
+static void two_leave(int group, int (*how)(int self))
+{
+    begin(3, 3, 0);
+    in_groups_of(group);
+    run_work = run_together;
+    leave = how;
+    for (int i = 0; i < 2; i++) {
+        wf_store_relaxed(&work[i], 1);
+        (void)wf_park_search(&park, i);
+    }
+    wf_park_announce(&park, 2);
+    wloom_spawn(leaver, (void *)0);
+    wloom_spawn(leaver, (void *)1);
+    wloom_spawn(sleeper, (void *)2);
+    submit(2);
+    end();
+}
+
+static void two_groups_leave(void)
+{
+    two_leave(1, leave_well);
+}
+
+static void one_group_leaves_the_sleeper_to_another(void)
+{
+    two_leave(2, leave_well);
+}
+
 /* --- light work, as in pool/worker.c ---------------------------------------------------------- */
 
 /* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches.
@@ -529,6 +647,14 @@ static void watch_ends(void)
 static void watch_ends_in_other_work(void)
 {
     begin_watching(2);
+    watch_ends();
+}
+
+/* The two are of two groups. */
+static void watch_ends_between_groups(void)
+{
+    begin_watching(2);
+    in_groups_of(1);
     watch_ends();
 }
 
@@ -734,6 +860,8 @@ static void stream_and_its_taker(void)
 
 /* --- roads not taken -------------------------------------------------------------------------- */
 
+#include "tests/model/park_roads.h"
+
 /* A watcher that leaves for other work forgets that others sleep because it watched. */
 static void watcher_that_forgets(void)
 {
@@ -764,6 +892,31 @@ static void relying_on_the_taker(void)
     submit_outside(0);
     submit_outside(1);
     wloom_join_all();
+}
+
+static void looking_before_leaving(void)
+{
+    two_leave(1, leave_after_looking);
+}
+
+static void looking_before_the_fence(void)
+{
+    two_leave(1, leave_unfenced);
+}
+
+static void leaving_it_to_one_group(void)
+{
+    two_leave(1, leave_to_the_first_group);
+}
+
+static void claiming_across_groups(void)
+{
+    begin(2, 1, 0);
+    in_groups_of(1);
+    start();
+    wf_store_relaxed(&work[0], 1);
+    wake(pick_across());
+    end();
 }
 
 /* The last searcher that finds work does not look for more. */
@@ -855,14 +1008,25 @@ static const struct wloom_scenario scenarios[] = {
     {"message_for_a_sleeper", message_for_a_sleeper, NULL, NULL, false},
     {"message_and_work", message_and_work, NULL, NULL, false},
     {"message_and_two_works", message_and_two_works, NULL, NULL, false},
+    {"two_producers_two_groups", two_producers_two_groups, NULL, NULL, false},
+    {"three_works_two_groups", three_works_two_groups, NULL, NULL, false},
+    {"three_works_three_groups", three_works_three_groups, NULL, NULL, false},
+    {"claim_lost_between_groups", claim_lost_between_groups, NULL, NULL, false},
+    {"two_groups_leave", two_groups_leave, NULL, NULL, false},
+    {"left_to_another_group", one_group_leaves_the_sleeper_to_another, NULL, NULL, false},
     {"light_work", light_work_of_a_busy_worker, NULL, NULL, false},
     {"light_work_and_other_work", light_work_and_other_work, NULL, NULL, false},
     {"watch_ends_in_other_work", watch_ends_in_other_work, NULL, NULL, false},
+    {"watch_ends_between_groups", watch_ends_between_groups, NULL, NULL, false},
     {"batch_of_a_running_worker", batch_of_a_running_worker, NULL, NULL, false},
     {"stream_and_its_taker", stream_and_its_taker, NULL, NULL, false},
     {"batch_without_a_wake", batch_without_a_wake, "lost wake-up", "lost wake-up", true},
     {"relying_on_the_taker", relying_on_the_taker, "lost wake-up", "lost wake-up", true},
     {"watcher_that_forgets", watcher_that_forgets, "lost wake-up", "lost wake-up", true},
+    {"looking_before_leaving", looking_before_leaving, "lost wake-up", "lost wake-up", true},
+    {"looking_before_the_fence", looking_before_the_fence, NULL, "lost wake-up", true},
+    {"leaving_it_to_one_group", leaving_it_to_one_group, "lost wake-up", "lost wake-up", true},
+    {"claiming_across_groups", claiming_across_groups, "check", "check", true},
     {"without_the_chain", without_the_chain, "lost wake-up", "lost wake-up", true},
     {"looking_before_announcing", looking_before_announcing, "lost wake-up", "lost wake-up", true},
     {"submit_without_fence", submit_without_fence, NULL, "lost wake-up", true},

@@ -192,12 +192,112 @@ Test(park, whoever_ends_a_sleep_the_worker_searches_after_it, .init = four_worke
     wt_eq(wf_park_idle(&park), 3);
 }
 
+/* --- several groups --------------------------------------------------------------------------- */
+
+enum { SECOND = WF_PARK_GROUP, THIRD = 2 * WF_PARK_GROUP, BEYOND = 2 * WF_PARK_GROUP + 3 };
+
+static void three_groups(void)
+{
+    wt_eq(wf_park_init(&park, BEYOND), 0);
+}
+
+Test(park, a_searcher_of_any_group_is_enough, .init = three_groups)
+{
+    wf_park_announce(&park, 1);
+    wt_true(!wf_park_searches(&park));
+    wt_true(wf_park_search(&park, THIRD));
+    wt_true(wf_park_searches(&park));
+    wt_eq(wf_park_pick(&park), -1);
+    is_more = false;
+    wt_eq(found(THIRD), -1);
+    wt_eq(wf_park_pick(&park), 1);
+    wf_park_check(&park);
+}
+
+Test(park, the_last_searcher_of_all_groups_looks_for_more, .init = three_groups)
+{
+    wf_park_announce(&park, 1);
+    wt_true(wf_park_search(&park, 0));
+    wt_true(wf_park_search(&park, SECOND));
+    wt_true(wf_park_search(&park, THIRD));
+    is_more = true;
+    wt_eq(found(SECOND), -1);
+    wt_eq(found(0), -1);
+    wt_eq(more_asked, 0);
+    wt_eq(found(THIRD), 1);
+    wt_eq(more_asked, 1);
+    wf_park_check(&park);
+}
+
+Test(park, a_woken_worker_is_counted_in_its_own_group, .init = three_groups)
+{
+    wf_park_announce(&park, BEYOND - 1);
+    wt_eq(wf_park_pick(&park), BEYOND - 1);
+    wf_park_check(&park);
+    wf_park_announce(&park, 2);
+    wt_eq(wf_park_pick(&park), -1); /* it counts as searching from its claim on */
+    wf_park_retract(&park, BEYOND - 1);
+    wf_park_check(&park);
+    wt_eq(found(BEYOND - 1), -1);
+    wt_eq(wf_park_pick(&park), 2);
+    wf_park_check(&park);
+}
+
+Test(park, half_of_a_groups_awake_workers_may_search_whatever_the_others_do, .init = three_groups)
+{
+    for (int i = 0; i < WF_PARK_GROUP / 2; i++) {
+        wt_true(wf_park_search(&park, i));
+    }
+    wt_false(wf_park_search(&park, SECOND - 1));
+    wt_true(wf_park_search(&park, SECOND));
+    wt_true(wf_park_search(&park, THIRD)); /* of three */
+    wt_true(wf_park_search(&park, THIRD + 1));
+    wt_false(wf_park_search(&park, THIRD + 2));
+    wf_park_announce(&park, THIRD + 1);
+    wf_park_announce(&park, THIRD);
+    wt_true(wf_park_search(&park, THIRD + 2)); /* the only one of its group that is awake */
+    wf_park_check(&park);
+}
+
+Test(park, idle_workers_of_all_groups_are_counted, .init = three_groups)
+{
+    wt_true(wf_park_search(&park, 0));
+    wt_true(wf_park_search(&park, SECOND));
+    wf_park_announce(&park, THIRD);
+    wt_eq(wf_park_idle(&park), 3);
+    wt_true(wf_park_has_idle(&park, 2));
+    wt_false(wf_park_has_idle(&park, 3));
+}
+
+Test(park, a_pool_of_one_group_has_its_count_beside_the_bits)
+{
+    wt_eq(wf_park_init(&park, WF_PARK_GROUP), 0);
+    wt_true(wf_park_search(&park, WF_PARK_GROUP - 1));
+    wt_eq(wf_load_relaxed(&park.all.searching), 1u);
+    wt_eq(park.groups, 0);
+    wt_eq(wf_park_init(&park, WF_PARK_GROUP + 1), 0);
+    wt_true(wf_park_search(&park, WF_PARK_GROUP));
+    wt_eq(wf_load_relaxed(&park.all.searching), 0u);
+    wt_eq(park.groups, 2);
+}
+
+Test(park, all_stand_still_only_if_nobody_of_any_group_searches, .init = three_groups)
+{
+    park_workers(BEYOND);
+    wt_true(wf_park_all(&park));
+    wf_park_retract(&park, THIRD);
+    wt_false(wf_park_all(&park));
+    wf_park_announce(&park, THIRD);
+    wt_true(wf_park_all(&park));
+}
+
 /* --- stress ----------------------------------------------------------------------------------- */
 
-enum { WORKERS = 6, WORKS = 20000 };
+enum { WORKERS_MOST = 3 * WF_PARK_GROUP, WORKS = 20000 };
 
 static struct wf_inject q;
-static sem_t sleeps[WORKERS];
+static int workers;
+static sem_t sleeps[WORKERS_MOST];
 static WF_ATOMIC(uint32_t) done, wakes;
 
 static bool any(void *arg)
@@ -224,7 +324,7 @@ static void *work(void *arg)
             wake(wf_park_found(&park, self, any, NULL));
             /* sync(test.done): all see it; pairs sync(test.done) */
             if (wf_add_acq_rel(&done, 1) == WORKS - 1) {
-                for (int i = 0; i < WORKERS; i++) {
+                for (int i = 0; i < workers; i++) {
                     sem_post(&sleeps[i]);
                 }
             }
@@ -240,14 +340,15 @@ static void *work(void *arg)
     return NULL;
 }
 
-Test(park, no_work_is_left_beside_sleeping_workers)
+static void run_works(int count)
 {
-    wt_eq(wf_park_init(&park, WORKERS), 0);
+    workers = count;
+    wt_eq(wf_park_init(&park, workers), 0);
     wf_inject_init(&q);
     struct wf_work *works = calloc(WORKS, sizeof *works);
     wt_true(works != NULL);
-    pthread_t threads[WORKERS];
-    for (intptr_t i = 0; i < WORKERS; i++) {
+    pthread_t threads[WORKERS_MOST];
+    for (intptr_t i = 0; i < workers; i++) {
         sem_init(&sleeps[i], 0, 0);
         wt_eq(pthread_create(&threads[i], NULL, work, (void *)i), 0);
     }
@@ -259,12 +360,22 @@ Test(park, no_work_is_left_beside_sleeping_workers)
             wf_cpu_relax();
         }
     }
-    for (int i = 0; i < WORKERS; i++) {
+    for (int i = 0; i < workers; i++) {
         pthread_join(threads[i], NULL);
     }
     wt_eq(wf_load_relaxed(&done), (uint32_t)WORKS);
     wt_le(wf_load_relaxed(&wakes), 2u * WORKS); /* one per submit, one per work found */
     free(works);
+}
+
+Test(park, no_work_is_left_beside_sleeping_workers)
+{
+    run_works(6);
+}
+
+Test(park, no_work_is_left_beside_sleeping_workers_of_three_groups)
+{
+    run_works(WORKERS_MOST);
 }
 
 /* --- standing still --------------------------------------------------------------------------- */
