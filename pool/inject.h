@@ -165,6 +165,24 @@ static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_wo
     return count;
 }
 
+/* A hint by who has just taken `max` and will come again: fetches the next so many works, two lines each, and
+ * the slots after them, so that they come from other cores while those that were taken run. They may be
+ * taken by another meanwhile: then it was in vain. */
+static inline void wf_inject_fetch(struct wf_inject *q, int max)
+{
+    /* relaxed, all: nothing is read through what is found */
+    uint64_t head = wf_load_relaxed(&q->head);
+    uint64_t there = wf_load_relaxed(&q->tail) - head;
+    int count = there < (uint64_t)max ? (int)there : max;
+    for (int i = 0; i < count; i++) {
+        struct wf_work *work = wf_load_relaxed(wf_inject_slot_(q, head + (uint64_t)i));
+        wf_prefetch_write(work);
+        wf_prefetch_write((char *)work + WF_LINE);
+    }
+    wf_prefetch(wf_inject_slot_(q, head + (uint64_t)max));
+    wf_prefetch(wf_inject_slot_(q, head + (uint64_t)max + WF_LINE / sizeof(struct wf_work *)));
+}
+
 /* Takes the oldest work; NULL when empty. */
 WF_INLINE struct wf_work *wf_inject_pop(struct wf_inject *q)
 {

@@ -52,6 +52,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
 
 static void worker_fini(struct wf_worker *worker)
 {
+    wf_slab_give_held(&worker->given);
     for (int i = 0; i < WF_FRAME_CLASSES; i++) {
         wf_slab_fini(&worker->frames[i]);
     }

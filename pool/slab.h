@@ -14,13 +14,21 @@
  *     taken -> remote   [wf_slab_give by anybody else: lock-free push]
  *     remote -> drained [wf_slab_take, all at once, when local is empty] -> taken [wf_slab_take]
  *
+ * A *shared* slab (wf_slab_share) is for objects that mostly others give back. They give them in bundles: the
+ * first object of a bundle says where the others are, so that the owner can fetch the lines of several at
+ * once, from the core that wrote them last, before it needs them; in a list it would wait for each before it
+ * knew the next. It keeps no generations, which lie side by side: the two would pull each line of them to and fro.
+ *     taken -> held     [wf_slab_give_later by anybody but the owner]
+ *     held  -> remote   [wf_slab_give_later, wf_slab_give_held: the bundle]
+ *
  * Guarantees:
- *   S.1 The first 16 bytes of a free object belong to the slab, the others keep what was in them; in a
- *       fresh one they are zero. Only of a slab after wf_slab_keep_readable may they be read.
+ *   S.1 The first 16 bytes of a free object belong to the slab (WF_SLAB_BUNDLE_BYTES of a shared one), the
+ *       others keep what was in them; in a fresh one they are zero. Only of a slab after
+ *       wf_slab_keep_readable may they be read.
  *   S.2 What a thread wrote to an object before it gave it is visible to whoever takes it next.
  *   S.3 The generation is odd while the object is taken, even while it is free, and grows at each
- *       take and each give. Giving twice, or giving a pointer that is not an object, ends the
- *       process in release builds too. */
+ *       take and each give; not of a shared slab. Giving twice, or giving a pointer that is not an
+ *       object, ends the process in release builds too; of a shared slab only giving twice. */
 #ifndef WF_SLAB_H
 #define WF_SLAB_H
 
@@ -31,6 +39,9 @@
 #define WF_SLAB_CHUNK_BYTES  ((size_t)64 * 1024)
 #define WF_SLAB_OBJECT_MAX   ((size_t)4096)
 #define WF_SLAB_CHUNKS_NOMAX UINT32_MAX
+/* Two lines, which hold the addresses of so many others: next, mark and count take three words. */
+#define WF_SLAB_BUNDLE_BYTES  ((size_t)128)
+#define WF_SLAB_BUNDLE_OTHERS 13
 
 struct wf_slab_node;
 struct wf_slab_chunk;
@@ -53,6 +64,11 @@ struct wf_slab {
     /* 2^32 / object_bytes, rounded up: an object's number from its address without a division */
     uint32_t reciprocal;
     bool readable; /* see wf_slab_keep_readable */
+    bool shared;   /* see wf_slab_share */
+    uint32_t keep; /* of a shared one: so many are cut before one is taken again */
+    /* owner, of a shared one: the others of the bundle that is being used up */
+    uint32_t stashed;
+    void *stash[WF_SLAB_BUNDLE_OTHERS];
     /* any thread, on a line of its own */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_slab_node *) remote;
 };
@@ -66,6 +82,10 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
  * slab lives, by atomic loads; ASan does not object. */
 void wf_slab_keep_readable(struct wf_slab *slab);
 
+/* Right after wf_slab_init, of objects of WF_SLAB_BUNDLE_BYTES or more: see above. Until `keep` objects have
+ * been cut none is taken again, so that who takes does not wait for the one that was given just now. */
+void wf_slab_share(struct wf_slab *slab, uint32_t keep);
+
 /* Releases all chunks. No object may be used from here on; in development builds none may be taken.
  * Accepts zeroed memory. */
 void wf_slab_fini(struct wf_slab *slab);
@@ -76,6 +96,12 @@ void *wf_slab_take(struct wf_slab *slab);
 /* Frees an object of whatever slab. `mine` is the slab of the same size that the caller owns, or
  * NULL: an object of `mine` goes back without an atomic. */
 void wf_slab_give(struct wf_slab *mine, void *object);
+
+/* Frees an object of a shared slab, by and by: it may be kept in *held, which is the caller's and begins as
+ * NULL, for as long as the caller likes; by then it counts as taken. Not the owner. */
+void wf_slab_give_later(struct wf_slab_node **held, void *object);
+/* Frees what *held keeps. */
+void wf_slab_give_held(struct wf_slab_node **held);
 
 /* Any thread, also for a freed object, while its slab lives. Relaxed: says something only about an
  * object that cannot be freed meanwhile, or was freed before something that the caller has

@@ -685,6 +685,9 @@ static struct wf_work *take_injected(struct wf_worker *worker)
         wf_check_inner(fits);
         (void)fits;
     }
+    if (count == WF_INJECT_BATCH) {
+        wf_inject_fetch(&pool->inject, WF_INJECT_BATCH);
+    }
     if (count > 1) {
         wake_unless_watched(worker); /* between the queues they were in sight of nobody */
     }

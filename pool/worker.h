@@ -133,6 +133,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];
+    struct wf_slab_node *given; /* frames of the runtime, by wf_slab_give_later, until it stops */
     struct wf_slab errors;
     struct wf_slab values[WF_VALUE_CLASSES]; /* readable while free */
     uint64_t serial; /* src's: numbers that are never given twice by this worker */

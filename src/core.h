@@ -91,38 +91,40 @@ struct wf_task {
     struct wf_env env;          /* what its body starts under; env.scope is the owner */
     weft_fn *fn;
     void *arg;
-    const weft_place *place;      /* where it was started */
-    WF_ATOMIC(const char *) name; /* given by the program, or NULL; the task writes, reports read */
-    /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
-    WF_ATOMIC(struct wf_env *) spawner;
-    /* whose env that is; to be compared, not followed: the spawner may be gone. Valid with spawner */
-    const struct wf_task *spawner_task;
-    WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
-    WF_ATOMIC(uint32_t) called;    /* kind CALLED: futex word, 1 when ended */
-    int64_t failed_ns;             /* when it ended, if rc < 0: which failure came first in time */
+    const weft_place *place; /* where it was started */
+    struct weft_rt *rt;
     int rc;
     uint8_t kind; /* enum wf_task_kind; immutable */
     /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
     uint8_t frame;
-    uint8_t cut_short; /* valid if rc < 0: see wf_outcome */
-    struct weft_rt *rt;
-
-    /* Cancelling this task alone: see wf_task_cancel. Under its owner scope's lock, but for reads of
-     * `cancel`. */
-    WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_* */
-    uint32_t base_waits;        /* waits in the scope's list under its own env right now */
-    uint32_t base_scopes;       /* scopes open directly under its own env */
-    weft_reason reason;         /* valid when cancel is set, and immutable then */
+    uint8_t cut_short;          /* valid if rc < 0: see wf_outcome */
+    WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_*: it alone, see wf_task_cancel */
     /* it has ever made a binding, whose env may count tasks that it spawned */
     WF_ATOMIC(uint32_t) has_bound;
+    WF_ATOMIC(weft_error *) error; /* owned; any strand of the task exchanges it */
+    /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
+    WF_ATOMIC(struct wf_env *) spawner;
 
+    /* From here on a task of weft_post is zero when it is free: the thread that posts does not touch
+     * these lines, which so stay with the worker (wf_task_init_posted). */
+    /* whose env `spawner` is; to be compared, not followed: the spawner may be gone. Valid with it */
+    const struct wf_task *spawner_task;
+    WF_ATOMIC(const char *) name; /* given by the program, or NULL; the task writes, reports read */
+    WF_ATOMIC(uint32_t) called;   /* kind CALLED: futex word, 1 when ended */
+    /* Cancelling this task alone. Under its owner scope's lock. */
+    uint32_t base_waits;  /* waits in the scope's list under its own env right now */
+    uint32_t base_scopes; /* scopes open directly under its own env */
     /* rwlock.c: what it holds for reading, and how many besides; its own sections only */
     WF_ATOMIC(uint32_t) reads_more;
     WF_ATOMIC(const void *) reads[WF_READS_KNOWN];
-} WF_ALIGNED(16); /* a pooled task's argument follows, aligned as malloc would */
+    int64_t failed_ns;  /* when it ended, if rc < 0: which failure came first in time */
+    weft_reason reason; /* valid when cancel is set, and immutable then */
+} WF_ALIGNED(16);       /* a pooled task's argument follows, aligned as malloc would */
 
 _Static_assert(sizeof(struct wf_task) <= sizeof(weft_task), "weft_task is too small");
 _Static_assert(_Alignof(struct wf_task) <= _Alignof(weft_task), "weft_task is not aligned enough");
+_Static_assert(offsetof(struct wf_task, spawner_task) == WF_SLAB_BUNDLE_BYTES,
+               "the lines of a posted task that move, and that the slab writes");
 
 /* Does code under `env` run directly in its task's owner scope, in no scope that it opened? */
 WF_INLINE bool wf_env_is_base(const struct wf_env *env)
@@ -164,6 +166,9 @@ WF_INLINE struct wf_outcome wf_task_outcome(const struct wf_task *task)
 
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place);
+/* The same for weft_post, whose frame is free, or fresh: writes nothing but its first two lines. */
+void wf_task_init_posted(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                         const weft_place *place);
 
 /* Instead of init: it has ended before it began, with rc < 0. */
 void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc);

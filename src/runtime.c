@@ -20,8 +20,11 @@ _Static_assert(WEFT_WORKERS_MAX == WF_WORKERS_MAX, "as documented");
  * most requests fit into a page. */
 #define LOANS_DEFAULT      256
 #define LOAN_BYTES_DEFAULT 4096
-/* A frame for weft_post holds a task without an argument copy. */
-#define FOREIGN_FRAME_BYTES sizeof(struct wf_task)
+/* A frame for weft_post holds a task without an argument copy: whole lines, of which only the first two go from
+ * core to core. */
+#define FOREIGN_FRAME_BYTES ((sizeof(struct wf_task) + WF_LINE - 1) / WF_LINE * WF_LINE)
+/* So many (32 KiB) are made before one is used again. */
+#define FOREIGN_FRAMES_KEPT 128
 
 int weft_version(void)
 {
@@ -137,6 +140,7 @@ static weft_rt *allocate(const weft_place *place)
         wf_timer_init(&rt->fault_timer, fault_drained);
         rt->fault_message.run = fault_cancel;
         wf_slab_init(&rt->foreign_frames, FOREIGN_FRAME_BYTES, WF_SLAB_CHUNKS_NOMAX);
+        wf_slab_share(&rt->foreign_frames, FOREIGN_FRAMES_KEPT);
     }
     return rt;
 }
@@ -582,7 +586,7 @@ int weft_post_(weft_rt *rt, weft_fn *fn, void *arg, const weft_place *place)
         wf_scope_leave(&rt->root);
         return -ENOMEM;
     }
-    wf_task_init(task, rt, fn, arg, &rt->root, WF_TASK_POOLED, place);
+    wf_task_init_posted(task, rt, fn, arg, place);
     struct wf_worker *worker = wf_worker_current(rt->pool);
     if (worker != NULL) {
         wf_ready_new(worker, &task->work);

@@ -22,6 +22,19 @@ struct stack_awaiter {
  * for: enough for a task with a buffer of some pages. */
 #define WF_INLINE_STACK_MIN ((size_t)64 * 1024)
 
+/* The lines of a task that are zero when the frame of a posted one is free: see wf_task_init_posted. */
+WF_INLINE void init_rest(struct wf_task *task)
+{
+    /* relaxed, all: queuing the task publishes it */
+    wf_store_relaxed(&task->name, NULL);
+    task->base_waits = 0;
+    task->base_scopes = 0;
+    wf_store_relaxed(&task->reads_more, 0);
+    for (int i = 0; i < WF_READS_KNOWN; i++) {
+        wf_store_relaxed(&task->reads[i], NULL);
+    }
+}
+
 /* --- finishing -------------------------------------------------------------------------------- */
 
 /* A task without an awaiter failed: its scope takes the failure; of the root scope nobody will ask
@@ -41,7 +54,17 @@ static void settle_failed(struct wf_task *task, int rc, weft_error *error)
 
 void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
 {
-    wf_slab_give(task->frame == WF_FRAME_FOREIGN ? NULL : &self->worker->frames[task->frame], task);
+    struct wf_worker *worker = self->worker;
+    if (task->frame != WF_FRAME_FOREIGN) {
+        wf_slab_give(&worker->frames[task->frame], task);
+        return;
+    }
+    init_rest(task); /* as wf_task_init_posted expects it */
+    if (worker->pool == task->rt->pool) {
+        wf_slab_give_later(&worker->given, task);
+    } else {
+        wf_slab_give(NULL, task); /* on a loop, which may be gone before, or stay after */
+    }
 }
 
 /* The result is final, the task not yet published. */
@@ -266,8 +289,8 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 
 /* Without what is only read when something else says so: failed_ns and cut_short (of a failure),
  * in_scope (env.slot), reason (cancel), called (its kind's caller sets it). */
-WF_INLINE void init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
-                    struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
+WF_INLINE void init_front(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                          struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
     task->work = (struct wf_work){.run = kind == WF_TASK_POOLED ? pooled_run : task_run};
     /* Relaxed, here and below: queuing the task publishes it. */
@@ -280,7 +303,6 @@ WF_INLINE void init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void 
     task->fn = fn;
     task->arg = arg;
     task->place = place;
-    wf_store_relaxed(&task->name, NULL);
     wf_store_relaxed(&task->spawner, NULL);
     wf_store_relaxed(&task->error, NULL);
     task->rc = -EINPROGRESS;
@@ -288,19 +310,26 @@ WF_INLINE void init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void 
     task->frame = WF_FRAME_FOREIGN;
     task->rt = rt;
     wf_store_relaxed(&task->cancel, 0);
-    task->base_waits = 0;
-    task->base_scopes = 0;
     wf_store_relaxed(&task->has_bound, 0);
-    wf_store_relaxed(&task->reads_more, 0);
-    for (int i = 0; i < WF_READS_KNOWN; i++) {
-        wf_store_relaxed(&task->reads[i], NULL);
-    }
+}
+
+WF_INLINE void init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                    struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
+{
+    init_front(task, rt, fn, arg, owner, kind, place);
+    init_rest(task);
 }
 
 void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                   struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
     init(task, rt, fn, arg, owner, kind, place);
+}
+
+void wf_task_init_posted(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
+                         const weft_place *place)
+{
+    init_front(task, rt, fn, arg, &rt->root, WF_TASK_POOLED, place);
 }
 
 void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc)

@@ -37,8 +37,17 @@
 #define WF_LINE_PAIR  128
 #define WF_ALIGNED(n) __attribute__((aligned(n)))
 
-/* Fetches the line for a store soon to come; a hint, of any address. */
+/* Fetches the line for a load soon to come; for a store. Hints, of any address. */
+#define wf_prefetch(address) __builtin_prefetch(address)
+#if defined(__x86_64__)
+/* Not the builtin: unless it may compile for newer processors only, it fetches the line for a load. Of a line
+ * that another core has written the store then waits as long as without: it has to be taken from that core
+ * once more. (A processor that does not know this instruction takes it for none.) */
+#define wf_prefetch_write(address) \
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
+#else
 #define wf_prefetch_write(address) __builtin_prefetch((address), 1)
+#endif
 
 #define wf_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define WF_COUNT(a)                        (sizeof(a) / sizeof((a)[0]))

@@ -105,6 +105,108 @@ Test(slab, what_others_give_comes_back_to_the_owner)
     free(objects);
 }
 
+/* ---- shared ---- */
+
+static void share(struct wf_slab *slab, size_t bytes, uint32_t keep)
+{
+    wf_slab_init(slab, bytes, WF_SLAB_CHUNKS_NOMAX);
+    wf_slab_share(slab, keep);
+}
+
+/* One that is held counts as taken; a full bundle, and what is left at the end, comes back. */
+Test(slab, what_is_given_later_comes_back_each_once)
+{
+    enum { N = 5 * WF_SLAB_BUNDLE_OTHERS };
+    struct wf_slab slab;
+    share(&slab, 256, N);
+    struct wf_slab_node *held = NULL;
+    char *objects[N];
+    for (int i = 0; i < N; i++) {
+        objects[i] = wf_slab_take(&slab);
+        memset(objects[i] + WF_SLAB_BUNDLE_BYTES, i, 256 - WF_SLAB_BUNDLE_BYTES);
+    }
+    for (int i = 0; i < N; i++) {
+        wf_slab_give_later(&held, objects[i]);
+    }
+    wt_true(held);
+    uint64_t whole = N / (WF_SLAB_BUNDLE_OTHERS + 1) * (WF_SLAB_BUNDLE_OTHERS + 1);
+    wt_eq(report_of(&slab).live, N - whole);
+    wf_slab_give_held(&held);
+    wt_false(held);
+    wf_slab_give_held(&held); /* nothing */
+    wt_eq(report_of(&slab).live, 0u);
+    bool seen[N] = {false};
+    for (int i = 0; i < N; i++) {
+        char *object = wf_slab_take(&slab);
+        wt_eq(report_of(&slab).live, i + 1u);
+        int k = object[WF_SLAB_BUNDLE_BYTES];
+        wt_eq((uintptr_t)objects[k], (uintptr_t)object, "S.1: the rest keeps what was in it");
+        wt_eq(object[255], k);
+        wt_false(seen[k], "each once");
+        seen[k] = true;
+    }
+    wt_eq(report_of(&slab).remote_frees, (uint64_t)N);
+    for (int i = 0; i < N; i++) {
+        wf_slab_give(NULL, objects[i]); /* one by one is right too */
+    }
+    wf_slab_fini(&slab);
+}
+
+Test(slab, so_many_are_cut_before_one_is_taken_again)
+{
+    enum { KEEP = 40 };
+    struct wf_slab slab;
+    share(&slab, 128, KEEP);
+    void *objects[KEEP];
+    for (int i = 0; i < KEEP; i++) {
+        objects[i] = wf_slab_take(&slab);
+        for (int k = 0; k < i; k++) {
+            wt_ne((uintptr_t)objects[k], (uintptr_t)objects[i], "a new one");
+        }
+        wf_slab_give(NULL, objects[i]);
+    }
+    void *object = wf_slab_take(&slab);
+    wt_eq((uintptr_t)object, (uintptr_t)objects[KEEP - 1], "the newest free one");
+    wf_slab_give(NULL, object);
+    wt_eq(report_of(&slab).live, 0u);
+    wf_slab_fini(&slab);
+}
+
+/* Held are objects of one slab at a time. */
+Test(slab, objects_of_two_shared_slabs_go_back_to_their_own)
+{
+    struct wf_slab a, b;
+    share(&a, 128, 0);
+    share(&b, 128, 0);
+    struct wf_slab_node *held = NULL;
+    for (int i = 0; i < 20; i++) {
+        wf_slab_give_later(&held, wf_slab_take(i % 3 == 0 ? &a : &b));
+    }
+    wf_slab_give_held(&held);
+    wt_eq(report_of(&a).live, 0u);
+    wt_eq(report_of(&b).live, 0u);
+    wf_slab_fini(&a);
+    wf_slab_fini(&b);
+}
+
+Test(slab, giving_twice_to_a_shared_slab_is_misuse, .signal = SIGABRT)
+{
+    struct wf_slab slab;
+    share(&slab, 128, 0);
+    struct wf_slab_node *held = NULL;
+    void *object = wf_slab_take(&slab);
+    wf_slab_give_later(&held, object);
+    wf_slab_give(NULL, object);
+}
+
+Test(slab, giving_later_what_is_not_of_a_shared_slab_is_misuse, .signal = SIGABRT)
+{
+    struct wf_slab slab;
+    wf_slab_init(&slab, 128, 1);
+    struct wf_slab_node *held = NULL;
+    wf_slab_give_later(&held, wf_slab_take(&slab));
+}
+
 Test(slab, giving_twice_is_misuse, .signal = SIGABRT)
 {
     struct wf_slab slab;
@@ -246,18 +348,27 @@ static struct mailbox {
 } mailboxes[GIVERS];
 static WF_ATOMIC(int) done;
 
+/* Of a shared slab, by bundles. */
+static bool sharing;
+
 static void *giver(void *arg)
 {
     struct mailbox *box = arg;
+    struct wf_slab_node *held = NULL;
     for (uint32_t at = 0;; at = (at + 1) % MAIL) {
         int finished = wf_load_acquire(&done);
         struct message *message = wf_xchg_acq_rel(&box->slots[at], NULL);
         if (message) {
             wt_eq(message->check, ~message->value);
             message->check = 0;
-            wf_slab_give(&box->slab, message);
+            if (sharing) {
+                wf_slab_give_later(&held, message);
+            } else {
+                wf_slab_give(&box->slab, message);
+            }
         } else if (at == MAIL - 1) {
             if (finished) {
+                wf_slab_give_held(&held);
                 return NULL;
             }
             sched_yield();
@@ -265,14 +376,13 @@ static void *giver(void *arg)
     }
 }
 
-Test(slab, objects_freed_by_others_are_neither_lost_nor_doubled, .timeout = 120)
+static void give_to_and_fro(struct wf_slab *slab)
 {
     unsigned seed = (unsigned)time(NULL);
     printf("seed %u\n", seed);
     struct wf_rng rng;
     wf_rng_seed(&rng, seed);
-    static struct wf_slab slab;
-    wf_slab_init(&slab, WF_SLAB_OBJECT_MAX, 1); /* 15 objects: the owner drains all the time */
+    wf_store_relaxed(&done, 0);
     pthread_t threads[GIVERS];
     for (int i = 0; i < GIVERS; i++) {
         wf_slab_init(&mailboxes[i].slab, WF_SLAB_OBJECT_MAX, 1);
@@ -280,7 +390,7 @@ Test(slab, objects_freed_by_others_are_neither_lost_nor_doubled, .timeout = 120)
     }
     int rounds = WF_TSAN || WF_ASAN || !WF_X86_64 ? ROUNDS / 2 : ROUNDS;
     for (int i = 0; i < rounds;) {
-        struct message *message = wf_slab_take(&slab);
+        struct message *message = wf_slab_take(slab);
         if (!message) {
             sched_yield(); /* all under way */
             continue;
@@ -291,7 +401,7 @@ Test(slab, objects_freed_by_others_are_neither_lost_nor_doubled, .timeout = 120)
         struct message *old = wf_xchg_acq_rel(&box->slots[i++ % MAIL], message);
         if (old) {
             wt_eq(old->check, ~old->value);
-            wf_slab_give(&slab, old);
+            wf_slab_give(sharing ? NULL : slab, old);
         }
     }
     wf_store_release(&done, 1);
@@ -305,6 +415,23 @@ Test(slab, objects_freed_by_others_are_neither_lost_nor_doubled, .timeout = 120)
         }
         wf_slab_fini(&mailboxes[i].slab);
     }
-    wt_eq(report_of(&slab).live, 0u);
-    wf_slab_fini(&slab);
+    wt_eq(report_of(slab).live, 0u);
+    wt_le(report_of(slab).chunks, 4u, "what is free is taken before more is cut");
+    wf_slab_fini(slab);
+}
+
+Test(slab, objects_freed_by_others_are_neither_lost_nor_doubled, .timeout = 120)
+{
+    static struct wf_slab slab;
+    wf_slab_init(&slab, WF_SLAB_OBJECT_MAX, 1); /* 15 objects: the owner drains all the time */
+    sharing = false;
+    give_to_and_fro(&slab);
+}
+
+Test(slab, objects_freed_by_others_in_bundles_are_neither_lost_nor_doubled, .timeout = 120)
+{
+    static struct wf_slab slab;
+    share(&slab, 1000, 16);
+    sharing = true;
+    give_to_and_fro(&slab);
 }
