@@ -30,6 +30,7 @@
  * the next item in, since a chunk becomes empty for each that is needed. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
+#include "src/block.h"
 #include "src/item.h"
 #include "src/guard.h"
 #include "src/select.h"
@@ -250,7 +251,7 @@ static WF_COLD int grow(weft_chan *chan)
 
 /* --- handing over, under the lock ------------------------------------------------------------- */
 
-static bool give_to_receiver(weft_chan *chan, const void *item, struct wf_owed *owed)
+WF_INLINE bool give_to_receiver(weft_chan *chan, const void *item, struct wf_owed *owed)
 {
     struct wf_waiter *place;
     while ((place = wf_waitq_pop(&chan->receivers)) !=
@@ -481,9 +482,9 @@ int weft_chan_close(weft_chan *chan, int code)
 
 /* Of a wait that has ended: what wf_shut_owing left, or the claimer's `granted`. Out of the queue
  * otherwise, under the lock: whoever is about to hand over to us looks at our memory until then. */
-static ssize_t end_wait(struct wf_call *call, int granted)
+WF_INLINE ssize_t end_wait(struct wf_call *call, enum wf_wait_state outcome, int granted)
 {
-    switch (wf_wait_outcome(&call->wait)) {
+    switch (outcome) {
     case WF_WAIT_GRANTED:
         return granted;
     case WF_WAIT_SHUT:
@@ -500,12 +501,12 @@ static ssize_t end_wait(struct wf_call *call, int granted)
 
 static ssize_t send_finish(struct wf_call *call)
 {
-    return end_wait(call, 0);
+    return end_wait(call, wf_wait_outcome(&call->wait), 0);
 }
 
 static ssize_t recv_finish(struct wf_call *call)
 {
-    return end_wait(call, 1);
+    return end_wait(call, wf_wait_outcome(&call->wait), 1);
 }
 
 static const struct wf_wait_ops send_ops = {
@@ -519,15 +520,23 @@ static bool sends_slowly(weft_chan *chan, ssize_t rc)
 }
 
 /* Called with the lock, returns without it. */
+WF_INLINE void send_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                          const void *item)
+{
+    /* the item is only read from */
+    wf_call_queue(call, resume, &send_ops, chan, &chan->senders, (void *)(uintptr_t)item);
+    wf_unlock(&chan->lock);
+}
+
+/* Called with the lock, returns without it. */
 static ssize_t send_or_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
                              const void *item)
 {
     struct wf_owed owed = {0};
     ssize_t rc = send_locked(chan, item, &owed);
     if (rc == FULL && chan->full == WEFT_FULL_WAIT) {
-        /* the item is only read from */
-        wf_call_queue(call, resume, &send_ops, chan, &chan->senders, (void *)(uintptr_t)item);
-        rc = WF_PENDING;
+        send_queue(chan, call, resume, item);
+        return WF_PENDING; /* nothing is owed: nothing was given */
     }
     wf_unlock(&chan->lock);
     wf_run_owed(&owed);
@@ -561,14 +570,21 @@ WF_INLINE ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_wo
 }
 
 /* Called with the lock, returns without it. */
+WF_INLINE void recv_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume, void *item)
+{
+    wf_call_queue(call, resume, &recv_ops, chan, &chan->receivers, item);
+    wf_unlock(&chan->lock);
+}
+
+/* Called with the lock, returns without it. */
 static WF_NOINLINE ssize_t recv_otherwise(weft_chan *chan, struct wf_call *call,
                                           struct wf_work *resume, void *item)
 {
     struct wf_owed owed = {0};
     ssize_t rc = recv_locked(chan, item, &owed);
     if (rc == -EAGAIN && !chan->closed) {
-        wf_call_queue(call, resume, &recv_ops, chan, &chan->receivers, item);
-        rc = WF_PENDING;
+        recv_queue(chan, call, resume, item);
+        return WF_PENDING; /* nothing is owed: nothing was taken */
     }
     wf_unlock(&chan->lock);
     wf_run_owed(&owed);
@@ -586,6 +602,68 @@ WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_wo
     return recv_otherwise(chan, call, resume, item);
 }
 
+/* Called with the lock, return without it: the rest of a call on a stack that could not plainly send, or
+ * receive (block.h). */
+static WF_NOINLINE int send_waiting(struct wf_fiber *self, weft_chan *chan, const void *item)
+{
+    struct wf_call call;
+    ssize_t rc = WF_PENDING;
+    if (wf_likely(count_locked(chan) >= chan->capacity && chan->full == WEFT_FULL_WAIT &&
+                  !chan->closed && !chan->grows)) {
+        send_queue(chan, &call, &self->resume, item);
+    } else {
+        rc = send_otherwise(chan, &call, &self->resume, item);
+    }
+    if (wf_likely(rc == WF_PENDING)) {
+        return (int)end_wait(&call, wf_call_block_inline(self, &call), 0);
+    }
+    wf_spend_budget(self);
+    return (int)rc;
+}
+
+static WF_NOINLINE int send_meeting(struct wf_fiber *self, weft_chan *chan, const void *item)
+{
+    struct wf_owed owed = {0};
+    /* as send_locked begins */
+    if (chan->closed || count_locked(chan) != 0 || !give_to_receiver(chan, item, &owed)) {
+        return send_waiting(self, chan, item);
+    }
+    wf_unlock(&chan->lock);
+    wf_run_owed(&owed);
+    wf_spend_budget(self);
+    return 0;
+}
+
+static WF_NOINLINE int recv_waiting(struct wf_fiber *self, weft_chan *chan, void *item)
+{
+    struct wf_call call;
+    ssize_t rc = WF_PENDING;
+    /* of those that hold nothing, recv_meeting has been at the senders */
+    if (wf_likely(count_locked(chan) == 0 && !chan->closed)) {
+        recv_queue(chan, &call, &self->resume, item);
+    } else {
+        rc = recv_otherwise(chan, &call, &self->resume, item);
+    }
+    if (wf_likely(rc == WF_PENDING)) {
+        return (int)end_wait(&call, wf_call_block_inline(self, &call), 1);
+    }
+    wf_spend_budget(self);
+    return (int)rc;
+}
+
+static WF_NOINLINE int recv_meeting(struct wf_fiber *self, weft_chan *chan, void *item)
+{
+    struct wf_owed owed = {0};
+    /* as recv_locked begins */
+    if (count_locked(chan) != 0 || !take_from_sender(chan, item, &owed)) {
+        return recv_waiting(self, chan, item);
+    }
+    wf_unlock(&chan->lock);
+    wf_run_owed(&owed);
+    wf_spend_budget(self);
+    return 1;
+}
+
 int weft_chan_send(weft_chan *chan, const void *item)
 {
     int rc = 0;
@@ -593,8 +671,13 @@ int weft_chan_send(weft_chan *chan, const void *item)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call, send_begin(chan, &call, &self->resume, item));
+    wf_lock(&chan->lock);
+    if (wf_unlikely(!send_plainly(chan, item))) {
+        return send_meeting(self, chan, item);
+    }
+    wf_unlock(&chan->lock);
+    wf_spend_budget(self);
+    return 0;
 }
 
 int weft_chan_recv(weft_chan *chan, void *item)
@@ -604,8 +687,14 @@ int weft_chan_recv(weft_chan *chan, void *item)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call, recv_begin(chan, &call, &self->resume, item));
+    wf_lock(&chan->lock);
+    if (wf_unlikely(!recv_plainly(chan, item))) {
+        return chan->capacity != 0 ? recv_waiting(self, chan, item)
+                                   : recv_meeting(self, chan, item);
+    }
+    wf_unlock(&chan->lock);
+    wf_spend_budget(self);
+    return 1;
 }
 
 weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place)

@@ -83,6 +83,12 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
     NOT_CALLED;
 }
 
+enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call)
+{
+    (void)self, (void)call;
+    NOT_CALLED;
+}
+
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     (void)self, (void)wait;
