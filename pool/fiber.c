@@ -67,7 +67,7 @@ enum {
 };
 _Static_assert(CONTEXT_WORDS % 2 == 0, "stacks are aligned to 16 bytes");
 
-uintptr_t weft_stack_region_[2];
+volatile uintptr_t wf_stack_region[2];
 int wf_forked;
 
 /* The first words of a deque: `newest` is no section, and no fork is free. */
@@ -127,8 +127,8 @@ static char *slot_of(const struct wf_fiber *fiber)
 
 static struct wf_fiber *fiber_at(uint32_t index)
 {
-    /* relaxed: the caller holds a slot or the mutex, so the region is open */
-    uintptr_t base = __atomic_load_n(&weft_stack_region_[WF_REGION_BASE], __ATOMIC_RELAXED);
+    /* the caller holds a slot or the mutex, so the region is open */
+    uintptr_t base = wf_stack_region[WF_REGION_BASE];
     return (struct wf_fiber *)(base + (uintptr_t)index * WF_STACK_BYTES + WF_FIBER_OFFSET);
 }
 
@@ -237,8 +237,7 @@ static size_t text_append(char *text, size_t at, size_t size, const char *more)
  * an overflow). */
 static struct wf_fiber *overflowed_fiber(const siginfo_t *info, const void *ucontext)
 {
-    uintptr_t base = __atomic_load_n(&weft_stack_region_[WF_REGION_BASE], __ATOMIC_RELAXED);
-    uintptr_t bytes = __atomic_load_n(&weft_stack_region_[WF_REGION_BYTES], __ATOMIC_RELAXED);
+    uintptr_t base = wf_stack_region[WF_REGION_BASE], bytes = wf_stack_region[WF_REGION_BYTES];
     uintptr_t address = (uintptr_t)info->si_addr;
     uintptr_t slot = address & ~(uintptr_t)(WF_STACK_BYTES - 1);
     if (info->si_code <= 0 || address - base >= bytes || address - slot >= region.guard_bytes) {
@@ -359,15 +358,14 @@ void wf_signal_stack_close(struct wf_signal_stack *stack)
 
 static void region_publish(uintptr_t base, size_t bytes)
 {
-    __atomic_store_n(&weft_stack_region_[WF_REGION_BYTES], bytes, __ATOMIC_RELAXED);
-    __atomic_store_n(&weft_stack_region_[WF_REGION_BASE], base, __ATOMIC_RELAXED);
+    wf_stack_region[WF_REGION_BYTES] = bytes;
+    wf_stack_region[WF_REGION_BASE] = base;
 }
 
 /* In the child the memory is a copy, the workers are gone and their rings belong to the parent. */
 static void on_fork_child(void)
 {
-    /* relaxed, plain: the child has one thread */
-    if (weft_stack_region_[WF_REGION_BYTES] != 0) {
+    if (wf_stack_region[WF_REGION_BYTES] != 0) {
         region_publish(0, 0);
         wf_forked = 1;
         (void)wf_thread_deque(NULL);
@@ -793,7 +791,6 @@ WF_NOINLINE WF_NO_TSAN void wf_fiber_switch_(struct wf_fiber *to, struct wf_fibe
     }
     from->saved_errno = *from->thread_errno;
     to->worker = from->worker;
-    to->deque = from->deque;
     to->thread_errno = from->thread_errno;
     if (WF_TSAN) {
         wf_tsan_switch(to->tsan_fiber);

@@ -31,8 +31,8 @@
  *       floating-point unit (mxcsr and x87 control word; fpcr), errno. It keeps no signal mask and
  *       no thread-local storage: code that suspends may continue on another thread. A prepared
  *       stack begins with the modes of the thread that opened the region, and with any errno.
- *   G.3 The switch hands over the worker: after it, to->worker, to->deque and to->thread_errno are
- *       those of `from`. So self->worker is right at any time, and must be read again after each
+ *   G.3 The switch hands over the worker: after it, to->worker and to->thread_errno are those of
+ *       `from`. So self->worker is right at any time, and must be read again after each
  *       suspension.
  *   G.4 A stack that runs into its guard ends the process with a message that names the task
  *       (SIGABRT); it never writes into its neighbour, as long as the guard mode is not
@@ -69,7 +69,10 @@ struct wf_worker;
 /* Written by the worker that runs the stack, or holds it, alone: nothing here is atomic. */
 struct wf_fiber {
     /* First line: read or written at each switch and resumption. */
-    struct wf_deque *deque;   /* of the worker that runs this stack now; set by the switch */
+    union {
+        struct wf_fiber *link; /* idle, a batch's first in the free list: the next batch */
+        struct wf_home *home;  /* while taken, valid as worker.h says; owner: the strand itself */
+    };
     struct wf_env *env;       /* task and scope that the running code belongs to; owner: src/ */
     struct wf_worker *worker; /* that runs this stack now; set by the switch */
     void *sp;                 /* the context, while suspended or prepared */
@@ -79,10 +82,6 @@ struct wf_fiber {
     int *thread_errno;        /* &errno of the thread that runs this stack now; set by the switch */
 
     /* Second line and further: seldom. */
-    union {
-        struct wf_fiber *link; /* idle, a batch's first in the free list: the next batch */
-        struct wf_home *home;  /* while taken, valid as worker.h says; owner: the strand itself */
-    };
     uint32_t index;      /* of the slot; UINT32_MAX for a thread's own stack */
     uint32_t generation; /* + 1 at each give: a stale pointer can be told */
     uint8_t guard;       /* enum wf_guard */
@@ -96,30 +95,29 @@ struct wf_fiber {
     size_t stack_bytes;
     uint64_t canary; /* WF_FIBER_CANARY: an overflow from the slot above comes by here */
 
-    /* Third line: sanitizers only. */
+    /* Sanitizers only. */
     void *asan_stack; /* ASan's fake stack, while suspended */
     void *tsan_fiber;
 } WF_ALIGNED(WF_LINE);
 
 #define WF_FIBER_CANARY UINT64_C(0x7BADCA9A417BADCA)
 
-_Static_assert(offsetof(struct wf_fiber, deque) == 0, "the order of the hot fields");
+_Static_assert(offsetof(struct wf_fiber, home) == 0, "the order of the hot fields");
 _Static_assert(offsetof(struct wf_fiber, env) == 8, "the order of the hot fields");
 _Static_assert(offsetof(struct wf_fiber, worker) == 16, "the order of the hot fields");
 _Static_assert(offsetof(struct wf_fiber, sp) == 24, "switch_*.S");
-_Static_assert(offsetof(struct wf_fiber, link) == WF_LINE, "the hot fields fill one line");
-_Static_assert(offsetof(struct wf_fiber, asan_stack) == WF_LINE_PAIR,
+_Static_assert(offsetof(struct wf_fiber, index) == WF_LINE, "the hot fields fill one line");
+_Static_assert(offsetof(struct wf_fiber, asan_stack) <= WF_LINE_PAIR,
                "take, suspend and give touch two lines");
 _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 
 /* ---- the region ---- */
 
 /* Base address and size in bytes of all slots; both 0 before the first wf_stacks_open, after the
- * last close and in a forked child. Its name and visibility are of the time when fork.h read it. Written
- * while no fiber exists; read at any time, hence relaxed atomics (a mix of old and new contains no
- * stack). */
+ * last close and in a forked child. Written while no fiber exists; read at any time, so each word
+ * whole ("volatile"), but in no order: a mix of old and new contains no stack. */
 enum { WF_REGION_BASE = 0, WF_REGION_BYTES = 1 };
-extern uintptr_t weft_stack_region_[2] __attribute__((visibility("default")));
+extern volatile uintptr_t wf_stack_region[2] WF_HIDDEN;
 
 /* The deque of the calling thread, for fork.h: a thread-local variable of this name. On a thread that is
  * no worker, one that takes nothing. This sets it; NULL: to that. Returns what it was. */
@@ -134,7 +132,7 @@ extern int wf_forked WF_HIDDEN;
 WF_INLINE struct wf_fiber *wf_self(void)
 {
     uintptr_t here = wf_stack_pointer();
-    if (wf_unlikely(wf_is_outside(here, weft_stack_region_))) { /* relaxed: see there */
+    if (wf_unlikely(wf_is_outside(here, wf_stack_region))) {
         return NULL;
     }
     return (struct wf_fiber *)((here & ~(uintptr_t)(WF_STACK_BYTES - 1)) + WF_FIBER_OFFSET);
@@ -281,7 +279,7 @@ WF_INLINE void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_af
 /* ---- a thread's own stack ---- */
 
 /* Makes a block for the calling thread's own stack, in memory of the caller (no slot; wf_self there
- * stays NULL). The caller sets home->worker and home->deque; then wf_fiber_switch(home, first, ...)
+ * stays NULL). The caller sets home->worker; then wf_fiber_switch(home, first, ...)
  * starts the worker, and wf_fiber_switch(last, home, ...) ends it, on the same thread. */
 void wf_fiber_home_init(struct wf_fiber *home);
 

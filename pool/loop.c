@@ -104,7 +104,6 @@ int wf_loop_run(struct wf_loop *loop)
     uint64_t before = wf_load_relaxed(&worker->counters.runs); /* relaxed: our own thread's */
     wf_fiber_home_init(&worker->home);
     worker->home.worker = worker;
-    worker->home.deque = &worker->deque;
     struct wf_deque *outer = wf_thread_deque(&worker->deque);
     /* returns from loop_sleep, on this thread */
     wf_fiber_switch(&worker->home, loop->resting, NULL, NULL);

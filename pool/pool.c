@@ -70,7 +70,6 @@ static void *worker_thread(void *arg)
     (void)wf_signal_stack_open(&signal_stack);
     wf_fiber_home_init(&worker->home);
     worker->home.worker = worker;
-    worker->home.deque = &worker->deque;
     (void)wf_thread_deque(&worker->deque);
     worker->driver->ops->worker_begin(worker->driver, worker);
     struct wf_fiber *first = wf_fiber_take(&worker->stacks);

@@ -138,19 +138,19 @@ WF_INLINE uintptr_t wf_stack_pointer(void)
 
 /* Is `here` not one of the bounds[1] addresses from bounds[0] on? They may be written at
  * the same time, and each is then read whole. */
-WF_INLINE bool wf_is_outside(uintptr_t here, const uintptr_t bounds[2])
+WF_INLINE bool wf_is_outside(uintptr_t here, const volatile uintptr_t bounds[2])
 {
 #if WF_X86_64
-    /* with both bounds as operands, which compilers do not make of atomic loads */
+    /* with both bounds as operands, which compilers do not make of such loads */
+    const uintptr_t *words = (const uintptr_t *)bounds; /* two looks may be made one */
     bool outside;
     __asm__("sub %2, %1\n\tcmp %3, %1"
             : "=@ccae"(outside), "+&r"(here)
-            : "m"(bounds[0]), "m"(bounds[1])
+            : "m"(words[0]), "m"(words[1])
             : "cc");
     return outside;
 #else
-    const volatile uintptr_t *now = bounds;
-    return here - now[0] >= now[1];
+    return here - bounds[0] >= bounds[1];
 #endif
 }
 

@@ -15,7 +15,7 @@
 
 /* --- what the two call ------------------------------------------------------------------------ */
 
-uintptr_t weft_stack_region_[2]; /* no stack of ours: all are foreign threads */
+volatile uintptr_t wf_stack_region[2]; /* no stack of ours: all are foreign threads */
 int wf_forked;
 
 static int futex_wait(void *word, uint32_t expected, int64_t deadline_ns)

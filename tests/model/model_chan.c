@@ -36,7 +36,7 @@ static void copy_item(void *to, const void *from, size_t bytes)
 /* --- what the sources call -------------------------------------------------------------------- */
 
 int wf_forked;
-uintptr_t weft_stack_region_[2];
+volatile uintptr_t wf_stack_region[2];
 const struct wf_case_kind wf_case_watch, wf_case_bcast, wf_case_event;
 
 static void *allocate(size_t alignment, size_t bytes)

@@ -31,7 +31,7 @@ static int dropped;
 
 /* --- what each.c calls ------------------------------------------------------------------------ */
 
-uintptr_t weft_stack_region_[2]; /* wf_self() finds no fiber */
+volatile uintptr_t wf_stack_region[2]; /* wf_self() finds no fiber */
 
 void wf_wait_resume(struct wf_work *resume)
 {

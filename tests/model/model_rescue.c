@@ -33,7 +33,7 @@
 
 /* --- what the sources call -------------------------------------------------------------------- */
 
-uintptr_t weft_stack_region_[2]; /* no stack of ours */
+volatile uintptr_t wf_stack_region[2]; /* no stack of ours */
 
 static struct wf_uring uring;
 static struct wf_worker owner, rescuer;

@@ -14,7 +14,7 @@
 /* --- what the source calls -------------------------------------------------------------------- */
 
 int wf_forked;
-uintptr_t weft_stack_region_[2]; /* empty: nobody here is on a stack of ours */
+volatile uintptr_t wf_stack_region[2]; /* empty: nobody here is on a stack of ours */
 struct wf_sys wf_sys;
 static int misuses; /* not modelled: the checker is one thread */
 

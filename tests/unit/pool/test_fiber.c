@@ -24,14 +24,12 @@ static struct wf_sys real_sys;
 
 /* Any pointer that is not NULL will do: the switch only hands it over. */
 static struct wf_worker *const this_worker = (struct wf_worker *)&home;
-static struct wf_deque *const this_deque = (struct wf_deque *)&cache;
 
 static void open_with(size_t stacks)
 {
     wt_eq(wf_stacks_open(stacks), 0);
     wf_fiber_home_init(&home);
     home.worker = this_worker;
-    home.deque = this_deque;
 }
 
 static void close_all(void)
@@ -91,7 +89,6 @@ static void note_entry(struct wf_fiber *self)
     wt_eq(steps++, 1);
     wt_eq(wf_self(), self);
     wt_eq(self->worker, this_worker);
-    wt_eq(self->deque, this_deque);
     wt_eq((uintptr_t)wf_frame_address() % 16, 0u, "the ABI's alignment");
     finish(self);
 }
@@ -237,7 +234,7 @@ Test(fiber, self_is_null_on_a_stack_that_is_not_ours)
     wt_false(wf_self());
     close_all();
     wt_false(wf_self());
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 0u);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 0u);
 }
 
 /* ---- migration ---- */
@@ -532,15 +529,15 @@ Test(fiber, idle_stacks_give_back_what_few_tasks_use)
 Test(fiber, the_region_is_shared_until_its_last_close)
 {
     open_with(2048);
-    uintptr_t base = weft_stack_region_[WF_REGION_BASE];
+    uintptr_t base = wf_stack_region[WF_REGION_BASE];
     wt_eq(base % WF_STACK_BYTES, 0u);
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 2048 * WF_STACK_BYTES);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 2048 * WF_STACK_BYTES);
     wt_eq(wf_stacks_open(4096), 0);
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 2048 * WF_STACK_BYTES);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 2048 * WF_STACK_BYTES);
     wf_stacks_close();
-    wt_eq(weft_stack_region_[WF_REGION_BASE], base);
+    wt_eq(wf_stack_region[WF_REGION_BASE], base);
     wf_stacks_close();
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 0u);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 0u);
     for (int i = 0; i < 3; i++) { /* and may be opened again */
         open_with(1024);
         run(note_mode);
@@ -567,11 +564,11 @@ Test(fiber, a_refused_reservation_is_halved)
     wf_sys.map = map_refusing;
     refused_above = 3000 * WF_STACK_BYTES;
     wt_eq(wf_stacks_open(10000), 0);
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 2500 * WF_STACK_BYTES);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 2500 * WF_STACK_BYTES);
     wf_stacks_close();
     refused_above = 100 * WF_STACK_BYTES;
     wt_eq(wf_stacks_open(10000), -ENOMEM);
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 0u);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 0u);
     wf_sys = real_sys;
     wt_eq(wf_stacks_open(10000), 0, "and a refusal leaves nothing behind");
     wf_stacks_close();
@@ -612,7 +609,7 @@ Test(fiber, the_region_is_small_where_any_advice_is_taken)
     real_sys = wf_sys;
     wf_sys.advise = take_any_advice;
     wt_eq(wf_stacks_open((size_t)1 << 20), 0);
-    wt_eq(weft_stack_region_[WF_REGION_BYTES], 16384 * WF_STACK_BYTES);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 16384 * WF_STACK_BYTES);
     wf_stacks_close();
     wf_sys = real_sys;
 }
