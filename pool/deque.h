@@ -20,7 +20,7 @@
  *           public. Signed ones are older than unsigned ones.
  * split     the owner's copy of `bottom`.
  * window    the owner forks without looking left or right while the section's address is in
- *           [limit, limit + WF_DEQUE_WINDOW). Addresses stand for their number: sections lie side by side
+ *           (limit - WF_DEQUE_WINDOW, limit]. Addresses stand for their number: sections lie side by side
  *           in frames. WF_DEQUE_ASK and WF_DEQUE_LOOK are far below every address, and so send the next
  *           fork to the slow path: a thief asks for something public, or the owner wants to look at the
  *           idle hint again.
@@ -214,7 +214,7 @@ static WF_UNUSED WF_COLD void wf_deque_sign(struct wf_deque *d, uintptr_t env)
     }
 }
 
-/* Owner: the next forks are free in the window at `limit`, unless the limit is no longer `expected`:
+/* Owner: the next forks are free in the window below `limit`, unless the limit is no longer `expected`:
  * then somebody has asked. */
 WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64_t limit)
 {
@@ -365,7 +365,7 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
     }
     /* otherwise the next fork looks at the idle hint again, or at `top` */
     if (!idle && !asked && d->split < d->full_at) {
-        wf_deque_set_limit_(d, WF_DEQUE_LOOK, (uintptr_t)section - WF_DEQUE_WINDOW / 2);
+        wf_deque_set_limit_(d, WF_DEQUE_LOOK, (uintptr_t)section + WF_DEQUE_WINDOW / 2 - 1);
     }
     return share != 0 ? WF_FORKED_PUBLIC : WF_FORKED_PRIVATE;
 }
@@ -375,7 +375,7 @@ static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
 WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_section *section, bool idle)
 {
     /* Relaxed: the slow path has the orderings. */
-    if (wf_likely((uintptr_t)section - wf_load_relaxed(&d->limit) < WF_DEQUE_WINDOW)) {
+    if (wf_likely(wf_load_relaxed(&d->limit) - (uintptr_t)section < WF_DEQUE_WINDOW)) {
         wf_deque_put_section_(d, section);
         return WF_FORKED_PRIVATE;
     }

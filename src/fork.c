@@ -14,6 +14,8 @@ _Static_assert(offsetof(struct weft_deque_line_, newest) == offsetof(struct wf_d
                "fork.h");
 _Static_assert(offsetof(struct weft_deque_line_, limit) == offsetof(struct wf_deque, limit),
                "fork.h");
+_Static_assert(offsetof(weft_branch, run) == 0 && offsetof(weft_branch, link) == 8,
+               "weft_branch_set_ stores both at once");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
 _Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
 _Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");

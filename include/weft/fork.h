@@ -8,6 +8,10 @@
  * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made for
  * itself (coroutines of another library).
  *
+ * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the program
+ * as an archive: a fork and its join are an instruction shorter each then. In code for shared objects
+ * (-fPIC) it changes nothing.
+ *
  * A shared object that uses this header and is loaded by dlopen(3), bringing libweft with it, takes 8
  * bytes of what the loader keeps for static thread-local storage; without these the dlopen fails.
  *
@@ -92,7 +96,9 @@ void weft_call_branch_run_(void *fiber, weft_branch *branch);
 static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque_here_(void)
 {
     struct weft_deque_line_ *deque;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(WEFT_STATIC) && (defined(__PIE__) || !defined(__PIC__))
+    __asm__ volatile("movq %%fs:weft_thread_deque_@tpoff, %0" : "=r"(deque));
+#elif defined(__x86_64__)
     /* The linker makes a constant of the first, in a program that has weft_static in it and does not
      * export the variable. */
     __asm__ volatile("movq weft_thread_deque_@gottpoff(%%rip), %0\n\t"
@@ -111,19 +117,34 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
     return deque;
 }
 
+/* The first two words of a section: one store where the processor can. A fork with its calls stores more
+ * than it computes. */
+static inline __attribute__((always_inline)) void weft_branch_set_(
+    weft_branch *branch, void (*run)(void *fiber, weft_branch *branch), uintptr_t link)
+{
+#if defined(__SSE2__)
+    typedef long long weft_words_ __attribute__((vector_size(16), aligned(8), may_alias));
+    weft_words_ words = {(long long)(uintptr_t)run, (long long)link};
+    *(weft_words_ *)(void *)branch = words;
+#else
+    branch->run = run;
+    branch->link = link;
+#endif
+}
+
 static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch,
                                                              void (*run)(void *fiber,
                                                                          weft_branch *branch))
 {
     struct weft_deque_line_ *deque = weft_deque_here_();
-    branch->run = run;
     /* relaxed: what a thief stores here is a hint */
     uint64_t limit = __atomic_load_n(&deque->limit, __ATOMIC_RELAXED);
-    if (__builtin_expect((uintptr_t)branch - limit >= WEFT_DEQUE_WINDOW_, 0)) {
+    if (__builtin_expect(limit - (uintptr_t)branch >= WEFT_DEQUE_WINDOW_, 0)) {
+        branch->run = run;
         WEFT_FORK_SLOW_(branch);
         return;
     }
-    branch->link = deque->newest;
+    weft_branch_set_(branch, run, deque->newest);
     deque->newest = (uintptr_t)branch;
 }
 
