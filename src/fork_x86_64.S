@@ -5,8 +5,9 @@
  * path costs the frequent one. It puts what the caller needs after a fork into registers that calls
  * preserve, and has to save these where the function begins, before it is known whether anything
  * will be forked at all: in each leaf of a recursion. gcc splits such a function and needs no help.
- * (r10 is left to the linker, which may resolve the call at its first turn and then keeps only the
- * arguments and rax; fork.h says so to the compiler.) */
+ * fork.h calls it by its address, not through a linker that resolves the call when it is first made: that
+ * one keeps only the arguments and rax. The call in here may go through one: what is used after it is
+ * on the stack. */
 
         .text
 

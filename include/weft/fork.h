@@ -72,14 +72,17 @@ struct weft_deque_line_ {
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
 void weft_fork_slow_(weft_branch *branch);
-/* clang, x86-64: the same, but with all registers kept; see src/fork_x86_64.S. (r10 is not, for a linker
- * that resolves the call when it is first made.) */
+/* clang, x86-64: the same, but with all registers kept; see src/fork_x86_64.S. Called by its address, which
+ * the loader has found before the program runs: a linker that resolves a call when it is first made keeps
+ * fewer registers than clang takes for granted here. */
 #if defined(__clang__) && defined(__x86_64__)
-__attribute__((preserve_most)) void weft_fork_saving_(weft_branch *branch);
-#define WEFT_FORK_SLOW_(branch)           \
-    do {                                  \
-        weft_fork_saving_(branch);        \
-        __asm__ volatile("" : : : "r10"); \
+typedef __attribute__((preserve_most)) void weft_fork_saving_fn_(weft_branch *branch);
+weft_fork_saving_fn_ weft_fork_saving_;
+#define WEFT_FORK_SLOW_(branch)                                                       \
+    do {                                                                              \
+        weft_fork_saving_fn_ *slow_;                                                  \
+        __asm__ volatile("movq weft_fork_saving_@GOTPCREL(%%rip), %0" : "=r"(slow_)); \
+        slow_(branch);                                                                \
     } while (0)
 #else
 #define WEFT_FORK_SLOW_(branch) weft_fork_slow_(branch)
