@@ -203,15 +203,18 @@ static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awa
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* The body of a task that ran on top of this one was never returned from. */
-static WF_COLD void left_by_longjmp(const struct wf_task *task, struct wf_task *above)
+/* The body of a task that ran on top of this one was never returned from. The end, whatever the hook does:
+ * `above` is the topmost. Others may have been between them, and nobody knows of these any more; they would
+ * stay in their scopes' lists, with nobody to end them. */
+WF_NORETURN static WF_COLD void left_by_longjmp(const struct wf_task *task,
+                                                const struct wf_task *above)
 {
-    wf_task_unlist(above);
     wf_misuse(
         "the body of task %s, started at %s:%d, was left by a longjmp into task %s, started at "
         "%s:%d",
         wf_task_name(above), above->place->file, above->place->line, wf_task_name(task),
         task->place->file, task->place->line);
+    wf_panic(__FILE__, __LINE__, "no way to go on after a longjmp out of a task's body");
 }
 
 /* Inline, as wait_and_collect: each level of calls above a switch is a return that the processor

@@ -157,7 +157,7 @@ void weft_panic_(const weft_place *place, const char *format, ...)
 
 /* Called when the program breaks a rule of this API that has no run-time error: `what` says which
  * and where, in one line. If it returns, the call that found it returns -EINVAL or goes on as its
- * documentation says. */
+ * documentation says; after a longjmp out of a task's body the process ends all the same. */
 typedef void weft_misuse_fn(const char *what);
 
 /* Replaces the hook; NULL restores the default, which writes the line to stderr and aborts. Any

@@ -113,6 +113,47 @@ Test(lifetime, a_body_that_is_left_by_longjmp_aborts_and_both_tasks_are_named)
     check_says(&captured, "was left by a longjmp into task jumped_into, started at ");
 }
 
+/* The body of the middle one is left as well, and nobody can tell. */
+static int jumped_over(void *arg)
+{
+    (void)arg;
+    static weft_task t;
+    weft_spawn(&t, jump_out, NULL);
+    return weft_await(&t);
+}
+
+static int jumped_into_over_one(void *arg)
+{
+    (void)arg;
+    static weft_task t;
+    if (setjmp(out) == 0) {
+        weft_spawn(&t, jumped_over, NULL);
+        weft_await(&t);
+    }
+    return 0;
+}
+
+static void say_and_return(const char *what)
+{
+    (void)fprintf(stderr, "told: %s\n", what);
+}
+
+static int run_jumped_over(void)
+{
+    weft_on_misuse(say_and_return);
+    return weft_run(jumped_into_over_one, NULL, .workers = 1);
+}
+
+/* E45 */
+Test(lifetime, a_longjmp_over_several_bodies_ends_the_process_though_the_hook_returns)
+{
+    struct captured captured;
+    capture(&captured, run_jumped_over);
+    check_aborted(&captured);
+    check_says(&captured, "told: the body of task jump_out, started at ");
+    check_says(&captured, "no way to go on after a longjmp out of a task's body");
+}
+
 /* --- panic ----------------------------------------------------------------------------------- */
 
 static int panicking(void *arg)
