@@ -28,6 +28,11 @@
  *         return fib_join(&a) + b;
  *     }
  *
+ * Leaves: most calls of a recursion are leaves, which fork nothing. A compiler that does not expect that
+ * makes each of them save all registers that the others use. A hint helps where there are several
+ * arguments or children, `if (__builtin_expect(leaves == 1, 1))`; measured, a tree of ten children a node takes
+ * less than half of the time (gcc 12).
+ *
  * This header is the one place where structs of the library are open, because its few instructions
  * run in the caller's code; the library checks that it agrees with them when it is built. Names
  * that end in `_` are not API. */
