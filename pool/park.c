@@ -70,6 +70,12 @@ static bool claim(struct wf_park *park, int worker, enum wf_park_state to)
     return wf_cas_release(&park->states[worker].state, &expected, to);
 }
 
+/* Does a group search, of several? Who asks knows of his own. */
+WF_INLINE bool is_left_to_others(struct wf_park *park)
+{
+    return park->groups != 0 && wf_park_searches(park);
+}
+
 /* Step 3 of a submitter, and again step 2 when it has to start over. The bitmap comes first: when nobody
  * sleeps, the counts of other groups stay where they are. Ends: each turn but the last needs a worker that
  * was PARKED when we looked, and awake or claimed by a sender when we came to claim it. */
@@ -78,10 +84,14 @@ static int pick_parked(struct wf_park *park)
     for (;;) {
         /* Relaxed, all of it: ordered by the fence before, sync(park.submit). */
         int worker = next_parked(park, 0);
-        if (worker < 0 || wf_park_searches(park)) {
+        if (worker < 0) {
             return -1;
         }
+        /* Its group first: there the one that was woken before it counts as searching. */
         struct wf_park_count *count = park->states[worker].count;
+        if (wf_load_relaxed(&count->searching) != 0 || is_left_to_others(park)) {
+            return -1;
+        }
         uint32_t nobody = 0;
         if (!wf_cas_relaxed(&count->searching, &nobody, 1)) {
             return -1;
@@ -144,12 +154,6 @@ bool wf_park_search(struct wf_park *park, int self)
     wf_add_relaxed(&me->count->searching, 1);
     wf_store_relaxed(&me->state, WF_PARK_SEARCHING);
     return true;
-}
-
-/* After our own group's count has come to 0, and the fence: does another group search? */
-WF_INLINE bool is_left_to_others(struct wf_park *park)
-{
-    return park->groups != 0 && wf_park_searches(park);
 }
 
 int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), void *arg)

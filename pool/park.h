@@ -252,19 +252,10 @@ WF_INLINE bool wf_park_searches(struct wf_park *park)
     return false;
 }
 
-/* Any thread: do more than `surplus` workers search or sleep, a NOTIFIED one counted twice? Racy. For the
- * fork's idle hint. Asks no more groups than it takes. */
-static inline bool wf_park_has_idle(struct wf_park *park, int surplus)
+/* Any thread: does somebody search in the group of `worker`? Racy. */
+WF_INLINE bool wf_park_searches_near(struct wf_park *park, int worker)
 {
-    /* relaxed, all: a hint */
-    int idle = (int)wf_load_relaxed(&park->all.searching);
-    for (int i = 0; i < park->words; i++) {
-        idle += __builtin_popcountll(wf_load_relaxed(&park->parked[i]));
-    }
-    for (int i = 0; i < park->groups && idle <= surplus; i++) {
-        idle += (int)wf_load_relaxed(&park->group[i].count.searching);
-    }
-    return idle > surplus;
+    return wf_load_relaxed(&park->states[worker].count->searching) != 0; /* relaxed: a hint */
 }
 
 /* Any thread: how many workers search or sleep, a NOTIFIED one twice; racy. */
@@ -277,6 +268,17 @@ static inline int wf_park_idle(struct wf_park *park)
     }
     for (int i = 0; i < park->groups; i++) {
         idle += (int)wf_load_relaxed(&park->group[i].count.searching);
+    }
+    return idle;
+}
+
+/* Any thread: the same, but of those who search only the ones in the group of `worker`. */
+static inline int wf_park_idle_near(struct wf_park *park, int worker)
+{
+    /* relaxed, both: a hint */
+    int idle = (int)wf_load_relaxed(&park->states[worker].count->searching);
+    for (int i = 0; i < park->words; i++) {
+        idle += __builtin_popcountll(wf_load_relaxed(&park->parked[i]));
     }
     return idle;
 }

@@ -64,10 +64,30 @@ WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
     return self != NULL && self->worker->pool == pool ? self->worker : NULL;
 }
 
-/* Any worker: would somebody run what is published now? Racy, for the fork's idle hint. */
-WF_INLINE bool wf_pool_has_idle(struct wf_pool *pool)
+/* Should `worker`, running, look for searchers in all groups of the pool? If there is but one; or if a thief
+ * has found nothing public here. Without that it asks its own group: if all workers of a large pool read all
+ * counts at each fork, they would do nothing else (docs/scaling.md). */
+WF_INLINE bool wf_pool_looks_far(const struct wf_worker *worker)
 {
-    return wf_park_has_idle(&pool->park, pool->surplus);
+    /* relaxed: a hint */
+    return worker->pool->park.groups == 0 || wf_load_relaxed(&worker->deque.limit) == WF_DEQUE_ASK;
+}
+
+/* self: would somebody take at once what is published now? Racy, a hint. */
+WF_INLINE bool wf_pool_has_searchers(const struct wf_worker *worker)
+{
+    struct wf_park *park = &worker->pool->park;
+    return wf_pool_looks_far(worker) ? wf_park_searches(park)
+                                     : wf_park_searches_near(park, (int)worker->index);
+}
+
+/* self: would somebody run what is published now? Racy, for the fork's idle hint. */
+WF_INLINE bool wf_pool_has_idle(const struct wf_worker *worker)
+{
+    struct wf_pool *pool = worker->pool;
+    return (wf_pool_looks_far(worker)
+                ? wf_park_idle(&pool->park)
+                : wf_park_idle_near(&pool->park, (int)worker->index)) > pool->surplus;
 }
 
 /* A thread that is no worker of the pool touches what may be the last that the pool waits for: until

@@ -168,16 +168,16 @@ static uint64_t name_of(const struct loop *loop)
 }
 
 /* How the loop's first span begins, with `cost` known of its body, or not. */
-static void begin_span(struct wf_pool *pool, const struct loop *loop, struct span *span,
+static void begin_span(struct wf_worker *worker, const struct loop *loop, struct span *span,
                        uint32_t cost)
 {
     size_t count = span->from < span->to ? span->to - span->from : 0;
     if (cost == WF_COST_NONE) {
-        span->dear = count / loop->grain < FEW * (size_t)pool->worker_count;
+        span->dear = count / loop->grain < FEW * (size_t)worker->pool->worker_count;
         span->alone = !span->dear;
         return;
     }
-    bool hot = wf_park_searches(&pool->park);
+    bool hot = wf_pool_has_searchers(worker);
     span->dear = wf_cost_exceeds(loop->grain, cost, PIECE_TICKS_MAX);
     span->alone = !wf_cost_exceeds(count, cost, hot ? WORTH_HOT_TICKS : WORTH_COLD_TICKS);
 }
@@ -194,11 +194,11 @@ static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *s
     if (span->dear) {
         return true;
     }
-    bool hot = wf_park_searches(&pool->park);
+    bool hot = wf_pool_has_searchers(worker);
     if (span->alone && ran < (hot ? WF_HOT_TICKS : WF_COLD_TICKS)) {
         return false;
     }
-    return hot || wf_pool_has_idle(pool);
+    return hot || wf_pool_has_idle(worker);
 }
 
 static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ran)
@@ -350,13 +350,12 @@ static WF_COLD int run_alone(struct loop *loop, struct span *span, const weft_fo
     return rc < 0 ? rc : 0;
 }
 
-static void run_shared(struct wf_fiber *self, struct wf_pool *pool, struct loop *loop,
-                       struct span *span)
+static void run_shared(struct wf_fiber *self, struct loop *loop, struct span *span)
 {
     uint64_t name = name_of(loop);
     uint32_t before = wf_known_cost(&known, name);
     wf_store_relaxed(&loop->cost, WF_COST_NONE); /* relaxed, both: a hint */
-    begin_span(pool, loop, span, before);
+    begin_span(self->worker, loop, span, before);
     run_span(self, loop, *span);
     wf_known_remember(&known, name, wf_load_relaxed(&loop->cost), before);
 }
@@ -381,7 +380,7 @@ static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *o
     if (pool->worker_count == 1) {
         run_span(self, loop, *span);
     } else {
-        run_shared(self, pool, loop, span);
+        run_shared(self, loop, span);
     }
     return wf_loop_result(self, &loop->end);
 }

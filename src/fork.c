@@ -50,8 +50,7 @@ void weft_fork_slow_(weft_branch *branch)
         return;
     }
     struct wf_worker *worker = self->worker;
-    switch (
-        wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker->pool))) {
+    switch (wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker))) {
     case WF_FORKED_PUBLIC:
         wf_wake_check(worker);
         break;

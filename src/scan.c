@@ -174,8 +174,8 @@ static int idle_count(struct wf_fiber *self, uint64_t ran)
     if (pool->worker_count == 1 || wf_deque_has_public(&worker->deque)) {
         return 0;
     }
-    bool hot = wf_park_searches(&pool->park);
-    if (ran < (hot ? WF_HOT_TICKS : WF_COLD_TICKS) || (!hot && !wf_pool_has_idle(pool))) {
+    bool hot = wf_pool_has_searchers(worker);
+    if (ran < (hot ? WF_HOT_TICKS : WF_COLD_TICKS) || (!hot && !wf_pool_has_idle(worker))) {
         return 0;
     }
     int idle = wf_park_idle(&pool->park) - pool->surplus;

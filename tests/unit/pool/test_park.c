@@ -265,8 +265,10 @@ Test(park, idle_workers_of_all_groups_are_counted, .init = three_groups)
     wt_true(wf_park_search(&park, SECOND));
     wf_park_announce(&park, THIRD);
     wt_eq(wf_park_idle(&park), 3);
-    wt_true(wf_park_has_idle(&park, 2));
-    wt_false(wf_park_has_idle(&park, 3));
+    wt_eq(wf_park_idle_near(&park, 1), 2); /* of the first group, and who sleeps */
+    wt_eq(wf_park_idle_near(&park, BEYOND - 1), 1);
+    wt_true(wf_park_searches_near(&park, SECOND + 1));
+    wt_false(wf_park_searches_near(&park, THIRD));
 }
 
 Test(park, a_pool_of_one_group_has_its_count_beside_the_bits)
