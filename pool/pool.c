@@ -31,6 +31,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     wf_runq_init(&worker->runq);
     worker->watch_ns = WF_WATCH_MIN_NS;
     worker->woken_at = UINT64_MAX;
+    wf_store_relaxed(&worker->seen_new.tried_ns, -1); /* relaxed: no thief runs yet */
     wf_patience_init(&worker->patience, pool->patience_ns);
     worker->pool = pool;
     worker->driver = pool->driver;

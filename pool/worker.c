@@ -12,8 +12,9 @@
  * Light load. A work that is over in less than a microsecond costs more to move than to run: four to six
  * lines go from core to core, and both wait for them. A thief cannot know how long a work takes, but it
  * sees how fast a queue's owner gets on. So it takes from a deque only if the owner needs WF_STEAL_TASK_NS
- * or longer for a work, or WF_STEAL_CHEAP_NS if those that it has in hand are cheap to move (is_slow); from a
- * FIFO of WF_LIGHT_READY and more if it needs WF_STEAL_DELAY_NS; from a shorter FIFO, whose
+ * or longer for a work, or WF_STEAL_CHEAP_NS if those that it has in hand are cheap to move (is_slow), and
+ * goes on with tasks if the owner needs WF_STEAL_ON_NS while it does (is_worth_it); from a FIFO of
+ * WF_LIGHT_READY and more if the owner needs WF_STEAL_DELAY_NS; from a shorter FIFO, whose
  * fibers mostly pass work to each other, only if the same has been the oldest there for
  * WF_STEAL_READY_NS; and from any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
  * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. One
@@ -79,6 +80,14 @@
  * to steal none (300: 319 ns a task against 333 to 353); with 500 it is 310 against 510 (ADR 0037). Counted are works put or
  * taken: 2 for each while both go on. */
 #define WF_STEAL_TASK_NS INT64_C(400)
+/* What an owner of tasks needs for each while a thief is at it, if that is to go on: each waits for the lines of the
+ * other, and an owner that was quick alone looks slow, so that the first steal was the cause of the next. With 4,000 tasks
+ * in a scope the owner needs 490 ns and 630 for those of 200 and 300, which take 260 and 370 alone, but 740 and 840 for those of
+ * 400 and 500, which gain (ADR 0039). */
+#define WF_STEAL_ON_NS INT64_C(700)
+/* How long a thief takes from there until that is judged, and how long it leaves such an owner alone if it does not pay. */
+#define WF_TRIAL_NS INT64_C(5000)
+#define WF_SPARE_NS INT64_C(200000)
 /* The same for works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100 to
  * 200 ns a node on; with less, nodes of 15 ns are slower on two workers than on one (ADR 0037). */
 #define WF_STEAL_CHEAP_NS INT64_C(64)
@@ -759,17 +768,55 @@ static uint32_t pace_of(struct wf_worker *victim)
     return wf_load_relaxed(&victim->deque.pace) + (uint32_t)wf_load_relaxed(&victim->runq.head);
 }
 
+/* The same for tasks: what is seen while some thief takes them is another measure than before, and is judged once in
+ * WF_TRIAL_NS. */
+static bool is_worth_it(struct wf_sighting *seen, uint32_t pace, int64_t now_ns)
+{
+    /* relaxed, all: see wf_sighting */
+    int64_t tried_ns = wf_load_relaxed(&seen->tried_ns);
+    int64_t since_ns = wf_load_relaxed(&seen->since_ns);
+    if (now_ns < wf_load_relaxed(&seen->spared_ns)) {
+        return is_slow(seen, pace, WF_STEAL_ON_NS, now_ns);
+    }
+    if (tried_ns < since_ns) {
+        return is_slow(seen, pace, WF_STEAL_TASK_NS, now_ns);
+    }
+    if (now_ns - since_ns < WF_TRIAL_NS) {
+        return true;
+    }
+    if (!is_slow(seen, pace, WF_STEAL_ON_NS, now_ns)) {
+        wf_store_relaxed(&seen->tried_ns, -1);
+        wf_store_relaxed(&seen->spared_ns, now_ns + WF_SPARE_NS);
+        return false;
+    }
+    wf_store_relaxed(&seen->pace, pace);
+    wf_store_relaxed(&seen->since_ns, now_ns);
+    return true;
+}
+
+/* The thief is, or was until now, busy with what it took for its owner is slow. */
+static void note_trial(struct wf_worker *worker, int64_t now_ns)
+{
+    if (worker->trial != NULL) {
+        wf_store_relaxed(&worker->trial->tried_ns, now_ns); /* relaxed: see wf_sighting */
+    }
+}
+
 static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
 {
     struct wf_deque *deque = &victim->deque;
     struct wf_sighting *seen = &victim->seen_new;
+    worker->trial = NULL;
     /* Relaxed, all: a guess; the steal has the orders. Of an empty one it asks. */
     if (wf_deque_len(deque) == 0 ||
         is_old(worker, seen, wf_load_relaxed(&deque->top), WF_STEAL_OLD_NS, now_ns)) {
         return true;
     }
-    bool cheap = wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace));
-    return is_slow(seen, pace_of(victim), cheap ? WF_STEAL_CHEAP_NS : WF_STEAL_TASK_NS, now_ns);
+    if (wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace))) {
+        return is_slow(seen, pace_of(victim), WF_STEAL_CHEAP_NS, now_ns);
+    }
+    worker->trial = seen;
+    return is_worth_it(seen, pace_of(victim), now_ns);
 }
 
 /* A light load has to be old, and its owner slow at whatever it does meanwhile. */
@@ -824,11 +871,13 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             work = wf_deque_steal(&victim->deque);
         }
         if (work == NULL && may_steal_ready(worker, victim, now_ns)) {
+            worker->trial = NULL;
             work = wf_runq_steal(&victim->runq, &worker->runq);
         }
         if (work != NULL) {
             wf_count(&worker->counters.steals);
             worker->stole_ns = now_ns;
+            note_trial(worker, now_ns);
             return work;
         }
     }
@@ -891,6 +940,9 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
         worker->watch_ns = WF_WATCH_MIN_NS; /* what it took has been worth it: there may be more */
         worker->lingers = 0;                /* and it is good to be woken for it */
         worker->vain_ns = 0;
+    }
+    if (worker->stole_ns != 0) {
+        note_trial(worker, began_ns);
     }
     worker->stole_ns = 0;
     uint64_t taken = wf_inject_taken(&worker->pool->inject);

@@ -85,6 +85,9 @@ struct wf_sighting {
     WF_ATOMIC(int64_t) oldest_since_ns;
     WF_ATOMIC(uint32_t) pace; /* of the owner, at `since_ns` */
     WF_ATOMIC(int64_t) since_ns;
+    /* when a thief was last busy with what it took because the owner is slow; or -1 */
+    WF_ATOMIC(int64_t) tried_ns;
+    WF_ATOMIC(int64_t) spared_ns; /* until when that is not tried, since it did not pay */
 };
 
 struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
@@ -129,6 +132,8 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     int64_t inject_ns; /* when search() looks at the injection queue again */
     int64_t gather_ns; /* how long after it has taken from there */
     int64_t stole_ns;  /* when it last stole, if it has not looked for work since; else 0 */
+    struct wf_sighting
+        *trial; /* what it looked at last, if a steal from there is on trial; or NULL */
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */

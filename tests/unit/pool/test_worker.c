@@ -540,6 +540,54 @@ Test(worker, an_owner_slow_at_its_tasks_is_stolen_from, .init = begin, .fini = e
     wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
 }
 
+Test(worker, a_thief_tries_for_a_while_before_it_judges, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(2);
+    wt_true(may_steal_after(WF_PACE_NS));
+    note_trial(other, looked_ns);
+    do_tasks(40);
+    wt_true(may_steal_after(WF_TRIAL_NS - WF_PACE_NS - 1));
+}
+
+Test(worker, an_owner_quick_beside_a_thief_is_spared, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(2);
+    wt_true(may_steal_after(WF_PACE_NS));
+    note_trial(other, looked_ns);
+    do_tasks(9);
+    wt_false(may_steal_after(6 * WF_PACE_NS)); /* 11 in 7 us */
+    do_tasks(4);
+    wt_false(may_steal_after(4 * WF_STEAL_TASK_NS)); /* which was enough before */
+    (void)wf_deque_steal(&self->deque);              /* else its oldest is old by then */
+    do_tasks(1);
+    wt_false(may_steal_after(WF_SPARE_NS));
+    do_tasks(4);
+    wt_true(may_steal_after(4 * WF_STEAL_TASK_NS));
+}
+
+Test(worker, an_owner_slow_beside_a_thief_is_tried_again, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(2);
+    wt_true(may_steal_after(WF_PACE_NS));
+    note_trial(other, looked_ns);
+    for (int i = 0; i < 5; i++) {
+        do_tasks(6);
+        wt_true(may_steal_after(8 * WF_STEAL_ON_NS));
+        wt_eq(wf_load_relaxed(&self->seen_new.since_ns), looked_ns); /* judged, and begun anew */
+        note_trial(other, looked_ns);
+    }
+}
+
+Test(worker, a_steal_for_age_is_no_trial, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    wt_true(may_steal_after(WF_STEAL_OLD_NS));
+    wt_true(other->trial == NULL);
+}
+
 Test(worker, an_owner_quick_at_its_nodes_is_left_alone, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
