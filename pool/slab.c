@@ -22,31 +22,12 @@
  * is taken every 40 ns or so. */
 #define FETCH_AHEAD 6
 
-/* What a free object holds. */
-struct wf_slab_node {
-    struct wf_slab_node *next;
-    uintptr_t mark; /* of a shared slab: mark_of, while it is free */
-    /* from here on only of a shared slab: a bundle, on its first object */
-    uint64_t count;
-    void *others[];
-};
 _Static_assert(offsetof(struct wf_slab_node, count) == OBJECT_ALIGN,
                "S.1, and the smallest object");
 _Static_assert(offsetof(struct wf_slab_node, others) + WF_SLAB_BUNDLE_OTHERS * sizeof(void *) ==
                    WF_SLAB_BUNDLE_BYTES,
                "S.1");
 
-struct wf_slab_chunk {
-    /* immutable after chunk_make */
-    uint64_t magic;
-    struct wf_slab *owner;
-    struct wf_slab_chunk *next;
-    uint32_t object_bytes, first, objects_per_chunk, reciprocal; /* the owner's */
-    bool readable, shared;                                       /* the owner's */
-    /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by
-     * anybody. */
-    WF_ATOMIC(uint32_t) generations[];
-};
 _Static_assert(WF_SLAB_OBJECT_MAX *OBJECTS_MIN < WF_SLAB_CHUNK_BYTES, "OBJECTS_MIN");
 
 static struct wf_slab_chunk *chunk_of(const void *object)
@@ -400,6 +381,22 @@ void wf_slab_give(struct wf_slab *mine, void *object)
     node->next = mine->local;
     mine->local = node;
     count_live(mine, (uint64_t)-1);
+}
+
+void *wf_slab_take_bare_slow(struct wf_slab *slab)
+{
+    return wf_slab_take(slab);
+}
+
+void wf_slab_give_bare_slow(struct wf_slab *mine, void *object)
+{
+    if (WF_SLAB_MARKS_BARE) {
+        wf_slab_give(mine, object);
+        return;
+    }
+    struct wf_slab_chunk *chunk = chunk_of(object);
+    wf_check(chunk->magic == CHUNK_MAGIC, "wf_slab_give_bare: %p is not in a slab", object);
+    give_remote(chunk->owner, object);
 }
 
 uint32_t wf_slab_generation(const void *object)

@@ -207,6 +207,50 @@ Test(slab, giving_later_what_is_not_of_a_shared_slab_is_misuse, .signal = SIGABR
     wf_slab_give_later(&held, wf_slab_take(&slab));
 }
 
+Test(slab, bare_objects_come_back_from_the_owner_and_from_others)
+{
+    struct wf_slab mine, other;
+    wf_slab_init(&mine, 64, 1);
+    wf_slab_init(&other, 64, 1);
+    uint32_t n = mine.objects_per_chunk;
+    void **objects = calloc(n, sizeof *objects);
+    for (uint32_t turn = 0; turn < 2; turn++) {
+        for (uint32_t i = 0; i < n; i++) {
+            objects[i] = wf_slab_take_bare(&mine);
+            wt_true(objects[i]);
+            memset(objects[i], 0x55, 64);
+            wt_eq(report_of(&mine).live, i + 1);
+        }
+        wt_false(wf_slab_take_bare(&mine));
+        for (uint32_t i = 0; i < n;
+             i++) { /* a third each: by the owner, by somebody with a slab, by anybody */
+            wf_slab_give_bare(i % 3 == 0 ? &mine : i % 3 == 1 ? &other : NULL, objects[i]);
+        }
+        wt_eq(report_of(&mine).live, 0u);
+    }
+    void *first = wf_slab_take_bare(&mine), *second = wf_slab_take_bare(&mine);
+    wf_slab_give_bare(&mine, first);
+    wf_slab_give_bare(&mine, second);
+    wt_eq(wf_slab_take_bare(&mine), second, "the newest first");
+    wf_slab_give_bare(&mine, second);
+    wt_false(other.chunks, "the giver keeps nothing");
+    wf_slab_fini(&mine);
+    wf_slab_fini(&other);
+    free(objects);
+}
+
+Test(slab, giving_a_bare_object_twice_is_found_in_development_builds, .signal = SIGABRT)
+{
+    if (!WF_CHECKS) {
+        abort(); /* nothing to see in a release build */
+    }
+    struct wf_slab slab;
+    wf_slab_init(&slab, 64, 1);
+    void *object = wf_slab_take_bare(&slab);
+    wf_slab_give_bare(&slab, object);
+    wf_slab_give_bare(&slab, object);
+}
+
 Test(slab, giving_twice_is_misuse, .signal = SIGABRT)
 {
     struct wf_slab slab;
