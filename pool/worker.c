@@ -150,7 +150,7 @@ void wf_wake_check(struct wf_worker *worker)
 
 /* --- making ready ----------------------------------------------------------------------------- */
 
-static WF_COLD void overflow(struct wf_worker *worker, struct wf_work *work)
+WF_COLD void wf_ready_overflow(struct wf_worker *worker, struct wf_work *work)
 {
     worker->has_spilled = true;
     wf_inject_push(&worker->pool->inject, work);
@@ -188,15 +188,7 @@ void wf_ready(struct wf_worker *worker, struct wf_work *work)
 {
     if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
         wf_runq_close(&worker->runq);
-        overflow(worker, work);
-    }
-    wake_unless_watched(worker);
-}
-
-void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
-{
-    if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
-        overflow(worker, work);
+        wf_ready_overflow(worker, work);
     }
     wake_unless_watched(worker);
 }
@@ -204,7 +196,7 @@ void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work)
 {
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
-        overflow(worker, work);
+        wf_ready_overflow(worker, work);
     }
     wf_deque_note_cheap(&worker->deque, 0);
     wake_unless_watched(worker);

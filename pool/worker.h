@@ -162,8 +162,6 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
 /* From a worker of the pool: at the end of its FIFO. For resumed fibers, continuations,
  * completions. */
 void wf_ready(struct wf_worker *worker, struct wf_work *work);
-/* From a worker: at the newest end of its deque, public at once. For new tasks. */
-void wf_ready_new(struct wf_worker *worker, struct wf_work *work);
 /* As wf_ready_new, for a work that is cheap to move to another worker: nothing but itself goes there, and nothing
  * that was made for it comes back. Who runs it says so (wf_deque_note_cheap). */
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work);
@@ -181,6 +179,18 @@ void wf_wake_check(struct wf_worker *worker);
 /* The same for what lies in this worker's own queues: nor if somebody watches, "Light load" in
  * worker.c. */
 void wf_wake_unless_watched(struct wf_worker *worker);
+
+/* From a worker: at the newest end of its deque, public at once. For new tasks. */
+void wf_ready_overflow(struct wf_worker *worker, struct wf_work *work); /* when it is full */
+WF_INLINE void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
+{
+    if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
+        wf_ready_overflow(worker, work);
+    }
+    if (worker->peers != 0) { /* else it is awake: we are it */
+        wf_wake_unless_watched(worker);
+    }
+}
 
 /* From a task that has begun something in the driver which may be over as soon as the driver looks: if
  * there is nothing else to run, and one work at a time comes from the driver, it is polled now, on the

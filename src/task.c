@@ -25,14 +25,8 @@ struct stack_awaiter {
 /* The lines of a task that are zero when the frame of a posted one is free: see wf_task_init_posted. */
 WF_INLINE void init_rest(struct wf_task *task)
 {
-    /* relaxed, all: queuing the task publishes it */
-    wf_store_relaxed(&task->name, NULL);
-    task->base_waits = 0;
-    task->base_scopes = 0;
-    wf_store_relaxed(&task->reads_more, 0);
-    for (int i = 0; i < WF_READS_KNOWN; i++) {
-        wf_store_relaxed(&task->reads[i], NULL);
-    }
+    /* they lie side by side; queuing the task publishes them */
+    memset(&task->name, 0, offsetof(struct wf_task, failed_ns) - offsetof(struct wf_task, name));
 }
 
 /* --- finishing -------------------------------------------------------------------------------- */
@@ -52,18 +46,22 @@ static void settle_failed(struct wf_task *task, int rc, weft_error *error)
     }
 }
 
-void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
+static void free_posted_frame(struct wf_worker *worker, struct wf_task *task)
 {
-    struct wf_worker *worker = self->worker;
-    if (task->frame != WF_FRAME_FOREIGN) {
-        wf_slab_give(&worker->frames[task->frame], task);
-        return;
-    }
     init_rest(task); /* as wf_task_init_posted expects it */
     if (worker->pool == task->rt->pool) {
         wf_slab_give_later(&worker->given, task);
     } else {
         wf_slab_give(NULL, task); /* on a loop, which may be gone before, or stay after */
+    }
+}
+
+void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
+{
+    if (wf_unlikely(task->frame == WF_FRAME_FOREIGN)) {
+        free_posted_frame(self->worker, task);
+    } else {
+        wf_slab_give_bare(&self->worker->frames[task->frame], task);
     }
 }
 
@@ -111,12 +109,12 @@ static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
     } else {
         settle_failed(task, rc, error);
     }
-    bool is_posted = task->frame == WF_FRAME_FOREIGN;
-    weft_rt *rt = task->rt;
-    wf_task_free_frame(self, task);
-    if (is_posted) {
+    if (wf_unlikely(task->frame == WF_FRAME_FOREIGN)) {
+        weft_rt *rt = task->rt;
+        free_posted_frame(self->worker, task);
         wf_runtime_leave_root(rt, self->worker);
     } else {
+        wf_slab_give_bare(&self->worker->frames[task->frame], task);
         wf_scope_leave(owner);
     }
 }
@@ -217,12 +215,11 @@ WF_NORETURN static WF_COLD void left_by_longjmp(const struct wf_task *task,
     wf_panic(__FILE__, __LINE__, "no way to go on after a longjmp out of a task's body");
 }
 
-/* Inline, as wait_and_collect: each level of calls above a switch is a return that the processor
- * mispredicts, some 2 ns. */
-WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task)
+/* `outer`, `home`: the env that the stack is under, and its home, to go back to. Inline, as wait_and_collect: each
+ * level of calls above a switch is a return that the processor mispredicts, some 2 ns. */
+WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task, struct wf_env *outer,
+                       struct wf_home *home)
 {
-    struct wf_env *outer = self->env;
-    struct wf_home *home = wf_fiber_home(self);
     self->env = &task->env;
     WF_GUARD(guard, task);
     int rc = task->fn(task->arg);
@@ -247,16 +244,23 @@ WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task)
     return rc;
 }
 
+/* On a loop's frame, which is under no env and has no home. */
+WF_INLINE int run_on_loop(struct wf_fiber *self, struct wf_task *task)
+{
+    wf_check_inner(self->env == NULL && wf_fiber_home(self) == NULL);
+    return run_body(self, task, NULL, NULL);
+}
+
 int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
 {
-    return run_body(self, task);
+    return run_body(self, task, self->env, wf_fiber_home(self));
 }
 
 /* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are. */
 static void pooled_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
-    settle_pooled(self, task, run_body(self, task));
+    settle_pooled(self, task, run_on_loop(self, task));
 }
 
 /* The same of the other kinds. */
@@ -269,7 +273,7 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
          * caller: nobody would look again for a deadlock that it had held back. */
         (void)wf_sub_relaxed(&task->rt->entering, 1);
     }
-    int rc = run_body(self, task);
+    int rc = run_on_loop(self, task);
     if (kind == WF_TASK_CALLED) {
         settle_called(task, rc);
         return;
@@ -295,7 +299,7 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 WF_INLINE void init_front(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                           struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
-    task->work = (struct wf_work){.run = kind == WF_TASK_POOLED ? pooled_run : task_run};
+    task->work.run = kind == WF_TASK_POOLED ? pooled_run : task_run;
     /* Relaxed, here and below: queuing the task publishes it. */
     wf_store_relaxed(&task->waiters.word, WF_TASK_RUNNING);
     task->env.task = task;
@@ -344,7 +348,7 @@ void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_pla
     wf_store_relaxed(&task->waiters.word, WF_TASK_DONE); /* relaxed: not shared */
 }
 
-void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
+WF_INLINE void start_queued(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_pool *pool = wf_runtime_of(self)->pool;
     if (wf_likely(self->worker->pool == pool)) {
@@ -352,6 +356,11 @@ void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
     } else {
         wf_ready_foreign(pool, work);
     }
+}
+
+void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
+{
+    start_queued(self, work);
 }
 
 /* --- spawn, await ----------------------------------------------------------------------------- */
@@ -413,7 +422,7 @@ bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
         return false;
     }
     wf_deque_step(&worker->deque);
-    int rc = run_body(self, task);
+    int rc = run_body(self, task, self->env, wf_fiber_home(self));
     if (wf_unlikely(task->kind == WF_TASK_FOLLOWING)) {
         settle_following(task, rc);
         return true;
@@ -562,6 +571,18 @@ static int frame_class(struct wf_worker *worker, size_t arg_bytes)
     return i;
 }
 
+/* wf_scope_enter, tried in line. */
+WF_INLINE int enter_scope(struct wf_scope *scope)
+{
+    uint64_t live = wf_load_relaxed(&scope->live); /* relaxed, both: see there */
+    if (wf_likely((uint32_t)live != 0 && (live & WF_SCOPE_ENDED) == 0 &&
+                  wf_scope_cancelled(scope) == 0 &&
+                  wf_cas_relaxed(&scope->live, &live, live + 1))) {
+        return 0;
+    }
+    return wf_scope_enter(scope);
+}
+
 int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
              const weft_place *place)
 {
@@ -577,12 +598,12 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
         wf_yield(self); /* bounds what is queued: the worker runs some of it before we add more */
     }
-    rc = wf_scope_enter(scope);
+    rc = enter_scope(scope);
     if (rc < 0) {
         return rc;
     }
     int frame = frame_class(self->worker, bytes);
-    struct wf_task *task = wf_slab_take(&self->worker->frames[frame]);
+    struct wf_task *task = wf_slab_take_bare(&self->worker->frames[frame]);
     if (task == NULL) {
         wf_scope_leave(scope);
         return -ENOMEM;
@@ -590,16 +611,16 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     void *copy = task + 1;
     if (wf_likely(bytes == sizeof(void *))) { /* in line: a pointer, mostly */
         memcpy(copy, arg, sizeof(void *));
-    } else {
+    } else if (bytes != 0) { /* without one `arg` may be NULL */
         memcpy(copy, arg, bytes);
     }
     if (wf_unlikely(scope->each.max != 0) && (rc = wf_each_enter(scope)) < 0) {
-        wf_slab_give(&self->worker->frames[frame], task);
+        wf_slab_give_bare(&self->worker->frames[frame], task);
         wf_scope_leave(scope);
         return rc;
     }
     init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
     task->frame = (uint8_t)frame;
-    wf_start_queued(self, &task->work);
+    start_queued(self, &task->work);
     return 0;
 }
