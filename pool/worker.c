@@ -600,10 +600,16 @@ static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg
     wf_ready(now->worker, &before->resume);
 }
 
-static bool has_own_work(struct wf_worker *worker)
+/* Of its own, besides what is in the FIFO. */
+WF_INLINE bool has_new_work(struct wf_worker *worker)
 {
     return worker->pinned_first != NULL || wf_deque_has_private(&worker->deque) ||
-           wf_deque_has_public(&worker->deque) || wf_runq_len(&worker->runq) != 0;
+           wf_deque_has_public(&worker->deque);
+}
+
+static bool has_own_work(struct wf_worker *worker)
+{
+    return has_new_work(worker) || wf_runq_len(&worker->runq) != 0;
 }
 
 /* Has it anything under way in its driver? A hint: what others have ended for it counts as under way for ever.
@@ -625,8 +631,9 @@ WF_INLINE bool may_skip_serve(struct wf_worker *worker)
            wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
 }
 
-/* Served here, on the task's stack: with nothing else to run it may never come to the loop. */
-void wf_yield(struct wf_fiber *self)
+/* wf_yield in all cases but the most frequent. Served here, on the task's stack: with nothing else to run it may
+ * never come to the loop. */
+static WF_NOINLINE void yield_otherwise(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
     if (wf_unlikely(!may_skip_serve(worker))) {
@@ -640,6 +647,23 @@ void wf_yield(struct wf_fiber *self)
         wf_suspend(self, after_yield, NULL); /* which counts the turn */
     } else {
         worker->since_poll++;
+    }
+}
+
+/* While others are ready here wf_suspend looks at all else that cannot wait, and comes to the loop for it. */
+void wf_yield(struct wf_fiber *self)
+{
+    struct wf_worker *worker = self->worker;
+    if (wf_unlikely(worker->since_poll + 1 >= WF_TURN_POLL || has_under_way(worker))) {
+        yield_otherwise(self);
+    } else if (wf_runq_len(&worker->runq) != 0) {
+        wf_suspend(self, after_yield, NULL); /* which counts the turn */
+    } else if (!has_new_work(worker) && !wf_inject_has(&worker->pool->inject) &&
+               wf_load_relaxed(&worker->inbox) == NULL && /* relaxed: the next turn sees it */
+               wf_wheel_next_ns(&worker->wheel) == INT64_MAX) {
+        worker->since_poll++;
+    } else {
+        yield_otherwise(self);
     }
 }
 
