@@ -8,8 +8,11 @@
  * it knew the next (16 lines of 150 ns from another core, under the lock). Whether there is anything is
  * readable without a lock, so that workers that poll an empty queue write no shared line.
  *
- * Terms. *ring*: the slots [head, tail). *rest*: the list of what came while the ring was full. While
- * there is a rest, what is put goes there; who takes moves some of it into the ring.
+ * Terms. *ring*: the slots [head, tail). *rest*: what came while the ring was full. While there is a rest, what is
+ * put goes there; who takes moves some of it into the ring. *store*: memory for most of the rest, if the queue was given
+ * any; what does not fit there either is the list, and while there is a list, what is put goes there. With the list
+ * alone, 100,000 waiters that were cancelled stood behind each other's lines: who moved 32 of them held both locks for as many
+ * misses (ADR 0039).
  *
  * G.1  First in, first out.
  * G.2  After a push has returned, wf_inject_has says true to everybody who is ordered after it (by
@@ -31,14 +34,23 @@
  * stays full. */
 #define WF_INJECT_REFILL 32
 
+struct wf_inject_stored {
+    WF_PLAIN(struct wf_work *) work;
+};
+
 struct wf_inject {
     /* who puts, under `entry`; the atomics are read by anybody */
     WF_ALIGNED(WF_LINE_PAIR) struct wf_lock entry;
     WF_ATOMIC(uint32_t) rest_count;
     WF_ATOMIC(uint64_t) tail;
-    WF_PLAIN(uint64_t) full_at; /* an old `head` + WF_INJECT_SLOTS: tail never passes it */
-    WF_PLAIN(struct wf_work *) rest_first; /* NULL: none; linked by `next` */
-    WF_PLAIN(struct wf_work *) rest_last;  /* meaningless when there is none */
+    WF_PLAIN(uint64_t) full_at;      /* an old `head` + WF_INJECT_SLOTS: tail never passes it */
+    WF_PLAIN(uint32_t) stored;       /* works in the store */
+    WF_PLAIN(uint32_t) stored_first; /* index of the oldest */
+    WF_PLAIN(struct wf_work *) list_first; /* linked by `next`; meaningless when there is no list */
+    WF_PLAIN(struct wf_work *) list_last;  /* the same */
+    /* immutable after start; what it points to: under `entry` */
+    struct wf_inject_stored *store; /* array of store_slots */
+    uint32_t store_slots;           /* a power of two; 0: there is none */
     /* any thread; on this line since who puts writes it anyway: see wf_pool_visit */
     WF_ATOMIC(uint32_t) visitors;
 
@@ -60,6 +72,15 @@ WF_INLINE void wf_inject_init(struct wf_inject *q)
     wf_plain_write(&q->full_at, WF_INJECT_SLOTS);
 }
 
+/* Memory for `slots` (a power of two) works, the caller's until the queue is not used any more; what is in it means
+ * nothing. Right after wf_inject_init. */
+WF_INLINE void wf_inject_give_store(struct wf_inject *q, struct wf_inject_stored *store,
+                                    uint32_t slots)
+{
+    q->store = store;
+    q->store_slots = slots;
+}
+
 /* Under `entry`. Looks at `head` only when the last look does not answer. */
 WF_INLINE bool wf_inject_has_room_(struct wf_inject *q, uint64_t tail)
 {
@@ -74,16 +95,39 @@ WF_INLINE bool wf_inject_has_room_(struct wf_inject *q, uint64_t tail)
 
 static WF_UNUSED WF_COLD void wf_inject_push_rest_(struct wf_inject *q, struct wf_work *work)
 {
-    uint32_t count = wf_load_relaxed(&q->rest_count);
-    work->next = NULL;
-    if (count == 0) {
-        wf_plain_write(&q->rest_first, work);
+    uint32_t count = wf_load_relaxed(&q->rest_count); /* relaxed: under the lock */
+    uint32_t stored = wf_plain_read(&q->stored);
+    if (count == stored && stored < q->store_slots) {
+        uint32_t last = (wf_plain_read(&q->stored_first) + stored) & (q->store_slots - 1);
+        wf_plain_write(&q->store[last].work, work);
+        wf_plain_write(&q->stored, stored + 1);
     } else {
-        wf_plain_read(&q->rest_last)->next = work;
+        work->next = NULL;
+        if (count == stored) {
+            wf_plain_write(&q->list_first, work);
+        } else {
+            wf_plain_read(&q->list_last)->next = work;
+        }
+        wf_plain_write(&q->list_last, work);
     }
-    wf_plain_write(&q->rest_last, work);
-    /* relaxed: G.2 leaves the order to the caller, the lock has the list's */
+    /* relaxed: G.2 leaves the order to the caller, the lock has the rest's */
     wf_store_relaxed(&q->rest_count, count + 1);
+}
+
+/* The oldest of the rest, which is not empty. */
+static WF_UNUSED WF_COLD struct wf_work *wf_inject_pop_rest_(struct wf_inject *q)
+{
+    uint32_t stored = wf_plain_read(&q->stored);
+    if (stored == 0) {
+        struct wf_work *work = wf_plain_read(&q->list_first);
+        wf_plain_write(&q->list_first, work->next);
+        return work;
+    }
+    uint32_t first = wf_plain_read(&q->stored_first);
+    wf_plain_write(&q->stored, stored - 1);
+    /* from the begin again when it is empty: so the lines of a short rest are always the same */
+    wf_plain_write(&q->stored_first, stored == 1 ? 0 : (first + 1) & (q->store_slots - 1));
+    return wf_plain_read(&q->store[first].work);
 }
 
 WF_INLINE void wf_inject_push(struct wf_inject *q, struct wf_work *work)
@@ -124,15 +168,11 @@ static WF_UNUSED WF_COLD void wf_inject_refill_(struct wf_inject *q)
     wf_lock(&q->entry);
     uint32_t count = wf_load_relaxed(&q->rest_count); /* relaxed, both: under the lock */
     uint64_t tail = wf_load_relaxed(&q->tail);
-    struct wf_work *work = wf_plain_read(&q->rest_first);
     for (int i = 0; i < WF_INJECT_REFILL && count > 0 && wf_inject_has_room_(q, tail); i++) {
-        struct wf_work *next = work->next;
-        wf_store_relaxed(wf_inject_slot_(q, tail), work);
+        wf_store_relaxed(wf_inject_slot_(q, tail), wf_inject_pop_rest_(q));
         tail++;
         count--;
-        work = next;
     }
-    wf_plain_write(&q->rest_first, work);
     wf_store_relaxed(&q->tail, tail); /* relaxed: who takes has `exit` after us */
     /* sync(inject.moved): release, who sees that the rest has gone sees the new tail; pairs
      * sync(inject.rest) */

@@ -16,6 +16,10 @@
  * worker it still looks for completions. */
 #define WF_SPIN_NS INT64_C(20000)
 
+/* Works beyond the rings that wait without being linked, which are slow to go through: 1 MiB of address space, of
+ * which nothing is touched before. */
+#define INJECT_STORED (1u << 17)
+
 /* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes
  * WEFT_GO_ARG_MAX. */
 static const size_t frame_bytes[WF_FRAME_CLASSES] = {256, 512, 1280};
@@ -114,15 +118,21 @@ static void end_threads(struct wf_pool *pool)
     }
 }
 
+static void free_memory(struct wf_pool *pool)
+{
+    wf_sys.release(pool->store);
+    wf_sys.release(pool->threads);
+    wf_sys.release(pool->workers);
+    wf_sys.release(pool);
+}
+
 static void release(struct wf_pool *pool)
 {
     for (int i = 0; i < pool->worker_count; i++) {
         wf_stack_cache_drain(&pool->workers[i].stacks);
         worker_fini(&pool->workers[i]);
     }
-    wf_sys.release(pool->threads);
-    wf_sys.release(pool->workers);
-    wf_sys.release(pool);
+    free_memory(pool);
 }
 
 static struct wf_pool *allocate(int workers)
@@ -137,10 +147,9 @@ static struct wf_pool *allocate(int workers)
     size_t thread_bytes =
         (sizeof *pool->threads * (size_t)workers + WF_LINE - 1) / WF_LINE * WF_LINE;
     pool->threads = wf_sys.alloc(WF_LINE, thread_bytes);
-    if (pool->workers == NULL || pool->threads == NULL) {
-        wf_sys.release(pool->threads);
-        wf_sys.release(pool->workers);
-        wf_sys.release(pool);
+    pool->store = wf_sys.alloc(WF_LINE, INJECT_STORED * sizeof *pool->store);
+    if (pool->store == NULL || pool->workers == NULL || pool->threads == NULL) {
+        free_memory(pool);
         return NULL;
     }
     memset(pool->workers, 0, bytes);
@@ -184,6 +193,7 @@ static int prepare(struct wf_pool **out, int workers, struct wf_driver *driver, 
     pool->driver = driver;
     pool->patience_ns = patience_of(driver);
     wf_inject_init(&pool->inject);
+    wf_inject_give_store(&pool->inject, pool->store, INJECT_STORED);
     (void)wf_park_init(&pool->park, workers); /* the caller has checked the number */
     for (int i = 0; i < workers; i++) {
         worker_init(pool, i, runtime);

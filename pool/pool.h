@@ -20,6 +20,7 @@ struct wf_pool {
     int surplus; /* workers beyond the processors: as many idle ones have nothing to run on */
     struct wf_driver *driver;
     pthread_t *threads;
+    struct wf_inject_stored *store; /* the injection queue's */
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;

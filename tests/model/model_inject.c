@@ -1,5 +1,5 @@
-/* model_inject.c: pool/inject.h, with a ring of two: producers, consumers of single works and of
- * batches, works that do not fit into the ring.
+/* model_inject.c: pool/inject.h, with a ring of two and a store of one: producers, consumers of single works and of
+ * batches, works that do not fit into the ring, or into the store.
  *
  * Checked in every execution: each work is taken exactly once; the taker sees what the giver wrote
  * into it; the works of one producer come out in its order; has() after a push that is ordered
@@ -19,6 +19,7 @@ struct item {
 
 static struct wf_inject q;
 static struct item items[ITEMS];
+static struct wf_inject_stored store[1];
 static WF_ATOMIC(uint32_t) asleep;
 static WF_ATOMIC(uint32_t) event;
 
@@ -29,6 +30,7 @@ static void begin(void)
     memset(&event, 0, sizeof event);
     memset(&q, 0, sizeof q);
     wf_inject_init(&q);
+    wf_inject_give_store(&q, store, WF_COUNT(store));
 }
 
 static struct wf_work *make(int i)

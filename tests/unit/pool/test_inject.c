@@ -10,6 +10,8 @@
 static struct wf_inject q;
 static struct wf_work works[16];
 static struct wf_work many[2 * WF_INJECT_SLOTS];
+#define STORED 256
+static struct wf_inject_stored store[STORED];
 
 static void init(void)
 {
@@ -74,7 +76,7 @@ Test(inject, queue_that_ran_empty_works_again, .init = init)
 }
 
 /* Twice as many as the ring holds, and more while the rest is not empty: in order all the same. */
-Test(inject, what_does_not_fit_into_the_ring_keeps_its_place, .init = init)
+static void overflow_ring(void)
 {
     size_t put = 0, got = 0;
     while (put < WF_INJECT_SLOTS + WF_INJECT_SLOTS / 2) {
@@ -91,6 +93,38 @@ Test(inject, what_does_not_fit_into_the_ring_keeps_its_place, .init = init)
             wt_true(taken[i] == &many[got++]);
         }
         wt_eq(wf_inject_has(&q), got < put);
+    }
+}
+
+Test(inject, what_does_not_fit_into_the_ring_keeps_its_place, .init = init)
+{
+    overflow_ring();
+}
+
+Test(inject, what_does_not_fit_into_the_store_keeps_its_place, .init = init)
+{
+    wf_inject_give_store(&q, store, STORED);
+    for (int round = 0; round < 3; round++) {
+        overflow_ring();
+    }
+}
+
+/* Less than the store holds, for so long that its begin comes up in the middle. */
+Test(inject, a_store_begins_anew_at_its_end, .init = init)
+{
+    wf_inject_give_store(&q, store, STORED);
+    size_t put = 0, got = 0;
+    while (got < 4 * WF_COUNT(many)) {
+        while (put < got + WF_INJECT_SLOTS + STORED / 2) {
+            wf_inject_push(&q, &many[put++ % WF_COUNT(many)]);
+        }
+        struct wf_work *taken[3];
+        int count = wf_inject_pop_batch(&q, 3, taken);
+        wt_gt(count, 0);
+        for (int i = 0; i < count; i++) {
+            wt_true(taken[i] == &many[got++ % WF_COUNT(many)]);
+        }
+        wt_eq(wf_plain_read(&q.stored), wf_load_relaxed(&q.rest_count)); /* no list */
     }
 }
 
