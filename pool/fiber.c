@@ -122,14 +122,15 @@ static struct {
 
 static char *slot_of(const struct wf_fiber *fiber)
 {
-    return (char *)(uintptr_t)fiber - WF_FIBER_OFFSET;
+    uintptr_t in_slot = (uintptr_t)fiber % WF_STACK_BYTES;
+    return (char *)(uintptr_t)fiber - in_slot;
 }
 
 static struct wf_fiber *fiber_at(uint32_t index)
 {
     /* the caller holds a slot or the mutex, so the region is open */
     uintptr_t base = wf_stack_region[WF_REGION_BASE];
-    return (struct wf_fiber *)(base + (uintptr_t)index * WF_STACK_BYTES + WF_FIBER_OFFSET);
+    return wf_fiber_in_slot(base + (uintptr_t)index * WF_STACK_BYTES);
 }
 
 /* Nothing may ever have written between guard and stack where there is no guard. Reading maps the
@@ -202,11 +203,19 @@ static struct wf_fiber *fiber_make(uint32_t index)
         .index = index,
         .guard = (uint8_t)slot_guard(slot),
         .stack_low = slot + region.guard_bytes,
-        .stack_bytes = WF_FIBER_OFFSET - region.guard_bytes,
+        .stack_bytes = (size_t)((char *)fiber - slot) - region.guard_bytes,
         .canary = WF_FIBER_CANARY,
     };
     fiber->valgrind_stack = wf_valgrind_stack_open(fiber->stack_low, fiber);
     return fiber;
+}
+
+/* madvise rounds up by itself: it would take the control block's page along where pages have 64
+ * KiB. */
+static size_t whole_pages(size_t bytes)
+{
+    size_t page = wf_sys_page_bytes();
+    return (bytes + page - 1) & ~(page - 1);
 }
 
 /* Gives back the pages of an idle stack that most tasks do not use. DONTNEED, not FREE: the memory
@@ -216,8 +225,10 @@ static void fiber_trim(struct wf_fiber *fiber)
     if (fiber->used) {
         fiber->used = false;
         /* A refusal (locked memory) costs memory, nothing else. */
-        (void)wf_sys.advise(slot_of(fiber) + region.guard_bytes,
-                            WF_STACK_BYTES - region.guard_bytes - region.kept_bytes, MADV_DONTNEED);
+        char *slot = slot_of(fiber);
+        size_t end = whole_pages((size_t)((char *)fiber - slot) + WF_FIBER_BYTES);
+        (void)wf_sys.advise(slot + region.guard_bytes, end - region.guard_bytes - region.kept_bytes,
+                            MADV_DONTNEED);
     }
 }
 
@@ -247,7 +258,7 @@ static struct wf_fiber *overflowed_fiber(const siginfo_t *info, const void *ucon
     if (wf_host_signal_sp(ucontext) - (slot - WF_STACK_BYTES) >= 2 * WF_STACK_BYTES) {
         return NULL;
     }
-    return (struct wf_fiber *)(slot + WF_FIBER_OFFSET);
+    return wf_fiber_in_slot(slot);
 }
 
 WF_NORETURN static void report_overflow(struct wf_fiber *fiber)
@@ -370,14 +381,6 @@ static void on_fork_child(void)
         wf_forked = 1;
         (void)wf_thread_deque(NULL);
     }
-}
-
-/* madvise rounds up by itself: it would take the control block's page along where pages have 64
- * KiB. */
-static size_t whole_pages(size_t bytes)
-{
-    size_t page = wf_sys_page_bytes();
-    return (bytes + page - 1) & ~(page - 1);
 }
 
 /* qemu-user accepts any advice and does nothing: no markers there. And it has a record of each page that

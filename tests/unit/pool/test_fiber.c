@@ -45,6 +45,11 @@ static struct wf_fiber *take(void)
     return fiber;
 }
 
+static char *slot_of(struct wf_fiber *fiber)
+{
+    return (char *)fiber - (uintptr_t)fiber % WF_STACK_BYTES;
+}
+
 static void give_before(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     (void)now, (void)arg;
@@ -449,10 +454,31 @@ Test(fiber, neighbours_start_at_different_cache_sets)
     close_all();
 }
 
-static size_t resident_pages(const struct wf_fiber *fiber)
+/* Else they share the few sets of the TLB. */
+Test(fiber, blocks_of_neighbours_lie_in_different_pages)
+{
+    open_with(1024);
+    unsigned seen[16] = {0};
+    for (int i = 0; i < 32; i++) {
+        struct wf_fiber *fiber = take();
+        uintptr_t below = WF_STACK_BYTES - (uintptr_t)fiber % WF_STACK_BYTES;
+        wt_eq(below % 4096, 256u);
+        wt_lt(below / 4096, 16u);
+        seen[below / 4096]++;
+        wt_true(wf_fiber_in_slot((uintptr_t)slot_of(fiber)) == fiber);
+        wt_true(wf_fiber_in_slot((uintptr_t)slot_of(fiber) + WF_STACK_BYTES - 1) == fiber);
+        wt_eq((uintptr_t)fiber->stack_low + fiber->stack_bytes, (uintptr_t)fiber);
+    }
+    for (int i = 0; i < 16; i++) {
+        wt_eq(seen[i], 2u);
+    }
+    close_all();
+}
+
+static size_t resident_pages(struct wf_fiber *fiber)
 {
     unsigned char pages[WF_STACK_BYTES / 4096] = {0};
-    char *slot = (char *)(uintptr_t)fiber - WF_FIBER_OFFSET;
+    char *slot = slot_of(fiber);
     if (mincore(slot, WF_STACK_BYTES, pages) != 0) {
         wt_skip("mincore: an emulator");
     }
@@ -831,7 +857,7 @@ static struct wf_fiber *victim;
 static void touch_a_foreign_guard(struct wf_fiber *self)
 {
     (void)self;
-    *(volatile char *)((char *)victim - WF_FIBER_OFFSET) = 1;
+    *(volatile char *)slot_of(victim) = 1;
 }
 
 Test(fiber, a_wild_pointer_into_a_guard_is_not_called_an_overflow, .signal = SIGSEGV)
