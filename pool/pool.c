@@ -67,12 +67,18 @@ static void worker_fini(struct wf_worker *worker)
     }
 }
 
+/* The shortest that Linux gives. A worker that wakes where another thread computes has its turn when the wait
+ * is longer than this, not than some ms: it may be the one that takes over what a busy worker has under way. Two
+ * workers in a mixed load, 99th percentile of the short requests 3.2 ms and 2.3 (ADR 0022). */
+#define WF_SLICE_NS INT64_C(100000)
+
 static void *worker_thread(void *arg)
 {
     struct wf_worker *worker = arg;
     struct wf_signal_stack signal_stack;
     /* refused: an overflow ends the process without a message */
     (void)wf_signal_stack_open(&signal_stack);
+    (void)wf_sys.thread_slice(WF_SLICE_NS); /* refused: it waits longer */
     wf_fiber_home_init(&worker->home);
     worker->home.worker = worker;
     (void)wf_thread_deque(&worker->deque);

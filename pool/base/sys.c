@@ -126,6 +126,39 @@ static int sys_thread_join(pthread_t thread)
     return -pthread_join(thread, NULL);
 }
 
+/* As sched_setattr(2) takes it: not every libc has it. */
+struct sched_attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+/* What is forked begins with the kernel's own slice, and without a priority above the common one, so this is not for a
+ * thread that has such a one: the flag cannot be taken back without privilege. */
+#define RESET_ON_FORK UINT64_C(1)
+
+static int sys_thread_slice(int64_t ns)
+{
+    struct sched_attributes attributes = {.size = sizeof attributes};
+    long rc =
+        raw_syscall(SYS_sched_getattr, 0, (long)&attributes, (long)sizeof attributes, 0, 0, 0);
+    if (rc < 0) {
+        return (int)rc;
+    }
+    if (attributes.runtime == 0 && attributes.policy == SCHED_OTHER) {
+        return -EOPNOTSUPP;
+    }
+    if (attributes.policy != SCHED_OTHER || attributes.nice < 0 ||
+        attributes.runtime <= (uint64_t)ns) {
+        return -EPERM;
+    }
+    attributes.flags |= RESET_ON_FORK;
+    attributes.runtime = (uint64_t)ns;
+    return (int)raw_syscall(SYS_sched_setattr, 0, (long)&attributes, 0, 0, 0, 0);
+}
+
 static int64_t sys_now_ns(void)
 {
     struct timespec now;
@@ -336,6 +369,7 @@ struct wf_sys wf_sys = {
     .release = sys_release,
     .thread_start = sys_thread_start,
     .thread_join = sys_thread_join,
+    .thread_slice = sys_thread_slice,
     .now_ns = sys_now_ns,
     .nap = sys_nap,
     .futex_wait = sys_futex_wait,

@@ -44,6 +44,10 @@ struct wf_sys {
     /* Threads. Each 0 or -errno. */
     int (*thread_start)(pthread_t *thread, void *(*body)(void *), void *arg);
     int (*thread_join)(pthread_t thread);
+    /* This thread asks the scheduler for its time in slices of about `ns`; what it starts does not. 0, or
+     * -errno with nothing changed: -EOPNOTSUPP the kernel has no slices to choose (before Linux 6.12); -EPERM
+     * the thread has a policy, a priority or slices that somebody has chosen. */
+    int (*thread_slice)(int64_t ns);
 
     /* Time, CLOCK_MONOTONIC, ns. Cannot fail. */
     int64_t (*now_ns)(void);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,6 +84,92 @@ Test(sys, a_thread_starts_without_the_programs_signals_and_wakes_a_waiter)
     sigset_t mine;
     pthread_sigmask(SIG_SETMASK, NULL, &mine);
     wt_false(sigismember(&mine, SIGTERM), "the starter's mask is as before");
+}
+
+/* ---- slices ---- */
+
+#define SLICE_NS INT64_C(100000)
+
+/* Of this thread, as the kernel says; 0: it does not. The first 48 bytes of struct sched_attr. */
+static uint64_t slice_now(int *nice_value)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {0};
+    if (syscall(SYS_sched_getattr, 0, &attributes, (unsigned)sizeof attributes, 0) != 0) {
+        return 0;
+    }
+    *nice_value = attributes.nice;
+    return attributes.policy == SCHED_OTHER ? attributes.runtime : 0;
+}
+
+static struct sliced {
+    int rc, again_rc, nice_before, nice_after, nice_below;
+    uint64_t before_ns, after_ns, below_ns; /* below: a thread that it starts */
+} sliced;
+
+static void *below_body(void *arg)
+{
+    (void)arg;
+    sliced.below_ns = slice_now(&sliced.nice_below);
+    return NULL;
+}
+
+static void *slice_body(void *arg)
+{
+    (void)arg;
+    pthread_t below;
+    sliced.before_ns = slice_now(&sliced.nice_before);
+    sliced.rc = wf_sys.thread_slice(SLICE_NS);
+    sliced.after_ns = slice_now(&sliced.nice_after);
+    sliced.again_rc = wf_sys.thread_slice(SLICE_NS);
+    wt_eq(wf_sys.thread_start(&below, below_body, NULL), 0);
+    return (void *)(intptr_t)wf_sys.thread_join(below);
+}
+
+static void run_sliced(void)
+{
+    pthread_t thread;
+    wt_eq(wf_sys.thread_start(&thread, slice_body, NULL), 0);
+    wt_eq(wf_sys.thread_join(thread), 0);
+}
+
+/* Where the kernel takes it; else nothing has changed. */
+Test(sys, a_slice_is_the_threads_own_and_changes_nothing_else)
+{
+    run_sliced();
+    wt_eq(sliced.nice_after, sliced.nice_before);
+    wt_eq(sliced.nice_below, sliced.nice_before);
+    wt_eq(sliced.below_ns, sliced.before_ns, "what it starts has the kernel's");
+    if (sliced.rc == 0) {
+        wt_eq(sliced.after_ns, (uint64_t)SLICE_NS);
+        wt_eq(sliced.again_rc, -EPERM, "chosen before");
+    } else {
+        wt_eq(sliced.after_ns, sliced.before_ns);
+    }
+}
+
+static void *batch_body(void *arg)
+{
+    int *rc = arg;
+    struct sched_param none = {0};
+    if (pthread_setschedparam(pthread_self(), SCHED_BATCH, &none) == 0) {
+        *rc = wf_sys.thread_slice(SLICE_NS);
+    }
+    return NULL;
+}
+
+Test(sys, a_thread_with_a_policy_of_its_own_keeps_its_slice)
+{
+    pthread_t thread;
+    int rc = -EPERM; /* where that policy is refused there is nothing to see */
+    wt_eq(wf_sys.thread_start(&thread, batch_body, &rc), 0);
+    wt_eq(wf_sys.thread_join(thread), 0);
+    wt_true(rc == -EPERM || rc == -ENOSYS, "%d", rc);
 }
 
 Test(sys, an_eventfd_counts_and_does_not_block)
