@@ -76,6 +76,15 @@ WF_INLINE bool is_left_to_others(struct wf_park *park)
     return park->groups != 0 && wf_park_searches(park);
 }
 
+/* Does somebody search in the group of `first`, of several? The lowest worker whose bit is set is mostly the one
+ * that was woken last, or sleeps beside it: so this answers where a worker has been woken and work goes on to be
+ * submitted, with one line beside the bitmap's, and without those of the states. */
+WF_INLINE bool is_searched_near(struct wf_park *park, int first)
+{
+    return park->groups != 0 &&
+           wf_load_relaxed(&park->group[first / WF_PARK_GROUP].count.searching) != 0;
+}
+
 /* Step 3 of a submitter, and again step 2 when it has to start over. The bitmap comes first: when nobody
  * sleeps, the counts of other groups stay where they are. Ends: each turn but the last needs a worker that
  * was PARKED when we looked, and awake or claimed by a sender when we came to claim it. */
@@ -83,11 +92,14 @@ static int pick_parked(struct wf_park *park)
 {
     for (;;) {
         /* Relaxed, all of it: ordered by the fence before, sync(park.submit). */
-        int worker = next_parked(park, 0);
+        int worker = next_bit(park, 0);
+        if (worker < 0 || is_searched_near(park, worker)) {
+            return -1;
+        }
+        worker = next_parked(park, worker);
         if (worker < 0) {
             return -1;
         }
-        /* Its group first: there the one that was woken before it counts as searching. */
         struct wf_park_count *count = park->states[worker].count;
         if (wf_load_relaxed(&count->searching) != 0 || is_left_to_others(park)) {
             return -1;
