@@ -1,7 +1,7 @@
 /* steal.c: a discrete-event simulation of how work spreads over many workers: what cannot be tried on a machine
  * with few processors. docs/scaling.md has its results.
  *
- *     steal WORKERS POLICY [GRAIN_NS [NODES]]
+ *     steal WORKERS POLICY [GRAIN_NS [NODES [COUNT_GROUP]]]
  *
  * The work is a binary tree of `nodes` equal leaves, as a parallel loop or fib makes it: who runs a subtree of
  * more than one leaf forks half of it, which others may steal. Time is virtual, in ns.
@@ -16,9 +16,19 @@
  *   stride   from a random start, by a random step that has no factor in common with the number
  *   last     the one that the last steal came from, then as ring
  *   near     own group first, then own socket, then all, each as ring
- * Another word is for what the workers share besides:
- *   counter  ring, and each start and end of a search is an atomic addition to one word, as `searching` in park.h
- *   inject   all leaves come through one queue with a lock, 16 at once */
+ *   group    own group first, then all, each as ring
+ *   first    one probe in the own group, then all as ring
+ *   share    7 of 8 probes in the own group, as ring, and 1 anywhere, until the own group has been seen twice; then
+ *            all as ring
+ * Other words are for what the workers share besides, with the victims of `ring`:
+ *   counter  each start and end of a search is an atomic addition to one word; nobody reads it else
+ *   word     the same, and each fork reads it
+ *   counts   as counter, with a word for each COUNT_GROUP (16) workers; nobody reads it else, as in pool/park.h while
+ *            nobody sleeps
+ *   hints    the same, and each fork reads its own group's word, as in pool/park.h while the fork is not free
+ *   asks     the same, but each fork, and who brings his word to 0, reads all words until one is above 0
+ *   inject   all leaves come through one queue with a lock, 16 at once
+ *   guided   the same, and the batch is half of what is there for each worker, from 16 to 64 */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,11 +38,36 @@
 
 enum { WORKERS_MAX = 1024, DEPTH_MAX = 64, GROUP = 8, SOCKET = 64 };
 
+enum policy {
+    RING,
+    RANDOM,
+    STRIDE,
+    LAST,
+    NEAR,
+    NEAR_GROUP,
+    NEAR_FIRST,
+    NEAR_SHARE,
+    COUNTER,
+    WORD,
+    COUNTS,
+    HINTS,
+    ASKS,
+    INJECT,
+    GUIDED,
+    POLICIES,
+};
+
+static const char *const policy_names[POLICIES] = {
+    "ring",    "random", "stride", "last",  "near", "group",  "first",  "share",
+    "counter", "word",   "counts", "hints", "asks", "inject", "guided",
+};
+
 #define LINE_GROUP_NS  55.0
 #define LINE_SOCKET_NS 155.0
 #define LINE_FAR_NS    300.0
 #define FORK_NS        3.0
 #define BATCH          16
+#define BATCH_MOST     64
 #define PAUSE_NS       25.0 /* between two sweeps */
 
 struct worker {
@@ -46,10 +81,22 @@ struct worker {
     bool searching;
 };
 
+/* A line, and who had it last: to read it again costs him nothing until another has written it. */
+struct line {
+    double until_ns; /* of the last write */
+    int owner;
+    uint32_t version;
+};
+
 static struct worker workers[WORKERS_MAX];
 static int workers_n;
 static double shared_until_ns; /* the shared word, or the lock of the shared queue */
 static uint64_t injected, steals, probes;
+static double distance_ns;                      /* of the steals, altogether */
+static struct line counts[WORKERS_MAX];         /* of the groups; the values are beside */
+static int searchers[WORKERS_MAX];              /* of each group */
+static uint32_t seen[WORKERS_MAX][WORKERS_MAX]; /* by each worker, of each line: its version */
+static int count_group = 16;
 static uint64_t seed = 1;
 
 static uint32_t random_below(uint32_t n)
@@ -94,6 +141,7 @@ static bool try_victim(int thief, int victim, double *now_ns)
     workers[thief].running = v->deque[v->bottom++];
     workers[thief].last = victim;
     steals++;
+    distance_ns += line_ns(thief, victim);
     return true;
 }
 
@@ -114,37 +162,53 @@ static void begin_sweep(struct worker *w)
 }
 
 /* The next victim of a sweep; -1: it has come to its end. */
-static int next_victim(int thief, const char *policy)
+static int next_victim(int thief, enum policy policy)
 {
     struct worker *w = &workers[thief];
     uint32_t k = w->tried++, count = (uint32_t)workers_n;
-    if (strcmp(policy, "random") == 0) {
+    int group = thief / GROUP * GROUP, socket = thief / SOCKET * SOCKET;
+    switch (policy) {
+    case RANDOM:
         return (int)random_below(count);
-    }
-    if (strcmp(policy, "stride") == 0) {
+    case STRIDE:
         return k < count ? (int)((w->start + k * w->step) % count) : -1;
-    }
-    if (strcmp(policy, "last") == 0) {
+    case LAST:
         if (k == 0) {
             return w->last;
         }
         k--;
-    }
-    if (strcmp(policy, "near") == 0) {
+        break;
+    case NEAR:
+    case NEAR_GROUP:
         if (k < GROUP) {
-            return thief / GROUP * GROUP + (int)((w->start + k) % GROUP);
+            return group + (int)((w->start + k) % GROUP);
         }
         k -= GROUP;
-        if (k < SOCKET) {
-            return thief / SOCKET * SOCKET + (int)((w->start + k) % SOCKET);
+        if (policy == NEAR && k < SOCKET) {
+            return socket + (int)((w->start + k) % SOCKET);
         }
-        k -= SOCKET;
+        k -= policy == NEAR ? SOCKET : 0;
+        break;
+    case NEAR_FIRST:
+        if (k == 0) {
+            return group + (int)(w->start % GROUP);
+        }
+        k--;
+        break;
+    case NEAR_SHARE:
+        if (k < 2 * GROUP) {
+            return k % 8 == 7 ? (int)random_below(count) : group + (int)((w->start + k) % GROUP);
+        }
+        k -= 2 * GROUP;
+        break;
+    default:
+        break;
     }
     return k < count ? (int)((w->start + k) % count) : -1;
 }
 
 /* One probe, so that what it sees is of its time. */
-static bool steal(int thief, const char *policy, double *now_ns)
+static bool steal(int thief, enum policy policy, double *now_ns)
 {
     int victim = next_victim(thief, policy);
     bool got = victim >= 0 && victim < workers_n && try_victim(thief, victim, now_ns);
@@ -155,47 +219,115 @@ static bool steal(int thief, const char *policy, double *now_ns)
     return got;
 }
 
+/* --- counts of searchers ----------------------------------------------------------------------- */
+
+static void write_line(int self, int number, double *now_ns)
+{
+    struct line *line = &counts[number];
+    if (line->owner != self || seen[self][number] != line->version) {
+        *now_ns = take_turn(&line->until_ns, *now_ns, line_ns(self, line->owner));
+    }
+    line->owner = self;
+    seen[self][number] = ++line->version;
+}
+
+static void read_line(int self, int number, double *now_ns)
+{
+    struct line *line = &counts[number];
+    if (seen[self][number] != line->version) {
+        *now_ns = take_turn(&line->until_ns, *now_ns, line_ns(self, line->owner));
+        seen[self][number] = line->version;
+    }
+}
+
+/* Reads the counts from the first on until one is above 0. */
+static void ask(int self, double *now_ns)
+{
+    for (int i = 0; i * count_group < workers_n; i++) {
+        read_line(self, i, now_ns);
+        if (searchers[i] != 0) {
+            return;
+        }
+    }
+}
+
+static void begin_search(int self, double *now_ns)
+{
+    write_line(self, self / count_group, now_ns);
+    searchers[self / count_group]++;
+}
+
+static void end_search(int self, enum policy policy, double *now_ns)
+{
+    write_line(self, self / count_group, now_ns);
+    if (--searchers[self / count_group] == 0 && policy == ASKS) {
+        ask(self, now_ns);
+    }
+}
+
 /* --- the run ---------------------------------------------------------------------------------- */
 
-static bool find_work(int self, const char *policy, double *now_ns)
+static bool is_injected(enum policy policy)
+{
+    return policy == INJECT || policy == GUIDED;
+}
+
+static bool is_counted(enum policy policy)
+{
+    return policy >= COUNTER && policy <= ASKS;
+}
+
+/* The lock's line and the first line of slots, and each further line of 8 slots at a third: they are fetched at once. */
+static bool take_injected(struct worker *w, enum policy policy, double *now_ns)
+{
+    if (injected == 0) {
+        return false;
+    }
+    uint64_t batch = BATCH;
+    if (policy == GUIDED) {
+        batch = injected / (2 * (uint64_t)workers_n);
+        batch = batch < BATCH ? BATCH : batch > BATCH_MOST ? BATCH_MOST : batch;
+    }
+    double lines = 2 + (double)(batch - BATCH) / 8 / 3;
+    *now_ns = take_turn(&shared_until_ns, *now_ns, lines * LINE_SOCKET_NS);
+    w->running = injected < batch ? injected : batch;
+    injected -= w->running;
+    return w->running > 0;
+}
+
+static bool find_work(int self, enum policy policy, double *now_ns)
 {
     struct worker *w = &workers[self];
     if (w->top > w->bottom) {
         w->running = w->deque[--w->top];
         return true;
     }
-    if (strcmp(policy, "inject") == 0) {
-        if (injected == 0) {
-            return false;
-        }
-        *now_ns = take_turn(&shared_until_ns, *now_ns, 2 * LINE_SOCKET_NS);
-        w->running = injected < BATCH ? injected : BATCH;
-        injected -= w->running;
-        return w->running > 0;
+    if (is_injected(policy)) {
+        return take_injected(w, policy, now_ns);
     }
-    if (strcmp(policy, "counter") == 0 && !w->searching) {
-        *now_ns = take_turn(&shared_until_ns, *now_ns, LINE_SOCKET_NS);
+    if (is_counted(policy) && !w->searching) {
+        begin_search(self, now_ns);
         w->searching = true;
     }
     if (!steal(self, policy, now_ns)) {
         return false;
     }
     if (w->searching) {
-        *now_ns = take_turn(&shared_until_ns, *now_ns, LINE_SOCKET_NS);
+        end_search(self, policy, now_ns);
         w->searching = false;
     }
     return true;
 }
 
 /* Virtual time until all leaves have been run. */
-static double simulate(const char *policy, double grain_ns, uint64_t nodes)
+static double simulate(enum policy policy, double grain_ns, uint64_t nodes)
 {
     uint64_t left = nodes;
     for (int i = 0; i < workers_n; i++) {
         begin_sweep(&workers[i]);
     }
     double end_ns = 0;
-    if (strcmp(policy, "inject") == 0) {
+    if (is_injected(policy)) {
         injected = nodes;
     } else {
         workers[0].running = nodes;
@@ -210,10 +342,10 @@ static double simulate(const char *policy, double grain_ns, uint64_t nodes)
         struct worker *w = &workers[self];
         double now_ns = w->at_ns;
         if (w->running == 0 && !find_work(self, policy, &now_ns)) {
-            w->at_ns = now_ns + (strcmp(policy, "inject") == 0 ? PAUSE_NS : 1);
+            w->at_ns = now_ns + (is_injected(policy) ? PAUSE_NS : 1);
             continue;
         }
-        if (w->running > 1 && injected == 0 && strcmp(policy, "inject") != 0) {
+        if (w->running > 1 && !is_injected(policy)) {
             if (w->bottom > 0 && w->top == DEPTH_MAX) {
                 memmove(w->deque, w->deque + w->bottom,
                         (size_t)(w->top - w->bottom) * sizeof *w->deque);
@@ -222,6 +354,11 @@ static double simulate(const char *policy, double grain_ns, uint64_t nodes)
             }
             w->deque[w->top++] = w->running / 2;
             w->running -= w->running / 2;
+            if (policy == WORD || policy == HINTS) {
+                read_line(self, self / count_group, &now_ns);
+            } else if (policy == ASKS) {
+                ask(self, &now_ns);
+            }
             w->at_ns = now_ns + FORK_NS;
             continue;
         }
@@ -235,16 +372,31 @@ static double simulate(const char *policy, double grain_ns, uint64_t nodes)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3 || (workers_n = atoi(argv[1])) < 1 || workers_n > WORKERS_MAX) {
-        (void)fprintf(stderr, "usage: steal WORKERS ring|random|stride|last|near|counter|inject "
-                              "[GRAIN_NS [NODES]]\n");
+    int policy = 0;
+    while (argc > 2 && policy < POLICIES && strcmp(argv[2], policy_names[policy]) != 0) {
+        policy++;
+    }
+    if (argc < 3 || policy == POLICIES || (workers_n = atoi(argv[1])) < 1 ||
+        workers_n > WORKERS_MAX) {
+        (void)fprintf(stderr,
+                      "usage: steal WORKERS POLICY [GRAIN_NS [NODES [COUNT_GROUP]]]\npolicies:");
+        for (int i = 0; i < POLICIES; i++) {
+            (void)fprintf(stderr, " %s", policy_names[i]);
+        }
+        (void)fprintf(stderr, "\n");
         return 2;
     }
     double grain_ns = argc > 3 ? atof(argv[3]) : 1000;
     uint64_t nodes = argc > 4 ? (uint64_t)atoll(argv[4]) : (uint64_t)workers_n * 256;
-    double end_ns = simulate(argv[2], grain_ns, nodes);
+    if (policy == COUNTER || policy == WORD) {
+        count_group = WORKERS_MAX;
+    } else if (argc > 5 && atoi(argv[5]) > 0) {
+        count_group = atoi(argv[5]);
+    }
+    double end_ns = simulate((enum policy)policy, grain_ns, nodes);
     double best_ns = grain_ns * (double)nodes / workers_n;
-    printf("%d %s %g %.3f %.2f %.2f\n", workers_n, argv[2], grain_ns, best_ns / end_ns,
-           (double)steals / workers_n, (double)probes / (double)(steals > 0 ? steals : 1));
+    double per_steal = steals > 0 ? 1 / (double)steals : 0;
+    printf("%d %s %g %.3f %.2f %.2f %.0f\n", workers_n, argv[2], grain_ns, best_ns / end_ns,
+           (double)steals / workers_n, (double)probes * per_steal, distance_ns * per_steal);
     return 0;
 }
