@@ -25,6 +25,7 @@
  *      before it frees. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
+#include "src/block.h"
 #include "src/core.h"
 #include "src/item.h"
 #include "src/value.h"
@@ -61,7 +62,8 @@ static struct weft_gen *gen_of_task(struct wf_task *task)
 /* Under the lock: ends the wait in *place, and empties it. The work that we now owe a run, or NULL.
  * A claim that is lost leaves the place to its owner, who was cancelled and is on its way to empty
  * it: so a next that was cancelled keeps others out until it is through with the generator. */
-static struct wf_work *claim_locked(struct wf_waiter **place, enum wf_wait_state cause, bool *won)
+WF_INLINE struct wf_work *claim_locked(struct wf_waiter **place, enum wf_wait_state cause,
+                                       bool *won)
 {
     struct wf_waiter *waiter = *place;
     enum wf_claim claim = wf_wait_take(waiter->wait, cause, waiter);
@@ -94,19 +96,26 @@ static void after_turn(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     }
 }
 
-/* Lies down in the call, while `owed` goes on. */
-static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_work *owed)
+/* The same where the queues decide when `owed` (may be NULL) goes on. How the wait ended. */
+static WF_NOINLINE enum wf_wait_state give_turn_by_queue(struct wf_fiber *self,
+                                                         struct wf_call *call, struct wf_work *owed)
 {
-    bool direct = owed != NULL && is_of_worker(owed, self->worker);
-    if (!direct) {
-        run_owed(owed);
-        return wf_call_block(self, call);
+    run_owed(owed);
+    return wf_call_block_inline(self, call);
+}
+
+/* Lies down in the call, while `owed` goes on. How the wait ended. */
+WF_INLINE enum wf_wait_state give_turn(struct wf_fiber *self, struct wf_call *call,
+                                       struct wf_work *owed)
+{
+    if (wf_unlikely(owed == NULL || !is_of_worker(owed, self->worker))) {
+        return give_turn_by_queue(self, call, owed);
     }
     bool entered = wf_wait_enter(&call->wait, self->env);
     if (wf_unlikely(!entered)) {
         call->wait.ops->cancel(&call->wait);
     }
-    if (wf_wait_outcome(&call->wait) == WF_WAIT_SETUP) {
+    if (wf_likely(wf_wait_outcome(&call->wait) == WF_WAIT_SETUP)) {
         self->waits_for = call->wait.ops->name;
         self->waits_at = &call->wait;
         wf_suspend_to(self, owed, after_turn, &call->wait);
@@ -117,7 +126,7 @@ static ssize_t give_turn(struct wf_fiber *self, struct wf_call *call, struct wf_
     if (wf_likely(entered)) {
         wf_wait_leave(&call->wait, self->env);
     }
-    return call->wait.ops->finish(call);
+    return wf_wait_outcome(&call->wait);
 }
 
 /* --- the producer ----------------------------------------------------------------------------- */
@@ -216,7 +225,10 @@ int weft_emit(const void *item)
     struct wf_call call;
     struct wf_work *owed;
     ssize_t begun = emit_begin(gen, &call, &self->resume, item, &owed);
-    return (int)(begun == WF_PENDING ? give_turn(self, &call, owed) : begun);
+    if (wf_unlikely(begun != WF_PENDING)) {
+        return (int)begun;
+    }
+    return give_turn(self, &call, owed) == WF_WAIT_GRANTED ? 0 : (int)emit_finish(&call);
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
@@ -327,7 +339,7 @@ int weft_gen_next(weft_gen *gen, void *item)
         wf_start_queued(self, owed);
         owed = NULL;
     }
-    return (int)give_turn(self, &call, owed);
+    return give_turn(self, &call, owed) == WF_WAIT_GRANTED ? 1 : (int)next_finish(&call);
 }
 
 weft_val weft_gen_next_v_(weft_gen *gen, void *item, const weft_place *place)
