@@ -1479,8 +1479,8 @@ static bool is_over(struct wf_worker *worker)
     return wf_load_acquire(&worker->pool->stopping) != 0;
 }
 
-/* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's newest; or
- * NULL, for find_work to see. Not every WF_TURN_FIFO-th turn, nor every WF_TURN_POLL-th. A worker is not counted
+/* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's newest, else
+ * the FIFO's oldest; or NULL, for find_work to see. Not every WF_TURN_FIFO-th turn, nor every WF_TURN_POLL-th. A worker is not counted
  * as searching here, since it has run a work, or come from find_work, which both leave the count. */
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
@@ -1490,6 +1490,9 @@ WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
         return NULL;
     }
     struct wf_work *work = wf_deque_pop(&worker->deque);
+    if (work == NULL) {
+        work = pop_ready(worker);
+    }
     if (wf_likely(work != NULL)) {
         worker->since_poll++;
     }
