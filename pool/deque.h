@@ -461,7 +461,7 @@ WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
     return work;
 }
 
-/* Any thread but the owner: the oldest public entry. NULL: nothing public, and now asked for; or
+/* Any thread, and the owner while nothing is private: the oldest public entry. NULL: nothing public, and now asked for; or
  * another was faster, and there may be more. */
 WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
 {

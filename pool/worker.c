@@ -3,8 +3,9 @@
  *
  * The order, once per turn:
  *   1. what cannot wait: messages, completions and timers that are due;
- *   2. every WF_TURN_POLL-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, so that
- *      none starves behind an endless supply of newer work;
+ *   2. every WF_TURN_POLL-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, every
+ *      WF_TURN_OLDEST-th the deque's oldest, so that none starves behind an endless supply of newer
+ *      work;
  *   3. the deque's newest, the FIFO's oldest;
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
  *      says.
@@ -64,6 +65,9 @@
 /* Turns between looks at the FIFO before the deque. A prime likewise, and often enough that a resumed fiber
  * waits for at most 12 new tasks. */
 #define WF_TURN_FIFO 13
+/* Turns between looks at the deque's oldest. Else what was started first never began while newer work did not cease, and
+ * the other workers had enough to do. A multiple of WF_TURN_FIFO, so that take_next need not ask. */
+#define WF_TURN_OLDEST (19 * WF_TURN_FIFO)
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
 /* How long an idle worker that has taken from there leaves the queue alone, at first, and while there is a
@@ -643,7 +647,7 @@ static WF_NOINLINE void yield_otherwise(struct wf_fiber *self)
         serve(self, worker);
     }
     bool injected = wf_inject_has(&worker->pool->inject);
-    if (wf_unlikely(injected && worker->look_injected)) {
+    if (wf_unlikely((injected && worker->look_injected) || worker->pinned_first != NULL)) {
         prepare_to_leave(self);
         lie_down(self, NULL, after_yield, NULL); /* the loop alone looks there */
     } else if (injected || has_own_work(worker)) {
@@ -722,6 +726,17 @@ static struct wf_work *take_injected(struct wf_worker *worker)
     return works[0];
 }
 
+/* What has waited longest, in the deque now and then, else in the FIFO. */
+static WF_NOINLINE struct wf_work *take_old(struct wf_worker *worker)
+{
+    struct wf_work *work;
+    if (worker->tick % WF_TURN_OLDEST == 0 && wf_deque_has_public(&worker->deque) &&
+        (work = wf_deque_steal(&worker->deque)) != NULL) {
+        return work;
+    }
+    return pop_ready(worker);
+}
+
 static struct wf_work *take_own(struct wf_worker *worker)
 {
     struct wf_work *work = worker->handed;
@@ -738,7 +753,7 @@ static struct wf_work *take_own(struct wf_worker *worker)
             return work;
         }
     }
-    if (worker->tick % WF_TURN_FIFO == 0 && (work = pop_ready(worker)) != NULL) {
+    if (worker->tick % WF_TURN_FIFO == 0 && (work = take_old(worker)) != NULL) {
         return work;
     }
     if ((work = wf_deque_pop(&worker->deque)) != NULL) {

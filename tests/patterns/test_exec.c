@@ -102,6 +102,85 @@ TaskTest(exec, a_pinned_task_is_woken_by_any_worker_while_its_own_is_idle, 4)
     return 0;
 }
 
+#define BESIDE_YIELDERS 8
+#define BESIDE_TURNS    1000
+
+static struct {
+    weft_sem turn;
+    atomic_int begun; /* the giver, on the other worker */
+    atomic_int taken;
+    atomic_int over;
+    int missed; /* turns that were not taken within 20 s */
+} beside;
+
+static int yield_until_over(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&beside.over) == 0) { /* ends: so says the giver */
+        wt_eq(weft_yield(), 0);
+    }
+    return 0;
+}
+
+/* Keeps its worker until the giver has begun on the other, then shares it with tasks that yield. */
+static int take_pinned_turns(void *unused)
+{
+    (void)unused;
+    weft_task yielders[BESIDE_YIELDERS];
+    (void)weft_pin(1);
+    while (atomic_load(&beside.begun) == 0) { /* ends: the other worker has nothing else to do */
+        sched_yield();
+    }
+    for (int i = 0; i < BESIDE_YIELDERS; i++) {
+        wt_eq(weft_spawn(&yielders[i], yield_until_over, NULL), 0);
+    }
+    for (int i = 0; i < BESIDE_TURNS; i++) {
+        wt_eq(weft_sem_acquire(&beside.turn), 0);
+        atomic_fetch_add(&beside.taken, 1);
+    }
+    for (int i = 0; i < BESIDE_YIELDERS; i++) {
+        wt_eq(weft_await(&yielders[i]), 0);
+    }
+    (void)weft_pin(0);
+    return 0;
+}
+
+static int give_pinned_turns(void *unused)
+{
+    (void)unused;
+    (void)weft_pin(1);
+    atomic_store(&beside.begun, 1);
+    for (int i = 0; i < BESIDE_TURNS; i++) {
+        wt_eq(weft_sem_release(&beside.turn, 1), 0);
+        int64_t give_up_ns = now_ns() + WEFT_SEC(20);
+        while (atomic_load(&beside.taken) <= i) { /* ends: when nobody yields any more */
+            if (now_ns() > give_up_ns) {
+                beside.missed++;
+                atomic_store(&beside.over, 1);
+            }
+            wt_eq(weft_yield(), 0);
+        }
+    }
+    atomic_store(&beside.over, 1);
+    (void)weft_pin(0);
+    return 0;
+}
+
+/* The other worker sends a message that the task is to resume. Its own may collect that while a task yields, and
+ * then went from one yielding task to the next. */
+TaskTest(exec, a_pinned_task_has_its_turn_beside_tasks_that_yield, 2)
+{
+    weft_sem_init(&beside.turn, 0, 0);
+    weft_task giver;
+    wt_eq(weft_spawn(&giver, give_pinned_turns, NULL), 0);
+    weft_task taker;
+    wt_eq(weft_spawn(&taker, take_pinned_turns, NULL), 0);
+    wt_eq(weft_await(&taker), 0);
+    wt_eq(weft_await(&giver), 0);
+    wt_eq(beside.missed, 0, "a turn came only when nobody yielded any more");
+    return 0;
+}
+
 /* --- serial ----------------------------------------------------------------------------------- */
 
 static struct shared {

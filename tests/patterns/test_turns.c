@@ -1,6 +1,6 @@
 /* The order among more ready tasks than a worker's queue holds (1,024): each has its turn before another has its
  * second, or nearly so, since what comes from outside, which waits behind the same queue, may be a little
- * early. */
+ * early. And that new tasks without end do not keep an old one from its first turn. */
 #include "pattern.h"
 #include <stdlib.h>
 #include <string.h>
@@ -98,5 +98,41 @@ TaskTest(turns, no_frame_has_twice_as_many_as_another, 1)
     weft_event_fini(&set);
     free(strands);
     check_turns();
+    return 0;
+}
+
+/* --- new tasks without end -------------------------------------------------------------------- */
+
+#define NEWER_MAX 1000000
+
+static struct {
+    weft_scope *scope;
+    int newer; /* that have begun before the old one */
+    bool old_begun;
+} endless; /* plain: one worker runs them all */
+
+WEFT_TASK(begin_old, int)
+{
+    endless.old_begun = true;
+    return 0;
+}
+
+WEFT_TASK(start_the_next, int)
+{
+    if (endless.old_begun || endless.newer == NEWER_MAX) {
+        return 0;
+    }
+    endless.newer++;
+    return weft_go(endless.scope, start_the_next, arg);
+}
+
+TaskTest(turns, an_old_task_begins_though_newer_ones_do_not_cease, 1)
+{
+    WEFT_SCOPE(scope);
+    endless.scope = &scope;
+    wt_eq(weft_go(&scope, begin_old, &(int){0}), 0);
+    wt_eq(weft_go(&scope, start_the_next, &(int){0}), 0);
+    wt_eq(weft_scope_end(&scope), 0);
+    wt_lt(endless.newer, NEWER_MAX / 100);
     return 0;
 }
