@@ -41,7 +41,7 @@
 
 #define SLOTS             16 /* enough to keep a disk busy */
 #define SLOTS_MAX         1024
-#define READ_BYTES        ((size_t)64 * 1024) /* on the stack of a slot, which has 256 KiB */
+#define READ_BYTES        ((size_t)64 * 1024) /* on the stack of a slot, which has 180 KiB */
 #define OUTPUT_BYTES      ((size_t)64 * 1024)
 #define DIGEST_BYTES      32
 #define BATCH             16 /* directories per blocking call, which costs as much as reading one */

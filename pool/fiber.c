@@ -156,7 +156,7 @@ WF_NORETURN WF_COLD static void panic_overflow(struct wf_fiber *fiber)
     }
     wf_panic(__FILE__, __LINE__,
              "stack overflow: %s overflowed %zu KiB (found late: it has no guard page)", text,
-             WF_STACK_BYTES / 1024);
+             fiber->stack_bytes / 1024);
 }
 
 /* What remains to check where a guard was stepped over or is missing. */
@@ -243,6 +243,19 @@ static size_t text_append(char *text, size_t at, size_t size, const char *more)
     return at;
 }
 
+/* The same with `number` in decimal; in a signal handler, hence by hand. */
+static size_t text_append_number(char *text, size_t at, size_t size, size_t number)
+{
+    char digits[24];
+    size_t first = sizeof digits - 1;
+    digits[first] = 0;
+    do {
+        digits[--first] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    return text_append(text, at, size, digits + first);
+}
+
 /* The fiber whose guard was hit; NULL when the fault is no overflow: outside the region, not in a
  * guard, or by code whose stack pointer is somewhere else (a wild pointer must not be reported as
  * an overflow). */
@@ -271,7 +284,9 @@ WF_NORETURN static void report_overflow(struct wf_fiber *fiber)
     }
     size_t n = text_append(text, 0, sizeof text, "weft: stack overflow: ");
     n = text_append(text, n, sizeof text, task);
-    n = text_append(text, n, sizeof text, " overflowed 256 KiB\n");
+    n = text_append(text, n, sizeof text, " overflowed ");
+    n = text_append_number(text, n, sizeof text, fiber->stack_bytes / 1024);
+    n = text_append(text, n, sizeof text, " KiB\n");
     if (write(STDERR_FILENO, text, n) < 0) {
         /* nowhere left to say it */
     }

@@ -814,7 +814,7 @@ TaskTest(tls, a_handshake_needs_a_fraction_of_a_tasks_stack, 1)
     wt_eq(connect_to(&rig, "localhost"), 0);
     size_t used = look_or_paint(0);
     wt_gt(used, 4096, "the painting must have been seen");
-    wt_lt(used, 80 * 1024, "of 256 KiB");
+    wt_lt(used, 80 * 1024, "of 180 KiB");
     disconnect(&rig);
     rig_free(&rig);
     return 0;

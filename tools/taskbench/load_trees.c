@@ -16,7 +16,7 @@
 
 #define UTS_CHILDREN 8
 /* Of having children. Expected are 1 / (1 - 8 * 0.12) = 25 nodes below each root. 0.1248, as in the peers'
- * tables, makes paths of a thousand, which do not fit on a stack of 256 KiB with eight sections a frame. */
+ * tables, makes paths of a thousand, which do not fit on a stack with eight sections a frame. */
 #define UTS_PROBABILITY 0.12
 
 static uint64_t uts_child(uint64_t parent, uint64_t i)
