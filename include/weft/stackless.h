@@ -151,8 +151,9 @@ static inline int weft_val_ready_(const weft_val *val)
 }
 
 /* Gives the value up: a pending operation is cancelled, and completes into the pool; what it brought
- * all the same (a permit, a descriptor) goes back. Does not wait for that: the end of the scope in
- * which it was begun does. A value that is neither consumed nor dropped when that scope ends is
+ * all the same (a permit, a descriptor) goes back. Of a value that is ready already it does not: await
+ * that, and give back what it brought. Does not wait for the operation: the end of the scope in which it
+ * was begun does. A value that is neither consumed nor dropped when that scope ends is
  * misuse, reported once with its place, and dropped then. 0; -ESTALE, -EBUSY: nothing was done. Any
  * thread. Cannot suspend; but for an operation that a WEFT_AWAIT's own expression has begun and
  * drops, which lies in the frame: the step waits until it has ended. */
