@@ -1,17 +1,17 @@
 /* fiber.c: the region of stacks, its guards, the caches, and the C half of the switch. fiber.h has
  * the contract.
  *
- * Three levels hold idle stacks: the worker's cache (no synchronisation), the free lists that all
- * share (a lock for a few instructions, 16 stacks at a time), and slots that were never used (a
+ * Three levels hold idle stacks: the worker's cache (no synchronisation), the free stacks that all
+ * share (a lock for a few instructions, up to 16 stacks at a time), and slots that were never used (a
  * mutex, since committing them is a system call; 8 at a time).
  *
- * The free lists are lists of batches: the first stack of each carries the addresses of all. A list
- * of single stacks is one cache miss after the other for who takes 16 of them: some 20 of 170 ns
- * for a first suspension among 100 tasks.
+ * The free stacks are a set of slot numbers (slotset.h), of which neighbours are taken together. So nobody
+ * touches a stack to find the next one; and whatever the order in which tasks end, those that begin have stacks in
+ * the order of addresses.
  *
  * Trimming. A stack that used more than its top pages gives them back when a worker is about to
- * sleep: of its cache, and some of the free list. Not when it is given back, nor when it reaches
- * the free list: a thousand tasks that suspend once would pay 0.6 us each for a call that mostly
+ * sleep: of its cache, and some of the free ones. Not when it is given back, nor when it becomes
+ * free for all: a thousand tasks that suspend once would pay 0.6 us each for a call that mostly
  * finds nothing.
  *
  * Pages. The region is reserved without access and committed in steps of 64 slots by one mprotect:
@@ -24,6 +24,7 @@
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include "pool/sanitizer.h"
+#include "pool/slotset.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -42,10 +43,10 @@
 #define SLOTS_EMULATED ((size_t)16384)
 #define COMMIT_SLOTS   64 /* 16 MiB per mprotect */
 #define FRESH_BATCH    8  /* slots that one worker reserves at a time */
-#define SHARE_BATCH    16 /* stacks that move between a cache and the free list at a time */
+#define SHARE_BATCH    16 /* stacks that move between a cache and the free ones at a time */
 #define KEPT_BYTES     ((size_t)16 * 1024) /* of an idle stack, at its top: what most tasks use */
 #define TRIM_PERIOD_NS INT64_C(100000000)
-#define TRIM_BATCHES   4 /* of the free list, per trim: 30 us */
+#define TRIM_BATCHES   4 /* of the free ones, per trim: 30 us */
 #define SIGNAL_BYTES \
     ((size_t)64 * 1024) /* for the handler, a chained handler, and AMX state (11 KiB) */
 #define CANARY_WORDS  8 /* at the top of the guard zone, which no one else writes */
@@ -111,11 +112,9 @@ static struct {
     WF_ATOMIC(uint32_t) guard; /* enum wf_guard; only weakens */
     WF_ATOMIC(uint32_t) page_guards, no_guards;
 
-    /* under `free_lock`; both lists newest first */
     struct wf_lock free_lock;
-    struct wf_fiber *free_used;    /* ran since they were trimmed: taken first, they are warmer */
-    struct wf_fiber *free_trimmed; /* the others */
-    size_t free_count;             /* stacks in both */
+    struct wf_slotset free; /* under `free_lock`. "Fresh": ran since they were trimmed */
+    void *free_memory;      /* of `free`; under `mutex` */
 } region = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- one slot ---- */
@@ -422,7 +421,12 @@ static int region_reserve(size_t slots)
         }
         slots /= 2;
     }
-    if (!mapping) {
+    region.free_memory =
+        mapping ? wf_sys.map(wf_slotset_bytes(slots), PROT_READ | PROT_WRITE) : NULL;
+    if (!region.free_memory) {
+        if (mapping) {
+            (void)wf_sys.unmap(mapping, (slots + 1) * WF_STACK_BYTES);
+        }
         return -ENOMEM;
     }
     region.mapping = mapping;
@@ -442,9 +446,7 @@ static int region_reserve(size_t slots)
     region.page_guards_max = (uint32_t)(wf_host_mappings_max() / MAPPINGS_PART);
     region.guard_bytes = whole_pages(WF_STACK_GUARD_BYTES);
     region.kept_bytes = whole_pages(KEPT_BYTES);
-    region.free_used = NULL;
-    region.free_trimmed = NULL;
-    region.free_count = 0;
+    wf_slotset_init(&region.free, region.free_memory, slots);
     wf_store_relaxed(&region.guard, emulated ? WF_GUARD_PAGE : WF_GUARD_MARKER);
     wf_store_relaxed(&region.page_guards, 0);
     wf_store_relaxed(&region.no_guards, 0);
@@ -515,6 +517,7 @@ void wf_stacks_close(void)
         region_publish(0, 0);
         (void)wf_sys.unmap(region.mapping, region.mapping_bytes);
         region.mapping = NULL;
+        (void)wf_sys.unmap(region.free_memory, wf_slotset_bytes(region.slots_max));
     }
     pthread_mutex_unlock(&region.mutex);
 }
@@ -548,7 +551,7 @@ void wf_stacks_report(struct wf_stacks_report *report)
         report->guarded_none = wf_load_relaxed(&region.no_guards);
         report->guard = wf_stacks_guard_mode();
         wf_lock(&region.free_lock);
-        report->slots_free = region.free_count;
+        report->slots_free = region.free.count;
         wf_unlock(&region.free_lock);
     }
     pthread_mutex_unlock(&region.mutex);
@@ -607,53 +610,54 @@ static void unreserve_fresh(struct wf_stack_cache *cache)
     pthread_mutex_unlock(&region.mutex);
 }
 
-/* ---- the free lists ---- */
+/* ---- the free stacks ---- */
 
-/* Where the first stack of a batch has the others: on itself, at its top, which is never trimmed.
- * In ASan builds an idle stack is poisoned, so this is accessible between free_push and free_pop. */
-static struct wf_fiber **batch_of(struct wf_fiber *first)
-{
-    return (struct wf_fiber **)(void *)first - SHARE_BATCH;
-}
+_Static_assert(SHARE_BATCH == WF_SLOTSET_GROUP, "a group fills an empty cache");
 
-/* A batch from the first list, else from the second if there is one: how many, at most SHARE_BATCH;
- * 0 if there is none. */
-static uint32_t free_pop(struct wf_fiber **list, struct wf_fiber **second, struct wf_fiber **stacks)
+/* Stacks of one group, at most SHARE_BATCH, the lowest last: it is the first that a cache gives. How many; 0: there
+ * are none. `used`: only such as ran since they were trimmed. */
+static uint32_t free_pop(bool used, struct wf_fiber **stacks)
 {
+    size_t group;
     wf_lock(&region.free_lock);
-    struct wf_fiber **from = *list || !second ? list : second;
-    struct wf_fiber *first = *from;
-    if (first) {
-        *from = first->link;
-        region.free_count -= first->batch;
-    }
+    uint32_t mask =
+        used ? wf_slotset_take_fresh(&region.free, &group) : wf_slotset_take(&region.free, &group);
     wf_unlock(&region.free_lock);
-    if (!first) {
-        return 0;
+    uint32_t n = 0;
+    while (mask != 0) { /* ends: a bit less each time */
+        uint32_t i = 31 - (uint32_t)__builtin_clz(mask);
+        mask -= 1u << i;
+        stacks[n++] = fiber_at((uint32_t)group * WF_SLOTSET_GROUP + i);
     }
-    memcpy(stacks, batch_of(first), first->batch * sizeof(struct wf_fiber *));
-    wf_asan_poison(first->stack_low, first->stack_bytes);
-    return first->batch;
+    return n;
 }
 
-/* The n oldest first; at least one and at most SHARE_BATCH. */
-static void free_push(struct wf_fiber **list, struct wf_fiber *const *stacks, uint32_t n)
+static uint32_t number_of(const struct wf_fiber *fiber)
 {
-    struct wf_fiber *first = stacks[n - 1]; /* the warmest */
-    wf_asan_unpoison(first->stack_low, first->stack_bytes);
-    memcpy(batch_of(first), stacks, n * sizeof(struct wf_fiber *));
-    first->batch = (uint8_t)n;
+    uintptr_t base = wf_stack_region[WF_REGION_BASE]; /* open: see fiber_at */
+    return (uint32_t)(((uintptr_t)fiber - base) / WF_STACK_BYTES);
+}
+
+/* Neighbours, as most are, are put together. */
+static void free_push(struct wf_fiber *const *stacks, uint32_t n, bool used)
+{
+    uint32_t i = 0;
     wf_lock(&region.free_lock);
-    first->link = *list;
-    *list = first;
-    region.free_count += n;
+    while (i < n) { /* ends: at least one more each time */
+        uint32_t group = number_of(stacks[i]) / WF_SLOTSET_GROUP;
+        uint32_t mask = 0;
+        for (; i < n && number_of(stacks[i]) / WF_SLOTSET_GROUP == group; i++) {
+            mask |= 1u << (number_of(stacks[i]) % WF_SLOTSET_GROUP);
+        }
+        wf_slotset_put(&region.free, group, (uint16_t)mask, used);
+    }
     wf_unlock(&region.free_lock);
 }
 
 /* Moves the oldest n of the cache there: the newest are warm. */
 static void share_oldest(struct wf_stack_cache *cache, uint32_t n)
 {
-    free_push(&region.free_used, cache->stacks, n);
+    free_push(cache->stacks, n, true);
     cache->count -= n;
     cache->given_shared += n;
     memmove(cache->stacks, cache->stacks + n, cache->count * sizeof cache->stacks[0]);
@@ -669,7 +673,7 @@ static void share_all(struct wf_stack_cache *cache)
 /* Fills an empty cache with a batch; returns how many. */
 static uint32_t take_shared(struct wf_stack_cache *cache)
 {
-    cache->count = free_pop(&region.free_used, &region.free_trimmed, cache->stacks);
+    cache->count = free_pop(false, cache->stacks);
     cache->taken_shared += cache->count;
     return cache->count;
 }
@@ -678,14 +682,14 @@ static void trim_shared(void)
 {
     for (int i = 0; i < TRIM_BATCHES; i++) {
         struct wf_fiber *stacks[SHARE_BATCH];
-        uint32_t n = free_pop(&region.free_used, NULL, stacks);
+        uint32_t n = free_pop(true, stacks);
         if (n == 0) {
             return;
         }
         for (uint32_t k = 0; k < n; k++) {
             fiber_trim(stacks[k]);
         }
-        free_push(&region.free_trimmed, stacks, n);
+        free_push(stacks, n, false);
     }
 }
 

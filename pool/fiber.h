@@ -22,7 +22,7 @@
  *     suspended -> idle    [wf_fiber_give, from another stack: what was on it is abandoned]
  * Running: one thread executes on it, `sp` is meaningless. Suspended: `sp` is its context, nobody
  * executes on it, and whoever holds the pointer may switch to it, once. Idle: in a cache or the
- * free list; nothing on it is alive.
+ * set of free ones; nothing on it is alive.
  *
  * Guarantees:
  *   G.1 Publication after the switch. `after` runs on the next stack, when the context of the one
@@ -72,10 +72,7 @@ struct wf_worker;
 /* Written by the worker that runs the stack, or holds it, alone: nothing here is atomic. */
 struct wf_fiber {
     /* First line: read or written at each switch and resumption. */
-    union {
-        struct wf_fiber *link; /* idle, a batch's first in the free list: the next batch */
-        struct wf_home *home;  /* while taken, valid as worker.h says; owner: the strand itself */
-    };
+    struct wf_home *home;     /* while taken, valid as worker.h says; owner: the strand itself */
     struct wf_env *env;       /* task and scope that the running code belongs to; owner: src/ */
     struct wf_worker *worker; /* that runs this stack now; set by the switch */
     void *sp;                 /* the context, while suspended or prepared */
@@ -89,7 +86,6 @@ struct wf_fiber {
     uint32_t generation; /* + 1 at each give: a stale pointer can be told */
     uint8_t guard;       /* enum wf_guard */
     bool used;           /* ran since its pages were last given back */
-    uint8_t batch;       /* a batch's first in the free list: how many stacks it is */
     uint32_t valgrind_stack;
     /* For dumps, which read it racily. Owner: the strand itself, when it suspends. */
     const char *waits_for; /* a static string; NULL: it runs, or is ready */
@@ -207,7 +203,7 @@ enum wf_guard wf_stacks_guard_mode(void);
 struct wf_stacks_report {
     size_t slots_max;     /* reserved */
     size_t slots_fresh;   /* handed out at least once, to a cache or to a user */
-    size_t slots_free;    /* in the free lists, which all caches share */
+    size_t slots_free;    /* of those that all caches share */
     size_t guarded_pages; /* slots with WF_GUARD_PAGE */
     size_t guarded_none;  /* slots with WF_GUARD_CANARY */
     enum wf_guard guard;
@@ -243,7 +239,7 @@ struct wf_stack_cache {
     struct wf_fiber *stacks[WF_STACK_CACHE_MAX];
 };
 
-/* An idle stack: from the cache, else from the free list, else a fresh slot. NULL when none is to
+/* An idle stack: from the cache, else from the free ones, else a fresh slot. NULL when none is to
  * be had. Its env is NULL, its worker is not set: the switch sets that. */
 struct wf_fiber *wf_fiber_take(struct wf_stack_cache *cache);
 
@@ -254,11 +250,11 @@ bool wf_stack_cache_fill(struct wf_stack_cache *cache);
 void wf_fiber_give(struct wf_stack_cache *cache, struct wf_fiber *fiber);
 
 /* Gives back the pages beyond the top 16 KiB of idle stacks that ran since: those of the cache, and
- * 64 of the free list. Works at most every 100 ms, for at most 50 us, so that a worker may call it
+ * 64 of the free ones. Works at most every 100 ms, for at most 50 us, so that a worker may call it
  * each time before it sleeps. */
 void wf_stack_cache_trim(struct wf_stack_cache *cache, int64_t now_ns);
 
-/* Gives everything to the free list: when the worker ends. */
+/* Gives everything to the free stacks: when the worker ends. */
 void wf_stack_cache_drain(struct wf_stack_cache *cache);
 
 /* ---- switching ---- */

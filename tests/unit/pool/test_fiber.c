@@ -529,7 +529,7 @@ Test(fiber, idle_stacks_give_back_what_few_tasks_use)
         wt_skip("frames have other sizes");
     }
     open_with(1024);
-    enum { N = 40 }; /* some in the cache, some in the free list */
+    enum { N = 40 }; /* some in the cache, some in the set of free ones */
     struct wf_fiber *fibers[N];
     for (int i = 0; i < N; i++) {
         fibers[i] = take();
