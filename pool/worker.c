@@ -14,9 +14,8 @@
  * lines go from core to core, and both wait for them. A thief cannot know how long a work takes, but it
  * sees how fast a queue's owner gets on. So it takes from a deque only if the owner needs WF_STEAL_TASK_NS
  * or longer for a work, or WF_STEAL_CHEAP_NS if those that it has in hand are cheap to move (is_slow), and
- * sharing such works has been a profit (profit.h); goes on with tasks if the owner needs WF_STEAL_ON_NS while it
- * does (is_worth_it); from a FIFO of WF_LIGHT_READY and more if the owner needs WF_STEAL_DELAY_NS; from a shorter
- * FIFO, whose
+ * goes on with tasks if the owner needs WF_STEAL_ON_NS while it does (is_worth_it); from a FIFO of
+ * WF_LIGHT_READY and more if the owner needs WF_STEAL_DELAY_NS; from a shorter FIFO, whose
  * fibers mostly pass work to each other, only if the same has been the oldest there for
  * WF_STEAL_READY_NS; and from any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
  * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. One
@@ -102,8 +101,6 @@
 /* An owner's pace is taken over this long at least. In less, one of its slow paths looks like slow
  * work, and what is stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
 #define WF_PACE_NS INT64_C(1000)
-/* The same for works cheap to move that it is no profit to share: owners tell of 8 of them at once. */
-#define WF_PACE_CHEAP_NS (8 * WF_STEAL_DELAY_NS)
 /* Ready fibers that count as a light load. They mostly pass work to each other, and are run before another
  * worker is awake; what is moved, its partners' data are moved after. */
 #define WF_LIGHT_READY 32
@@ -802,20 +799,6 @@ static uint32_t pace_of(struct wf_worker *victim)
     return wf_load_relaxed(&victim->deque.pace) + (uint32_t)wf_load_relaxed(&victim->runq.head);
 }
 
-/* Is it worth while to share cheap works? */
-static bool is_profitable(struct wf_worker *worker, int64_t now_ns)
-{
-    if (wf_profit_is_due(&worker->profit, now_ns)) {
-        struct wf_pool *pool = worker->pool;
-        uint64_t works = 0;
-        for (int i = 0; i < pool->worker_count; i++) {
-            works += wf_load_relaxed(&pool->workers[i].counters.cheap); /* relaxed: a guess */
-        }
-        wf_profit_step(&worker->profit, works, now_ns);
-    }
-    return wf_profit_may_share(&worker->profit);
-}
-
 /* The same for tasks: what is seen while some thief takes them is another measure than before, and is judged once in
  * WF_TRIAL_NS. */
 static bool is_worth_it(struct wf_sighting *seen, uint32_t pace, int64_t now_ns)
@@ -860,15 +843,11 @@ static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, in
         is_old(worker, seen, wf_load_relaxed(&deque->top), WF_STEAL_OLD_NS, now_ns)) {
         return true;
     }
-    if (!wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace))) {
-        worker->trial = seen;
-        return is_worth_it(seen, pace_of(victim), now_ns);
-    }
-    if (is_profitable(worker, now_ns)) {
+    if (wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace))) {
         return is_slow(seen, pace_of(victim), WF_STEAL_CHEAP_NS, now_ns);
     }
-    return now_ns - wf_load_relaxed(&seen->since_ns) >= WF_PACE_CHEAP_NS && /* relaxed: a guess */
-           is_slow(seen, pace_of(victim), WF_STEAL_DELAY_NS, now_ns);
+    worker->trial = seen;
+    return is_worth_it(seen, pace_of(victim), now_ns);
 }
 
 /* A light load has to be old, and its owner slow at whatever it does meanwhile. */
@@ -1004,10 +983,8 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
             work = steal(worker, now_ns);
             look_at_stream(worker, taken, now_ns - began_ns);
             if (worker->saw_light) {
-                int64_t quiet_ns = wf_profit_quiet_until_ns(&worker->profit);
-                look_ns = now_ns + WF_LOOK_NS > quiet_ns ? now_ns + WF_LOOK_NS : quiet_ns;
-                int64_t enough_ns = began_ns + WF_SEARCH_LIGHT_NS;
-                give_up_ns = enough_ns > quiet_ns ? enough_ns : quiet_ns;
+                look_ns = now_ns + WF_LOOK_NS;
+                give_up_ns = began_ns + WF_SEARCH_LIGHT_NS;
             }
         }
         if (work != NULL) {

@@ -26,7 +26,6 @@
 #include "pool/inject.h"
 #include "pool/park.h"
 #include "pool/patience.h"
-#include "pool/profit.h"
 #include "pool/runq.h"
 #include "pool/slab.h"
 #include "pool/timer.h"
@@ -43,9 +42,8 @@
 
 /* Counters of one worker: it alone writes them; others read them racily for reports. */
 struct wf_counters {
-    WF_ATOMIC(uint64_t) runs;   /* works run from a queue */
-    WF_ATOMIC(uint64_t) cheap;  /* works run that are cheap to move, also those from no queue */
-    WF_ATOMIC(uint64_t) steals; /* works taken from another worker */
+    WF_ATOMIC(uint64_t) runs;          /* works run from a queue */
+    WF_ATOMIC(uint64_t) steals;        /* works taken from another worker */
     WF_ATOMIC(uint64_t) steal_misses;  /* rounds over all victims without finding anything */
     WF_ATOMIC(uint64_t) suspends;      /* stacks left */
     WF_ATOMIC(uint64_t) parks;         /* sleeps in the driver */
@@ -137,7 +135,6 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_sighting
         *trial; /* what it looked at last, if a steal from there is on trial; or NULL */
     struct wf_patience patience;
-    struct wf_profit profit; /* of sharing what is cheap to move */
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
     struct wf_slab frames[WF_FRAME_CLASSES];

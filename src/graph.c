@@ -240,10 +240,8 @@ static void run_node(struct wf_fiber *self, struct wf_work *work)
         node = release_successors(self, node);
         if (++nodes % TELL_EVERY == 0) {
             wf_deque_note_cheap(&self->worker->deque, TELL_EVERY);
-            wf_count_add(&self->worker->counters.cheap, TELL_EVERY);
         }
     }
-    wf_count_add(&self->worker->counters.cheap, nodes % TELL_EVERY);
     self->env = outer;
     if (!count_off(graph, nodes)) {
         return;

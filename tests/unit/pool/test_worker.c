@@ -503,7 +503,6 @@ static void see_owner(void (*put)(struct wf_worker *worker, struct wf_work *work
         put(self, &works[i]);
     }
     looked_ns = WF_SIGHT_NS;
-    other->profit = (struct wf_profit){.state = WF_PROFIT_KEEP, .since_ns = looked_ns};
     wt_false(may_steal_new(other, self, looked_ns));
 }
 
@@ -602,40 +601,6 @@ Test(worker, an_owner_slow_at_its_nodes_is_stolen_from, .init = begin, .fini = e
     see_owner(wf_ready_cheap);
     do_nodes(20);
     wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
-}
-
-Test(worker, nodes_that_are_no_profit_to_share_are_left_alone, .init = begin, .fini = end)
-{
-    see_owner(wf_ready_cheap);
-    other->profit.state = WF_PROFIT_LEAVE;
-    do_nodes(9);
-    wt_false(may_steal_after(9 * WF_STEAL_CHEAP_NS));
-    wt_false(may_steal_after(8 * WF_STEAL_DELAY_NS - 9 * WF_STEAL_CHEAP_NS));
-    wt_true(other->saw_light);
-}
-
-Test(worker, nodes_that_are_no_profit_to_share_are_taken_if_they_are_long, .init = begin,
-     .fini = end)
-{
-    see_owner(wf_ready_cheap);
-    other->profit.state = WF_PROFIT_LEAVE;
-    do_nodes(8);
-    wt_true(may_steal_after(8 * WF_STEAL_DELAY_NS));
-}
-
-Test(worker, whether_nodes_are_worth_it_is_judged_by_what_all_workers_have_run, .init = begin,
-     .fini = end)
-{
-    wf_count_add(&self->counters.cheap, 100);
-    wf_count_add(&other->counters.cheap, 50);
-    other->profit = (struct wf_profit){
-        .state = WF_PROFIT_TRIAL, .since_ns = 1, .works = 0, .alone_ns = 1000, .alone_works = 7};
-    wt_true(is_profitable(other, 1 + WF_PROFIT_TRIAL_NS), "150 in 20 us, and 140 alone");
-    wt_eq(other->profit.state, WF_PROFIT_KEEP);
-    other->profit = (struct wf_profit){
-        .state = WF_PROFIT_TRIAL, .since_ns = 1, .works = 0, .alone_ns = 1000, .alone_works = 8};
-    wt_false(is_profitable(other, 1 + WF_PROFIT_TRIAL_NS), "150 in 20 us, and 160 alone");
-    wt_eq(other->profit.state, WF_PROFIT_LEAVE);
 }
 
 /* Its deque stands still while it does. */
