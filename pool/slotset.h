@@ -9,7 +9,7 @@
  * on both (docs/adr/0038).
  *
  * Terms. *group*: WF_SLOTSET_GROUP successive numbers, the first of which is a multiple of that. *whole*: all of them
- * are in the set. *fresh*: some of them were put since the group was last taken as such (wf_slotset_take_fresh); for
+ * are in the set. *fresh*: some of them were put as such since the group was last taken (wf_slotset_take_fresh); for
  * who has to visit what is new.
  *
  *      masks   [0xffff] [0x0000] [0x8001] ...    a bit for each number
