@@ -601,6 +601,32 @@ Test(fiber, a_refused_reservation_is_halved)
     wf_stacks_close();
 }
 
+static size_t unmapped;
+
+static void *map_refusing_small(size_t bytes, int prot)
+{
+    return bytes < WF_STACK_BYTES ? NULL : real_sys.map(bytes, prot);
+}
+
+static int unmap_counting(void *address, size_t bytes)
+{
+    unmapped += bytes;
+    return real_sys.unmap(address, bytes);
+}
+
+Test(fiber, without_memory_for_the_set_of_free_stacks_the_reservation_is_given_back)
+{
+    real_sys = wf_sys;
+    wf_sys.map = map_refusing_small;
+    wf_sys.unmap = unmap_counting;
+    wt_eq(wf_stacks_open(1024), -ENOMEM);
+    wt_eq(unmapped, (size_t)1025 * WF_STACK_BYTES);
+    wt_eq(wf_stack_region[WF_REGION_BYTES], 0u);
+    wf_sys = real_sys;
+    wt_eq(wf_stacks_open(1024), 0, "and a refusal leaves nothing behind");
+    wf_stacks_close();
+}
+
 static int protect_calls, protect_fails_from, protect_fails_until;
 
 static int protect_failing(void *address, size_t bytes, int prot)
