@@ -143,7 +143,7 @@ if(NOT WEFT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     target_compile_definitions(${name} PRIVATE WF_MODEL=1)
     target_link_libraries(${name} PRIVATE weft_internal)
-    weft_register(model/${name} ${name} model 600) # alone they take some 30 s: the limit is for loaded machines
+    weft_register(model/${name} ${name} model 600) # alone they take less than 10 s: the limit is for loaded machines
   endforeach()
 endif()
 

@@ -198,6 +198,27 @@ static void start(void)
     }
 }
 
+/* A worker whose announcement is the scenario's. */
+static void sleeper(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    sleep_in_driver(self);
+    wf_park_retract(&park, self);
+    worker(arg);
+}
+
+/* The workers from `awake` on sleep already: with three that all fall asleep, not even one preemption could
+ * be tried to the end. */
+static void start_awake(int awake)
+{
+    for (int i = awake; i < workers; i++) {
+        wf_park_announce(&park, i);
+    }
+    for (intptr_t i = 0; i < workers; i++) {
+        wloom_spawn(i < awake ? worker : sleeper, (void *)i);
+    }
+}
+
 static void end(void)
 {
     wloom_join_all();
@@ -263,7 +284,7 @@ static void three_works_three_workers(void)
 {
     begin(3, 3, 0);
     run_work = run_together;
-    start();
+    start_awake(1);
     produce_two(NULL);
     submit(2);
     end();
@@ -323,7 +344,7 @@ static void worker_submits_and_producer_too(void)
 {
     begin(3, 3, 0);
     run_work = run_parent;
-    start();
+    start_awake(1);
     submit(0);
     submit(2);
     end();
@@ -355,7 +376,7 @@ static void message_and_two_works(void)
 {
     begin(3, 2, 1);
     run_work = run_together;
-    start();
+    start_awake(1);
     wloom_spawn(produce_two, NULL);
     post(1);
     end();
@@ -379,7 +400,7 @@ static void three_works_two_groups(void)
     begin(3, 3, 0);
     in_groups_of(2);
     run_work = run_together;
-    start();
+    start_awake(1);
     produce_two(NULL);
     submit(2);
     end();
@@ -390,7 +411,7 @@ static void three_works_three_groups(void)
     begin(3, 3, 0);
     in_groups_of(1);
     run_work = run_parent;
-    start();
+    start_awake(1);
     submit(0);
     submit(2);
     end();
@@ -427,14 +448,6 @@ static void leaver(void *arg)
         wake(leave(self));
         run(self, self);
     }
-    worker(arg);
-}
-
-static void sleeper(void *arg)
-{
-    int self = (int)(intptr_t)arg;
-    sleep_in_driver(self);
-    wf_park_retract(&park, self);
     worker(arg);
 }
 
@@ -1052,7 +1065,7 @@ int main(int argc, char **argv)
         .scenarios = scenarios,
         .under_test = under_test,
         .survivors = survivors,
-        .share = 0.4,
+        .share = 0.2,
     };
     return wloom_main(&harness, argc, argv);
 }

@@ -17,7 +17,8 @@
  *
  * Searches. DFS tries all choices, without those that differ only in the order of independent steps
  * (sleep sets). BOUND tries all choices with at most so many preemptions and so many loads of old
- * values. RANDOM chooses uniformly. PCT (Burckhardt et al., 2010) gives the threads priorities and
+ * values; with 0 preemptions first, then with one more, for as long as it comes to its end (wloom_run.c).
+ * RANDOM chooses uniformly. PCT (Burckhardt et al., 2010) gives the threads priorities and
  * changes them at a few random steps. DFS and BOUND report whether they came to an end
  * ("complete").
  *
