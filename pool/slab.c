@@ -5,8 +5,9 @@
  * its alignment and its size.
  *
  * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The
- * owner does not walk what it took over; `drained` is used up before the next, and its objects
- * count as live until they are taken again. */
+ * owner does not walk what it took over; `drained` is used up before the next.
+ *
+ * Nothing counts what is taken: who asks (wf_slab_report) walks the free ones, and the others are. */
 #include "pool/slab.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -79,12 +80,6 @@ static void mark_given(struct wf_slab_chunk *chunk, void *object)
     if (!chunk->readable) {
         wf_asan_poison((char *)object + OBJECT_ALIGN, chunk->object_bytes - OBJECT_ALIGN);
     }
-}
-
-/* Written by the owner alone, so no read-modify-write. */
-static void count_live(struct wf_slab *slab, uint64_t change)
-{
-    wf_store_relaxed(&slab->live, wf_load_relaxed(&slab->live) + change);
 }
 
 /* ---- chunks ---- */
@@ -216,7 +211,7 @@ static void *cut(struct wf_slab *slab)
     }
     void *object = slab->uncut;
     slab->uncut += slab->object_bytes;
-    count_live(slab, 1);
+    slab->cut++;
     return object;
 }
 
@@ -229,14 +224,14 @@ static void fetch(void *object)
 
 static void count_again(struct wf_slab *slab)
 {
+    /* relaxed: written by the owner alone, so no read-modify-write */
     wf_store_relaxed(&slab->remote_frees, wf_load_relaxed(&slab->remote_frees) + 1);
 }
 
 /* The oldest bundle, if there is one, is broken up: its first object; the others are in the stash. */
 static void *take_bundle(struct wf_slab *slab)
 {
-    /* relaxed: the owner's */
-    if (!slab->drained && wf_load_relaxed(&slab->live) >= slab->keep) {
+    if (!slab->drained && slab->cut >= slab->keep) {
         slab->drained = drain_remote(slab);
     }
     struct wf_slab_node *bundle = slab->drained;
@@ -303,7 +298,6 @@ void *wf_slab_take(struct wf_slab *slab)
         return take_slow(slab);
     }
     slab->local = node->next;
-    count_live(slab, 1);
     mark_taken(slab, node);
     return node;
 }
@@ -380,7 +374,6 @@ void wf_slab_give(struct wf_slab *mine, void *object)
     }
     node->next = mine->local;
     mine->local = node;
-    count_live(mine, (uint64_t)-1);
 }
 
 void *wf_slab_take_bare_slow(struct wf_slab *slab)
@@ -388,13 +381,14 @@ void *wf_slab_take_bare_slow(struct wf_slab *slab)
     return wf_slab_take(slab);
 }
 
-void wf_slab_give_bare_slow(struct wf_slab *mine, void *object)
+void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object)
 {
+    struct wf_slab_chunk *chunk = chunk_of(object);
     if (WF_SLAB_MARKS_BARE) {
-        wf_slab_give(mine, object);
+        bool own = (uintptr_t)chunk->owner - (uintptr_t)mine < count * sizeof *mine;
+        wf_slab_give(own ? chunk->owner : NULL, object);
         return;
     }
-    struct wf_slab_chunk *chunk = chunk_of(object);
     wf_check(chunk->magic == CHUNK_MAGIC, "wf_slab_give_bare: %p is not in a slab", object);
     give_remote(chunk->owner, object);
 }
@@ -427,7 +421,7 @@ void wf_slab_report(const struct wf_slab *slab, struct wf_slab_report *report)
      * sync(slab.give) */
     uint64_t given = list_length(slab, slab->drained) +
                      list_length(slab, wf_load_acquire(&slab->remote)) + slab->stashed;
-    report->live = wf_load_relaxed(&slab->live) - given;
+    report->live = slab->cut - list_length(slab, slab->local) - given;
     report->remote_frees = wf_load_relaxed(&slab->remote_frees) + given;
     report->chunks = wf_load_relaxed(&slab->chunk_count);
 }

@@ -71,11 +71,11 @@ struct wf_slab_chunk {
 struct wf_slab {
     /* owner */
     struct wf_slab_node *local;   /* given by the owner */
-    struct wf_slab_node *drained; /* given by others, taken over; not yet counted as free */
+    struct wf_slab_node *drained; /* given by others, taken over */
     char *uncut, *uncut_end;      /* of the newest chunk */
     struct wf_slab_chunk *chunks; /* newest first */
+    uint64_t cut;                 /* objects that were ever taken */
     /* written by the owner, read by anybody who reports: relaxed */
-    WF_ATOMIC(uint64_t) live;         /* taken, or given by others and not taken again since */
     WF_ATOMIC(uint64_t) remote_frees; /* that the owner has taken again */
     WF_ATOMIC(uint32_t) chunk_count;
     /* immutable after wf_slab_init */
@@ -123,7 +123,7 @@ void wf_slab_give(struct wf_slab *mine, void *object);
  * For a slab, not a shared one, whose objects are all taken and given in few places, by these. */
 #define WF_SLAB_MARKS_BARE (WF_CHECKS || WF_ASAN)
 void *wf_slab_take_bare_slow(struct wf_slab *slab);
-void wf_slab_give_bare_slow(struct wf_slab *mine, void *object);
+void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object);
 
 WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
 {
@@ -132,23 +132,23 @@ WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
         return wf_slab_take_bare_slow(slab);
     }
     slab->local = node->next;
-    /* relaxed, here and below: written by the owner alone, so no read-modify-write */
-    wf_store_relaxed(&slab->live, wf_load_relaxed(&slab->live) + 1);
     return node;
 }
 
-WF_INLINE void wf_slab_give_bare(struct wf_slab *mine, void *object)
+/* mine: the `count` slabs that the caller owns, of one of which it may be. */
+WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *object)
 {
     const uintptr_t chunk = (uintptr_t)object & ~(uintptr_t)(WF_SLAB_CHUNK_BYTES - 1);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): masked
-    if (WF_SLAB_MARKS_BARE || wf_unlikely(((struct wf_slab_chunk *)chunk)->owner != mine)) {
-        wf_slab_give_bare_slow(mine, object);
+    struct wf_slab *slab = ((struct wf_slab_chunk *)chunk)->owner;
+    if (WF_SLAB_MARKS_BARE ||
+        wf_unlikely((uintptr_t)slab - (uintptr_t)mine >= count * sizeof *mine)) {
+        wf_slab_give_bare_slow(mine, count, object);
         return;
     }
     struct wf_slab_node *node = (struct wf_slab_node *)object;
-    node->next = mine->local;
-    mine->local = node;
-    wf_store_relaxed(&mine->live, wf_load_relaxed(&mine->live) - 1);
+    node->next = slab->local;
+    slab->local = node;
 }
 
 /* Frees an object of a shared slab, by and by: it may be kept in *held, which is the caller's and begins as
@@ -171,7 +171,7 @@ struct wf_slab_report {
     uint32_t chunks;
 };
 
-/* Exact numbers; walks what others gave. Owner. */
+/* Exact numbers; walks what is free. Owner. */
 void wf_slab_report(const struct wf_slab *slab, struct wf_slab_report *report);
 
 #endif

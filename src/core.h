@@ -56,15 +56,13 @@ _Static_assert(sizeof(struct wf_binding) <= sizeof(weft_binding), "weft_binding 
 
 enum wf_task_kind {
     WF_TASK_SPAWNED,   /* in its spawner's memory, awaited there */
-    WF_TASK_POOLED,    /* frame from a slab, argument behind the struct, owned by a scope */
+    WF_TASK_POOLED, /* frame from a slab, a worker's or the runtime's; argument behind the struct,
+                     * owned by a scope */
     WF_TASK_CALLED,    /* in the memory of a foreign thread that waits on `called` */
     WF_TASK_PRODUCER,  /* in a generator: gen.c */
     WF_TASK_FRAME,     /* a frame's identity while it is stepped: src/frame.h */
     WF_TASK_FOLLOWING, /* a continuation, in its maker's memory, owned by a scope: cont.c */
 };
-
-/* wf_task.frame of a pooled task whose memory is the runtime's, not a worker's. */
-#define WF_FRAME_FOREIGN WF_FRAME_CLASSES
 
 /* Failures in order of time, under a lock of whoever has them: the first few records, linked by
  * `next`, and the number of all. Zeroed: none. */
@@ -95,9 +93,10 @@ struct wf_task {
     struct weft_rt *rt;
     int rc;
     uint8_t kind; /* enum wf_task_kind; immutable */
-    /* kind POOLED: index of its slab in a worker's `frames`; WF_FRAME_FOREIGN: the runtime's */
-    uint8_t frame;
     uint8_t cut_short;          /* valid if rc < 0: see wf_outcome */
+    /* 1: something below was written that few tasks write, and that a frame which is to be used again as it
+     * is must not keep: see wf_task_touch. Its strands write, and who cancels it */
+    WF_ATOMIC(uint8_t) touched;
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_*: it alone, see wf_task_cancel */
     /* it has ever made a binding, whose env may count tasks that it spawned */
     WF_ATOMIC(uint32_t) has_bound;
@@ -125,6 +124,12 @@ _Static_assert(sizeof(struct wf_task) <= sizeof(weft_task), "weft_task is too sm
 _Static_assert(_Alignof(struct wf_task) <= _Alignof(weft_task), "weft_task is not aligned enough");
 _Static_assert(offsetof(struct wf_task, spawner_task) == WF_SLAB_BUNDLE_BYTES,
                "the lines of a posted task that move, and that the slab writes");
+
+/* Before cancel, has_bound, name, reads or reads_more are written. */
+WF_INLINE void wf_task_touch(struct wf_task *task)
+{
+    wf_store_relaxed(&task->touched, 1); /* relaxed: looked at when the task has ended */
+}
 
 /* Does code under `env` run directly in its task's owner scope, in no scope that it opened? */
 WF_INLINE bool wf_env_is_base(const struct wf_env *env)
@@ -174,7 +179,7 @@ void wf_task_init_posted(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, 
 void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc);
 /* One of kind FOLLOWING ends without having run. On a loop's frame, or by who made it. */
 void wf_task_end_unrun(struct wf_task *task);
-/* Of kind POOLED. */
+/* Of kind POOLED, in a scope with `.each`. */
 void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task);
 
 WF_INLINE bool wf_task_is_done(struct wf_task *task)

@@ -270,6 +270,7 @@ void weft_task_name(const char *name)
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (self != NULL) {
+        wf_task_touch(self->env->task);
         wf_store_relaxed(&self->env->task->name, name); /* relaxed: a static string */
     }
 }

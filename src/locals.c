@@ -27,6 +27,7 @@ void weft_bind(weft_binding *handle, const weft_key *key, const void *value)
     wf_slot_set(&binding->env.slot, WF_SLOT_NONE);
     /* relaxed: seen late it does no harm, since whoever cancels the task looks at what waits under
      * the scope's lock, and nothing spawned under this env waits there yet */
+    wf_task_touch(self->env->task);
     wf_store_relaxed(&self->env->task->has_bound, 1);
     wf_env_enter(self, &binding->env);
 }

@@ -71,6 +71,7 @@ static bool reads_already(struct wf_task *task, const struct wf_rwlock *lock)
 
 static void note_read(struct wf_task *task, const struct wf_rwlock *lock)
 {
+    wf_task_touch(task);
     for (int i = 0; i < WF_READS_KNOWN; i++) {
         const void *none = NULL;
         if (wf_cas_relaxed(&task->reads[i], &none, lock)) {

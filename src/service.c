@@ -193,6 +193,7 @@ static int service_run(void *arg)
     struct service *service = arg;
     struct wf_fiber *self = wf_self();
     struct wf_task *task = self->env->task;
+    wf_task_touch(task);
     wf_store_relaxed(&task->name, service->name); /* relaxed: a static string */
     service->task = task;
     begin(task->rt, service);

@@ -56,13 +56,22 @@ static void free_posted_frame(struct wf_worker *worker, struct wf_task *task)
     }
 }
 
+/* As it is, for the next task: see weft_go_. */
+WF_INLINE void give_frame(struct wf_worker *worker, struct wf_task *task)
+{
+    wf_slab_give_bare(worker->frames, WF_FRAME_CLASSES, task);
+}
+
+/* To be initialised anew. */
+static void give_frame_touched(struct wf_worker *worker, struct wf_task *task)
+{
+    task->env.task = NULL;
+    give_frame(worker, task);
+}
+
 void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
 {
-    if (wf_unlikely(task->frame == WF_FRAME_FOREIGN)) {
-        free_posted_frame(self->worker, task);
-    } else {
-        wf_slab_give_bare(&self->worker->frames[task->frame], task);
-    }
+    give_frame_touched(self->worker, task);
 }
 
 /* The result is final, the task not yet published. */
@@ -96,27 +105,35 @@ static void settle_each(struct wf_task *task, int rc)
     wf_scope_leave(owner);
 }
 
-static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
+static void settle_error(struct wf_task *task, int rc)
 {
-    struct wf_scope *owner = task->env.scope;
-    if (wf_unlikely(owner->each.max != 0)) {
-        settle_each(task, rc);
-        return;
-    }
     weft_error *error = wf_error_take(task);
     if (wf_likely(rc >= 0)) {
         wf_error_free(error);
     } else {
         settle_failed(task, rc, error);
     }
-    if (wf_unlikely(task->frame == WF_FRAME_FOREIGN)) {
-        weft_rt *rt = task->rt;
-        free_posted_frame(self->worker, task);
-        wf_runtime_leave_root(rt, self->worker);
+}
+
+/* The frame is as the next task wants to find it, or else `touched` says so. */
+static void settle_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
+{
+    struct wf_scope *owner = task->env.scope;
+    settle_error(task, rc);
+    if (wf_unlikely(wf_load_relaxed(&task->touched) != 0)) { /* relaxed: see wf_task_touch */
+        give_frame_touched(self->worker, task);
     } else {
-        wf_slab_give_bare(&self->worker->frames[task->frame], task);
-        wf_scope_leave(owner);
+        give_frame(self->worker, task);
     }
+    wf_scope_leave(owner);
+}
+
+static void settle_posted(struct wf_fiber *self, struct wf_task *task, int rc)
+{
+    weft_rt *rt = task->rt;
+    settle_error(task, rc);
+    free_posted_frame(self->worker, task);
+    wf_runtime_leave_root(rt, self->worker);
 }
 
 static void settle_called(struct wf_task *task, int rc)
@@ -256,11 +273,24 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
     return run_body(self, task, self->env, wf_fiber_home(self));
 }
 
-/* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are. */
+/* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are; and of those in a
+ * scope with `.each`, and those of weft_post. */
 static void pooled_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
     settle_pooled(self, task, run_on_loop(self, task));
+}
+
+static void each_run(struct wf_fiber *self, struct wf_work *work)
+{
+    struct wf_task *task = wf_container_of(work, struct wf_task, work);
+    settle_each(task, run_on_loop(self, task));
+}
+
+static void posted_run(struct wf_fiber *self, struct wf_work *work)
+{
+    struct wf_task *task = wf_container_of(work, struct wf_task, work);
+    settle_posted(self, task, run_on_loop(self, task));
 }
 
 /* The same of the other kinds. */
@@ -299,7 +329,7 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
 WF_INLINE void init_front(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
                           struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
 {
-    task->work.run = kind == WF_TASK_POOLED ? pooled_run : task_run;
+    task->work.run = task_run;
     /* Relaxed, here and below: queuing the task publishes it. */
     wf_store_relaxed(&task->waiters.word, WF_TASK_RUNNING);
     task->env.task = task;
@@ -314,7 +344,7 @@ WF_INLINE void init_front(struct wf_task *task, struct weft_rt *rt, weft_fn *fn,
     wf_store_relaxed(&task->error, NULL);
     task->rc = -EINPROGRESS;
     task->kind = (uint8_t)kind;
-    task->frame = WF_FRAME_FOREIGN;
+    wf_store_relaxed(&task->touched, 0);
     task->rt = rt;
     wf_store_relaxed(&task->cancel, 0);
     wf_store_relaxed(&task->has_bound, 0);
@@ -337,6 +367,7 @@ void wf_task_init_posted(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, 
                          const weft_place *place)
 {
     init_front(task, rt, fn, arg, &rt->root, WF_TASK_POOLED, place);
+    task->work.run = posted_run;
 }
 
 void wf_task_refuse(struct wf_task *task, weft_fn *fn, void *arg, const weft_place *place, int rc)
@@ -561,14 +592,13 @@ int weft_status(const weft_task *handle)
 /* --- pooled tasks ----------------------------------------------------------------------------- */
 
 /* The smallest class that holds the task and its argument. WEFT_GO_ARG_MAX fits the largest. */
-static int frame_class(struct wf_worker *worker, size_t arg_bytes)
+WF_INLINE struct wf_slab *frames_for(struct wf_worker *worker, size_t arg_bytes)
 {
-    int i = 0;
-    /* ends: see pool.c */
-    while (worker->frames[i].object_bytes < sizeof(struct wf_task) + arg_bytes) {
-        i++;
+    struct wf_slab *slab = worker->frames;
+    while (slab->object_bytes < sizeof(struct wf_task) + arg_bytes) { /* ends: see pool.c */
+        slab++;
     }
-    return i;
+    return slab;
 }
 
 /* wf_scope_enter, tried in line. */
@@ -581,6 +611,39 @@ WF_INLINE int enter_scope(struct wf_scope *scope)
         return 0;
     }
     return wf_scope_enter(scope);
+}
+
+/* Is the frame as a task left it that had nothing of its own in it at its end? Fresh ones are zero. Most of a
+ * task is the same for all that lie in the frame, one after the other: 6 words are written instead of 26. */
+WF_INLINE bool is_initialised(struct wf_task *task)
+{
+    return task->env.task == task;
+}
+
+/* What weft_go_ relies on. */
+static void check_frame(struct wf_fiber *self, struct wf_task *task)
+{
+    /* relaxed, all: not shared */
+    wf_check_inner(wf_load_relaxed(&task->waiters.word) == WF_TASK_RUNNING);
+    wf_check_inner(wf_load_relaxed(&task->env.slot.word) == WF_SLOT_UNLISTED);
+    wf_check_inner(wf_load_relaxed(&task->env.unawaited) == 0);
+    wf_check_inner(task->kind == WF_TASK_POOLED && task->rc == -EINPROGRESS);
+    wf_check_inner(task->arg == task + 1 && task->rt == wf_runtime_of(self));
+    wf_check_inner(wf_load_relaxed(&task->touched) == 0 && wf_load_relaxed(&task->cancel) == 0);
+    wf_check_inner(wf_load_relaxed(&task->has_bound) == 0 && wf_load_relaxed(&task->error) == NULL);
+    wf_check_inner(wf_load_relaxed(&task->spawner) == NULL && task->spawner_task == NULL);
+    wf_check_inner(wf_load_relaxed(&task->name) == NULL && wf_load_relaxed(&task->called) == 0);
+    wf_check_inner(task->base_waits == 0 && task->base_scopes == 0);
+    wf_check_inner(wf_load_relaxed(&task->reads_more) == 0);
+    for (int i = 0; i < WF_READS_KNOWN; i++) {
+        wf_check_inner(wf_load_relaxed(&task->reads[i]) == NULL);
+    }
+    (void)self, (void)task;
+}
+
+static WF_COLD void init_frame(struct wf_fiber *self, struct wf_task *task)
+{
+    init(task, wf_runtime_of(self), NULL, task + 1, NULL, WF_TASK_POOLED, NULL);
 }
 
 int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
@@ -602,25 +665,33 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     if (rc < 0) {
         return rc;
     }
-    int frame = frame_class(self->worker, bytes);
-    struct wf_task *task = wf_slab_take_bare(&self->worker->frames[frame]);
+    struct wf_task *task = wf_slab_take_bare(frames_for(self->worker, bytes));
     if (task == NULL) {
         wf_scope_leave(scope);
         return -ENOMEM;
     }
-    void *copy = task + 1;
+    if (wf_unlikely(!is_initialised(task))) {
+        init_frame(self, task);
+    }
+    check_frame(self, task);
+    task->work.run = pooled_run;
+    task->env.scope = scope;
+    task->env.locals = scope->env.locals;
+    task->fn = fn;
+    task->place = place;
     if (wf_likely(bytes == sizeof(void *))) { /* in line: a pointer, mostly */
-        memcpy(copy, arg, sizeof(void *));
+        memcpy(task->arg, arg, sizeof(void *));
     } else if (bytes != 0) { /* without one `arg` may be NULL */
-        memcpy(copy, arg, bytes);
+        memcpy(task->arg, arg, bytes);
     }
-    if (wf_unlikely(scope->each.max != 0) && (rc = wf_each_enter(scope)) < 0) {
-        wf_slab_give_bare(&self->worker->frames[frame], task);
-        wf_scope_leave(scope);
-        return rc;
+    if (wf_unlikely(scope->each.max != 0)) {
+        task->work.run = each_run;
+        if ((rc = wf_each_enter(scope)) < 0) {
+            give_frame(self->worker, task);
+            wf_scope_leave(scope);
+            return rc;
+        }
     }
-    init(task, wf_runtime_of(self), fn, copy, scope, WF_TASK_POOLED, place);
-    task->frame = (uint8_t)frame;
     start_queued(self, &task->work);
     return 0;
 }

@@ -600,6 +600,7 @@ void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
     bool first = wf_load_relaxed(&task->cancel) == 0 && wf_scope_pin(owner);
     if (first) {
         task->reason = *reason;
+        wf_task_touch(task);
         wf_store_relaxed(&task->cancel, WF_CANCEL_FIRED);
         /* sync(walk.marked_alone): seq_cst, as in mark_locked, and release, the task's flag; pairs
          * sync(wait.flag) */

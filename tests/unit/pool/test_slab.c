@@ -224,15 +224,15 @@ Test(slab, bare_objects_come_back_from_the_owner_and_from_others)
         wt_false(wf_slab_take_bare(&mine));
         for (uint32_t i = 0; i < n;
              i++) { /* a third each: by the owner, by somebody with a slab, by anybody */
-            wf_slab_give_bare(i % 3 == 0 ? &mine : i % 3 == 1 ? &other : NULL, objects[i]);
+            wf_slab_give_bare(i % 3 == 0 ? &mine : i % 3 == 1 ? &other : NULL, 1, objects[i]);
         }
         wt_eq(report_of(&mine).live, 0u);
     }
     void *first = wf_slab_take_bare(&mine), *second = wf_slab_take_bare(&mine);
-    wf_slab_give_bare(&mine, first);
-    wf_slab_give_bare(&mine, second);
+    wf_slab_give_bare(&mine, 1, first);
+    wf_slab_give_bare(&mine, 1, second);
     wt_eq(wf_slab_take_bare(&mine), second, "the newest first");
-    wf_slab_give_bare(&mine, second);
+    wf_slab_give_bare(&mine, 1, second);
     wt_false(other.chunks, "the giver keeps nothing");
     wf_slab_fini(&mine);
     wf_slab_fini(&other);
@@ -247,8 +247,8 @@ Test(slab, giving_a_bare_object_twice_is_found_in_development_builds, .signal = 
     struct wf_slab slab;
     wf_slab_init(&slab, 64, 1);
     void *object = wf_slab_take_bare(&slab);
-    wf_slab_give_bare(&slab, object);
-    wf_slab_give_bare(&slab, object);
+    wf_slab_give_bare(&slab, 1, object);
+    wf_slab_give_bare(&slab, 1, object);
 }
 
 Test(slab, giving_twice_is_misuse, .signal = SIGABRT)
