@@ -313,6 +313,20 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
     return true;
 }
 
+/* Owner: would wf_deque_push only add its work? Then wf_deque_put may do so: nothing is private, and there is room as far as is known. */
+WF_INLINE bool wf_deque_may_put(const struct wf_deque *d)
+{
+    return d->split < d->full_at && d->newest == 0;
+}
+
+WF_INLINE void wf_deque_put(struct wf_deque *d, struct wf_work *work)
+{
+    uint64_t bottom = d->split;
+    wf_store_relaxed(wf_deque_slot_(d, bottom), work);
+    wf_deque_set_bottom_(d, bottom + 1);
+    wf_deque_step(d);
+}
+
 /* Owner: adds general work, and makes it and all that is older public. False: full, nothing changed. */
 WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
 {
@@ -320,9 +334,7 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
         return false;
     }
     (void)wf_deque_publish(d); /* leaves a slot: `split` was below full_at */
-    wf_store_relaxed(wf_deque_slot_(d, d->split), work);
-    wf_deque_set_bottom_(d, d->split + 1);
-    wf_deque_step(d);
+    wf_deque_put(d, work);
     return true;
 }
 

@@ -135,6 +135,19 @@ WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
     return node;
 }
 
+/* wf_slab_take_bare, but NULL if there is more to do than to take the object that was given last. */
+WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
+{
+    struct wf_slab_node *node = slab->local;
+    if (WF_SLAB_MARKS_BARE) {
+        return wf_slab_take_bare_slow(slab);
+    }
+    if (wf_likely(node != NULL)) {
+        slab->local = node->next;
+    }
+    return node;
+}
+
 /* mine: the `count` slabs that the caller owns, of one of which it may be. */
 WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *object)
 {

@@ -55,12 +55,12 @@ _Static_assert(sizeof(struct wf_binding) <= sizeof(weft_binding), "weft_binding 
 /* --- tasks: task.c ---------------------------------------------------------------------------- */
 
 enum wf_task_kind {
-    WF_TASK_SPAWNED,   /* in its spawner's memory, awaited there */
-    WF_TASK_POOLED, /* frame from a slab, a worker's or the runtime's; argument behind the struct,
+    WF_TASK_SPAWNED,  /* in its spawner's memory, awaited there */
+    WF_TASK_POOLED,   /* frame from a slab, a worker's or the runtime's; argument behind the struct,
                      * owned by a scope */
-    WF_TASK_CALLED,    /* in the memory of a foreign thread that waits on `called` */
-    WF_TASK_PRODUCER,  /* in a generator: gen.c */
-    WF_TASK_FRAME,     /* a frame's identity while it is stepped: src/frame.h */
+    WF_TASK_CALLED,   /* in the memory of a foreign thread that waits on `called` */
+    WF_TASK_PRODUCER, /* in a generator: gen.c */
+    WF_TASK_FRAME,    /* a frame's identity while it is stepped: src/frame.h */
     WF_TASK_FOLLOWING, /* a continuation, in its maker's memory, owned by a scope: cont.c */
 };
 
@@ -92,8 +92,8 @@ struct wf_task {
     const weft_place *place; /* where it was started */
     struct weft_rt *rt;
     int rc;
-    uint8_t kind; /* enum wf_task_kind; immutable */
-    uint8_t cut_short;          /* valid if rc < 0: see wf_outcome */
+    uint8_t kind;      /* enum wf_task_kind; immutable */
+    uint8_t cut_short; /* valid if rc < 0: see wf_outcome */
     /* 1: something below was written that few tasks write, and that a frame which is to be used again as it
      * is must not keep: see wf_task_touch. Its strands write, and who cancels it */
     WF_ATOMIC(uint8_t) touched;
@@ -408,6 +408,17 @@ int wf_scope_enter(struct wf_scope *scope);
 int wf_scope_enter_many(struct wf_scope *scope, uint32_t count);
 void wf_scope_leave_many(struct wf_scope *scope, uint32_t count);
 void wf_scope_leave(struct wf_scope *scope);
+/* The last hold has gone. LAST TOUCH of the scope. */
+void wf_scope_emptied(struct wf_scope *scope);
+/* Gives up `hold` of `live`, in line. LAST TOUCH of the scope. */
+WF_INLINE void wf_scope_let_go(struct wf_scope *scope, uint64_t hold)
+{
+    /* sync(scope.leave): acq_rel, what members did is seen by whoever ends the scope; pairs
+     * sync(scope.leave), sync(scope.let_go) */
+    if (wf_unlikely(wf_sub_acq_rel(&scope->live, hold) == hold)) {
+        wf_scope_emptied(scope);
+    }
+}
 /* A walk that found the scope under its parent's lock, or the like, keeps it from going away. False:
  * it is about to, nothing runs in it any more. */
 bool wf_scope_pin(struct wf_scope *scope);

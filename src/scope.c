@@ -67,13 +67,8 @@ int wf_scope_enter(struct wf_scope *scope)
     return wf_scope_enter_many(scope, 1);
 }
 
-static void leave(struct wf_scope *scope, uint64_t hold)
+void wf_scope_emptied(struct wf_scope *scope)
 {
-    /* sync(scope.leave): acq_rel, what members did is seen by whoever ends the scope; pairs
-     * sync(scope.leave), sync(scope.let_go) */
-    if (wf_sub_acq_rel(&scope->live, hold) != hold) {
-        return; /* LAST TOUCH */
-    }
     if (scope->parent == NULL) {
         wf_runtime_quiet(scope);
     } else {
@@ -83,12 +78,12 @@ static void leave(struct wf_scope *scope, uint64_t hold)
 
 void wf_scope_leave(struct wf_scope *scope)
 {
-    leave(scope, 1);
+    wf_scope_let_go(scope, 1);
 }
 
 void wf_scope_leave_many(struct wf_scope *scope, uint32_t count)
 {
-    leave(scope, count);
+    wf_scope_let_go(scope, count);
 }
 
 bool wf_scope_pin(struct wf_scope *scope)
@@ -105,7 +100,7 @@ bool wf_scope_pin(struct wf_scope *scope)
 
 void wf_scope_unpin(struct wf_scope *scope)
 {
-    leave(scope, WF_SCOPE_PIN);
+    wf_scope_let_go(scope, WF_SCOPE_PIN);
 }
 
 void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)

@@ -232,15 +232,21 @@ WF_NORETURN static WF_COLD void left_by_longjmp(const struct wf_task *task,
     wf_panic(__FILE__, __LINE__, "no way to go on after a longjmp out of a task's body");
 }
 
-/* `outer`, `home`: the env that the stack is under, and its home, to go back to. Inline, as wait_and_collect: each
- * level of calls above a switch is a return that the processor mispredicts, some 2 ns. */
-WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task, struct wf_env *outer,
-                       struct wf_home *home)
+/* Calls it under the task's env. In line, as what follows: each level of calls above a switch is a return that the
+ * processor mispredicts, some 2 ns. */
+WF_INLINE int call_body(struct wf_fiber *self, struct wf_task *task)
 {
     self->env = &task->env;
     WF_GUARD(guard, task);
     int rc = task->fn(task->arg);
     guard.armed = false;
+    return rc;
+}
+
+/* The body has returned. `outer`, `home`: the env that the stack was under, and its home, to go back to. */
+WF_INLINE void end_body(struct wf_fiber *self, struct wf_task *task, struct wf_env *outer,
+                        struct wf_home *home)
+{
     if (wf_unlikely(self->env != &task->env) && self->env->task != task) {
         left_by_longjmp(task, self->env->task);
     } else if (wf_unlikely(self->env != &task->env)) {
@@ -258,6 +264,13 @@ WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task, struct wf_en
     }
     wf_task_unlist(task);
     self->env = outer;
+}
+
+WF_INLINE int run_body(struct wf_fiber *self, struct wf_task *task, struct wf_env *outer,
+                       struct wf_home *home)
+{
+    int rc = call_body(self, task);
+    end_body(self, task, outer, home);
     return rc;
 }
 
@@ -273,12 +286,38 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
     return run_body(self, task, self->env, wf_fiber_home(self));
 }
 
+/* Is all at the end of a pooled task as it was at its beginning, so that end_body and settle_pooled would do nothing
+ * but give back the frame and leave the scope? */
+WF_INLINE bool is_as_begun(struct wf_fiber *self, struct wf_task *task, int rc)
+{
+    /* relaxed, all: its strands are over, but for this one; `touched`: see wf_task_touch */
+    return self->env == &task->env && wf_load_relaxed(&task->env.unawaited) == 0 &&
+           self->resume.run == wf_fiber_run_resume &&
+           wf_load_relaxed(&task->env.slot.word) == WF_SLOT_UNLISTED && rc >= 0 &&
+           wf_load_relaxed(&task->error) == NULL && wf_load_relaxed(&task->touched) == 0;
+}
+
+static WF_NOINLINE void end_pooled(struct wf_fiber *self, struct wf_task *task, int rc)
+{
+    end_body(self, task, NULL, NULL);
+    settle_pooled(self, task, rc);
+}
+
 /* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are; and of those in a
  * scope with `.each`, and those of weft_post. */
 static void pooled_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
-    settle_pooled(self, task, run_on_loop(self, task));
+    wf_check_inner(self->env == NULL && wf_fiber_home(self) == NULL);
+    int rc = call_body(self, task);
+    if (wf_unlikely(!is_as_begun(self, task, rc))) {
+        end_pooled(self, task, rc);
+        return;
+    }
+    struct wf_scope *owner = task->env.scope;
+    self->env = NULL;
+    give_frame(self->worker, task);
+    wf_scope_let_go(owner, 1);
 }
 
 static void each_run(struct wf_fiber *self, struct wf_work *work)
@@ -601,16 +640,13 @@ WF_INLINE struct wf_slab *frames_for(struct wf_worker *worker, size_t arg_bytes)
     return slab;
 }
 
-/* wf_scope_enter, tried in line. */
-WF_INLINE int enter_scope(struct wf_scope *scope)
+/* wf_scope_enter, tried in line. False: not entered, for whatever reason. */
+WF_INLINE bool try_enter(struct wf_scope *scope)
 {
-    uint64_t live = wf_load_relaxed(&scope->live); /* relaxed, both: see there */
-    if (wf_likely((uint32_t)live != 0 && (live & WF_SCOPE_ENDED) == 0 &&
-                  wf_scope_cancelled(scope) == 0 &&
-                  wf_cas_relaxed(&scope->live, &live, live + 1))) {
-        return 0;
-    }
-    return wf_scope_enter(scope);
+    uint64_t live =
+        wf_load_relaxed(&scope->live); /* relaxed, both: see there; ENDED comes with 0 */
+    return wf_likely((uint32_t)live != 0 && wf_scope_cancelled(scope) == 0 &&
+                     wf_cas_relaxed(&scope->live, &live, live + 1));
 }
 
 /* Is the frame as a task left it that had nothing of its own in it at its end? Fresh ones are zero. Most of a
@@ -646,10 +682,51 @@ static WF_COLD void init_frame(struct wf_fiber *self, struct wf_task *task)
     init(task, wf_runtime_of(self), NULL, task + 1, NULL, WF_TASK_POOLED, NULL);
 }
 
-int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
-             const weft_place *place)
+static void fill_frame(struct wf_task *task, struct wf_scope *scope, weft_fn *fn,
+                       const weft_place *place)
+{
+    task->work.run = pooled_run;
+    task->env.scope = scope;
+    task->env.locals = scope->env.locals;
+    task->fn = fn;
+    task->place = place;
+}
+
+/* The scope has been entered. `task`: its frame; or NULL: one has to be had. */
+static WF_NOINLINE int go_entered(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
+                                  const weft_place *place, struct wf_task *task)
 {
     struct wf_scope *scope = wf_scope_of(handle);
+    struct wf_fiber *self = wf_self();
+    int rc;
+    if (task == NULL && (task = wf_slab_take_bare(frames_for(self->worker, bytes))) == NULL) {
+        wf_scope_leave(scope);
+        return -ENOMEM;
+    }
+    if (!is_initialised(task)) {
+        init_frame(self, task);
+    }
+    check_frame(self, task);
+    fill_frame(task, scope, fn, place);
+    if (bytes != 0) { /* without one `arg` may be NULL */
+        memcpy(task + 1, arg, bytes);
+    }
+    if (scope->each.max != 0) {
+        task->work.run = each_run;
+        if ((rc = wf_each_enter(scope)) < 0) {
+            give_frame(self->worker, task);
+            wf_scope_leave(scope);
+            return rc;
+        }
+    }
+    start_queued(self, &task->work);
+    return 0;
+}
+
+/* weft_go in all cases but the most frequent. */
+static WF_NOINLINE int go_otherwise(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
+                                    const weft_place *place)
+{
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (self == NULL) {
@@ -661,37 +738,35 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
         wf_yield(self); /* bounds what is queued: the worker runs some of it before we add more */
     }
-    rc = enter_scope(scope);
-    if (rc < 0) {
-        return rc;
+    rc = wf_scope_enter(wf_scope_of(handle));
+    return rc < 0 ? rc : go_entered(handle, fn, arg, bytes, place, NULL);
+}
+
+/* Straight, and without a call, if a pointer is copied, there is room, and the frame that is free since just now will
+ * do. */
+int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
+             const weft_place *place)
+{
+    struct wf_scope *scope = wf_scope_of(handle);
+    struct wf_fiber *self = wf_self();
+    if (wf_unlikely(self == NULL || self->env == NULL || bytes != sizeof(void *))) {
+        return go_otherwise(handle, fn, arg, bytes, place);
     }
-    struct wf_task *task = wf_slab_take_bare(frames_for(self->worker, bytes));
-    if (task == NULL) {
-        wf_scope_leave(scope);
-        return -ENOMEM;
+    struct wf_worker *worker = self->worker;
+    if (wf_unlikely(!wf_deque_may_put(&worker->deque) || scope->each.max != 0 ||
+                    worker->pool != wf_runtime_of(self)->pool || !try_enter(scope))) {
+        return go_otherwise(handle, fn, arg, bytes, place);
     }
-    if (wf_unlikely(!is_initialised(task))) {
-        init_frame(self, task);
+    struct wf_task *task = wf_slab_take_last(&worker->frames[0]);
+    if (wf_unlikely(task == NULL || !is_initialised(task))) {
+        return go_entered(handle, fn, arg, bytes, place, task);
     }
     check_frame(self, task);
-    task->work.run = pooled_run;
-    task->env.scope = scope;
-    task->env.locals = scope->env.locals;
-    task->fn = fn;
-    task->place = place;
-    if (wf_likely(bytes == sizeof(void *))) { /* in line: a pointer, mostly */
-        memcpy(task->arg, arg, sizeof(void *));
-    } else if (bytes != 0) { /* without one `arg` may be NULL */
-        memcpy(task->arg, arg, bytes);
+    fill_frame(task, scope, fn, place);
+    memcpy(task + 1, arg, sizeof(void *));
+    wf_deque_put(&worker->deque, &task->work);
+    if (worker->peers != 0) { /* else it is awake: we are it */
+        wf_wake_unless_watched(worker);
     }
-    if (wf_unlikely(scope->each.max != 0)) {
-        task->work.run = each_run;
-        if ((rc = wf_each_enter(scope)) < 0) {
-            give_frame(self->worker, task);
-            wf_scope_leave(scope);
-            return rc;
-        }
-    }
-    start_queued(self, &task->work);
     return 0;
 }
