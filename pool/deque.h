@@ -462,15 +462,21 @@ WF_INLINE bool wf_deque_take_if(struct wf_deque *d, const struct wf_work *work)
     return wf_deque_take_public_(d) != NULL;
 }
 
-/* Owner: the newest entry, or NULL: empty. For the loop, which finds nothing private. */
-WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
+/* Owner, while nothing is private: the newest entry, or NULL: empty. */
+WF_INLINE struct wf_work *wf_deque_pop_public(struct wf_deque *d)
 {
-    (void)wf_deque_publish(d); /* private ones are for their joins, which would not miss them */
     struct wf_work *work = wf_deque_take_public_(d);
     if (work != NULL) {
         wf_deque_step(d);
     }
     return work;
+}
+
+/* Owner: the same. For the loop, which finds nothing private. */
+WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
+{
+    (void)wf_deque_publish(d); /* private ones are for their joins, which would not miss them */
+    return wf_deque_pop_public(d);
 }
 
 /* Any thread, and the owner while nothing is private: the oldest public entry. NULL: nothing public, and now asked for; or

@@ -344,7 +344,6 @@ WF_INLINE void go_on_with(struct wf_fiber *self, struct wf_fiber *next, wf_after
 {
     struct wf_worker *worker = self->worker;
     worker->direct = true;
-    worker->tick++;
     wf_count(&worker->counters.runs);
     wf_count(&worker->counters.suspends);
     self->budget = 0;
@@ -723,11 +722,17 @@ static struct wf_work *take_injected(struct wf_worker *worker)
     return works[0];
 }
 
+/* Works that it has run, for the turns below. */
+WF_INLINE uint32_t turn_of(struct wf_worker *worker)
+{
+    return (uint32_t)wf_load_relaxed(&worker->counters.runs); /* relaxed: ours */
+}
+
 /* What has waited longest, in the deque now and then, else in the FIFO. */
 static WF_NOINLINE struct wf_work *take_old(struct wf_worker *worker)
 {
     struct wf_work *work;
-    if (worker->tick % WF_TURN_OLDEST == 0 && wf_deque_has_public(&worker->deque) &&
+    if (turn_of(worker) % WF_TURN_OLDEST == 0 && wf_deque_has_public(&worker->deque) &&
         (work = wf_deque_steal(&worker->deque)) != NULL) {
         return work;
     }
@@ -750,7 +755,7 @@ static struct wf_work *take_own(struct wf_worker *worker)
             return work;
         }
     }
-    if (worker->tick % WF_TURN_FIFO == 0 && (work = take_old(worker)) != NULL) {
+    if (turn_of(worker) % WF_TURN_FIFO == 0 && (work = take_old(worker)) != NULL) {
         return work;
     }
     if ((work = wf_deque_pop(&worker->deque)) != NULL) {
@@ -1471,23 +1476,29 @@ static bool is_over(struct wf_worker *worker)
     return wf_load_acquire(&worker->pool->stopping) != 0;
 }
 
+/* Is it the turn of what has waited longest, and is there something else than new works? */
+WF_INLINE bool is_turn_of_old(struct wf_worker *worker)
+{
+    uint32_t turn = turn_of(worker);
+    return wf_unlikely(turn % WF_TURN_FIFO == 0) &&
+           (wf_runq_len(&worker->runq) != 0 || turn % WF_TURN_OLDEST == 0);
+}
+
 /* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's newest, else
- * the FIFO's oldest; or NULL, for find_work to see. Not every WF_TURN_FIFO-th turn, nor every WF_TURN_POLL-th. A worker is not counted
- * as searching here, since it has run a work, or come from find_work, which both leave the count. */
+ * the FIFO's oldest; or NULL, for find_work to see. Not when it is the turn of what is old, nor every WF_TURN_POLL-th. A worker is not
+ * counted as searching here, since it has run a work, or come from find_work, which both leave the count. */
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
     if (wf_unlikely(!may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
-                    worker->handed != NULL || worker->pinned_first != NULL ||
-                    worker->look_injected || worker->tick % WF_TURN_FIFO == 0)) {
+                    worker->pinned_first != NULL || worker->look_injected ||
+                    wf_deque_has_private(&worker->deque) || is_turn_of_old(worker))) {
         return NULL;
     }
-    struct wf_work *work = wf_deque_pop(&worker->deque);
-    if (work == NULL) {
-        work = pop_ready(worker);
+    struct wf_work *work = wf_deque_pop_public(&worker->deque);
+    if (work == NULL && (work = pop_ready(worker)) == NULL) {
+        return NULL;
     }
-    if (wf_likely(work != NULL)) {
-        worker->since_poll++;
-    }
+    worker->since_poll++;
     return work;
 }
 
@@ -1516,17 +1527,19 @@ static WF_NOINLINE struct wf_work *find_work(struct wf_fiber *self)
 
 void wf_worker_loop(struct wf_fiber *self)
 {
+    /* what was handed over to it is taken there */
+    struct wf_work *work = self->worker->handed != NULL ? find_work(self) : NULL;
     for (;;) { /* ends: the pool stops */
         struct wf_worker *worker = self->worker;
-        struct wf_work *work = take_next(worker);
-        if (work == NULL && (work = find_work(self)) == NULL) {
+        if (work == NULL && (work = take_next(worker)) == NULL &&
+            (work = find_work(self)) == NULL) {
             break;
         }
-        worker->tick++;
         wf_count(&worker->counters.runs);
         work->run(self, work);
         wf_check(!wf_forked,
                  "a forked child returned from a task into the scheduler; it must exec or _exit");
+        work = NULL;
     }
     struct wf_worker *worker = self->worker;
     wf_fiber_switch(self, &worker->home, give_back, NULL);

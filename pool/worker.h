@@ -109,7 +109,6 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     void *driver_state;                            /* the driver's, per worker */
     uint32_t index;                                /* immutable after start */
     uint32_t peers;                                /* other workers of the pool; immutable */
-    uint32_t tick;                                 /* works run, modulo 2^32: fairness turns */
     uint32_t since_poll;                           /* works run since the driver was polled */
     bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
