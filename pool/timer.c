@@ -13,6 +13,9 @@
  * deadline, k timers would be moved k/2 times each. So after some have fired it is looked at again when
  * the slack is over (T.2).
  *
+ * In a crowd the hint, and nothing else, is later than the earliest deadline: what advance does when it is called does
+ * not depend on it.
+ *
  * Each slot knows its earliest deadline, so that the worker sleeps until that very time and not
  * until a slot begins: a timer far away costs one wake-up, not one per level. After a delete it may
  * be too early, never too late; emptying the slot or moving its timers corrects it.
@@ -23,6 +26,7 @@
 #include "pool/base/check.h"
 
 #include <pthread.h>
+#include <string.h>
 
 #define DIGIT_BITS 6
 #define DIGIT_MASK ((int64_t)WF_WHEEL_SLOTS - 1)
@@ -46,6 +50,24 @@ static int64_t tick_of(int64_t time_ns)
     return time_ns >> WF_TIMER_TICK_BITS; /* rounds down, for negative times too */
 }
 
+/* What takes it out of its slot will write there, and fire() next to it: a timer is the last member of what it ends
+ * (src/call.h), so the line before it is wanted, too. A hint: it may be gone. */
+static void fetch(const struct wf_timer *timer)
+{
+    wf_prefetch_write(timer);
+    wf_prefetch_write((const char *)timer - WF_LINE);
+}
+
+static uint64_t place_of(unsigned slot, const struct wf_timer *ahead)
+{
+    return (uint64_t)(uintptr_t)ahead << 16 | slot;
+}
+
+static unsigned slot_of(const struct wf_timer *timer)
+{
+    return timer->place & 0xffff;
+}
+
 static bool is_queued(const struct wf_timer *timer)
 {
     return timer->link.next != &timer->link;
@@ -62,11 +84,18 @@ static void slot_add(struct wf_wheel *wheel, struct wf_timer *timer)
     int level = (63 - __builtin_clzll(differ)) / DIGIT_BITS;
     int digit = (int)((tick >> (level * DIGIT_BITS)) & DIGIT_MASK);
 
-    timer->slot = (uint16_t)(level * WF_WHEEL_SLOTS + digit);
-    struct wf_wheel_slot *slot = &wheel->slots[timer->slot];
-    if (wf_list_is_empty(&slot->timers) || timer->deadline_ns < slot->earliest_ns) {
+    unsigned index = (unsigned)(level * WF_WHEEL_SLOTS + digit);
+    struct wf_wheel_slot *slot = &wheel->slots[index];
+    if (wf_list_is_empty(&slot->timers)) {
+        slot->count = 0;
+        slot->earliest_ns = timer->deadline_ns;
+    } else if (timer->deadline_ns < slot->earliest_ns) {
         slot->earliest_ns = timer->deadline_ns;
     }
+    struct wf_timer **newest = &wheel->newest[index][slot->count % WF_WHEEL_AHEAD];
+    timer->place = place_of(index, slot->count < WF_WHEEL_AHEAD ? NULL : *newest);
+    *newest = timer;
+    slot->count++;
     wf_list_push_back(&slot->timers, &timer->link);
     wheel->used[level] |= UINT64_C(1) << digit;
     wheel->levels |= 1u << level;
@@ -102,6 +131,9 @@ static void hint_update(struct wf_wheel *wheel)
 {
     int slot = first_slot(wheel);
     int64_t next_ns = slot < 0 ? INT64_MAX : wheel->slots[slot].earliest_ns;
+    if (next_ns < wheel->rest_ns) {
+        next_ns = wheel->rest_ns;
+    }
     if (!wf_list_is_empty(&wheel->moving)) {
         next_ns = wheel->tick << WF_TIMER_TICK_BITS; /* advance has more to do at once */
     }
@@ -112,7 +144,8 @@ static void hint_update(struct wf_wheel *wheel)
 
 void wf_wheel_init(struct wf_wheel *wheel, int64_t now_ns)
 {
-    *wheel = (struct wf_wheel){.tick = tick_of(now_ns)};
+    memset(wheel, 0, offsetof(struct wf_wheel, newest));
+    wheel->tick = tick_of(now_ns);
     wf_list_init(&wheel->moving);
     for (size_t i = 0; i < WF_COUNT(wheel->slots); i++) {
         wf_list_init(&wheel->slots[i].timers);
@@ -158,8 +191,8 @@ bool wf_timer_del(struct wf_timer *timer)
         wf_list_unlink(&timer->link);
         /* Right for a timer in `moving` too: then its former slot may be empty, and is marked so
          * already. */
-        if (wf_list_is_empty(&wheel->slots[timer->slot].timers)) {
-            slot_is_empty(wheel, timer->slot);
+        if (wf_list_is_empty(&wheel->slots[slot_of(timer)].timers)) {
+            slot_is_empty(wheel, slot_of(timer));
         }
         if (timer->deadline_ns <= wf_load_relaxed(&wheel->next_ns)) {
             hint_update(wheel);
@@ -205,6 +238,9 @@ static bool begin_slot(struct wf_wheel *wheel, int64_t now_ns)
     wheel->moving.prev->next = &wheel->moving;
     wf_list_init(&slot->timers);
     slot_is_empty(wheel, (unsigned)index);
+    for (unsigned i = 0; i < WF_WHEEL_AHEAD && i < slot->count; i++) {
+        fetch(wheel->newest[index][i]);
+    }
     return true;
 }
 
@@ -219,18 +255,33 @@ static void postpone(const struct wf_wheel *wheel, struct wf_wheel_slot *slot, i
     }
 }
 
-/* From both ends in turn: each node is a miss of the caches, and names the next one only when it is there; so
- * two of them are under way at a time. */
-static struct wf_list *take_moving(struct wf_wheel *wheel, int moved)
+/* The newest first. */
+static struct wf_timer *take_moving(struct wf_wheel *wheel)
 {
-    struct wf_list *head = &wheel->moving;
-    struct wf_list *link = (moved & 1) == 0 ? head->next : head->prev;
-    if (link == head) {
+    struct wf_list *link = wheel->moving.prev;
+    if (link == &wheel->moving) {
         return NULL;
     }
     wf_list_unlink(link);
-    wf_prefetch_write((moved & 1) == 0 ? head->next : head->prev);
-    return link;
+    struct wf_timer *timer = wf_container_of(link, struct wf_timer, link);
+    fetch(
+        (const void *)(uintptr_t)(timer->place >> 16)); // NOLINT(performance-no-int-to-ptr): a hint
+    return timer;
+}
+
+/* Timers that were fired in several calls at one time count once: then more is due than one call fires, and the
+ * pace says little. */
+static void note_crowd(struct wf_wheel *wheel, int fired, int64_t now_ns)
+{
+    if (fired < WF_TIMER_CROWD) {
+        return;
+    }
+    int64_t since_ns = now_ns - wheel->crowd_ns;
+    if (since_ns < WF_TIMER_CALM_NS && since_ns > 0) {
+        int64_t rest_ns = since_ns * WF_TIMER_BURST / fired;
+        wheel->rest_ns = now_ns + (rest_ns < WF_TIMER_CROWD_NS ? rest_ns : WF_TIMER_CROWD_NS);
+    }
+    wheel->crowd_ns = now_ns;
 }
 
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
@@ -238,13 +289,13 @@ int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
     check_not_firing(wheel);
     int fired = 0;
     int moved = 0;
-    struct wf_wheel_slot *crowded = NULL; /* the present one: some of its timers fired, some stay */
+    struct wf_wheel_slot *stays = NULL; /* the present one, with timers that are not due */
     wf_lock(&wheel->lock);
     /* Ends: by the batch, or since each turn of a slot moves its timers lower, fires them, or finds
      * none due. */
     while (moved < WF_WHEEL_BATCH) {
-        struct wf_list *link = take_moving(wheel, moved);
-        if (!link) {
+        struct wf_timer *timer = take_moving(wheel);
+        if (!timer) {
             if (begin_slot(wheel, now_ns)) {
                 continue;
             }
@@ -253,20 +304,19 @@ int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
             break;
         }
         moved++;
-        struct wf_timer *timer = wf_container_of(link, struct wf_timer, link);
         if (timer->deadline_ns <= now_ns && tick_of(timer->deadline_ns) <= wheel->tick) {
             fired++;
             fire(wheel, timer);
         } else {
             slot_add(wheel, timer); /* lower, or back to the present slot */
-            crowded = fired > 0 && tick_of(timer->deadline_ns) <= wheel->tick
-                          ? &wheel->slots[timer->slot]
-                          : crowded;
+            stays =
+                tick_of(timer->deadline_ns) <= wheel->tick ? &wheel->slots[slot_of(timer)] : stays;
         }
     }
-    if (crowded != NULL) {
-        postpone(wheel, crowded, now_ns);
+    if (stays != NULL && fired > 0) {
+        postpone(wheel, stays, now_ns);
     }
+    note_crowd(wheel, fired, now_ns);
     hint_update(wheel);
     wf_store_relaxed(&wheel->fired, wf_load_relaxed(&wheel->fired) + (uint64_t)fired);
     wf_unlock(&wheel->lock);

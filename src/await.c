@@ -116,9 +116,12 @@ static void sleep_over(struct wf_timer *timer)
 
 static ssize_t sleep_finish(struct wf_call *call)
 {
+    if (wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED) {
+        return 0; /* its timer has fired, and does not touch us any more (T.4): no need for the wheel's lock */
+    }
     /* also waits until a timer that fires right now is through with us */
     (void)wf_timer_del(&call->timer);
-    return wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED ? 0 : -ECANCELED;
+    return -ECANCELED;
 }
 
 static const struct wf_wait_ops sleep_ops = {

@@ -230,6 +230,104 @@ Test(timer, one_that_is_added_meanwhile_is_not_kept_waiting_by_the_slack)
     wt_eq(advance_to(tick + 2000), 2); /* the other one comes along */
 }
 
+/* Adds `count` timers, `apart_ns` from each other. */
+static void add_row(struct entry *entries, int count, int64_t first_ns, int64_t apart_ns)
+{
+    for (int i = 0; i < count; i++) {
+        entry_init(&entries[i]);
+        add(&entries[i], first_ns + i * apart_ns);
+    }
+}
+
+/* Looks when the hint says so until all have fired, and how often that was; none later than `late_ns`. */
+static int count_looks(struct entry *entries, int count, int64_t late_ns)
+{
+    int looks = 0;
+    while (wf_wheel_next_ns(&wheel) != INT64_MAX) {
+        int64_t next_ns = wf_wheel_next_ns(&wheel);
+        wt_gt(next_ns, now_ns);
+        looks += advance_to(next_ns) > 0;
+        for (int i = 0; i < count; i++) {
+            wt_true(!entries[i].expected || now_ns < entries[i].timer.deadline_ns + late_ns);
+        }
+    }
+    return looks;
+}
+
+Test(timer, a_crowd_is_looked_at_in_bursts_and_none_of_it_is_later_than_the_bound)
+{
+    enum { N = 10000, APART = 1500 };
+    static struct entry entries[N];
+    begin(SECOND_NS);
+    add_row(entries, N, SECOND_NS + 5 * TICK_NS, APART);
+    int looks = count_looks(entries, N, WF_TIMER_CROWD_NS + 1);
+    wt_le(looks, N / WF_TIMER_BURST * 5 / 4 + 4,
+          "229 ticks would be as many looks, or two for each");
+    wt_ge(looks, N / 1000, "in bursts that are not much larger");
+}
+
+Test(timer, a_thin_crowd_is_looked_at_within_the_bound)
+{
+    enum { N = 3000, APART = 3000 }; /* 256 of them take longer than the bound */
+    static struct entry entries[N];
+    begin(SECOND_NS);
+    add_row(entries, N, SECOND_NS + 5 * TICK_NS, APART);
+    int looks = count_looks(entries, N, WF_TIMER_CROWD_NS + 1);
+    wt_le(looks, N * APART / WF_TIMER_CROWD_NS + 8);
+}
+
+Test(timer, what_is_no_crowd_is_never_later_than_the_slack)
+{
+    enum { N = 1000, APART = 5000 }; /* 13 a tick */
+    static struct entry entries[N];
+    begin(SECOND_NS);
+    add_row(entries, N, SECOND_NS + 5 * TICK_NS, APART);
+    wt_gt(count_looks(entries, N, WF_TIMER_SLACK_NS + 1), N * APART / TICK_NS);
+}
+
+Test(timer, one_burst_alone_keeps_nobody_waiting)
+{
+    enum { N = 1000 };
+    static struct entry burst[N], next;
+    begin(SECOND_NS);
+    add_row(burst, N, SECOND_NS + 5 * TICK_NS, 0);
+    entry_init(&next);
+    add(&next, SECOND_NS + 7 * TICK_NS);
+    wt_eq(advance_to(SECOND_NS + 5 * TICK_NS), N);
+    wt_eq(wf_wheel_next_ns(&wheel), next.timer.deadline_ns);
+}
+
+Test(timer, one_that_is_added_in_a_crowd_is_not_kept_waiting_by_it)
+{
+    enum { N = 1000 };
+    static struct entry crowd[N], new;
+    begin(SECOND_NS);
+    add_row(crowd, N, SECOND_NS + 5 * TICK_NS, 1500);
+    while (wf_wheel_next_ns(&wheel) - now_ns != WF_TIMER_CROWD_NS &&
+           wf_wheel_next_ns(&wheel) < crowd[N / 2].timer.deadline_ns) {
+        advance_to(wf_wheel_next_ns(&wheel));
+    }
+    wt_gt(wf_wheel_next_ns(&wheel), now_ns + 2 * TICK_NS, "it is a crowd");
+    entry_init(&new);
+    add(&new, now_ns + 1000);
+    wt_eq(wf_wheel_next_ns(&wheel), now_ns + 1000);
+}
+
+Test(timer, a_timer_names_the_one_that_was_added_eight_before_it_to_its_slot)
+{
+    static struct entry entries[3 * WF_WHEEL_AHEAD];
+    begin(SECOND_NS);
+    add_row(entries, WF_COUNT(entries), SECOND_NS + TICK_NS, 0);
+    for (size_t i = 0; i < WF_COUNT(entries); i++) {
+        uintptr_t ahead = (uintptr_t)(entries[i].timer.place >> 16);
+        uintptr_t before = i < WF_WHEEL_AHEAD
+                               ? 0
+                               : (uintptr_t)&entries[i - WF_WHEEL_AHEAD].timer & (UINT64_MAX >> 16);
+        wt_eq(ahead, before);
+    }
+    wt_eq(advance_to(SECOND_NS + TICK_NS), (int)WF_COUNT(entries));
+}
+
 /* ---- against the model ---- */
 
 static int64_t random_distance(struct wf_rng *rng)
@@ -251,7 +349,7 @@ static int64_t model_earliest(const struct entry *entries, int n)
     return earliest;
 }
 
-/* When a timer of this deadline must have fired, by T.2. */
+/* When a timer of this deadline must have fired, by T.2, without a crowd. */
 static int64_t latest(int64_t deadline_ns)
 {
     if (deadline_ns == INT64_MAX) {
@@ -291,7 +389,9 @@ static void one_run(uint64_t seed, int steps)
             advance_to(now_ns + random_distance(&rng) / 2);
         }
         int64_t earliest = model_earliest(entries, N);
-        wt_le(wf_wheel_next_ns(&wheel), latest(earliest), "T.2: too late; seed %llu step %d",
+        wt_le(wheel.rest_ns, now_ns + WF_TIMER_CROWD_NS);
+        int64_t bound_ns = latest(earliest) > wheel.rest_ns ? latest(earliest) : wheel.rest_ns;
+        wt_le(wf_wheel_next_ns(&wheel), bound_ns, "T.2: too late; seed %llu step %d",
               (unsigned long long)seed, step);
         wt_eq(wf_wheel_next_ns(&wheel) == INT64_MAX, earliest == INT64_MAX, "seed %llu step %d",
               (unsigned long long)seed, step);
