@@ -138,10 +138,10 @@ WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
 /* wf_slab_take_bare, but NULL if there is more to do than to take the object that was given last. */
 WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
 {
-    struct wf_slab_node *node = slab->local;
     if (WF_SLAB_MARKS_BARE) {
         return wf_slab_take_bare_slow(slab);
     }
+    struct wf_slab_node *node = slab->local;
     if (wf_likely(node != NULL)) {
         slab->local = node->next;
     }
@@ -151,11 +151,14 @@ WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
 /* mine: the `count` slabs that the caller owns, of one of which it may be. */
 WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *object)
 {
+    if (WF_SLAB_MARKS_BARE) {
+        wf_slab_give_bare_slow(mine, count, object);
+        return;
+    }
     const uintptr_t chunk = (uintptr_t)object & ~(uintptr_t)(WF_SLAB_CHUNK_BYTES - 1);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): masked
     struct wf_slab *slab = ((struct wf_slab_chunk *)chunk)->owner;
-    if (WF_SLAB_MARKS_BARE ||
-        wf_unlikely((uintptr_t)slab - (uintptr_t)mine >= count * sizeof *mine)) {
+    if (wf_unlikely((uintptr_t)slab - (uintptr_t)mine >= count * sizeof *mine)) {
         wf_slab_give_bare_slow(mine, count, object);
         return;
     }
