@@ -53,7 +53,6 @@
 #define MAPPINGS_PART 8 /* guards may use one mapping of this many */
 
 /* switch_*.S */
-void wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after);
 void wf_switch_begin(void);
 void wf_switch_modes(void *context);
 
@@ -802,30 +801,23 @@ WF_NO_ASAN WF_UNUSED static void arrive(struct wf_fiber *now, struct wf_fiber *b
     }
 }
 
-/* Never inline: one call of wf_switch_context in the program makes its return predictable
- * (switch_x86_64.S), and TSan must not see a function begin on one stack and end on another. */
-WF_NOINLINE WF_NO_TSAN void wf_fiber_switch_(struct wf_fiber *to, struct wf_fiber *from, void *arg,
-                                             wf_after_fn *after)
+/* Never inline: TSan must not see a function begin on one stack and end on another. */
+WF_NOINLINE WF_NO_TSAN int wf_fiber_switch_watched(struct wf_fiber *to, struct wf_fiber *from,
+                                                   void *arg, wf_after_fn *after)
 {
     wf_check_inner(from != to);
     if (WF_CHECKS && from->index != UINT32_MAX) {
         fiber_check(from);
     }
-    from->saved_errno = *from->thread_errno;
-    to->worker = from->worker;
-    to->thread_errno = from->thread_errno;
     if (WF_TSAN) {
         wf_tsan_switch(to->tsan_fiber);
     }
     if (WF_ASAN) {
         struct arrival arrival = {after, arg};
         wf_asan_switch_begin(&from->asan_stack, to->stack_low, to->stack_bytes);
-        wf_switch_context(to, from, &arrival, arrive);
-    } else {
-        wf_switch_context(to, from, arg, after);
+        return wf_switch_context(to, from, &arrival, arrive);
     }
-    /* Somebody came back to us, perhaps on another thread: thread_errno is that thread's. */
-    *from->thread_errno = from->saved_errno;
+    return wf_switch_context(to, from, arg, after);
 }
 
 WF_NOINLINE void wf_fiber_home_init(struct wf_fiber *home)

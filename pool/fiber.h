@@ -103,8 +103,11 @@ struct wf_fiber {
 
 _Static_assert(offsetof(struct wf_fiber, home) == 0, "the order of the hot fields");
 _Static_assert(offsetof(struct wf_fiber, env) == 8, "the order of the hot fields");
-_Static_assert(offsetof(struct wf_fiber, worker) == 16, "the order of the hot fields");
+_Static_assert(offsetof(struct wf_fiber, worker) == 16, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, sp) == 24, "switch_*.S");
+_Static_assert(offsetof(struct wf_fiber, resume) == 32, "switch_*.S");
+_Static_assert(offsetof(struct wf_fiber, saved_errno) == 52, "switch_*.S");
+_Static_assert(offsetof(struct wf_fiber, thread_errno) == 56, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, index) == WF_LINE, "the hot fields fill one line");
 _Static_assert(offsetof(struct wf_fiber, asan_stack) <= WF_LINE_PAIR,
                "take, suspend and give touch two lines");
@@ -269,18 +272,34 @@ typedef void wf_entry_fn(struct wf_fiber *self);
 /* Prepares an idle stack, so that the first switch to it runs `after` and then entry(fiber). */
 void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry);
 
+/* What does the work, in switch_*.S, and what builds that check something do before. The arguments are in the order in
+ * which `after` has them: none is moved. All return 0. */
+int wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg,
+                      wf_after_fn *after) WF_HIDDEN;
+int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
+                     void *slot, void *count) WF_HIDDEN;
+int wf_fiber_switch_watched(struct wf_fiber *to, struct wf_fiber *from, void *arg,
+                            wf_after_fn *after) WF_HIDDEN;
+
 /* Suspends `from`, which is the caller's own stack, and continues `to`, which is suspended or
  * prepared. The first thing that runs there is after(to, from, arg), if not NULL. Returns when
- * somebody switches to `from`, perhaps on another thread. `arg` may point into the stack of `from`,
- * for use before it is published. `after` may itself switch, in which case `to` is suspended in the
- * middle of it. */
-void wf_fiber_switch_(struct wf_fiber *to, struct wf_fiber *from, void *arg,
-                      wf_after_fn *after) WF_HIDDEN;
-/* The arguments in the order in which `after` and the assembly have them: none is moved. */
-WF_INLINE void wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
-                               void *arg)
+ * somebody switches to `from`, perhaps on another thread: 0, so that a public call can end with it.
+ * `arg` may point into the stack of `from`, for use before it is published. `after` may itself
+ * switch, in which case `to` is suspended in the middle of it. */
+WF_INLINE int wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
+                              void *arg)
 {
-    wf_fiber_switch_(to, from, arg, after);
+    return WF_CHECKS || WF_ASAN || WF_TSAN ? wf_fiber_switch_watched(to, from, arg, after)
+                                           : wf_switch_context(to, from, arg, after);
+}
+
+/* The same, and when the context of `from` is complete, and before `after`: its resume work is stored in *slot, and
+ * then, with release, *count is one more. So it is put into a queue with one producer (wf_runq_place), whose other
+ * users may continue it at once. Not in builds with a sanitizer, which follow stacks by calls. */
+WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
+                                     void *arg, void *slot, void *count)
+{
+    return wf_switch_queued(to, from, arg, after, slot, count);
 }
 
 /* ---- a thread's own stack ---- */

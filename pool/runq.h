@@ -80,12 +80,18 @@ WF_INLINE uint32_t wf_runq_len(struct wf_runq *q)
     return tail > head ? (uint32_t)(tail - head) : 0; /* an old tail may be below a new head */
 }
 
+/* Where the entry with this index goes; NULL: there are as many as may be. */
+WF_INLINE void *wf_runq_place_(struct wf_runq *q, uint64_t tail, uint64_t len_max)
+{
+    /* sync(runq.reuse): acquire, a thief has read its slots before we write them again; pairs
+     * sync(runq.taken) */
+    return wf_likely(tail - wf_load_acquire(&q->head) < len_max) ? wf_runq_slot_(q, tail) : NULL;
+}
+
 WF_INLINE bool wf_runq_put_(struct wf_runq *q, struct wf_work *work, uint64_t len_max)
 {
     uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours */
-    /* sync(runq.reuse): acquire, a thief has read its slots before we write them again; pairs
-     * sync(runq.taken) */
-    if (wf_unlikely(tail - wf_load_acquire(&q->head) >= len_max)) {
+    if (wf_runq_place_(q, tail, len_max) == NULL) {
         return false;
     }
     wf_store_relaxed(wf_runq_slot_(q, tail), work);
@@ -101,7 +107,14 @@ WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
     return wf_runq_put_(q, work, q->push_max);
 }
 
-/* Owner: the same, into a closed queue as well. */
+/* Owner: where the next entry goes; NULL when full or closed. For wf_fiber_switch_queued, which does the rest of a push:
+ * stores the work there, and then one more in `tail`, with release. */
+WF_INLINE void *wf_runq_place(struct wf_runq *q)
+{
+    return wf_runq_place_(q, wf_load_relaxed(&q->tail), q->push_max); /* relaxed: ours */
+}
+
+/* Owner: as wf_runq_push, into a closed queue as well. */
 WF_INLINE bool wf_runq_append(struct wf_runq *q, struct wf_work *work)
 {
     return wf_runq_put_(q, work, WF_RUNQ_SLOTS);

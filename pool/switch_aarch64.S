@@ -12,20 +12,20 @@
  * return address is stored unsigned: pointer authentication would need a key that is the same on
  * every thread. */
 
-#define FIBER_SP 24 /* offsetof(struct wf_fiber, sp) */
+/* Offsets in struct wf_fiber; fiber.h asserts them. */
+#define FIBER_WORKER 16
+#define FIBER_SP     24
+#define FIBER_RESUME 32
+#define FIBER_ERRNO  52 /* saved_errno */
+#define THREAD_ERRNO 56 /* thread_errno */
 #define CONTEXT 176
 
         .text
 
-/* void wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after)
- *                        x0                   x1                     x2         x3
- * The arguments stay where they are: they are those of after(to, from, arg). */
-        .globl  wf_switch_context
-        .hidden wf_switch_context
-        .type   wf_switch_context, %function
-        .p2align 5
-wf_switch_context:
-        .cfi_startproc
+/* The first half, of both: the context of `from`, and what goes on to `to` with the thread. The arguments
+ * stay where they are: they are those of after(to, from, arg). Then the other stack: its frame has the
+ * same layout, so the unwind rules stay right. `to` is kept in x19, which the context has. */
+        .macro  leave_stack
         hint    #34 /* bti c */
         stp     x29, x30, [sp, #-CONTEXT]!
         .cfi_def_cfa_offset CONTEXT
@@ -53,12 +53,22 @@ wf_switch_context:
         mrs     x9, fpcr
         str     x9, [sp, #160]
 
+        ldr     x10, [x1, #THREAD_ERRNO]
+        ldr     x11, [x1, #FIBER_WORKER]
+        ldr     w12, [x10]
+        str     x10, [x0, #THREAD_ERRNO]
+        str     x11, [x0, #FIBER_WORKER]
+        str     w12, [x1, #FIBER_ERRNO]
+        mov     x19, x0
         mov     x10, sp
         str     x10, [x1, #FIBER_SP]
         ldr     x10, [x0, #FIBER_SP]
         mov     sp, x10
-        /* From here on the other stack. Its frame has the same layout, so the unwind rules above
-         * stay right. */
+        .endm
+
+/* The second: `after`, if any, then what the other stack was at. Its thread_errno is read anew, since
+ * `after` may have suspended it in its turn. */
+        .macro  enter_stack
         ldr     x10, [sp, #160]
         cmp     x9, x10
         b.eq    1f
@@ -67,6 +77,10 @@ wf_switch_context:
         cbz     x3, 2f
         blr     x3
 2:
+        ldr     x10, [x19, #THREAD_ERRNO]
+        ldr     w11, [x19, #FIBER_ERRNO]
+        str     w11, [x10]
+        mov     w0, #0
         ldp     d8, d9, [sp, #96]
         ldp     d10, d11, [sp, #112]
         ldp     d12, d13, [sp, #128]
@@ -91,8 +105,42 @@ wf_switch_context:
         .cfi_restore x29
         .cfi_restore x30
         ret
+        .endm
+
+/* int wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after)
+ *                       x0                   x1                     x2         x3 */
+        .globl  wf_switch_context
+        .hidden wf_switch_context
+        .type   wf_switch_context, %function
+        .p2align 5
+wf_switch_context:
+        .cfi_startproc
+        leave_stack
+        enter_stack
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
+
+/* int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
+ *                      x0                   x1                     x2         x3
+ *                      void *slot, uint64_t *count)
+ *                      x4          x5
+ * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a signal
+ * handler would be one. */
+        .globl  wf_switch_queued
+        .hidden wf_switch_queued
+        .type   wf_switch_queued, %function
+        .p2align 5
+wf_switch_queued:
+        .cfi_startproc
+        leave_stack
+        add     x10, x1, #FIBER_RESUME
+        str     x10, [x4]
+        ldr     x11, [x5]
+        add     x11, x11, #1
+        stlr    x11, [x5] /* LAST TOUCH of `from` */
+        enter_stack
+        .cfi_endproc
+        .size   wf_switch_queued, . - wf_switch_queued
 
 /* A prepared stack continues at wf_switch_begin: x19 is its fiber, x20 its entry function, which
  * never returns. The end of every backtrace: no return address, and x29 is 0 for unwinders that

@@ -9,27 +9,26 @@
  * It ends in `ret`, not in an indirect jump. A jump is faster in isolation (2 ns against 7, a
  * switch between two different call sites), but leaves one entry too many on the processor's return
  * stack, so that every return of the resumed stack is mispredicted: 22 ns against 8 for a yield
- * that returns through three frames. With `ret`, and with wf_fiber_switch_ as the only caller, this
- * one is always predicted; two stacks that wait at the same depth of the same calls cost no
- * misprediction at all. Nor is the switch inline assembly: gcc takes that asm to change no static
+ * that returns through three frames. With `ret` two stacks that wait at the same depth of the same
+ * calls cost no misprediction at all. Nor is the switch inline assembly: gcc takes that asm to change no static
  * variable whose address does not escape, though other code of the same file runs meanwhile.
  *
  * Shadow stacks (CET) would have to be switched too, and are not: the note at the end says IBT
  * only, which keeps the linker from marking the program for them. */
 
-#define FIBER_SP 24 /* offsetof(struct wf_fiber, sp) */
+/* Offsets in struct wf_fiber; fiber.h asserts them. */
+#define FIBER_WORKER 16
+#define FIBER_SP     24
+#define FIBER_RESUME 32
+#define FIBER_ERRNO  52 /* saved_errno */
+#define THREAD_ERRNO 56 /* thread_errno */
 
         .text
 
-/* void wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after)
- *                        rdi                  rsi                    rdx        rcx
- * The arguments stay where they are: they are those of after(to, from, arg). */
-        .globl  wf_switch_context
-        .hidden wf_switch_context
-        .type   wf_switch_context, @function
-        .p2align 5
-wf_switch_context:
-        .cfi_startproc
+/* The first half, of both: the context of `from`, and what goes on to `to` with the thread. The arguments
+ * stay where they are: they are those of after(to, from, arg). Then the other stack: its frame has the
+ * same layout, so the unwind rules stay right. `to` is kept in rbx, which the context has. */
+        .macro  leave_stack
         endbr64
         pushq   %rbp
         .cfi_def_cfa_offset 16
@@ -53,17 +52,30 @@ wf_switch_context:
         .cfi_def_cfa_offset 64
         stmxcsr (%rsp)
         fnstcw  4(%rsp)
-
+        movq    THREAD_ERRNO(%rsi), %rax
+        movq    FIBER_WORKER(%rsi), %r10
+        movl    (%rax), %r11d
+        movq    %rax, THREAD_ERRNO(%rdi)
+        movq    %r10, FIBER_WORKER(%rdi)
+        movl    %r11d, FIBER_ERRNO(%rsi)
+        movq    %rdi, %rbx
         movq    %rsp, FIBER_SP(%rsi)
         movq    FIBER_SP(%rdi), %rsp
-        /* From here on the other stack. Its frame has the same layout, so the unwind rules above
-         * stay right. */
+        .endm
+
+/* The second: `after`, if any, then what the other stack was at. Its thread_errno is read anew, since
+ * `after` may have suspended it in its turn. */
+        .macro  enter_stack
         ldmxcsr (%rsp)
         fldcw   4(%rsp)
         testq   %rcx, %rcx
         jz      1f
         call    *%rcx
 1:
+        movq    THREAD_ERRNO(%rbx), %rdx
+        movl    FIBER_ERRNO(%rbx), %ecx
+        movl    %ecx, (%rdx)
+        xorl    %eax, %eax
         addq    $8, %rsp
         .cfi_def_cfa_offset 56
         popq    %r15
@@ -85,8 +97,40 @@ wf_switch_context:
         .cfi_def_cfa_offset 8
         .cfi_restore rbp
         ret
+        .endm
+
+/* int wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after)
+ *                       rdi                  rsi                    rdx        rcx */
+        .globl  wf_switch_context
+        .hidden wf_switch_context
+        .type   wf_switch_context, @function
+        .p2align 5
+wf_switch_context:
+        .cfi_startproc
+        leave_stack
+        enter_stack
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
+
+/* int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
+ *                      rdi                  rsi                    rdx        rcx
+ *                      void *slot, uint64_t *count)
+ *                      r8          r9
+ * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a signal
+ * handler would be one. A store is a release here. */
+        .globl  wf_switch_queued
+        .hidden wf_switch_queued
+        .type   wf_switch_queued, @function
+        .p2align 5
+wf_switch_queued:
+        .cfi_startproc
+        leave_stack
+        leaq    FIBER_RESUME(%rsi), %rax
+        movq    %rax, (%r8)
+        incq    (%r9) /* LAST TOUCH of `from` */
+        enter_stack
+        .cfi_endproc
+        .size   wf_switch_queued, . - wf_switch_queued
 
 /* A prepared stack continues at wf_switch_begin: rbx is its fiber, r12 its entry function, which
  * never returns. The end of every backtrace: no return address, and rbp is 0 for unwinders that

@@ -227,6 +227,8 @@ WF_NORETURN void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target);
 /* Lets other ready work of this worker run; returns when the scheduler comes back. At once if there
  * is none. */
 void wf_yield(struct wf_fiber *self);
+/* The same, for a public call that ends with it: 0. */
+int wf_yield_last(struct wf_fiber *self);
 
 /* May this stack call work that could suspend, instead of queuing it? Only while its worker holds a
  * spare stack for the loop to go on with. */

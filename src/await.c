@@ -94,18 +94,26 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 
 /* --- yield, sleep ----------------------------------------------------------------------------- */
 
+/* In a cancelled scope, or one with a task that was cancelled alone. 0: it is not that of `self`. */
+static WF_NOINLINE int refuse_yield(struct wf_fiber *self)
+{
+    return wf_env_cancelled(self->env) != 0 ? -ECANCELED : 0;
+}
+
+/* What a yield costs is mostly instructions: one look at the scope, and the last call is a jump. */
 int weft_yield(void)
 {
     int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (self == NULL) {
+    struct wf_fiber *self = wf_enter_task(&rc);
+    if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    if (wf_env_cancelled(self->env) != 0) {
-        return -ECANCELED;
+    /* relaxed: see wf_scope_cancelled */
+    if (wf_unlikely(wf_load_relaxed(&self->env->scope->cancel) != 0) &&
+        (rc = refuse_yield(self)) < 0) {
+        return rc;
     }
-    wf_yield(self);
-    return 0;
+    return wf_yield_last(self);
 }
 
 static void sleep_over(struct wf_timer *timer)

@@ -109,6 +109,58 @@ Test(fiber, a_prepared_stack_runs_after_and_then_its_entry)
     close_all();
 }
 
+/* ---- a switch that queues ---- */
+
+static struct wf_work *queue_slot;
+static uint64_t queue_count;
+
+static void look_at_queue(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    (void)now;
+    wt_eq(arg, &steps);
+    wt_eq(queue_slot, &before->resume, "it is queued before `after`");
+    wt_eq(queue_count, 8u);
+    wt_true(before->sp, "and its context is complete");
+    errno = 77; /* as a system call of `after` may */
+    steps++;
+}
+
+static void queue_itself(struct wf_fiber *self)
+{
+    errno = 33;
+    wt_eq(wf_fiber_switch_queued(self, &home, look_at_queue, &steps, &queue_slot, &queue_count), 0);
+    wt_eq(errno, 33);
+    wt_eq(self->worker, this_worker);
+    wt_eq(queue_count, 8u);
+    wt_eq(wf_fiber_switch_queued(self, &home, NULL, NULL, &queue_slot, &queue_count), 0);
+    steps++;
+    finish(self);
+}
+
+Test(fiber, a_switch_that_queues_stores_the_stack_left_and_counts_it_before_after)
+{
+    if (WF_ASAN || WF_TSAN) {
+        return; /* not there: see fiber.h */
+    }
+    open_with(1024);
+    steps = 0;
+    queue_count = 7;
+    struct wf_fiber *fiber = take();
+    wf_fiber_start(fiber, queue_itself);
+    fiber->worker = NULL;
+    errno = 11;
+    go(fiber);
+    wt_eq(errno, 11, "of the stack that goes on, whatever the other and `after` left");
+    wt_eq(steps, 1);
+    queue_slot = NULL;
+    go(fiber);
+    wt_eq(queue_slot, &fiber->resume, "without `after` too");
+    wt_eq(queue_count, 9u);
+    go(fiber);
+    wt_eq(steps, 2);
+    close_all();
+}
+
 /* Never inline: the address of errno must be asked for again after each switch. */
 WF_NOINLINE static void errno_set(int value)
 {

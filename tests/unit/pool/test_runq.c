@@ -47,6 +47,20 @@ Test(runq, pop_is_in_the_order_of_push, .init = init)
     wt_eq(wf_runq_len(&q), 0u);
 }
 
+Test(runq, the_place_is_that_of_the_next_push_and_none_when_full_or_closed, .init = init)
+{
+    push(&q, 0, 2);
+    wt_eq(wf_runq_place(&q), (void *)&q.slots[2]);
+    wt_eq(wf_runq_len(&q), 2u, "nothing is put there yet");
+    wf_runq_close(&q);
+    wt_eq(wf_runq_place(&q), NULL);
+    wf_runq_open(&q);
+    push(&q, 2, WF_RUNQ_SLOTS - 2);
+    wt_eq(wf_runq_place(&q), NULL);
+    wt_eq(number(wf_runq_pop(&q)), 0);
+    wt_eq(wf_runq_place(&q), (void *)&q.slots[0]);
+}
+
 Test(runq, of_many_a_pop_names_the_one_after_the_next, .init = init)
 {
     push(&q, 0, 5);
