@@ -178,6 +178,39 @@ static void push_three_thief_of_two(void)
     end(3);
 }
 
+/* Owner: its own oldest, as a thief would take it; it alone moves `bottom`, so it may meet thieves, and not
+ * itself. */
+static void take_own_oldest(void)
+{
+    take(wf_deque_steal(&d));
+    check();
+}
+
+static void owner_takes_its_oldest_beside_a_thief(void)
+{
+    begin();
+    push(0);
+    push(1);
+    thieves(1, 2);
+    take_own_oldest();
+    push(2);
+    pop();
+    end(3);
+}
+
+/* The index that the owner, or a thief, has just taken is used again at once. */
+static void owner_takes_its_last_as_the_oldest(void)
+{
+    begin();
+    push(0);
+    thieves(2, 1);
+    take_own_oldest();
+    push(1);
+    take_own_oldest();
+    pop();
+    end(2);
+}
+
 /* The same index with one work, then another. */
 static void index_used_again(void)
 {
@@ -484,6 +517,8 @@ static const struct wloom_scenario scenarios[] = {
     {"push_pop_two_thieves", push_pop_two_thieves, NULL, NULL, false},
     {"last_entry_three_thieves", last_entry_three_thieves, NULL, NULL, false},
     {"push_three_thief_of_two", push_three_thief_of_two, NULL, NULL, false},
+    {"owner_takes_its_oldest", owner_takes_its_oldest_beside_a_thief, NULL, NULL, false},
+    {"owner_takes_its_last", owner_takes_its_last_as_the_oldest, NULL, NULL, false},
     {"index_used_again", index_used_again, NULL, NULL, false},
     {"slot_used_again", slot_used_again, NULL, NULL, false},
     {"fork_join_busy", fork_join_busy, NULL, NULL, false},
