@@ -19,9 +19,6 @@ void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait);
 /* Cancelled before it lay down: so is the wait, unless what it waits for came meanwhile. How it ended. */
 WF_COLD enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait);
 
-#if WF_MODEL /* the harness lies down by itself */
-enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call);
-#else
 /* Suspends until the wait is claimed (not at all if it is already): how it ended. */
 WF_INLINE enum wf_wait_state wf_wait_block_inline(struct wf_fiber *self, struct wf_wait *wait)
 {
@@ -48,6 +45,5 @@ WF_INLINE enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct 
     wf_wait_leave(&call->wait, self->env); /* the same env: it need not be kept over the switch */
     return outcome;
 }
-#endif
 
 #endif

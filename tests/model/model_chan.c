@@ -83,9 +83,21 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
     NOT_CALLED;
 }
 
-enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call)
+enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
 {
-    (void)self, (void)call;
+    (void)self, (void)wait;
+    NOT_CALLED;
+}
+
+void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+{
+    (void)self, (void)after, (void)arg;
+    NOT_CALLED;
+}
+
+void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
+{
+    (void)now, (void)before, (void)wait;
     NOT_CALLED;
 }
 

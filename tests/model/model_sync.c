@@ -45,10 +45,40 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
     wloom_fail(__FILE__, __LINE__, "not called");
 }
 
-enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call)
+/* What a stack lies down with, in the public functions. */
+enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
 {
-    (void)self;
-    (void)call;
+    (void)self, (void)wait;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+{
+    (void)self, (void)after, (void)arg;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
+{
+    (void)now, (void)before, (void)wait;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    (void)wait, (void)env;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    (void)wait, (void)env;
+    wloom_fail(__FILE__, __LINE__, "not called");
+}
+
+bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env)
+{
+    (void)wait, (void)env;
     wloom_fail(__FILE__, __LINE__, "not called");
 }
 

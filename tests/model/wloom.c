@@ -602,6 +602,11 @@ int wloom_spawn(void (*run)(void *arg), void *arg)
     return id;
 }
 
+int wloom_self(void)
+{
+    return w.me;
+}
+
 void wloom_join(int thread)
 {
     struct thread *me = announce(STEP_JOIN, thread, false);

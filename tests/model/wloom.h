@@ -48,6 +48,8 @@
 
 /* Starts a model thread. It sees everything its creator saw. */
 int wloom_spawn(void (*run)(void *arg), void *arg);
+/* The number of the thread that runs: what wloom_spawn has returned; 0 is the scenario's own. */
+int wloom_self(void);
 /* Blocks until it has ended; what it did is visible after. */
 void wloom_join(int thread);
 void wloom_join_all(void);
