@@ -197,6 +197,14 @@ void wf_ready(struct wf_worker *worker, struct wf_work *work)
     wake_unless_watched(worker);
 }
 
+void wf_ready_fired(struct wf_worker *worker, struct wf_work *work)
+{
+    if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
+        wf_runq_close(&worker->runq);
+        wf_ready_overflow(worker, work);
+    }
+}
+
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work)
 {
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
@@ -524,10 +532,14 @@ static void run_timers(struct wf_worker *worker)
     if (next_ns > now_ns) {
         return;
     }
+    uint64_t fired = 0;
     /* ends: each call fires or moves what is due */
     while (wf_wheel_next_ns(&worker->wheel) <= now_ns) {
-        wf_count_add(&worker->counters.timers_fired,
-                     (uint64_t)wf_wheel_advance(&worker->wheel, now_ns));
+        fired += (uint64_t)wf_wheel_advance(&worker->wheel, now_ns);
+    }
+    wf_count_add(&worker->counters.timers_fired, fired);
+    if (fired > 0) {
+        wake_unless_watched(worker); /* for wf_ready_fired: a fence, and not one for each */
     }
     if (wf_load_relaxed(&worker->inbox) != NULL) { /* relaxed: run_messages acquires */
         run_messages(wf_self(), worker);

@@ -156,11 +156,14 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_counters counters;
 };
 
-/* --- make ready; each includes the wake check --- */
+/* --- make ready; each includes the wake check, but where it says so --- */
 
 /* From a worker of the pool: at the end of its FIFO. For resumed fibers, continuations,
  * completions. */
 void wf_ready(struct wf_worker *worker, struct wf_work *work);
+/* From the fire() of a timer of this worker's wheel, on its thread: at the end of its FIFO. Who advances the wheel
+ * does the wake check, once for all that has fired. */
+void wf_ready_fired(struct wf_worker *worker, struct wf_work *work);
 /* As wf_ready_new, for a work that is cheap to move to another worker: nothing but itself goes there, and nothing
  * that was made for it comes back. Who runs it says so (wf_deque_note_cheap). */
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work);

@@ -116,10 +116,38 @@ int weft_yield(void)
     return wf_yield_last(self);
 }
 
+/* On the thread of the worker whose wheel it is. What fires is one of many, maybe, and cold: nothing is touched but
+ * the call, and there is one wake check for all. */
 static void sleep_over(struct wf_timer *timer)
 {
     struct wf_call *call = wf_container_of(timer, struct wf_call, timer);
-    (void)wf_wait_claim(&call->wait, WF_WAIT_GRANTED);
+    struct wf_worker *worker = wf_container_of(timer->wheel, struct wf_worker, wheel);
+    if (wf_wait_take(&call->wait, WF_WAIT_GRANTED, NULL) != WF_CLAIM_OWED) {
+        return;
+    }
+    struct wf_work *resume = call->wait.resume;
+    struct wf_pool *pool = pool_of(resume); /* of a value, another may await it than has begun it */
+    if (pool == worker->pool) {
+        wf_ready_fired(worker, resume); /* LAST TOUCH */
+    } else {
+        wf_ready_any(pool, resume); /* LAST TOUCH */
+    }
+}
+
+/* The same of a stack that sleeps itself: so its pool is the wheel's, and it need not be looked at. */
+static void stack_sleep_over(struct wf_timer *timer)
+{
+    struct wf_call *call = wf_container_of(timer, struct wf_call, timer);
+    struct wf_worker *worker = wf_container_of(timer->wheel, struct wf_worker, wheel);
+    if (wf_wait_take(&call->wait, WF_WAIT_GRANTED, NULL) == WF_CLAIM_OWED) {
+        if (wf_likely(call->wait.env == NULL)) {
+            const struct wf_task *task = call->wait.near;
+            wf_prefetch_write(task);
+            wf_prefetch_write((const char *)task + WF_LINE);
+            wf_prefetch_write(task + 1); /* a pooled one's argument */
+        }
+        wf_ready_fired(worker, call->wait.resume); /* LAST TOUCH */
+    }
 }
 
 static ssize_t sleep_finish(struct wf_call *call)
@@ -146,10 +174,10 @@ static int64_t deadline_after(weft_time duration)
 }
 
 static ssize_t sleep_begin(struct wf_call *call, struct wf_work *resume, struct wf_worker *worker,
-                           weft_time duration)
+                           weft_time duration, void (*over)(struct wf_timer *timer))
 {
     wf_wait_init(&call->wait, resume, &sleep_ops);
-    wf_timer_init(&call->timer, sleep_over);
+    wf_timer_init(&call->timer, over);
     wf_timer_add(&worker->wheel, &call->timer, deadline_after(duration));
     return WF_PENDING;
 }
@@ -165,14 +193,16 @@ int weft_sleep(weft_time duration)
         return rc;
     }
     struct wf_call call;
-    return (int)wf_call_end(self, &call, sleep_begin(&call, &self->resume, self->worker, duration));
+    ssize_t begun = sleep_begin(&call, &self->resume, self->worker, duration, stack_sleep_over);
+    call.wait.near = self->env->task;
+    return (int)wf_call_end(self, &call, begun);
 }
 
 weft_val weft_sleep_v_(weft_time duration, const weft_place *place)
 {
     struct wf_begun b;
     return wf_v_begin(&b, WF_V_CALL, place)
-               ? wf_v_end(&b, sleep_begin(b.call, b.resume, b.self->worker, duration))
+               ? wf_v_end(&b, sleep_begin(b.call, b.resume, b.self->worker, duration, sleep_over))
                : b.val;
 }
 

@@ -84,7 +84,12 @@ struct wf_wait {
     WF_ATOMIC(uintptr_t) state;
     struct wf_work *resume; /* makes the waiter go on; the waiter's until it arms, then immutable */
     const struct wf_wait_ops *ops; /* immutable after init */
-    struct wf_list in_scope;       /* the scope's waits; under the scope's lock */
+    union {
+        struct wf_list in_scope; /* the scope's waits; under the scope's lock */
+        /* while it is in none (env is NULL): memory that the waiter will touch when it runs again, for whoever
+         * resumes it to fetch. A hint; waiter only, before it arms; of those calls alone that say so */
+        const void *near;
+    };
     struct wf_env
         *env; /* under whose scope in_scope is enlisted; NULL: nowhere, or in a slot; waiter only */
 };
