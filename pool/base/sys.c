@@ -5,6 +5,7 @@
  * processor-dependent C. Futex and io_uring calls are made directly: libc's syscall() would write
  * errno, which belongs to the task that runs. */
 #include "pool/base/sys.h"
+#include "pool/base/atomic.h"
 #include "pool/base/check.h"
 #include "pool/base/host.h"
 
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <netdb.h>
 #include <sched.h>
 #include <spawn.h>
@@ -188,6 +190,17 @@ static int sys_futex_wait(void *word, uint32_t expected, int64_t deadline_ns)
 static int sys_futex_wake(void *word, int count)
 {
     return (int)raw_syscall(SYS_futex, (long)word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, 0, 0, 0);
+}
+
+static int sys_barrier_prepare(void)
+{
+    return (int)raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0,
+                            0);
+}
+
+static int sys_barrier(void)
+{
+    return (int)raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }
 
 /* Through a pipe: the kernel checks the address, with no call that a sandbox would forbid. A pipe of
@@ -374,6 +387,8 @@ struct wf_sys wf_sys = {
     .nap = sys_nap,
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,
+    .barrier_prepare = sys_barrier_prepare,
+    .barrier = sys_barrier,
     .peek = sys_peek,
     .eventfd = sys_eventfd,
     .eventfd_add = sys_eventfd_add,
@@ -666,4 +681,20 @@ int wf_sys_cpu_count(void)
     int cpus = affinity_cpus();
     int quota = wf_host_quota_cpus("");
     return quota < cpus ? quota : cpus;
+}
+
+bool wf_sys_prepare_fences(void)
+{
+    return wf_sys.barrier_prepare() == 0;
+}
+
+/* Refused after all, for lack of memory: what stays in a processor's buffer of stores, ours included, is out of it
+ * long before this is over. */
+#define FENCE_NAP_NS INT64_C(1000000)
+
+void wf_fence_heavy(void)
+{
+    if (wf_sys.barrier() < 0) {
+        wf_sys.nap(FENCE_NAP_NS);
+    }
 }

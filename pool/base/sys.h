@@ -60,6 +60,12 @@ struct wf_sys {
     int (*futex_wait)(void *word, uint32_t expected, int64_t deadline_ns);
     int (*futex_wake)(void *word, int count);
 
+    /* A full fence in each thread of the process, at some time between begin and end of the call: for
+     * who may say so after barrier_prepare, which takes some 15 ms if the process has threads already
+     * and never asked before. 0 or -errno: -ENOSYS, -EPERM, or what a sandbox says. */
+    int (*barrier_prepare)(void);
+    int (*barrier)(void);
+
     /* Copies `bytes` (at most 512) from an address that may have gone away: 0, or -EFAULT. For
      * dumps. */
     int (*peek)(void *to, const void *from, size_t bytes);
@@ -99,6 +105,9 @@ extern struct wf_sys wf_sys;
 /* CPUs that this process may use: affinity mask, bounded by the cgroup's CPU quota rounded up; at
  * least 1. */
 int wf_sys_cpu_count(void);
+
+/* May this process use wf_fence_heavy (atomic.h)? Costs as barrier_prepare. */
+bool wf_sys_prepare_fences(void);
 
 /* Bytes of a page. */
 size_t wf_sys_page_bytes(void);

@@ -65,16 +65,17 @@ enum step {
     STEP_STORE,
     STEP_RMW,
     STEP_FENCE_SC,
-    STEP_LOCK,  /* a read-modify-write that needs the newest value to be 0 */
-    STEP_EVENT, /* one that needs it to be other than 0 */
+    STEP_FENCE_IN, /* a full fence in another thread, see wloom_fence_heavy */
+    STEP_LOCK,     /* a read-modify-write that needs the newest value to be 0 */
+    STEP_EVENT,    /* one that needs it to be other than 0 */
     STEP_FUTEX_WAIT,
     STEP_FUTEX_WAKE,
     STEP_YIELD,
     STEP_RETIRE,
     STEP_JOIN,
 };
-static const char *const step_names[] = {"load", "store", "rmw",   "fence",  "lock", "event",
-                                         "wait", "wake",  "yield", "retire", "join"};
+static const char *const step_names[] = {"load",  "store", "rmw",  "fence", "fence in", "lock",
+                                         "event", "wait",  "wake", "yield", "retire",   "join"};
 
 enum status { ABSENT, READY, IN_FUTEX, ENDED };
 
@@ -306,6 +307,9 @@ static bool depends(const struct thread *a, const struct thread *b)
     }
     if (a->step == STEP_RETIRE || b->step == STEP_RETIRE) {
         return true; /* it may hold any location */
+    }
+    if (a->step == STEP_FENCE_IN || b->step == STEP_FENCE_IN) {
+        return true; /* it changes what the other may read next */
     }
     if (a->step == STEP_JOIN || b->step == STEP_JOIN) {
         return false;
@@ -939,6 +943,34 @@ void wloom_fence(struct wloom_site *site)
     if ((order & WLOOM_RELEASE) != 0) {
         me->released = me->current;
     }
+}
+
+static void fence_in(struct thread *t)
+{
+    join_views(&t->current, &t->acquired);
+    join_seen(&t->current, &w.fences);
+    join_seen(&w.fences, &t->current);
+    join_views(&t->acquired, &t->current);
+    t->released = t->current;
+}
+
+/* A full fence in each thread, one after the other: in the caller first, and last. */
+void wloom_fence_heavy(struct wloom_site *site)
+{
+    list_site(site);
+    if (order_of(site) == WLOOM_RELAXED || !w.plan.weak) {
+        return;
+    }
+    int self = w.me;
+    fence_in(announce(STEP_FENCE_SC, -1, true));
+    for (int i = 0; i < w.count; i++) {
+        if (i != self) {
+            (void)announce(STEP_FENCE_IN, -1, true);
+            fence_in(&w.threads[i]);
+        }
+    }
+    fence_in(announce(STEP_FENCE_SC, -1, true));
+    explain(site, "full fence in all threads");
 }
 
 /* --- plain data ------------------------------------------------------------------------------- */

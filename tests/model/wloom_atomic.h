@@ -90,6 +90,14 @@
 #define wf_and_acq_rel(p, v) WLOOM_RMW_(p, v, WLOOM_AND, WLOOM_ACQ_REL)
 #define wf_and_seq_cst(p, v) WLOOM_RMW_(p, v, WLOOM_AND, WLOOM_SEQ_CST)
 
+/* Of an asymmetric pair: see pool/base/atomic.h. A thread's own steps are never exchanged here. */
+#define wf_fence_light() ((void)0)
+#define wf_fence_heavy()                                         \
+    ({                                                           \
+        WLOOM_SITE(, WLOOM_FENCE, WLOOM_SEQ_CST, WLOOM_RELAXED); \
+        wloom_fence_heavy(&site_);                               \
+    })
+
 #define wf_fence_acquire() WLOOM_FENCE_(WLOOM_ACQUIRE)
 #define wf_fence_release() WLOOM_FENCE_(WLOOM_RELEASE)
 #define wf_fence_seq_cst() WLOOM_FENCE_(WLOOM_SEQ_CST)

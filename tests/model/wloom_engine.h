@@ -51,6 +51,7 @@ uint64_t wloom_rmw(void *address, size_t size, uint64_t operand, struct wloom_si
 bool wloom_cas(void *address, size_t size, void *expected, uint64_t desired,
                struct wloom_site *site);
 void wloom_fence(struct wloom_site *site);
+void wloom_fence_heavy(struct wloom_site *site);
 void wloom_plain_read(const void *address, const char *file, int line);
 void wloom_plain_write(const void *address, const char *file, int line);
 void wloom_lock(void *word);

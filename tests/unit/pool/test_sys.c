@@ -1,5 +1,6 @@
 /* test_sys.c: the system-call table, the end of the process, and what the machine is said to
  * offer. */
+#include "pool/base/atomic.h"
 #include "pool/base/check.h"
 #include "pool/base/host.h"
 #include "pool/base/sys.h"
@@ -55,6 +56,81 @@ Test(sys, a_wait_ends_at_its_deadline_and_a_past_one_at_once)
     wt_eq(wf_sys.futex_wait(&word, 0, 0), -ETIMEDOUT);
     wt_eq(wf_sys.futex_wait(&word, 0, -1), -ETIMEDOUT);
     wt_eq(wf_sys.futex_wait(&word, 0, INT64_MIN), -ETIMEDOUT);
+}
+
+/* --- the asymmetric pair of fences --- */
+
+#define FENCED_ROUNDS 40000
+#define FENCED_NS     INT64_C(300000000) /* and no longer, on a machine that is busy */
+#define FENCED_DELAYS 64
+#define FENCED_END    UINT32_MAX
+
+typedef WF_ATOMIC(uint32_t) fenced_word;
+static fenced_word light, heavy, round_begun, round_ended;
+static uint32_t light_saw; /* in the round that has ended */
+
+/* Until it is other than `old`. Ends: the other side goes on. */
+static uint32_t await_round(fenced_word *round, uint32_t old)
+{
+    uint32_t now = wf_load_acquire(round);
+    for (int spins = 0; now == old; now = wf_load_acquire(round)) {
+        wf_cpu_relax();
+        if (++spins % 128 == 0) {
+            sched_yield();
+        }
+    }
+    return now;
+}
+
+/* The side that is to cost nothing. */
+static void *light_side(void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 0; (i = await_round(&round_begun, i)) != FENCED_END;) {
+        wf_store_relaxed(&light, i);
+        wf_fence_light();
+        light_saw = wf_load_relaxed(&heavy);
+        wf_store_release(&round_ended, i);
+    }
+    return NULL;
+}
+
+Test(sys, one_of_two_sees_the_other_by_a_light_fence_and_a_heavy_one, .timeout = 60)
+{
+    if (!wf_sys_prepare_fences()) {
+        return; /* an old kernel, or a sandbox: nobody uses them there */
+    }
+    pthread_t thread;
+    wt_eq(wf_sys.thread_start(&thread, light_side, NULL), 0);
+    int both_blind = 0;
+    int64_t end_ns = wf_sys.now_ns() + FENCED_NS;
+    for (uint32_t i = 1; i <= FENCED_ROUNDS && wf_sys.now_ns() < end_ns; i++) {
+        wf_store_release(&round_begun, i);
+        for (uint32_t j = 0; j < i % FENCED_DELAYS; j++) { /* now and then both store at once */
+            wf_cpu_relax();
+        }
+        wf_store_relaxed(&heavy, i);
+        wf_fence_heavy();
+        uint32_t seen = wf_load_relaxed(&light);
+        (void)await_round(&round_ended, i - 1);
+        both_blind += seen != i && light_saw != i;
+    }
+    wf_store_release(&round_begun, FENCED_END);
+    wt_eq(wf_sys.thread_join(thread), 0);
+    wt_eq(both_blind, 0);
+}
+
+static int no_barrier(void)
+{
+    return -ENOSYS;
+}
+
+Test(sys, a_kernel_without_such_a_fence_says_so)
+{
+    int (*prepare)(void) = wf_sys.barrier_prepare;
+    wf_sys.barrier_prepare = no_barrier;
+    wt_false(wf_sys_prepare_fences());
+    wf_sys.barrier_prepare = prepare;
 }
 
 static uint32_t shared_word;
