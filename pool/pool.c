@@ -200,6 +200,7 @@ static int prepare(struct wf_pool **out, int workers, struct wf_driver *driver, 
     pool->patience_ns = patience_of(driver);
     wf_inject_init(&pool->inject);
     wf_inject_give_store(&pool->inject, pool->store, INJECT_STORED);
+    wf_watchers_init(&pool->watchers, workers, workers > 1 && wf_sys_prepare_fences());
     (void)wf_park_init(&pool->park, workers); /* the caller has checked the number */
     for (int i = 0; i < workers; i++) {
         worker_init(pool, i, runtime);

@@ -3,6 +3,7 @@
 #define WF_POOL_H
 
 #include "pool/lookout.h"
+#include "pool/watchers.h"
 #include "pool/worker.h"
 #include <pthread.h>
 
@@ -24,8 +25,7 @@ struct wf_pool {
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
-    /* workers that sleep for a bounded time beside light work: see worker.c */
-    WF_ATOMIC(uint32_t) watchers;
+    struct wf_watchers watchers; /* workers that look after light work: see worker.c */
     /* the worker that took from the injection queue last. By itself, without an order: each sees its own
      * number unless another has taken since, which is what park() asks */
     WF_ATOMIC(int32_t) taker;

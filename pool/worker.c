@@ -18,13 +18,13 @@
  * WF_LIGHT_READY and more if the owner needs WF_STEAL_DELAY_NS; from a shorter FIFO, whose
  * fibers mostly pass work to each other, only if the same has been the oldest there for
  * WF_STEAL_READY_NS; and from any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
- * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS and looks again. One
+ * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS, looks again, and so on. One
  * does so, and others who would sleep until they are woken. While somebody watches, what a worker puts
- * into its own queues wakes nobody. That cannot lose it: the watcher's sleep is bounded, and the count
- * of watchers is taken back before the announcement of its next sleep, so that a waker which still
- * read it had its fence before the sleeper's, whose look then sees the work (the argument of
- * park.h, with "watchers" for "searching"); and one that leaves for other work looks for light work
- * that is left (is_there_more). When all are parked there is no light work, and nobody
+ * into its own queues wakes nobody. That cannot lose it: the watcher's sleep is bounded, and before it runs a work,
+ * or sleeps until it is woken, it ends its watch, and looks for light work that is left (look_before_sleep,
+ * is_there_more): watchers.h has the argument. While it looks between two sleeps it is counted on, too; and
+ * since it knows by then that the load is light, it looks for WF_SEARCH_MIN_NS only, for each look takes lines from
+ * their owner. When all are parked there is no light work, and nobody
  * watches: an idle pool is silent.
  *
  * What fires or arrives in bursts, of some dozen works that their owner has done before another is awake, is light
@@ -172,13 +172,7 @@ static WF_NOINLINE void wake_one(struct wf_worker *worker)
 /* In line, for it comes with each work. */
 WF_INLINE void wake_unless_watched(struct wf_worker *worker)
 {
-    if (worker->peers == 0) {
-        return;
-    }
-    /* sync(worker.light): seq_cst, the work is visible before we look for a watcher; pairs
-     * sync(park.announce), sync(park.found) */
-    wf_fence_seq_cst();
-    if (wf_unlikely(wf_load_relaxed(&worker->pool->watchers) == 0)) {
+    if (wf_unlikely(!wf_watchers_may_rely(&worker->pool->watchers))) {
         wake_one(worker);
     }
 }
@@ -229,7 +223,7 @@ void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
     /* sync(worker.light_outside): seq_cst, the work is visible before we look for a watcher, and whether
      * the taker is awake; pairs sync(park.announce), sync(park.found) */
     wf_fence_seq_cst();
-    if (wf_load_relaxed(&pool->watchers) == 0 || !is_taker_running(pool)) {
+    if (wf_watchers_count(&pool->watchers) == 0 || !is_taker_running(pool)) {
         int target = wf_park_pick_fenced(&pool->park);
         if (target >= 0) {
             pool->driver->ops->wake(pool->driver, target);
@@ -1040,7 +1034,8 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
             look_at_stream(worker, taken, now_ns - began_ns);
             if (worker->saw_light) {
                 look_ns = now_ns + WF_LOOK_NS;
-                give_up_ns = began_ns + WF_SEARCH_LIGHT_NS;
+                give_up_ns = began_ns + (worker->watching == WF_WATCHES_NOT ? WF_SEARCH_LIGHT_NS
+                                                                            : WF_SEARCH_MIN_NS);
             }
         }
         if (work != NULL) {
@@ -1112,7 +1107,7 @@ static bool is_there_more(void *arg)
 {
     struct wf_worker *worker = arg;
     /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked before it. */
-    bool watched = wf_load_relaxed(&worker->pool->watchers) != 0;
+    bool watched = wf_watchers_count(&worker->pool->watchers) != 0;
     if (watched && worker->stole_ns == 0 && has_queued(worker)) {
         return false; /* what it did not take from others, but has made ready by itself: as in wf_ready */
     }
@@ -1291,6 +1286,11 @@ static void sleep_on(struct wf_worker *worker)
 static void watch(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
+    if (worker->watches < WF_WATCH_LOUD) {
+        worker->watches++;
+    } else if (worker->watching == WF_WATCHES && worker->saw_light) {
+        worker->watching = wf_watchers_quieten(&pool->watchers);
+    }
     bool appointed = is_rescue_on(worker) && wf_lookout_appoint(&pool->lookouts);
     sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
     if (appointed) {
@@ -1302,19 +1302,37 @@ static void watch(struct wf_worker *worker)
     }
 }
 
-/* False: somebody does, or two. Counted from before the announcement until after the end of being parked: the
+/* False: somebody does, or two. From before the announcement, if it saw light work by then: the
  * owner of the light work makes some ready every few ns, and would wake a worker that it sees parked and not
  * watching (a wake in each watch of 50 us is a quarter of the owner's time). */
 static bool begin_watching(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
+    if (worker->watching != WF_WATCHES_NOT) {
+        return true;
+    }
     /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just stopped, its
      * fence [sync(park.leave)] comes after ours, and it sees us parked. */
-    if (wf_load_relaxed(&pool->watchers) > (worker->lingers > 0)) {
+    if (wf_watchers_count(&pool->watchers) > (worker->lingers > 0)) {
         return false;
     }
-    (void)wf_add_relaxed(&pool->watchers, 1); /* relaxed: seen late, it costs a wake */
+    worker->watching = wf_watchers_begin(&pool->watchers);
+    worker->watches = 0;
     return true;
+}
+
+static WF_NOINLINE void end_watch(struct wf_worker *worker)
+{
+    wf_watchers_end(&worker->pool->watchers, worker->watching);
+    worker->watching = WF_WATCHES_NOT;
+}
+
+/* It is about to run work, or to sleep until it is woken. */
+WF_INLINE void end_watching(struct wf_worker *worker)
+{
+    if (wf_unlikely(worker->watching != WF_WATCHES_NOT)) {
+        end_watch(worker);
+    }
 }
 
 static uint64_t taken_from_others(struct wf_worker *worker)
@@ -1344,6 +1362,9 @@ static void park(struct wf_worker *worker)
         worker->lingers = WF_LINGERS;
     }
     bool watching = (worker->saw_light || worker->lingers > 0) && begin_watching(worker);
+    if (!watching) {
+        end_watching(worker);
+    }
     wf_park_announce(&pool->park, self);
     enum sight sight = look_before_sleep(worker);
     if (sight == NOTHING && !worker->saw_light && watching) {
@@ -1368,12 +1389,6 @@ static void park(struct wf_worker *worker)
                            ? taken_from_others(worker)
                            : UINT64_MAX;
     wf_park_retract(&pool->park, self);
-    if (watching) {
-        /* Relaxed: whoever still counted on us made its work visible before its fence, and the next
-         * fence of the searchers, to whom sync(park.found) or our announcement passes this on, comes
-         * after it. */
-        (void)wf_sub_relaxed(&pool->watchers, 1);
-    }
     wf_count(&worker->counters.ups);
     /* sync(worker.up): seq_cst, who finds our queues empty, because we have taken what was in them,
      * finds us awake, or has this count; pairs sync(deadlock.again), sync(deadlock.handed),
@@ -1514,6 +1529,7 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
     if (work == NULL) {
         /* Not counted as searching meanwhile: nobody must rely on a worker that cannot run new
          * work. */
+        end_watching(worker);
         wake(worker, wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker));
         worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);
         run_timers(worker);
@@ -1567,10 +1583,12 @@ static WF_NOINLINE struct wf_work *find_work(struct wf_fiber *self)
         }
         if (work != NULL) {
             struct wf_pool *pool = worker->pool;
+            end_watching(worker);
             wake(worker, wf_park_found(&pool->park, (int)worker->index, is_there_more, worker));
             return work;
         }
         if (is_over(worker) && !has_own_work(worker) && !wf_inject_has(&worker->pool->inject)) {
+            end_watching(worker);
             return NULL;
         }
     }

@@ -29,6 +29,7 @@
 #include "pool/runq.h"
 #include "pool/slab.h"
 #include "pool/timer.h"
+#include "pool/watchers.h"
 #include "pool/work.h"
 
 /* Shortest and longest watch: see "Light load" in worker.c. */
@@ -121,6 +122,8 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     bool direct;
     struct wf_rng rng;
     int64_t watch_ns; /* how long the next watch lasts */
+    enum wf_watching watching;
+    uint32_t watches; /* in a row, as one watch to all others; up to WF_WATCH_LOUD */
     /* of being woken, and of searching, for nothing: see "Light load" in worker.c */
     uint32_t searched_in_vain; /* times in a row, up to WF_VAIN_MAX */
     uint32_t lingers;          /* watches left, though there is nothing in sight */
@@ -189,9 +192,7 @@ WF_INLINE void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     if (wf_unlikely(!wf_deque_push(&worker->deque, work))) {
         wf_ready_overflow(worker, work);
     }
-    if (worker->peers != 0) { /* else it is awake: we are it */
-        wf_wake_unless_watched(worker);
-    }
+    wf_wake_unless_watched(worker);
 }
 
 /* From a task that has begun something in the driver which may be over as soon as the driver looks: if

@@ -9,16 +9,18 @@
  *   No lost wake-up (G.1): in most scenarios the works wait for each other, so that all of them
  *   must run at the same time; a worker that sleeps beside visible work is then a deadlock, even
  *   while another worker runs. At most one claim between an announcement and its retraction (G.2).
- *   The counts agree at the end (G.3), and none underflows. */
+ *   The counts agree at the end (G.3; of those who watch too), and none underflows. */
 #define WF_WORKERS_MAX 3
 #define WF_PARK_GROUP  park_group
 #define WF_PARK_GROUPS WF_WORKERS_MAX
 static int park_group; /* workers that share a count of searchers */
 #include "pool/park.c"
+#include "pool/watchers.h"
 
 #define WORKS 4
 
 static struct wf_park park;
+static struct wf_watchers watchers;
 static int workers;
 static WF_ATOMIC(uint32_t) work[WORKS];         /* 1: visible, and nobody has it */
 static WF_ATOMIC(uint32_t) box[WF_WORKERS_MAX]; /* a message for this worker */
@@ -32,6 +34,7 @@ static int begun, ended, wakes;
 static int claims[WF_WORKERS_MAX]; /* since this worker's announcement */
 static int returns;                /* from sleep without reason, still allowed */
 static void (*run_work)(int self, int number);
+static int (*leave)(int self); /* the search, for work that was found */
 
 static void begin(int worker_count, int work_count, int message_count)
 {
@@ -48,6 +51,8 @@ static void begin(int worker_count, int work_count, int message_count)
     run_work = NULL;
     park_group = WF_WORKERS_MAX;
     wloom_assert(wf_park_init(&park, workers) == 0);
+    memset(&watchers, 0, sizeof watchers);
+    wf_watchers_init(&watchers, workers, true);
 }
 
 /* After begin(): in groups of so many workers. */
@@ -225,6 +230,8 @@ static void end(void)
     wloom_assert(ended == works + messages);
     wloom_observe(true);
     wf_park_check(&park);
+    wloom_assert(wf_watchers_count(&watchers) == 0);
+    wloom_assert(wf_load_relaxed(&watchers.quiet) == (workers == 1));
     for (int i = 0; i < workers; i++) {
         wloom_assert(wf_park_state(&park, i) == WF_PARK_RUNNING);
     }
@@ -433,8 +440,6 @@ static void claim_lost_between_groups(void)
 
 /* Workers 0 and 1 search, and each finds the work of its number; worker 2 sleeps. A submitter that sees one
  * of them search leaves its work to both, and each of them to the other. */
-static int (*leave)(int self);
-
 static int leave_well(int self)
 {
     return wf_park_found(&park, self, any_work, NULL);
@@ -484,18 +489,16 @@ static void one_group_leaves_the_sleeper_to_another(void)
 /* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches.
  * A watcher saw light work, left it to its owner for the moment, and sleeps for a while only.
  * Written out here again, since worker.c needs the whole runtime. */
-static WF_ATOMIC(uint32_t) watchers;
+static enum wf_watching watching[WF_WORKERS_MAX]; /* the workers' own */
+static bool quietly;                              /* whoever watches does so */
 static int patience; /* how often light work may still be left to its owner, not modelled */
 
 static void submit_light(int number)
 {
     wf_store_relaxed(&work[number], 1);
-    /* sync(worker.light): the work is visible before we look for a watcher */
-    wf_fence_seq_cst();
-    if (wf_load_relaxed(&watchers) != 0) {
-        return;
+    if (!wf_watchers_may_rely(&watchers)) {
+        wake(wf_park_pick_fenced(&park));
     }
-    wake(wf_park_pick(&park));
 }
 
 /* Work 0 is light, the others are not. */
@@ -515,26 +518,36 @@ static int take_work_but_light(bool *saw_light)
     return -1;
 }
 
-/* For those who still saw us watch: if we now find other work, and leave the search to another, then
- * sync(park.found) passes this on to that one, whose next fence comes after theirs. */
-static void stop_watching(void)
+static bool begin_to_watch(int self)
 {
-    (void)wf_sub_relaxed(&watchers, 1);
-}
-
-static bool begin_to_watch(void)
-{
-    if (wf_load_relaxed(&watchers) != 0) {
+    if (watching[self] != WF_WATCHES_NOT) {
+        return true;
+    }
+    if (wf_watchers_count(&watchers) != 0) {
         return false; /* one watches already */
     }
-    (void)wf_add_relaxed(&watchers, 1);
+    watching[self] = wf_watchers_begin(&watchers);
+    if (quietly) {
+        watching[self] = wf_watchers_quieten(&watchers);
+    }
     return true;
+}
+
+static void stop_watching(int self)
+{
+    if (watching[self] != WF_WATCHES_NOT) {
+        wf_watchers_end(&watchers, watching[self]);
+        watching[self] = WF_WATCHES_NOT;
+    }
 }
 
 static void park_or_watch(int self, bool saw_light)
 {
     claims[self] = 0;
-    bool watching = saw_light && begin_to_watch();
+    bool watches = saw_light && begin_to_watch(self);
+    if (!watches) {
+        stop_watching(self);
+    }
     wf_park_announce(&park, self);
     bool other = false;
     for (int i = 1; i < works; i++) {
@@ -543,16 +556,10 @@ static void park_or_watch(int self, bool saw_light)
     saw_light = wf_load_relaxed(&work[0]) != 0 || saw_light;
     if (!other && !saw_light && !stopped()) {
         sleep_in_driver(self);
-    } else if (!other && !stopped()) {
-        watching = watching || begin_to_watch();
-        if (!watching) {
-            sleep_in_driver(self);
-        } /* else its sleep ends by itself */
-    }
+    } else if (!other && !stopped() && !watches && !begin_to_watch(self)) {
+        sleep_in_driver(self);
+    } /* else its sleep ends by itself */
     wf_park_retract(&park, self);
-    if (watching) {
-        stop_watching();
-    }
 }
 
 static bool heavy_work(void *arg)
@@ -569,10 +576,17 @@ static bool heavy_work(void *arg)
 /* is_there_more: what is light is the watcher's, if there is one. */
 static bool more_than_watched(void *arg)
 {
-    return heavy_work(arg) || (wf_load_relaxed(&work[0]) != 0 && wf_load_relaxed(&watchers) == 0);
+    return heavy_work(arg) || (wf_load_relaxed(&work[0]) != 0 && wf_watchers_count(&watchers) == 0);
 }
 
 static bool (*more)(void *arg);
+
+/* It has found work. */
+static int leave_the_watch(int self)
+{
+    stop_watching(self);
+    return wf_park_found(&park, self, more, NULL);
+}
 
 static void watching_worker(void *arg)
 {
@@ -581,12 +595,13 @@ static void watching_worker(void *arg)
         bool saw_light = false;
         int number = wf_park_search(&park, self) ? take_work_but_light(&saw_light) : -1;
         if (number >= 0) {
-            wake(wf_park_found(&park, self, more, NULL));
+            wake(leave(self));
             run(self, number);
             continue;
         }
         park_or_watch(self, saw_light);
     }
+    stop_watching(self);
     wake(wf_park_found(&park, self, more, NULL));
 }
 
@@ -601,12 +616,19 @@ static void busy_owner(void *arg)
     wf_store_relaxed(&all_begun, 1);
 }
 
+static void begin_with_watchers(void)
+{
+    memset(watching, 0, sizeof watching);
+    quietly = false;
+}
+
 static void begin_watching(int work_count)
 {
     begin(3, work_count, 0);
-    memset(&watchers, 0, sizeof watchers);
+    begin_with_watchers();
     patience = 2;
     more = more_than_watched;
+    leave = leave_the_watch;
     run_work = run_together;
 }
 
@@ -634,7 +656,14 @@ static void light_work_and_other_work(void)
 static void end_of_a_watch(void *arg)
 {
     wf_park_retract(&park, 1);
-    stop_watching();
+    watching_worker(arg);
+}
+
+static void watcher_asleep(void *arg)
+{
+    int self = (int)(intptr_t)arg;
+    sleep_in_driver(self);
+    wf_park_retract(&park, self);
     watching_worker(arg);
 }
 
@@ -649,7 +678,7 @@ static void watch_ends(void)
     patience = 0;
     wf_store_relaxed(&work[1], 1);
     wf_park_announce(&park, 1);
-    (void)wf_add_relaxed(&watchers, 1);
+    (void)begin_to_watch(1);
     (void)wf_park_search(&park, 2);
     wloom_spawn(busy_owner, NULL);
     wloom_spawn(end_of_a_watch, (void *)1);
@@ -669,6 +698,75 @@ static void watch_ends_between_groups(void)
     begin_watching(2);
     in_groups_of(1);
     watch_ends();
+}
+
+/* The same, with watches that end with a fence in all threads; who relies on them has none. */
+static void quiet_light_work(void)
+{
+    begin_watching(1);
+    quietly = true;
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(watching_worker, (void *)1);
+    wloom_spawn(watching_worker, (void *)2);
+    end();
+}
+
+static void quiet_light_work_and_other_work(void)
+{
+    begin_watching(2);
+    quietly = true;
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(watching_worker, (void *)1);
+    wloom_spawn(watching_worker, (void *)2);
+    submit(1);
+    end();
+}
+
+static void quiet_watch_ends_in_other_work(void)
+{
+    begin_watching(2);
+    quietly = true;
+    watch_ends();
+}
+
+static void quiet_watch_ends_between_groups(void)
+{
+    begin_watching(2);
+    in_groups_of(1);
+    quietly = true;
+    watch_ends();
+}
+
+/* It ends in sleep, for nothing light is in sight; the other worker sleeps already. */
+static void end_in_sleep(void *arg)
+{
+    wf_park_retract(&park, 1);
+    park_or_watch(1, false);
+    watching_worker(arg);
+}
+
+static void watch_ends_in_sleep(bool is_quiet)
+{
+    begin_watching(1);
+    quietly = is_quiet;
+    patience = 0;
+    wf_park_announce(&park, 1);
+    (void)begin_to_watch(1);
+    wf_park_announce(&park, 2);
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(end_in_sleep, (void *)1);
+    wloom_spawn(watcher_asleep, (void *)2);
+    end();
+}
+
+static void loud_watch_ends_in_sleep(void)
+{
+    watch_ends_in_sleep(false);
+}
+
+static void quiet_watch_ends_in_sleep(void)
+{
+    watch_ends_in_sleep(true);
 }
 
 /* --- the taker, as in pool/worker.c ------------------------------------------------------------- */
@@ -691,7 +789,7 @@ static void submit_outside(int number)
     wf_store_relaxed(&work[number], 1);
     /* sync(worker.light_outside): the work is visible before we look for a watcher, and for the taker */
     wf_fence_seq_cst();
-    bool watched = wf_load_relaxed(&watchers) != 0 || relies_on_the_taker;
+    bool watched = wf_watchers_count(&watchers) != 0 || relies_on_the_taker;
     if (!watched || !is_taker_running()) {
         wake(wf_park_pick_fenced(&park));
     }
@@ -702,9 +800,7 @@ static void wake_for_the_rest(int self)
     if (!wakes_for_the_rest || wf_park_state(&park, self) >= WF_PARK_PARKED) {
         return;
     }
-    /* sync(worker.light): what was moved is visible before we look for a watcher */
-    wf_fence_seq_cst();
-    if (wf_load_relaxed(&watchers) == 0) {
+    if (!wf_watchers_may_rely(&watchers)) {
         wake(wf_park_pick_fenced(&park));
     }
 }
@@ -784,28 +880,25 @@ static bool is_there_more(void *arg)
 {
     struct looker *looker = arg;
     enum taker_sight sight = look_around(looker->self, looker->saw_light);
-    return sight == TAKER_WORK || (sight == TAKER_LIGHT && wf_load_relaxed(&watchers) == 0);
+    return sight == TAKER_WORK || (sight == TAKER_LIGHT && wf_watchers_count(&watchers) == 0);
 }
 
 static void park_beside_the_taker(struct looker *looker)
 {
     claims[looker->self] = 0;
-    bool watching = looker->saw_light && begin_to_watch();
+    bool watches = looker->saw_light && begin_to_watch(looker->self);
+    if (!watches) {
+        stop_watching(looker->self);
+    }
     wf_park_announce(&park, looker->self);
     enum taker_sight sight = look_around(looker->self, looker->saw_light);
     if (sight == TAKER_NOTHING && !looker->saw_light && !stopped()) {
         sleep_in_driver(looker->self);
-    } else if (sight != TAKER_WORK && !stopped()) {
-        watching = watching || begin_to_watch();
-        if (!watching) {
-            sleep_in_driver(looker->self);
-        } /* else its sleep ends by itself */
-    }
+    } else if (sight != TAKER_WORK && !stopped() && !watches && !begin_to_watch(looker->self)) {
+        sleep_in_driver(looker->self);
+    } /* else its sleep ends by itself */
     looker->saw_light = false;
     wf_park_retract(&park, looker->self);
-    if (watching) {
-        stop_watching();
-    }
 }
 
 /* Looks at the queue from outside also while it runs: once, at the begin, as after a poll. */
@@ -821,6 +914,7 @@ static void taking_worker(void *arg)
             }
         }
         if (number >= 0) {
+            stop_watching(looker.self);
             wake(wf_park_found(&park, looker.self, is_there_more, &looker));
             run(looker.self, number);
             number = -1;
@@ -828,6 +922,7 @@ static void taking_worker(void *arg)
         }
         park_beside_the_taker(&looker);
     }
+    stop_watching(looker.self);
     wake(wf_park_found(&park, looker.self, is_there_more, &looker));
 }
 
@@ -839,7 +934,7 @@ static bool only_the_first(int self)
 static void begin_taking(int worker_count, int work_count)
 {
     begin(worker_count, work_count, 0);
-    memset(&watchers, 0, sizeof watchers);
+    begin_with_watchers();
     memset(moved, 0, sizeof moved);
     memset(&taker, 0, sizeof taker);
     patience = 1;
@@ -881,6 +976,101 @@ static void watcher_that_forgets(void)
     begin_watching(2);
     more = heavy_work;
     watch_ends();
+}
+
+/* The end of a quiet watch with its parts in another order, or without one. */
+static void end_unfenced(int self)
+{
+    if (watching[self] != WF_WATCHES_NOT) {
+        (void)wf_sub_relaxed(&watchers.count, 1);
+        (void)wf_sub_relaxed(&watchers.quiet, 1);
+        watching[self] = WF_WATCHES_NOT;
+    }
+}
+
+static int end_without_a_fence(int self)
+{
+    end_unfenced(self);
+    return wf_park_found(&park, self, more, NULL);
+}
+
+static int fence_before_the_end(int self)
+{
+    wf_fence_heavy();
+    end_unfenced(self);
+    return wf_park_found(&park, self, more, NULL);
+}
+
+static int look_before_the_end(int self)
+{
+    int target = wf_park_found(&park, self, heavy_work, NULL);
+    stop_watching(self);
+    return target;
+}
+
+/* A full fence of its own only. */
+static int end_with_a_fence_of_one(int self)
+{
+    end_unfenced(self);
+    wf_fence_seq_cst();
+    return wf_park_found(&park, self, more, NULL);
+}
+
+static void quiet_watch_ends_by(int (*how)(int self))
+{
+    begin_watching(2);
+    quietly = true;
+    leave = how;
+    watch_ends();
+}
+
+static void ending_without_a_fence(void)
+{
+    quiet_watch_ends_by(end_without_a_fence);
+}
+
+static void fencing_before_the_end(void)
+{
+    quiet_watch_ends_by(fence_before_the_end);
+}
+
+static void looking_before_the_end(void)
+{
+    quiet_watch_ends_by(look_before_the_end);
+}
+
+static void ending_with_a_fence_of_one(void)
+{
+    quiet_watch_ends_by(end_with_a_fence_of_one);
+}
+
+/* It ends its watch only after its last look before it sleeps. */
+static void end_after_the_look(void *arg)
+{
+    wf_park_retract(&park, 1);
+    claims[1] = 0;
+    wf_park_announce(&park, 1);
+    bool sleeps = wf_load_relaxed(&work[0]) == 0 && !stopped();
+    stop_watching(1);
+    if (sleeps) {
+        sleep_in_driver(1);
+    }
+    wf_park_retract(&park, 1);
+    watching_worker(arg);
+}
+
+static void ending_after_the_look(void)
+{
+    begin_watching(1);
+    quietly = true;
+    patience = 0;
+    wf_park_announce(&park, 1);
+    (void)begin_to_watch(1);
+    wf_park_announce(&park, 2);
+    wloom_spawn(busy_owner, NULL);
+    wloom_spawn(end_after_the_look, (void *)1);
+    wloom_spawn(watcher_asleep, (void *)2);
+    wloom_join_all();
 }
 
 /* What was moved from queue to queue is nobody's news. */
@@ -1031,11 +1221,22 @@ static const struct wloom_scenario scenarios[] = {
     {"light_work_and_other_work", light_work_and_other_work, NULL, NULL, false},
     {"watch_ends_in_other_work", watch_ends_in_other_work, NULL, NULL, false},
     {"watch_ends_between_groups", watch_ends_between_groups, NULL, NULL, false},
+    {"loud_watch_ends_in_sleep", loud_watch_ends_in_sleep, NULL, NULL, false},
+    {"quiet_light_work", quiet_light_work, NULL, NULL, false},
+    {"quiet_and_other_work", quiet_light_work_and_other_work, NULL, NULL, false},
+    {"quiet_ends_in_other_work", quiet_watch_ends_in_other_work, NULL, NULL, false},
+    {"quiet_ends_between_groups", quiet_watch_ends_between_groups, NULL, NULL, false},
+    {"quiet_watch_ends_in_sleep", quiet_watch_ends_in_sleep, NULL, NULL, false},
     {"batch_of_a_running_worker", batch_of_a_running_worker, NULL, NULL, false},
     {"stream_and_its_taker", stream_and_its_taker, NULL, NULL, false},
     {"batch_without_a_wake", batch_without_a_wake, "lost wake-up", "lost wake-up", true},
     {"relying_on_the_taker", relying_on_the_taker, "lost wake-up", "lost wake-up", true},
     {"watcher_that_forgets", watcher_that_forgets, "lost wake-up", "lost wake-up", true},
+    {"ending_without_a_fence", ending_without_a_fence, NULL, "lost wake-up", true},
+    {"fencing_before_the_end", fencing_before_the_end, NULL, "lost wake-up", true},
+    {"ending_with_a_fence_of_one", ending_with_a_fence_of_one, NULL, "lost wake-up", true},
+    {"looking_before_the_end", looking_before_the_end, "lost wake-up", "lost wake-up", true},
+    {"ending_after_the_look", ending_after_the_look, "lost wake-up", "lost wake-up", true},
     {"looking_before_leaving", looking_before_leaving, "lost wake-up", "lost wake-up", true},
     {"looking_before_the_fence", looking_before_the_fence, NULL, "lost wake-up", true},
     {"leaving_it_to_one_group", leaving_it_to_one_group, "lost wake-up", "lost wake-up", true},
@@ -1056,7 +1257,8 @@ static const struct wloom_survivor survivors[] = {
     {NULL, NULL, NULL},
 };
 
-static const char *const under_test[] = {"pool/park.c", "pool/park.h", "model_park.c", NULL};
+static const char *const under_test[] = {"pool/park.c", "pool/park.h", "pool/watchers.h",
+                                         "model_park.c", NULL};
 
 int main(int argc, char **argv)
 {

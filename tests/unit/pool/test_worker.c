@@ -62,7 +62,7 @@ static void fake_wake(struct wf_driver *driver, int worker)
 /* The last sleep: until when, and how many watched meanwhile; and whether somebody wakes it for work. */
 static struct {
     int64_t until_ns;
-    uint32_t watchers;
+    uint32_t watchers, quiet;
     bool is_woken;
 } slept;
 
@@ -70,7 +70,8 @@ static void fake_sleep(struct wf_driver *driver, struct wf_worker *worker, int64
 {
     (void)driver;
     slept.until_ns = deadline_ns;
-    slept.watchers = wf_load_relaxed(&worker->pool->watchers);
+    slept.watchers = wf_watchers_count(&worker->pool->watchers);
+    slept.quiet = wf_load_relaxed(&worker->pool->watchers.quiet);
     if (slept.is_woken) {
         (void)wf_park_pick(&worker->pool->park);
     }
@@ -292,7 +293,7 @@ Test(worker, the_taker_leaves_nothing_to_itself, .init = begin, .fini = end)
     push_outside(0, 1);
     wf_store_relaxed(&pool->taker, 0);
     self->saw_light = true;
-    wf_store_relaxed(&pool->watchers, 1);
+    wf_store_relaxed(&pool->watchers.count, 1);
     wt_eq(look(self), WORK);
     wt_true(is_there_more(self));
 }
@@ -300,7 +301,7 @@ Test(worker, the_taker_leaves_nothing_to_itself, .init = begin, .fini = end)
 Test(worker, outside_work_is_left_to_the_taker_while_somebody_watches, .init = begin, .fini = end)
 {
     wf_store_relaxed(&pool->taker, 0);
-    wf_store_relaxed(&pool->watchers, 1);
+    wf_store_relaxed(&pool->watchers.count, 1);
     sleeps(other);
     wf_ready_foreign(pool, &works[0]);
     wt_eq(who_was_woken(), NOBODY);
@@ -309,7 +310,7 @@ Test(worker, outside_work_is_left_to_the_taker_while_somebody_watches, .init = b
 Test(worker, outside_work_wakes_somebody_if_the_taker_sleeps, .init = begin, .fini = end)
 {
     wf_store_relaxed(&pool->taker, 1);
-    wf_store_relaxed(&pool->watchers, 1);
+    wf_store_relaxed(&pool->watchers.count, 1);
     sleeps(other);
     wf_ready_foreign(pool, &works[0]);
     wt_eq(who_was_woken(), 1);
@@ -479,14 +480,138 @@ Test(worker, two_may_linger_and_one_may_watch, .init = begin_ticking, .fini = en
     wt_false(begin_watching(other));
     other->lingers = 1;
     wt_true(begin_watching(other));
-    wt_false(begin_watching(other));
+    wt_eq(wf_watchers_count(&pool->watchers), 2u);
+}
+
+static int barriers, barrier_rc;
+static int64_t napped_ns;
+
+static int count_barrier(void)
+{
+    barriers++;
+    return barrier_rc;
+}
+
+static void count_nap(int64_t ns)
+{
+    napped_ns += ns;
+}
+
+static struct wf_sys real_sys;
+
+static void begin_watched(void)
+{
+    begin_ticking();
+    real_sys = wf_sys;
+    wf_sys.barrier = count_barrier;
+    wf_sys.nap = count_nap;
+    barriers = barrier_rc = 0;
+    napped_ns = 0;
+    pool->watchers.can_be_quiet = true;
+    make_ready(0, 2); /* light work of `self`, to be left to it */
+}
+
+static void end_watched(void)
+{
+    wf_sys.barrier = real_sys.barrier;
+    wf_sys.nap = real_sys.nap;
+    end_ticking();
+}
+
+/* So often in a row, with that light work in sight. */
+static void watch_it(struct wf_worker *worker, int times)
+{
+    for (int i = 0; i < times; i++) {
+        worker->saw_light = true;
+        wt_lt(nap(worker), WF_WATCH_MAX_NS + WF_WATCH_MIN_NS);
+        wt_eq(slept.watchers, 1u);
+    }
+}
+
+Test(worker, a_watch_goes_on_while_it_looks_and_is_quiet_after_a_while, .init = begin_watched,
+     .fini = end_watched)
+{
+    for (int i = 0; i < WF_WATCH_LOUD; i++) {
+        watch_it(other, 1);
+        wt_eq(slept.quiet, 0u);
+        wt_eq(wf_watchers_count(&pool->watchers), 1u);
+    }
+    watch_it(other, 3);
+    wt_eq(slept.quiet, 1u);
+    wt_eq(wf_watchers_count(&pool->watchers), 1u);
+    wt_eq(barriers, 0);
+}
+
+Test(worker, who_watched_quietly_sleeps_after_a_fence_of_all, .init = begin_watched,
+     .fini = end_watched)
+{
+    watch_it(other, WF_WATCH_LOUD + 1);
+    (void)wf_runq_pop(&self->runq);
+    (void)wf_runq_pop(&self->runq);
+    wt_eq(nap(other), INT64_MAX);
+    wt_eq(slept.watchers, 0u);
+    wt_eq(slept.quiet, 0u);
+    wt_eq(barriers, 1);
+}
+
+Test(worker, who_watched_loudly_needs_none, .init = begin_watched, .fini = end_watched)
+{
+    watch_it(other, WF_WATCH_LOUD);
+    end_watching(other);
+    wt_eq(wf_watchers_count(&pool->watchers), 0u);
+    watch_it(other, WF_WATCH_LOUD); /* it begins anew */
+    wt_eq(slept.quiet, 0u);
+    wt_eq(barriers, 0);
+}
+
+/* A worker that has found work leaves nobody relying on it. */
+Test(worker, who_watched_ends_that_before_it_runs_a_work, .init = begin_watched,
+     .fini = end_watched)
+{
+    watch_it(other, WF_WATCH_LOUD + 1);
+    wf_ready(other, &works[2]);
+    wt_eq(who_was_woken(), NOBODY);
+    struct wf_fiber fiber = {.worker = other};
+    wt_eq(number(find_work(&fiber)), 2);
+    wt_eq(wf_watchers_count(&pool->watchers), 0u);
+    wt_eq(barriers, 1);
+}
+
+Test(worker, a_fence_of_all_that_is_refused_is_a_nap, .init = begin_watched, .fini = end_watched)
+{
+    barrier_rc = -ENOMEM;
+    watch_it(other, WF_WATCH_LOUD + 1);
+    end_watching(other);
+    wt_eq(barriers, 1);
+    wt_ge(napped_ns, INT64_C(1000000));
+}
+
+Test(worker, nobody_is_quiet_where_the_system_has_no_such_fence, .init = begin_watched,
+     .fini = end_watched)
+{
+    pool->watchers.can_be_quiet = false;
+    watch_it(other, WF_WATCH_LOUD + 3);
+    wt_eq(slept.quiet, 0u);
+    end_watching(other);
+    wt_eq(barriers, 0);
+}
+
+/* It knows that the load is light. */
+Test(worker, a_search_within_a_watch_is_short, .init = begin_watched, .fini = end_watched)
+{
+    (void)wf_runq_pop(&self->runq); /* the oldest is one that nobody has seen */
+    wt_true(begin_watching(other));
+    wt_eq(search(other), WF_SEARCH_MIN_NS);
+    end_watching(other);
+    bool due = false;
+    wt_eq(number(look_awake(other, true, wf_sys.now_ns(), &due)), 1); /* it is old by now */
 }
 
 Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .fini = end)
 {
     make_ready(0, 2);
     wt_true(is_there_more(self));
-    wf_store_relaxed(&pool->watchers, 1);
+    wf_store_relaxed(&pool->watchers.count, 1);
     wt_false(is_there_more(self));
     self->stole_ns = 1;
     wt_true(is_there_more(self));
