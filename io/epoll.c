@@ -92,7 +92,7 @@ static struct wf_op *op_of(struct wf_list *queue)
 static void end(struct wf_epoll *e, struct wf_op *op, long res)
 {
     e->in_flight--;
-    wf_count(&e->worker->counters.ops_completed);
+    wf_worker_completed(e->worker);
     if (res == -ECANCELED) {
         wf_count(&e->worker->counters.ops_cancelled);
     }
@@ -433,7 +433,7 @@ static void epoll_submit(struct wf_worker *home, struct wf_op *op)
     wf_list_push_back(&e->fresh, &op->queue);
     e->fresh_count++;
     e->in_flight++;
-    wf_count(&home->counters.ops_submitted);
+    wf_worker_submitted(home);
 }
 
 static void epoll_cancel(struct wf_worker *home, struct wf_op *op)

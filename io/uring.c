@@ -169,7 +169,7 @@ static bool start(struct wf_uring *u, struct wf_op *op)
     }
     op->slot = slot;
     op->phase = WF_OP_PENDING;
-    wf_count(&u->worker->counters.ops_submitted);
+    wf_worker_submitted(u->worker);
     wf_ring_publish(&u->ring); /* LAST TOUCH: a rescuer may end it */
     if (wf_slots_used(&u->slots) == 1) {
         wf_exposed(u->worker);
@@ -342,7 +342,7 @@ static int complete(struct wf_uring *u, const struct wf_ring_completion *complet
     wf_patience_heard(&u->worker->patience, wf_slots_since(&u->slots, completion->user_data));
     wf_slots_give(&u->slots, op->slot);
     wf_list_unlink(&op->queue);
-    wf_count(&u->worker->counters.ops_completed);
+    wf_worker_completed(u->worker);
     if (completion->res == -ECANCELED) {
         wf_count(&u->worker->counters.ops_cancelled);
     }

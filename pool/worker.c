@@ -308,18 +308,37 @@ static bool is_timer_due(struct wf_worker *worker)
     return next_ns != INT64_MAX && next_ns <= wf_sys.now_ns();
 }
 
+/* Works that it has run, by which the turns are counted. */
+WF_INLINE uint64_t turn_of(struct wf_worker *worker)
+{
+    return wf_load_relaxed(&worker->counters.runs); /* relaxed: ours */
+}
+
+/* Is it time to poll the driver, though nothing says so? */
+WF_INLINE bool is_poll_turn(struct wf_worker *worker)
+{
+    return turn_of(worker) - worker->polled_at + 1 >= WF_TURN_POLL;
+}
+
+/* A turn in which no work is run. */
+WF_INLINE void count_empty_turn(struct wf_worker *worker)
+{
+    worker->polled_at--;
+    worker->turn_at = 0;
+}
+
 /* May the next work run without a turn of the loop? */
 WF_INLINE bool may_go_on(struct wf_worker *worker)
 {
     /* Relaxed: if it is missed now, the next turn sees it. */
-    return ++worker->since_poll < WF_TURN_POLL && wf_load_relaxed(&worker->inbox) == NULL &&
+    return !is_poll_turn(worker) && wf_load_relaxed(&worker->inbox) == NULL &&
            !is_timer_due(worker);
 }
 
 /* The same, and it need not look at the clock for that. */
 WF_INLINE bool may_go_on_blindly(struct wf_worker *worker)
 {
-    return ++worker->since_poll < WF_TURN_POLL && wf_load_relaxed(&worker->inbox) == NULL &&
+    return !is_poll_turn(worker) && wf_load_relaxed(&worker->inbox) == NULL &&
            wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
 }
 
@@ -587,7 +606,7 @@ static void poll_driver(struct wf_worker *worker)
     if (wf_unlikely(worker->has_spilled)) {
         take_back(worker);
     }
-    worker->since_poll = 0;
+    worker->polled_at = turn_of(worker);
     worker->look_injected = true;
     worker->driver->ops->poll(worker->driver, worker);
     run_timers(worker);
@@ -598,8 +617,7 @@ static void serve(struct wf_fiber *self, struct wf_worker *worker)
     if (wf_unlikely(wf_load_relaxed(&worker->inbox) != NULL)) { /* relaxed: run_messages acquires */
         run_messages(self, worker);
     }
-    if (wf_unlikely(++worker->since_poll >= WF_TURN_POLL ||
-                    worker->driver->ops->is_due(worker->driver, worker))) {
+    if (wf_unlikely(is_poll_turn(worker) || worker->driver->ops->is_due(worker->driver, worker))) {
         poll_driver(worker);
     } else if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX) {
         run_timers(worker); /* 25 ns for the clock, so only while a timer is armed */
@@ -626,21 +644,11 @@ static bool has_own_work(struct wf_worker *worker)
     return has_new_work(worker) || wf_runq_len(&worker->runq) != 0;
 }
 
-/* Has it anything under way in its driver? A hint: what others have ended for it counts as under way for ever.
- * What it has ended for others does not count, or it would hide as many of its own. */
-WF_INLINE bool has_under_way(struct wf_worker *worker)
-{
-    /* relaxed, all: ours */
-    return wf_load_relaxed(&worker->counters.ops_submitted) !=
-           wf_load_relaxed(&worker->counters.ops_completed) -
-               wf_load_relaxed(&worker->counters.ops_rescued);
-}
-
-/* Is there nothing that cannot wait? With nothing under way the driver is not asked whether it is due, which was a
- * tenth of what a turn costs; it is polled at the WF_TURN_POLL-th all the same. */
+/* Is there nothing that cannot wait, but perhaps the driver's turn? With nothing under way the driver is not asked whether it
+ * is due, which was a tenth of what a turn costs; it is polled at the WF_TURN_POLL-th all the same. */
 WF_INLINE bool may_skip_serve(struct wf_worker *worker)
 {
-    return worker->since_poll + 1 < WF_TURN_POLL && !has_under_way(worker) &&
+    return worker->under_way == 0 &&
            wf_load_relaxed(&worker->inbox) == NULL && /* relaxed: the next turn sees it */
            wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
 }
@@ -650,7 +658,7 @@ WF_INLINE bool may_skip_serve(struct wf_worker *worker)
 static WF_NOINLINE int yield_otherwise(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
-    if (wf_unlikely(!may_skip_serve(worker))) {
+    if (wf_unlikely(is_poll_turn(worker) || !may_skip_serve(worker))) {
         serve(self, worker);
     }
     bool injected = wf_inject_has(&worker->pool->inject);
@@ -660,7 +668,7 @@ static WF_NOINLINE int yield_otherwise(struct wf_fiber *self)
     } else if (injected || has_own_work(worker)) {
         wf_suspend(self, after_yield, NULL); /* which counts the turn */
     } else {
-        worker->since_poll++;
+        count_empty_turn(worker);
     }
     return 0;
 }
@@ -683,8 +691,7 @@ static void after_turn(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 int wf_yield_last(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
-    if (wf_unlikely(worker->since_poll + 1 >= WF_TURN_POLL || has_under_way(worker) ||
-                    has_new_work(worker) ||
+    if (wf_unlikely(is_poll_turn(worker) || worker->under_way != 0 || has_new_work(worker) ||
                     wf_load_relaxed(&worker->inbox) != NULL || /* relaxed: the next turn sees it */
                     wf_wheel_next_ns(&worker->wheel) != INT64_MAX)) {
         return yield_otherwise(self);
@@ -694,10 +701,9 @@ int wf_yield_last(struct wf_fiber *self)
         if (wf_unlikely(wf_inject_has(&worker->pool->inject))) {
             return yield_otherwise(self);
         }
-        worker->since_poll++;
+        count_empty_turn(worker);
         return 0;
     }
-    worker->since_poll++;
     void *place;
     if (wf_unlikely(WF_ASAN || WF_TSAN || wf_on_suspend != NULL ||
                     self->resume.run != wf_fiber_run_resume || next->run != wf_fiber_run_resume ||
@@ -765,12 +771,6 @@ static struct wf_work *take_injected(struct wf_worker *worker)
         wake_unless_watched(worker); /* between the queues they were in sight of nobody */
     }
     return works[0];
-}
-
-/* Works that it has run, for the turns below. */
-WF_INLINE uint32_t turn_of(struct wf_worker *worker)
-{
-    return (uint32_t)wf_load_relaxed(&worker->counters.runs); /* relaxed: ours */
 }
 
 /* What has waited longest, in the deque now and then, else in the FIFO. */
@@ -1458,8 +1458,9 @@ void wf_poll_if_idle(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     /* relaxed: what is missed is seen by the loop */
-    if (worker->since_poll > 1 || has_own_work(worker) || wf_load_relaxed(&worker->inbox) != NULL ||
-        wf_inject_has(&pool->inject) || worker->put_off != NULL) {
+    if (turn_of(worker) - worker->polled_at > 1 || has_own_work(worker) ||
+        wf_load_relaxed(&worker->inbox) != NULL || wf_inject_has(&pool->inject) ||
+        worker->put_off != NULL) {
         return;
     }
     if (pool->worker_count == 1) {
@@ -1533,6 +1534,7 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
         wake(worker, wf_park_found(&worker->pool->park, (int)worker->index, is_there_more, worker));
         worker->driver->ops->sleep(worker->driver, worker, wf_sys.now_ns() + WF_STARVED_NS);
         run_timers(worker);
+        count_empty_turn(worker);
     }
     return work;
 }
@@ -1543,30 +1545,34 @@ static bool is_over(struct wf_worker *worker)
     return wf_load_acquire(&worker->pool->stopping) != 0;
 }
 
-/* Is it the turn of what has waited longest, and is there something else than new works? */
-WF_INLINE bool is_turn_of_old(struct wf_worker *worker)
+/* Is it the driver's turn, or that of what has waited longest, and there is something? If not, turn_at is the next
+ * one of which that has to be asked. */
+static WF_NOINLINE bool is_special_turn(struct wf_worker *worker)
 {
-    uint32_t turn = turn_of(worker);
-    return wf_unlikely(turn % WF_TURN_FIFO == 0) &&
-           (wf_runq_len(&worker->runq) != 0 || turn % WF_TURN_OLDEST == 0);
+    uint64_t turn = turn_of(worker);
+    if (is_poll_turn(worker) || (turn % WF_TURN_FIFO == 0 &&
+                                 (wf_runq_len(&worker->runq) != 0 || turn % WF_TURN_OLDEST == 0))) {
+        return true;
+    }
+    uint64_t of_old = turn + WF_TURN_FIFO - turn % WF_TURN_FIFO;
+    uint64_t of_driver = worker->polled_at + WF_TURN_POLL - 1;
+    worker->turn_at = of_old < of_driver ? of_old : of_driver;
+    return false;
 }
 
 /* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's newest, else
- * the FIFO's oldest; or NULL, for find_work to see. Not when it is the turn of what is old, nor every WF_TURN_POLL-th. A worker is not
- * counted as searching here, since it has run a work, or come from find_work, which both leave the count. */
+ * the FIFO's oldest; or NULL, for find_work to see. A worker is not counted as searching here, since it has run
+ * a work, or come from find_work, which both leave the count. */
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
-    if (wf_unlikely(!may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
+    if (wf_unlikely((turn_of(worker) >= worker->turn_at && is_special_turn(worker)) ||
+                    !may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
                     worker->pinned_first != NULL || worker->look_injected ||
-                    wf_deque_has_private(&worker->deque) || is_turn_of_old(worker))) {
+                    wf_deque_has_private(&worker->deque))) {
         return NULL;
     }
     struct wf_work *work = wf_deque_pop_public(&worker->deque);
-    if (work == NULL && (work = pop_ready(worker)) == NULL) {
-        return NULL;
-    }
-    worker->since_poll++;
-    return work;
+    return work != NULL ? work : pop_ready(worker);
 }
 
 /* The next work to run; NULL: the pool stops. */

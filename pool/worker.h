@@ -110,7 +110,12 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     void *driver_state;                            /* the driver's, per worker */
     uint32_t index;                                /* immutable after start */
     uint32_t peers;                                /* other workers of the pool; immutable */
-    uint32_t since_poll;                           /* works run since the driver was polled */
+    uint64_t polled_at; /* counters.runs when the driver was polled, less turns without a work */
+    uint64_t
+        turn_at; /* of counters.runs: until then no turn is a special one, see is_special_turn */
+    /* operations that it has given to the kernel and not seen the end of; those that others ended for it
+     * count for ever: a hint */
+    uint64_t under_way;
     bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
     struct wf_work *handed;
@@ -158,6 +163,21 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
 
     struct wf_counters counters;
 };
+
+/* --- operations: of the driver, on the worker's thread --- */
+
+/* One was given to the kernel; one of its own has ended. */
+WF_INLINE void wf_worker_submitted(struct wf_worker *worker)
+{
+    wf_count(&worker->counters.ops_submitted);
+    worker->under_way++;
+}
+
+WF_INLINE void wf_worker_completed(struct wf_worker *worker)
+{
+    wf_count(&worker->counters.ops_completed);
+    worker->under_way--;
+}
 
 /* --- make ready; each includes the wake check, but where it says so --- */
 
