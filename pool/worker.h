@@ -113,6 +113,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint64_t polled_at; /* counters.runs when the driver was polled, less turns without a work */
     uint64_t
         turn_at; /* of counters.runs: until then no turn is a special one, see is_special_turn */
+    /* what resumes the task that gave way last because it had filled the deque, to be compared only; and until
+     * which turn it waits if nothing else is ready: see wf_yield_full */
+    const struct wf_work *filler;
+    uint64_t filler_at;
     /* operations that it has given to the kernel and not seen the end of; those that others ended for it
      * count for ever: a hint */
     uint64_t under_way;
@@ -253,6 +257,10 @@ WF_NORETURN void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target);
 void wf_yield(struct wf_fiber *self);
 /* The same, for a public call that ends with it: 0. */
 int wf_yield_last(struct wf_fiber *self);
+
+/* The same, for a task that finds the deque full of what it has started, most likely: it lets more of it run, as long
+ * as no other fiber is ready on this worker. */
+void wf_yield_full(struct wf_fiber *self);
 
 /* May this stack call work that could suspend, instead of queuing it? Only while its worker holds a
  * spare stack for the loop to go on with. */

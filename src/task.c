@@ -736,7 +736,7 @@ static WF_NOINLINE int go_otherwise(weft_scope *handle, weft_fn *fn, const void 
         return -E2BIG;
     }
     if (wf_unlikely(wf_deque_is_full_(&self->worker->deque))) {
-        wf_yield(self); /* bounds what is queued: the worker runs some of it before we add more */
+        wf_yield_full(self); /* bounds what is queued: some of it is run before we add more */
     }
     rc = wf_scope_enter(wf_scope_of(handle));
     return rc < 0 ? rc : go_entered(handle, fn, arg, bytes, place, NULL);

@@ -1,6 +1,7 @@
 /* The order among more ready tasks than a worker's queue holds (1,024): each has its turn before another has its
  * second, or nearly so, since what comes from outside, which waits behind the same queue, may be a little
- * early. And that new tasks without end do not keep an old one from its first turn. */
+ * early. That new tasks without end do not keep an old one from its first turn; and how often a task goes on that
+ * starts more than the queue of new ones holds. */
 #include "pattern.h"
 #include <stdlib.h>
 #include <string.h>
@@ -134,5 +135,69 @@ TaskTest(turns, an_old_task_begins_though_newer_ones_do_not_cease, 1)
     wt_eq(weft_go(&scope, start_the_next, &(int){0}), 0);
     wt_eq(weft_scope_end(&scope), 0);
     wt_lt(endless.newer, NEWER_MAX / 100);
+    return 0;
+}
+
+/* --- a task that starts more than the queue of new tasks holds -------------------------------- */
+
+#define FLOOD 9000
+
+static struct {
+    int ran, most_at_once; /* in one weft_go */
+    int last_turn, most_between;
+    bool over;
+} flood; /* plain: one worker runs them all */
+
+WEFT_TASK(be_one_of_many, int)
+{
+    flood.ran += 1 + *arg;
+    return 0;
+}
+
+static int take_turns_meanwhile(void *arg)
+{
+    (void)arg;
+    while (!flood.over) { /* ends: with the flood */
+        int between = flood.ran - flood.last_turn;
+        flood.most_between = between > flood.most_between ? between : flood.most_between;
+        flood.last_turn = flood.ran;
+        (void)weft_yield();
+    }
+    return 0;
+}
+
+static void start_many(void)
+{
+    WEFT_SCOPE(scope);
+    for (int i = 0; i < FLOOD; i++) {
+        int before = flood.ran;
+        wt_eq(weft_go(&scope, be_one_of_many, &(int){0}), 0);
+        int at_once = flood.ran - before;
+        flood.most_at_once = at_once > flood.most_at_once ? at_once : flood.most_at_once;
+    }
+    flood.over = true;
+    wt_eq(weft_scope_end(&scope), 0);
+    wt_eq(flood.ran, FLOOD);
+}
+
+TaskTest(turns, who_has_filled_the_queue_lets_a_good_part_of_it_run, 1)
+{
+    memset(&flood, 0, sizeof flood);
+    start_many();
+    wt_ge(flood.most_at_once, 50, "not a dozen or two");
+    wt_le(flood.most_at_once, 200, "nor all");
+    return 0;
+}
+
+TaskTest(turns, who_has_filled_the_queue_is_in_nobodys_way, 1)
+{
+    memset(&flood, 0, sizeof flood);
+    weft_task other;
+    weft_spawn(&other, take_turns_meanwhile, NULL);
+    (void)weft_yield();
+    start_many();
+    wt_eq(weft_await(&other), 0);
+    wt_ge(flood.most_between, 1);
+    wt_le(flood.most_between, 40, "each dozen somebody has a turn, and there are two");
     return 0;
 }
