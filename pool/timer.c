@@ -51,11 +51,12 @@ static int64_t tick_of(int64_t time_ns)
 }
 
 /* What takes it out of its slot will write there, and fire() next to it: a timer is the last member of what it ends
- * (src/call.h), so the line before it is wanted, too. A hint: it may be gone. */
+ * (src/call.h), so the line before it is wanted, too. A hint: it may be gone, or NULL. */
 static void fetch(const struct wf_timer *timer)
 {
     wf_prefetch_write(timer);
-    wf_prefetch_write((const char *)timer - WF_LINE);
+    wf_prefetch_write(
+        (const void *)((uintptr_t)timer - WF_LINE)); // NOLINT(performance-no-int-to-ptr)
 }
 
 static uint64_t place_of(unsigned slot, const struct wf_timer *ahead)
