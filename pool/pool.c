@@ -3,7 +3,7 @@
  * Start acquires in order, and undoes in reverse when something is refused: stacks, memory, driver,
  * threads. Whatever can fail fails here, before any work is accepted, except that more stacks may
  * be refused later (worker.h, G.4). */
-#include "pool/pool.h"
+#include "pool/light.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include <errno.h>
@@ -34,8 +34,6 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     wf_deque_init(&worker->deque);
     wf_runq_init(&worker->runq);
     worker->watch_ns = WF_WATCH_MIN_NS;
-    worker->woken_at = UINT64_MAX;
-    wf_store_relaxed(&worker->seen_new.tried_ns, -1); /* relaxed: no thief runs yet */
     wf_patience_init(&worker->patience, pool->patience_ns);
     worker->pool = pool;
     worker->driver = pool->driver;
@@ -82,6 +80,7 @@ static void *worker_thread(void *arg)
     wf_fiber_home_init(&worker->home);
     worker->home.worker = worker;
     (void)wf_thread_deque(&worker->deque);
+    worker->search_ns = worker->pool->spin_ns;
     worker->driver->ops->worker_begin(worker->driver, worker);
     struct wf_fiber *first = wf_fiber_take(&worker->stacks);
     wf_fiber_start(first, wf_worker_loop);

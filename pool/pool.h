@@ -25,7 +25,7 @@ struct wf_pool {
 
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
-    struct wf_watchers watchers; /* workers that look after light work: see worker.c */
+    struct wf_watchers watchers; /* workers that look after light work: see light.h */
     /* the worker that took from the injection queue last. By itself, without an order: each sees its own
      * number unless another has taken since, which is what park() asks */
     WF_ATOMIC(int32_t) taker;

@@ -1,4 +1,4 @@
-/* watchers.h: who watches light work, and who therefore need wake nobody ("Light load" in worker.c).
+/* watchers.h: who watches light work, and who therefore need wake nobody (light.h).
  *
  * Who may call: worker.c, and the model. What light work is, and how one sleeps, is not known here.
  *

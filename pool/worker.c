@@ -10,36 +10,7 @@
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
  *      says.
  *
- * Light load. A work that is over in less than a microsecond costs more to move than to run: four to six
- * lines go from core to core, and both wait for them. A thief cannot know how long a work takes, but it
- * sees how fast a queue's owner gets on. So it takes from a deque only if the owner needs WF_STEAL_TASK_NS
- * or longer for a work, or WF_STEAL_CHEAP_NS if those that it has in hand are cheap to move (is_slow), and
- * goes on with tasks if the owner needs WF_STEAL_ON_NS while it does (is_worth_it); from a FIFO of
- * WF_LIGHT_READY and more if the owner needs WF_STEAL_DELAY_NS; from a shorter FIFO, whose
- * fibers mostly pass work to each other, only if the same has been the oldest there for
- * WF_STEAL_READY_NS; and from any after WF_STEAL_OLD_NS. A worker that finds nothing else to do, but saw a busy one with such light
- * work, *watches*: it sleeps, parked, for WF_WATCH_MIN_NS to WF_WATCH_MAX_NS, looks again, and so on. One
- * does so, and others who would sleep until they are woken. While somebody watches, what a worker puts
- * into its own queues wakes nobody. That cannot lose it: the watcher's sleep is bounded, and before it runs a work,
- * or sleeps until it is woken, it ends its watch, and looks for light work that is left (look_before_sleep,
- * is_there_more): watchers.h has the argument. While it looks between two sleeps it is counted on, too; and
- * since it knows by then that the load is light, it looks for WF_SEARCH_MIN_NS only, for each look takes lines from
- * their owner. When all are parked there is no light work, and nobody
- * watches: an idle pool is silent.
- *
- * What fires or arrives in bursts, of some dozen works that their owner has done before another is awake, is light
- * too, but nobody sees it: who is woken finds nothing. A worker that was woken in vain, twice within WF_VAIN_NS, *lingers*:
- * it watches with nothing in sight, WF_LINGERS times, and as often again if it sees light work meanwhile. Two may do
- * so, since one who has timers of its own is no watcher while it runs what they made ready. And a search that finds
- * nothing makes the next one shorter, down to WF_SEARCH_MIN_NS; one that finds something, or a sleep that a search would
- * have saved, makes it long again.
- *
- * A stream from outside is light work too, of the worker that took from it last, the *taker*: another
- * leaves it alone while the taker is awake and needs less than WF_STEAL_DELAY_NS for each work
- * that it runs (is_attended). It may find the queue empty each time it looks; so that others took from it
- * at that pace counts as well (look_at_stream). While somebody watches, and the taker runs, a thread
- * outside wakes nobody: the watcher's sleep is bounded, as above, and the taker looks when it parks, since it takes
- * what is there for its own. A taker that has slept, or sleeps, leaves nothing to itself.
+ * What it leaves to its owner although it has nothing else to do, and how it *watches* meanwhile, is in light.h.
  *
  * Lookouts. What a worker has under way in its driver (operations of the kernel) is of no use to
  * anybody while it computes. So one or two that have nothing to do are *lookouts*: they sleep, parked,
@@ -55,7 +26,7 @@
  * new work queued: see `starved`. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include "pool/pool.h"
+#include "pool/light.h"
 
 /* Works run between two looks at what has no turn of its own: the driver, of which nothing said that it is
  * due, the injection queue, and the clock. 61 as in Go's runtime (a prime, so that it does not beat with
@@ -72,68 +43,17 @@
 #define WF_TURN_FULL 64
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
-/* How long an idle worker that has taken from there leaves the queue alone, at first, and while there is a
- * stream: else it takes each work as it comes, and both sides wait for the lines of one after the other
- * (storm-ext: 105 ns for each work, 74 when 9 are taken at once). A quarter of what a task from outside may take
- * to start, and all of it (1 us). */
-#define WF_INJECT_GATHER_MIN_NS INT64_C(250)
-#define WF_INJECT_GATHER_MAX_NS INT64_C(1000)
-/* What is ready in a FIFO, or comes from outside, is worth a steal if its owner needs at least this long for
- * a work: about what the two workers lose by it, four to six lines from core to core (0.8 us: taskbench go, two
- * workers that steal each task of 28 ns). Longer than a hand-off between two fibers of one worker takes
- * (0.1 us). */
-#define WF_STEAL_DELAY_NS INT64_C(1000)
-/* The same for new tasks. With two workers, and 4,000 tasks in a scope, of up to 300 ns each, it is better
- * to steal none (300: 319 ns a task against 333 to 353); with 500 it is 310 against 510 (ADR 0037). Counted are works put or
- * taken: 2 for each while both go on. */
-#define WF_STEAL_TASK_NS INT64_C(400)
-/* What an owner of tasks needs for each while a thief is at it, if that is to go on: each waits for the lines of the
- * other, and an owner that was quick alone looks slow, so that the first steal was the cause of the next. With 4,000 tasks
- * in a scope the owner needs 490 ns and 630 for those of 200 and 300, which take 260 and 370 alone, but 740 and 840 for those of
- * 400 and 500, which gain (ADR 0039). */
-#define WF_STEAL_ON_NS INT64_C(700)
-/* How long a thief takes from there until that is judged, and how long it leaves such an owner alone if it does not pay. */
-#define WF_TRIAL_NS INT64_C(5000)
-#define WF_SPARE_NS INT64_C(200000)
-/* The same for works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100 to
- * 200 ns a node on; with less, nodes of 15 ns are slower on two workers than on one (ADR 0037). */
-#define WF_STEAL_CHEAP_NS INT64_C(64)
 /* With more ready fibers than this their stacks no longer all fit into the first-level cache (0.7 KiB each, of 32):
  * those whose turn is soon are fetched. With 30 that only costs (1.5 ns a turn). */
 #define WF_FETCH_READY 48
-/* An owner's pace is taken over this long at least. In less, one of its slow paths looks like slow
- * work, and what is stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
-#define WF_PACE_NS INT64_C(1000)
-/* Ready fibers that count as a light load. They mostly pass work to each other, and are run before another
- * worker is awake; what is moved, its partners' data are moved after. */
-#define WF_LIGHT_READY 32
-/* The oldest of a light load is taken when its owner has not come to it for this long: longer than a turn of
- * 128 calls that do not wait, at 5 to 20 ns each. */
-#define WF_STEAL_READY_NS INT64_C(3000)
-/* Between two looks at queues whose owners get on by themselves. Each look takes the line from its owner,
- * who then waits for it (0.1 us). */
-#define WF_LOOK_NS INT64_C(500)
-/* The oldest work of a queue is taken after this long even if the others go by fast: it may be a long one
- * below a stack of short ones. A steal in so many us costs the owner 2 %. */
-#define WF_STEAL_OLD_NS INT64_C(50000)
-/* A work that was stolen, and took this long, with what came of it, was worth to be watched for. */
-#define WF_LONG_NS (5 * WF_STEAL_DELAY_NS)
-/* What was seen of an owner longer ago than this says nothing about what it does now, if it did anything. */
-#define WF_SIGHT_NS INT64_C(10000)
-/* Woken in vain twice within this time, it lingers for so many watches: 0.5 to 0.8 ms. */
-#define WF_VAIN_NS INT64_C(1000000)
-#define WF_LINGERS 4
-/* Each search in vain makes the next half as long, so often: 1 us, and then WF_SEARCH_MIN_NS holds. */
-#define WF_VAIN_MAX 4
-/* A search lasts at least this long, so that it can outlast the delay above. */
-#define WF_SEARCH_MIN_NS (2 * WF_STEAL_DELAY_NS)
 /* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
 #define LOOKOUT_LINGER    4
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
-/* A search that finds such queues only: long enough to tell how fast their owners are. What comes later the
- * watch will see. */
-#define WF_SEARCH_LIGHT_NS (3 * WF_STEAL_READY_NS)
+/* A search in vain makes the next one half as long, down to this: two looks, and time for a pace (light.h). One that
+ * finds something makes it long again, and so does a sleep that a search would have saved. (100,000 frames that
+ * sleep once spent 40 % of the time in searches of 20 us before some 2,000 sleeps: docs/adr/0039.) */
+#define WF_SEARCH_MIN_NS (WF_LOOK_NS + WF_PACE_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
 
@@ -211,13 +131,6 @@ void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work)
     wake_unless_watched(worker);
 }
 
-/* Is the worker that took from the injection queue last about to come back to it? */
-static bool is_taker_running(struct wf_pool *pool)
-{
-    /* relaxed: the caller's fence orders it */
-    return wf_park_state(&pool->park, wf_load_relaxed(&pool->taker)) == WF_PARK_RUNNING;
-}
-
 /* Once the work is pushed it may run, and be the last that the pool waits for. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
 {
@@ -226,7 +139,7 @@ void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
     /* sync(worker.light_outside): seq_cst, the work is visible before we look for a watcher, and whether
      * the taker is awake; pairs sync(park.announce), sync(park.found) */
     wf_fence_seq_cst();
-    if (wf_watchers_count(&pool->watchers) == 0 || !is_taker_running(pool)) {
+    if (wf_watchers_count(&pool->watchers) == 0 || !wf_light_taker_runs(pool)) {
         int target = wf_park_pick_fenced(&pool->park);
         if (target >= 0) {
             pool->driver->ops->wake(pool->driver, target);
@@ -753,19 +666,11 @@ static struct wf_work *take_injected(struct wf_worker *worker)
     if (count == 0) {
         return NULL;
     }
-    if (count == 1) { /* no stream, or a slow one */
-        worker->gather_ns = WF_INJECT_GATHER_MIN_NS;
-    } else if (count == WF_INJECT_BATCH) { /* there is more */
-        worker->gather_ns = 0;
-    } else {
-        worker->gather_ns = worker->gather_ns < WF_INJECT_GATHER_MAX_NS / 2
-                                ? 2 * worker->gather_ns + WF_INJECT_GATHER_MIN_NS
-                                : WF_INJECT_GATHER_MAX_NS;
-    }
     if (wf_load_relaxed(&pool->taker) != (int32_t)worker->index) { /* relaxed, both: see pool.h */
         wf_store_relaxed(&pool->taker, (int32_t)worker->index);
     }
     wf_count_add(&worker->counters.injected, (uint64_t)count);
+    worker->woken = false;
     for (int i = 1; i < count; i++) {
         wf_prefetch_write(works[i]); /* all at once: another core wrote them */
         wf_prefetch_write((char *)works[i] + WF_LINE);
@@ -820,133 +725,6 @@ static struct wf_work *take_own(struct wf_worker *worker)
     return pop_ready(worker);
 }
 
-/* Has the oldest work of a queue been there for `delay_ns`? */
-static bool is_old(struct wf_worker *worker, struct wf_sighting *seen, uint64_t oldest,
-                   int64_t delay_ns, int64_t now_ns)
-{
-    worker->saw_light = true;
-    /* relaxed, all: see wf_sighting */
-    if (wf_load_relaxed(&seen->oldest) != oldest) {
-        wf_store_relaxed(&seen->oldest, oldest);
-        wf_store_relaxed(&seen->oldest_since_ns, now_ns);
-        return false;
-    }
-    return now_ns - wf_load_relaxed(&seen->oldest_since_ns) >= delay_ns;
-}
-
-/* Does the owner need long for its works, `long_ns` or more for one? It has done `pace` of them by now. */
-static bool is_slow(struct wf_sighting *seen, uint32_t pace, int64_t long_ns, int64_t now_ns)
-{
-    /* relaxed, all: see wf_sighting */
-    int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
-    if (seen_ns < WF_PACE_NS) {
-        return false;
-    }
-    uint32_t done = pace - wf_load_relaxed(&seen->pace);
-    if (done == 0 || (seen_ns < WF_SIGHT_NS && done * long_ns <= seen_ns)) {
-        return true;
-    }
-    wf_store_relaxed(&seen->pace, pace);
-    wf_store_relaxed(&seen->since_ns, now_ns);
-    return false;
-}
-
-/* What the owner has put into its deque or taken from either queue: one that resumes fibers is not slow because its
- * deque stands still meanwhile. (100 tasks that wait, and then go on: when the owner came to the next 100 it seemed to
- * have done a few works in 8 us, and of those up to a tenth was stolen.) */
-static uint32_t pace_of(struct wf_worker *victim)
-{
-    /* relaxed, both: a guess */
-    return wf_load_relaxed(&victim->deque.pace) + (uint32_t)wf_load_relaxed(&victim->runq.head);
-}
-
-/* The same for tasks: what is seen while some thief takes them is another measure than before, and is judged once in
- * WF_TRIAL_NS. */
-static bool is_worth_it(struct wf_sighting *seen, uint32_t pace, int64_t now_ns)
-{
-    /* relaxed, all: see wf_sighting */
-    int64_t tried_ns = wf_load_relaxed(&seen->tried_ns);
-    int64_t since_ns = wf_load_relaxed(&seen->since_ns);
-    if (now_ns < wf_load_relaxed(&seen->spared_ns)) {
-        return is_slow(seen, pace, WF_STEAL_ON_NS, now_ns);
-    }
-    if (tried_ns < since_ns) {
-        return is_slow(seen, pace, WF_STEAL_TASK_NS, now_ns);
-    }
-    if (now_ns - since_ns < WF_TRIAL_NS) {
-        return true;
-    }
-    if (!is_slow(seen, pace, WF_STEAL_ON_NS, now_ns)) {
-        wf_store_relaxed(&seen->tried_ns, -1);
-        wf_store_relaxed(&seen->spared_ns, now_ns + WF_SPARE_NS);
-        return false;
-    }
-    wf_store_relaxed(&seen->pace, pace);
-    wf_store_relaxed(&seen->since_ns, now_ns);
-    return true;
-}
-
-/* The thief is, or was until now, busy with what it took for its owner is slow. */
-static void note_trial(struct wf_worker *worker, int64_t now_ns)
-{
-    if (worker->trial != NULL) {
-        wf_store_relaxed(&worker->trial->tried_ns, now_ns); /* relaxed: see wf_sighting */
-    }
-}
-
-static bool may_steal_new(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
-{
-    struct wf_deque *deque = &victim->deque;
-    struct wf_sighting *seen = &victim->seen_new;
-    worker->trial = NULL;
-    /* Relaxed, all: a guess; the steal has the orders. Of an empty one it asks. */
-    if (wf_deque_len(deque) == 0 ||
-        is_old(worker, seen, wf_load_relaxed(&deque->top), WF_STEAL_OLD_NS, now_ns)) {
-        return true;
-    }
-    if (wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace))) {
-        return is_slow(seen, pace_of(victim), WF_STEAL_CHEAP_NS, now_ns);
-    }
-    worker->trial = seen;
-    return is_worth_it(seen, pace_of(victim), now_ns);
-}
-
-/* A light load has to be old, and its owner slow at whatever it does meanwhile. */
-static bool may_steal_ready(struct wf_worker *worker, struct wf_worker *victim, int64_t now_ns)
-{
-    struct wf_sighting *seen = &victim->seen_ready;
-    uint32_t ready = wf_runq_len(&victim->runq);
-    if (ready == 0) {
-        return false;
-    }
-    uint64_t head = wf_load_relaxed(&victim->runq.head); /* relaxed: as above */
-    if (is_old(worker, seen, head, WF_STEAL_OLD_NS, now_ns)) {
-        return true;
-    }
-    if (ready >= WF_LIGHT_READY) { /* come and gone */
-        return is_slow(seen, (uint32_t)(head + wf_load_relaxed(&victim->runq.tail)),
-                       WF_STEAL_DELAY_NS, now_ns);
-    }
-    return is_old(worker, seen, head, WF_STEAL_READY_NS, now_ns) &&
-           is_slow(&victim->seen_new, pace_of(victim), WF_STEAL_DELAY_NS, now_ns);
-}
-
-/* Does another worker, awake, get on with what comes from outside? Then a work that is there is his, by the
- * same rule as one in his queues. */
-static bool is_attended(struct wf_worker *worker, int64_t now_ns)
-{
-    struct wf_pool *pool = worker->pool;
-    struct wf_worker *taker = &pool->workers[wf_load_relaxed(&pool->taker)]; /* relaxed: a guess */
-    if (taker == worker || !is_taker_running(pool) ||
-        /* relaxed: as of is_slow */
-        is_slow(&taker->seen_run, (uint32_t)wf_load_relaxed(&taker->counters.runs),
-                WF_STEAL_DELAY_NS, now_ns)) {
-        return false;
-    }
-    worker->saw_light = true;
-    return true;
-}
-
 /* The oldest of some other worker's deque, or half of its FIFO. */
 static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
 {
@@ -959,17 +737,16 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             continue;
         }
         struct wf_work *work = NULL;
-        if (may_steal_new(worker, victim, now_ns)) {
+        if (wf_light_may_steal_new(worker, victim, now_ns)) {
             work = wf_deque_steal(&victim->deque);
         }
-        if (work == NULL && may_steal_ready(worker, victim, now_ns)) {
-            worker->trial = NULL;
+        if (work == NULL && wf_light_may_steal_ready(worker, victim, now_ns)) {
             work = wf_runq_steal(&victim->runq, &worker->runq);
         }
         if (work != NULL) {
             wf_count(&worker->counters.steals);
             worker->stole_ns = now_ns;
-            note_trial(worker, now_ns);
+            worker->woken = false;
             return work;
         }
     }
@@ -977,32 +754,17 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
     return NULL;
 }
 
-/* The injection queue, as a searcher looks at it: not all the time if there is a stream. */
+/* The injection queue, as a searcher looks at it: not all the time if another gets on with what is there. */
 static struct wf_work *search_injected(struct wf_worker *worker, int64_t now_ns)
 {
     if (now_ns < worker->inject_ns || !wf_inject_has(&worker->pool->inject)) {
         return NULL;
     }
-    if (is_attended(worker, now_ns)) {
+    if (wf_light_is_attended(worker, now_ns)) {
         worker->inject_ns = now_ns + WF_LOOK_NS;
         return NULL;
     }
-    struct wf_work *work = take_injected(worker);
-    worker->inject_ns = now_ns + worker->gather_ns;
-    return work;
-}
-
-/* Have others taken from the injection queue since `taken`, faster than a steal would pay? Then there is
- * light work, even if each look finds the queue empty. */
-static void look_at_stream(struct wf_worker *worker, uint64_t taken, int64_t since_ns)
-{
-    struct wf_pool *pool = worker->pool;
-    uint64_t others = wf_inject_taken(&pool->inject) - taken;
-    if (since_ns >= WF_STEAL_DELAY_NS && others * WF_STEAL_DELAY_NS >= (uint64_t)since_ns &&
-        wf_load_relaxed(&pool->taker) != (int32_t)worker->index && /* relaxed: a guess */
-        is_taker_running(pool)) {
-        worker->saw_light = true;
-    }
+    return take_injected(worker);
 }
 
 /* Has the driver something to hand over, or has handed it over just now? */
@@ -1020,21 +782,14 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
                                   bool *due)
 {
     bool patient = wf_patience_has(&worker->patience);
-    int64_t spin_ns = wf_patience_is_crowded(&worker->patience)
-                          ? 0
-                          : worker->pool->spin_ns >> worker->searched_in_vain;
-    int64_t give_up_ns = began_ns + (spin_ns > WF_SEARCH_MIN_NS ? spin_ns : WF_SEARCH_MIN_NS);
+    int64_t search_ns = wf_patience_is_crowded(&worker->patience) ? 0 : worker->search_ns;
+    int64_t give_up_ns = began_ns + (search_ns > WF_SEARCH_MIN_NS ? search_ns : WF_SEARCH_MIN_NS);
     int64_t bored_ns = patient ? began_ns + worker->patience.most_ns : began_ns;
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     int64_t now_ns = began_ns;
     if (worker->stole_ns != 0 && began_ns - worker->stole_ns >= WF_LONG_NS) {
-        worker->watch_ns = WF_WATCH_MIN_NS; /* what it took has been worth it: there may be more */
-        worker->lingers = 0;                /* and it is good to be woken for it */
-        worker->vain_ns = 0;
-    }
-    if (worker->stole_ns != 0) {
-        note_trial(worker, began_ns);
+        worker->watch_ns = WF_WATCH_MIN_NS;
     }
     worker->stole_ns = 0;
     uint64_t taken = wf_inject_taken(&worker->pool->inject);
@@ -1042,20 +797,20 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
         struct wf_work *work = search_injected(worker, now_ns);
         if (work == NULL && now_ns >= look_ns) {
             work = steal(worker, now_ns);
-            look_at_stream(worker, taken, now_ns - began_ns);
+            wf_light_note_stream(worker, wf_inject_taken(&worker->pool->inject) - taken,
+                                 now_ns - began_ns);
             if (worker->saw_light) {
                 look_ns = now_ns + WF_LOOK_NS;
-                give_up_ns = began_ns + (worker->watching == WF_WATCHES_NOT ? WF_SEARCH_LIGHT_NS
-                                                                            : WF_SEARCH_MIN_NS);
+                give_up_ns = began_ns + WF_SEARCH_LIGHT_NS;
             }
         }
         if (work != NULL) {
-            worker->searched_in_vain = 0;
+            worker->search_ns = worker->pool->spin_ns;
             return work;
         }
         if (has_arrived(worker, patient)) {
             wf_patience_met(&worker->patience);
-            worker->searched_in_vain = 0;
+            worker->search_ns = worker->pool->spin_ns;
             *due = true;
             return NULL;
         }
@@ -1068,7 +823,7 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
             if (patient) {
                 wf_patience_missed(&worker->patience);
             }
-            worker->searched_in_vain += worker->searched_in_vain < WF_VAIN_MAX;
+            worker->search_ns /= 2;
             return NULL;
         }
         wf_spin_hint();
@@ -1102,7 +857,7 @@ static enum sight look(struct wf_worker *worker)
     if (wf_inject_has(&pool->inject)) {
         /* relaxed: after the fence of the announcement, or of sync(park.leave) */
         bool is_ours = wf_load_relaxed(&pool->taker) == (int32_t)worker->index;
-        return is_ours || !is_taker_running(pool) ? WORK : found;
+        return is_ours || !wf_light_taker_runs(pool) ? WORK : found;
     }
     for (int i = 0; i < pool->worker_count; i++) {
         if (has_queued(&pool->workers[i])) {
@@ -1291,8 +1046,8 @@ static void sleep_on(struct wf_worker *worker)
     }
 }
 
-/* Somebody who is awake has light work: sleep for a while, longer each time that it came to
- * nothing. As a lookout, too, unless there are enough. One such watcher is enough, the others sleep until they
+/* Somebody who is awake has light work, or is likely to: sleep for a while, longer each time that it came to
+ * nothing (light.h). As a lookout, too, unless there are enough. One such watcher is enough, the others sleep until they
  * are woken: the watcher comes to is_there_more before it leaves the search for anything else. */
 static void watch(struct wf_worker *worker)
 {
@@ -1313,7 +1068,7 @@ static void watch(struct wf_worker *worker)
     }
 }
 
-/* False: somebody does, or two. From before the announcement, if it saw light work by then: the
+/* False: somebody does. From before the announcement, if it saw light work by then: the
  * owner of the light work makes some ready every few ns, and would wake a worker that it sees parked and not
  * watching (a wake in each watch of 50 us is a quarter of the owner's time). */
 static bool begin_watching(struct wf_worker *worker)
@@ -1324,7 +1079,7 @@ static bool begin_watching(struct wf_worker *worker)
     }
     /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just stopped, its
      * fence [sync(park.leave)] comes after ours, and it sees us parked. */
-    if (wf_watchers_count(&pool->watchers) > (worker->lingers > 0)) {
+    if (wf_watchers_count(&pool->watchers) != 0) {
         return false;
     }
     worker->watching = wf_watchers_begin(&pool->watchers);
@@ -1346,59 +1101,27 @@ WF_INLINE void end_watching(struct wf_worker *worker)
     }
 }
 
-static uint64_t taken_from_others(struct wf_worker *worker)
-{
-    /* relaxed, both: ours */
-    return wf_load_relaxed(&worker->counters.steals) + wf_load_relaxed(&worker->counters.injected);
-}
-
-/* About to park: was it woken for work, and for none that it could take? And so not long ago? */
-static bool is_woken_in_vain(struct wf_worker *worker)
-{
-    if (worker->woken_at != taken_from_others(worker)) {
-        return false;
-    }
-    int64_t now_ns = wf_sys.now_ns();
-    bool again = now_ns - worker->vain_ns < WF_VAIN_NS;
-    worker->vain_ns = now_ns;
-    return again;
-}
-
 static void park(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     int self = (int)worker->index;
     wf_stood_still_fn *stood_still = NULL;
-    if (is_woken_in_vain(worker) || (worker->saw_light && worker->lingers > 0)) {
-        worker->lingers = WF_LINGERS;
-    }
-    bool watching = (worker->saw_light || worker->lingers > 0) && begin_watching(worker);
+    bool light = worker->saw_light;
+    bool watching = (light || worker->woken) && begin_watching(worker);
     if (!watching) {
         end_watching(worker);
     }
     wf_park_announce(&pool->park, self);
-    enum sight sight = look_before_sleep(worker);
-    if (sight == NOTHING && !worker->saw_light && watching) {
-        worker->lingers--;
-        watch(worker);
-    } else if (sight == NOTHING && !worker->saw_light) {
-        worker->watch_ns = WF_WATCH_MIN_NS;
-        stood_still = stands_still(pool);
-        if (stood_still == NULL) {
-            sleep_on(worker);
-        }
-    } else if (sight != WORK) {
-        watching = watching || begin_watching(worker);
+    if (look_before_sleep(worker) != WORK) {
+        watching = watching || (light && begin_watching(worker));
         if (watching) {
             watch(worker);
-        } else {
+        } else if (light || (stood_still = stands_still(pool)) == NULL) {
             sleep_on(worker);
         }
     }
     worker->saw_light = false;
-    worker->woken_at = wf_park_state(&pool->park, self) == WF_PARK_NOTIFIED
-                           ? taken_from_others(worker)
-                           : UINT64_MAX;
+    worker->woken = wf_park_state(&pool->park, self) == WF_PARK_NOTIFIED;
     wf_park_retract(&pool->park, self);
     wf_count(&worker->counters.ups);
     /* sync(worker.up): seq_cst, who finds our queues empty, because we have taken what was in them,
@@ -1427,7 +1150,7 @@ static void park_and_learn(struct wf_worker *worker, int64_t began_ns)
     /* What a timer ends a search would not have; relaxed: ours */
     if (idle_ns < worker->pool->spin_ns + WF_PATIENCE_LATE_NS &&
         wf_load_relaxed(&worker->counters.timers_fired) == fired) {
-        worker->searched_in_vain = 0;
+        worker->search_ns = worker->pool->spin_ns;
     }
 }
 

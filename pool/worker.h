@@ -32,10 +32,6 @@
 #include "pool/watchers.h"
 #include "pool/work.h"
 
-/* Shortest and longest watch: see "Light load" in worker.c. */
-#define WF_WATCH_MIN_NS INT64_C(50000)
-#define WF_WATCH_MAX_NS INT64_C(200000)
-
 #define WF_FRAME_CLASSES 3 /* sizes of pooled task frames, see pool.c */
 /* An error record: with its head it fills two pairs of lines. src/error.c asserts that it fits. */
 #define WF_ERROR_BYTES   256
@@ -79,16 +75,16 @@ struct wf_home {
     void (*leave)(struct wf_home *home, struct wf_fiber *fiber);
 };
 
-/* A queue with work in it, as thieves saw it: see "Light load" in worker.c. Any thief stores, without
- * an order: what two of them mixed is one steal too early or too late. */
+/* What thieves have seen of a worker (light.h): how far it was with its works, and when; and since when a queue's
+ * oldest has been there. Any thief stores, without an order: what two of them mixed is one steal too early or too
+ * late. */
 struct wf_sighting {
-    WF_ATOMIC(uint64_t) oldest; /* its index in the queue; indices only grow, so this names it */
-    WF_ATOMIC(int64_t) oldest_since_ns;
-    WF_ATOMIC(uint32_t) pace; /* of the owner, at `since_ns` */
+    WF_ATOMIC(uint32_t) pace;
     WF_ATOMIC(int64_t) since_ns;
-    /* when a thief was last busy with what it took because the owner is slow; or -1 */
-    WF_ATOMIC(int64_t) tried_ns;
-    WF_ATOMIC(int64_t) spared_ns; /* until when that is not tried, since it did not pay */
+};
+struct wf_age {
+    WF_ATOMIC(uint64_t) oldest; /* its index in the queue; indices only grow, so this names it */
+    WF_ATOMIC(int64_t) since_ns;
 };
 
 struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
@@ -96,10 +92,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_deque deque;
     struct wf_runq runq;
 
-    /* --- what thieves have seen of the two: they alone read and write it --- */
-    struct wf_sighting seen_new WF_ALIGNED(WF_LINE_PAIR);
-    struct wf_sighting seen_ready;
+    /* --- what thieves have seen of these: they alone read and write it --- */
+    struct wf_sighting seen WF_ALIGNED(WF_LINE_PAIR);
     struct wf_sighting seen_run; /* of all that it runs: for what comes from outside */
+    struct wf_age age_new, age_ready;
 
     /* --- messages that must run on this worker: any thread pushes, owner drains --- */
     WF_ATOMIC(struct wf_work *) inbox WF_ALIGNED(WF_LINE_PAIR);
@@ -132,19 +128,13 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_rng rng;
     int64_t watch_ns; /* how long the next watch lasts */
     enum wf_watching watching;
-    uint32_t watches; /* in a row, as one watch to all others; up to WF_WATCH_LOUD */
-    /* of being woken, and of searching, for nothing: see "Light load" in worker.c */
-    uint32_t searched_in_vain; /* times in a row, up to WF_VAIN_MAX */
-    uint32_t lingers;          /* watches left, though there is nothing in sight */
-    uint64_t woken_at; /* taken_from_others() when it was woken for work; not woken: UINT64_MAX */
-    int64_t vain_ns;   /* when it knew that it had been woken in vain, last */
+    uint32_t watches;  /* in a row, as one watch to all others; up to WF_WATCH_LOUD */
+    int64_t search_ns; /* how long the next search lasts, WF_SEARCH_MIN_NS at least */
     bool has_spilled;  /* out of its queues into the injection queue; see take_back */
-    bool saw_light;    /* search() left something since this worker last slept */
+    bool saw_light;    /* it has left something to others since it last slept: light.h */
+    bool woken;        /* for work, and has not taken any from others since */
     int64_t inject_ns; /* when search() looks at the injection queue again */
-    int64_t gather_ns; /* how long after it has taken from there */
     int64_t stole_ns;  /* when it last stole, if it has not looked for work since; else 0 */
-    struct wf_sighting
-        *trial; /* what it looked at last, if a steal from there is on trial; or NULL */
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */
@@ -205,8 +195,7 @@ void wf_post(struct wf_worker *target, struct wf_work *message);
 
 /* From a worker, after it published work by other means: wakes somebody if nobody searches. */
 void wf_wake_check(struct wf_worker *worker);
-/* The same for what lies in this worker's own queues: nor if somebody watches, "Light load" in
- * worker.c. */
+/* The same for what lies in this worker's own queues: nor if somebody watches (light.h). */
 void wf_wake_unless_watched(struct wf_worker *worker);
 
 /* From a worker: at the newest end of its deque, public at once. For new tasks. */

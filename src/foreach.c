@@ -28,7 +28,7 @@
 #define YIELD_EVERY WF_BUDGET
 
 /* Items that count as a work done, to thieves who wonder whether to take the next slot from us: with bodies
- * of 125 ns and more they do (worker.c, "Light load"). Two workers at bodies of 5 ns wait for the line
+ * of 125 ns and more they do (pool/light.h). Two workers at bodies of 5 ns wait for the line
  * with the next index, 50 ns an item. */
 #define STEP_EVERY 8
 

@@ -380,7 +380,7 @@ static void begin_ticking(void)
     real_clock = wf_sys.now_ns;
     clock_ns = INT64_C(3600000000000);
     wf_sys.now_ns = ticking_clock;
-    pool->spin_ns = WF_SPIN_NS;
+    pool->spin_ns = self->search_ns = other->search_ns = WF_SPIN_NS;
     slept.is_woken = false;
 }
 
@@ -388,6 +388,13 @@ static void end_ticking(void)
 {
     wf_sys.now_ns = real_clock;
     end();
+}
+
+/* It has done nothing for so long that thieves take what it has. */
+static void looks_slow(struct wf_worker *worker)
+{
+    wf_store_relaxed(&worker->seen.pace, wf_light_pace(worker));
+    wf_store_relaxed(&worker->seen.since_ns, clock_ns - WF_PACE_READY_NS);
 }
 
 /* How long the worker looks for something else to do, if there is nothing. */
@@ -441,46 +448,53 @@ static int64_t nap(struct wf_worker *worker)
     return slept.until_ns == INT64_MAX ? INT64_MAX : slept.until_ns - began_ns;
 }
 
-Test(worker, who_is_woken_in_vain_again_watches_with_nothing_in_sight, .init = begin_ticking,
+Test(worker, who_is_woken_in_vain_watches_once_with_nothing_in_sight, .init = begin_ticking,
      .fini = end_ticking)
 {
     slept.is_woken = true;
     wt_eq(nap(other), INT64_MAX);
-    wt_eq(nap(other), INT64_MAX); /* in vain, once */
     slept.is_woken = false;
-    for (int i = 0; i < WF_LINGERS; i++) {
-        wt_lt(nap(other), WF_WATCH_MAX_NS + WF_WATCH_MIN_NS);
-        wt_eq(slept.watchers, 1u);
-    }
+    wt_lt(nap(other), 2 * WF_WATCH_MIN_NS);
+    wt_eq(slept.watchers, 1u);
     wt_eq(nap(other), INT64_MAX); /* an idle pool is silent */
     wt_eq(slept.watchers, 0u);
 }
 
-Test(worker, who_took_something_was_not_woken_in_vain, .init = begin_ticking, .fini = end_ticking)
+Test(worker, who_stole_something_was_not_woken_in_vain, .init = begin_ticking, .fini = end_ticking)
 {
     slept.is_woken = true;
-    for (int i = 0; i < 5; i++) {
-        wt_eq(nap(other), INT64_MAX);
-        wf_count(&other->counters.steals);
-    }
+    wt_eq(nap(other), INT64_MAX);
+    wf_ready_new(self, &works[0]);
+    looks_slow(self);
+    wt_eq(number(steal(other, clock_ns)), 0);
+    other->saw_light = false;
+    wt_eq(nap(other), INT64_MAX);
 }
 
-Test(worker, in_vain_now_and_then_is_no_reason_to_watch, .init = begin_ticking, .fini = end_ticking)
+Test(worker, who_took_from_outside_was_not_woken_in_vain, .init = begin_ticking,
+     .fini = end_ticking)
 {
     slept.is_woken = true;
-    for (int i = 0; i < 5; i++) {
-        wt_eq(nap(other), INT64_MAX);
-        clock_ns += WF_VAIN_NS;
-    }
+    wt_eq(nap(other), INT64_MAX);
+    push_outside(0, 1);
+    wt_eq(number(take_injected(other)), 0);
+    wt_eq(nap(other), INT64_MAX);
 }
 
-Test(worker, two_may_linger_and_one_may_watch, .init = begin_ticking, .fini = end_ticking)
+Test(worker, one_watches_and_others_sleep, .init = begin_ticking, .fini = end_ticking)
 {
     wt_true(begin_watching(self));
     wt_false(begin_watching(other));
-    other->lingers = 1;
-    wt_true(begin_watching(other));
-    wt_eq(wf_watchers_count(&pool->watchers), 2u);
+    wf_ready_new(self, &works[0]);
+    other->saw_light = true;
+    wt_eq(nap(other), INT64_MAX);
+    wt_eq(slept.watchers, 1u);
+    end_watching(self);
+    other->saw_light = true;
+    wt_lt(nap(other), 2 * WF_WATCH_MIN_NS);
+    wt_eq(slept.watchers, 1u);
+    end_watching(other);
+    wt_eq(wf_watchers_count(&pool->watchers), 0u);
 }
 
 static int barriers, barrier_rc;
@@ -596,15 +610,10 @@ Test(worker, nobody_is_quiet_where_the_system_has_no_such_fence, .init = begin_w
     wt_eq(barriers, 0);
 }
 
-/* It knows that the load is light. */
-Test(worker, a_search_within_a_watch_is_short, .init = begin_watched, .fini = end_watched)
+Test(worker, a_search_beside_light_work_is_short, .init = begin_ticking, .fini = end_ticking)
 {
-    (void)wf_runq_pop(&self->runq); /* the oldest is one that nobody has seen */
-    wt_true(begin_watching(other));
-    wt_eq(search(other), WF_SEARCH_MIN_NS);
-    end_watching(other);
-    bool due = false;
-    wt_eq(number(look_awake(other, true, wf_sys.now_ns(), &due)), 1); /* it is old by now */
+    other->saw_light = true;
+    wt_eq(search(other), WF_SEARCH_LIGHT_NS);
 }
 
 Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .fini = end)
@@ -628,7 +637,7 @@ static void see_owner(void (*put)(struct wf_worker *worker, struct wf_work *work
         put(self, &works[i]);
     }
     looked_ns = WF_SIGHT_NS;
-    wt_false(may_steal_new(other, self, looked_ns));
+    wt_false(wf_light_may_steal_new(other, self, looked_ns));
 }
 
 static void do_tasks(int count)
@@ -647,7 +656,7 @@ static void do_nodes(int count)
 static bool may_steal_after(int64_t ns)
 {
     looked_ns += ns;
-    return may_steal_new(other, self, looked_ns);
+    return wf_light_may_steal_new(other, self, looked_ns);
 }
 
 Test(worker, an_owner_quick_at_its_tasks_is_left_alone, .init = begin, .fini = end)
@@ -663,54 +672,6 @@ Test(worker, an_owner_slow_at_its_tasks_is_stolen_from, .init = begin, .fini = e
     see_owner(wf_ready_new);
     do_tasks(10);
     wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
-}
-
-Test(worker, a_thief_tries_for_a_while_before_it_judges, .init = begin, .fini = end)
-{
-    see_owner(wf_ready_new);
-    do_tasks(2);
-    wt_true(may_steal_after(WF_PACE_NS));
-    note_trial(other, looked_ns);
-    do_tasks(40);
-    wt_true(may_steal_after(WF_TRIAL_NS - WF_PACE_NS - 1));
-}
-
-Test(worker, an_owner_quick_beside_a_thief_is_spared, .init = begin, .fini = end)
-{
-    see_owner(wf_ready_new);
-    do_tasks(2);
-    wt_true(may_steal_after(WF_PACE_NS));
-    note_trial(other, looked_ns);
-    do_tasks(9);
-    wt_false(may_steal_after(6 * WF_PACE_NS)); /* 11 in 7 us */
-    do_tasks(4);
-    wt_false(may_steal_after(4 * WF_STEAL_TASK_NS)); /* which was enough before */
-    (void)wf_deque_steal(&self->deque);              /* else its oldest is old by then */
-    do_tasks(1);
-    wt_false(may_steal_after(WF_SPARE_NS));
-    do_tasks(4);
-    wt_true(may_steal_after(4 * WF_STEAL_TASK_NS));
-}
-
-Test(worker, an_owner_slow_beside_a_thief_is_tried_again, .init = begin, .fini = end)
-{
-    see_owner(wf_ready_new);
-    do_tasks(2);
-    wt_true(may_steal_after(WF_PACE_NS));
-    note_trial(other, looked_ns);
-    for (int i = 0; i < 5; i++) {
-        do_tasks(6);
-        wt_true(may_steal_after(8 * WF_STEAL_ON_NS));
-        wt_eq(wf_load_relaxed(&self->seen_new.since_ns), looked_ns); /* judged, and begun anew */
-        note_trial(other, looked_ns);
-    }
-}
-
-Test(worker, a_steal_for_age_is_no_trial, .init = begin, .fini = end)
-{
-    see_owner(wf_ready_new);
-    wt_true(may_steal_after(WF_STEAL_OLD_NS));
-    wt_true(other->trial == NULL);
 }
 
 Test(worker, an_owner_quick_at_its_nodes_is_left_alone, .init = begin, .fini = end)
@@ -742,6 +703,47 @@ Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fi
         wt_eq(number(pop_ready(self)), i);
     }
     wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+}
+
+/* The same for its FIFO: it has `count` works ready, and takes and puts one in turn, `turns` of each before a thief
+ * looks again after `ns`. */
+static bool may_steal_ready_after(int turns, int64_t ns)
+{
+    for (int i = 0; i < turns; i++) {
+        wf_ready(self, pop_ready(self));
+    }
+    looked_ns += ns;
+    return wf_light_may_steal_ready(other, self, looked_ns);
+}
+
+Test(worker, fibers_that_pass_work_to_each_other_are_left_alone, .init = begin, .fini = end)
+{
+    make_ready(0, 2);
+    looked_ns = WF_SIGHT_NS;
+    wt_false(may_steal_ready_after(0, 0));
+    for (int i = 0; i < 5; i++) {
+        wt_false(may_steal_ready_after(2, WF_PACE_READY_NS));
+        wt_true(other->saw_light);
+    }
+}
+
+Test(worker, a_long_turn_of_short_calls_is_no_slow_work, .init = begin, .fini = end)
+{
+    make_ready(0, 2);
+    looked_ns = WF_SIGHT_NS;
+    wt_false(may_steal_ready_after(0, 0));
+    wt_false(may_steal_ready_after(0, WF_PACE_READY_NS - 1));
+    wt_true(may_steal_ready_after(0, 1));
+}
+
+Test(worker, an_owner_slow_at_what_it_resumes_is_stolen_from, .init = begin, .fini = end)
+{
+    make_ready(0, 100);
+    looked_ns = WF_SIGHT_NS;
+    wt_false(may_steal_ready_after(0, 0));
+    wt_true(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS));
+    wt_eq(number(steal(other, looked_ns)), 2);
+    wt_eq(wf_runq_len(&other->runq), 49u); /* half of them, less the one to run */
 }
 
 /* Between a pop and the start of what was popped. */
