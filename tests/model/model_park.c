@@ -978,44 +978,6 @@ static void watcher_that_forgets(void)
     watch_ends();
 }
 
-/* The end of a quiet watch with its parts in another order, or without one. */
-static void end_unfenced(int self)
-{
-    if (watching[self] != WF_WATCHES_NOT) {
-        (void)wf_sub_relaxed(&watchers.count, 1);
-        (void)wf_sub_relaxed(&watchers.quiet, 1);
-        watching[self] = WF_WATCHES_NOT;
-    }
-}
-
-static int end_without_a_fence(int self)
-{
-    end_unfenced(self);
-    return wf_park_found(&park, self, more, NULL);
-}
-
-static int fence_before_the_end(int self)
-{
-    wf_fence_heavy();
-    end_unfenced(self);
-    return wf_park_found(&park, self, more, NULL);
-}
-
-static int look_before_the_end(int self)
-{
-    int target = wf_park_found(&park, self, heavy_work, NULL);
-    stop_watching(self);
-    return target;
-}
-
-/* A full fence of its own only. */
-static int end_with_a_fence_of_one(int self)
-{
-    end_unfenced(self);
-    wf_fence_seq_cst();
-    return wf_park_found(&park, self, more, NULL);
-}
-
 static void quiet_watch_ends_by(int (*how)(int self))
 {
     begin_watching(2);
