@@ -64,13 +64,20 @@ static inline void wf_watchers_init(struct wf_watchers *watchers, int workers, b
     wf_store_relaxed(&watchers->quiet, workers == 1); /* relaxed: nobody else runs yet */
 }
 
-/* Who has made light work visible: may it rely on somebody? In line, for it comes with each work. */
-WF_INLINE bool wf_watchers_may_rely(struct wf_watchers *watchers)
+/* Who has made light work visible: may it rely on somebody who watches quietly? If not, the question is
+ * wf_watchers_may_rely. */
+WF_INLINE bool wf_watchers_is_quiet(struct wf_watchers *watchers)
 {
     /* sync(watchers.rely): in the program's order only: the work is stored before we look; pairs sync(watchers.end) */
     wf_fence_light();
-    if (wf_likely(wf_load_relaxed(&watchers->quiet) !=
-                  0)) { /* relaxed: ordered by the two fences */
+    return wf_likely(wf_load_relaxed(&watchers->quiet) !=
+                     0); /* relaxed: ordered by the two fences */
+}
+
+/* The same: on anybody? In line, for it comes with each work. */
+WF_INLINE bool wf_watchers_may_rely(struct wf_watchers *watchers)
+{
+    if (wf_watchers_is_quiet(watchers)) {
         return true;
     }
     /* sync(watchers.rely_loud): seq_cst, the work is visible before we look; pairs sync(park.announce), sync(park.leave) */

@@ -116,7 +116,8 @@ struct wf_task {
     /* rwlock.c: what it holds for reading, and how many besides; its own sections only */
     WF_ATOMIC(uint32_t) reads_more;
     WF_ATOMIC(const void *) reads[WF_READS_KNOWN];
-    int64_t failed_ns;  /* when it ended, if rc < 0: which failure came first in time */
+    /* when it ended, if rc < 0: which failure came first in time; cut short: 0 */
+    int64_t failed_ns;
     weft_reason reason; /* valid when cancel is set, and immutable then */
 } WF_ALIGNED(16);       /* a pooled task's argument follows, aligned as malloc would */
 

@@ -77,8 +77,9 @@ void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
 /* The result is final, the task not yet published. */
 static WF_COLD void note_failure(struct wf_task *task, int rc)
 {
-    task->failed_ns = wf_sys.now_ns();
     task->cut_short = rc == -ECANCELED && wf_env_cancelled(&task->env) != 0;
+    /* which of several that were cut short was the first nobody asks, and the clock is 25 ns */
+    task->failed_ns = task->cut_short ? 0 : wf_sys.now_ns();
 }
 
 /* Its scope keeps it until it is asked for. */
@@ -190,7 +191,7 @@ void wf_task_end_unrun(struct wf_task *task)
 {
     struct wf_scope *owner = task->env.scope;
     task->rc = -ECANCELED;
-    task->failed_ns = wf_sys.now_ns();
+    task->failed_ns = 0; /* as in note_failure */
     task->cut_short = 1;
     struct wf_outcome outcome = wf_task_outcome(task);
     wf_awaiters_tell(wf_awaiters_close(&task->waiters), outcome);
@@ -765,8 +766,8 @@ int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
     fill_frame(task, scope, fn, place);
     memcpy(task + 1, arg, sizeof(void *));
     wf_deque_put(&worker->deque, &task->work);
-    if (worker->peers != 0) { /* else it is awake: we are it */
-        wf_wake_unless_watched(worker);
+    if (wf_unlikely(!wf_watchers_is_quiet(&worker->pool->watchers))) {
+        wf_wake_unless_watched(worker); /* which asks once more, and more */
     }
     return 0;
 }
