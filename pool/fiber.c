@@ -623,32 +623,46 @@ static uint32_t free_pop(bool used, struct wf_fiber **stacks)
         used ? wf_slotset_take_fresh(&region.free, &group) : wf_slotset_take(&region.free, &group);
     wf_unlock(&region.free_lock);
     uint32_t n = 0;
+    uintptr_t base = wf_stack_region[WF_REGION_BASE] /* open: see fiber_at */
+                     + group * WF_SLOTSET_GROUP * WF_STACK_BYTES;
+    if (mask == UINT16_MAX) { /* as most are where tasks come and go */
+        for (uintptr_t i = WF_SLOTSET_GROUP; i-- > 0;) {
+            stacks[n++] = wf_fiber_in_slot(base + i * WF_STACK_BYTES);
+        }
+        return n;
+    }
     while (mask != 0) { /* ends: a bit less each time */
         uint32_t i = 31 - (uint32_t)__builtin_clz(mask);
         mask -= 1u << i;
-        stacks[n++] = fiber_at((uint32_t)group * WF_SLOTSET_GROUP + i);
+        stacks[n++] = wf_fiber_in_slot(base + i * WF_STACK_BYTES);
     }
     return n;
 }
 
-static uint32_t number_of(const struct wf_fiber *fiber)
-{
-    uintptr_t base = wf_stack_region[WF_REGION_BASE]; /* open: see fiber_at */
-    return (uint32_t)(((uintptr_t)fiber - base) / WF_STACK_BYTES);
-}
-
-/* Neighbours, as most are, are put together. */
+/* Neighbours, as most are, are put together; which they are is found out before the lock is taken. At most
+ * SHARE_BATCH. */
 static void free_push(struct wf_fiber *const *stacks, uint32_t n, bool used)
 {
-    uint32_t i = 0;
-    wf_lock(&region.free_lock);
-    while (i < n) { /* ends: at least one more each time */
-        uint32_t group = number_of(stacks[i]) / WF_SLOTSET_GROUP;
+    uintptr_t base = wf_stack_region[WF_REGION_BASE]; /* open: see fiber_at */
+    uint32_t groups[SHARE_BATCH], masks[SHARE_BATCH];
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < n; parts++) { /* ends: at least one more each time */
+        uint32_t number = (uint32_t)(((uintptr_t)stacks[i] - base) / WF_STACK_BYTES);
+        uint32_t group = number / WF_SLOTSET_GROUP;
         uint32_t mask = 0;
-        for (; i < n && number_of(stacks[i]) / WF_SLOTSET_GROUP == group; i++) {
-            mask |= 1u << (number_of(stacks[i]) % WF_SLOTSET_GROUP);
-        }
-        wf_slotset_put(&region.free, group, (uint16_t)mask, used);
+        do {
+            mask |= 1u << number % WF_SLOTSET_GROUP;
+            if (++i == n) {
+                break;
+            }
+            number = (uint32_t)(((uintptr_t)stacks[i] - base) / WF_STACK_BYTES);
+        } while (number / WF_SLOTSET_GROUP == group);
+        groups[parts] = group;
+        masks[parts] = mask;
+    }
+    wf_lock(&region.free_lock);
+    for (uint32_t i = 0; i < parts; i++) {
+        wf_slotset_put(&region.free, groups[i], (uint16_t)masks[i], used);
     }
     wf_unlock(&region.free_lock);
 }
