@@ -1,29 +1,31 @@
-/* deque.h: one worker's stack of work, whose oldest end other workers may steal and whose newest
- * end is private.
+/* deque.h: one worker's stack of work, whose oldest end other workers may steal; and the forked sections
+ * that nobody has asked for yet, which are in no queue at all.
  *
  * Called by its owner, a worker, and where it says "any thread", by thieves and sleepers. It never
  * blocks, allocates or wakes anybody: a caller that made something public does the wake check
  * (park.h) itself.
  *
  *      top                   split = bottom
- *       |  public, oldest first  |   free ... up to top + WF_DEQUE_SLOTS      newest -> ... -> oldest
- *       +------------------------+                                            private, a list
- *        thieves CAS top                                                      owner only, plain stores
+ *       |  public, oldest first  |   free ... up to top + WF_DEQUE_SLOTS      private: marked, in the
+ *       +------------------------+                                            frames of the running stack
+ *        thieves CAS top
  *
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
- * private   a list, invisible to all but the owner. Only fork/join (fork.h) leaves entries here, so they
- *           are sections that the running fiber forked and has not joined. They are in no slot: a fork
- *           stores its link and `newest`, and a join looks at `newest` alone.
- * link      the address of a private section, with WF_LINK_SIGNED beside it if the section is signed.
- * signed    a private section whose env stands in its `state`. A fork does not sign: the env is that of
- *           the running code, until that is about to change (wf_deque_sign), or the section becomes
- *           public. Signed ones are older than unsigned ones.
+ * private   sections that the running fiber forked and has not joined, and which no thread but its worker can
+ *           know of. They are in no list: each lies in a frame of that stack, and its `link` is its mark. A
+ *           fork writes the mark, a join that finds it takes the section by erasing it, and neither looks at
+ *           anything else. Who needs them, because a thief asked or the stack is about to be left, looks for
+ *           marks from the stack's newest frame to its oldest (wf_section_below_).
+ * mark      the section's own address, and wf_deque_secret, and what wf_mark_size says, added up. So nothing but
+ *           a section that was forked and is not joined has it: no copy, since that lies elsewhere, and by
+ *           chance or intent nothing, for 59 bits of it are random. It has the top bit set.
+ * signed    a private section whose env stands in its `state`; WF_MARK_SIGNED beside its mark. A fork does not
+ *           sign: the env is that of the running code, until that is about to change (wf_deque_sign), or
+ *           the section becomes public.
+ * pass      what a fork adds to its section's address. The secret: the sum is the mark, the fork is done.
+ *           WF_DEQUE_ASK, WF_DEQUE_LOOK: the sum has no top bit, which sends the fork to the slow path: a thief
+ *           asks for something public, or the owner wants to look at the idle hint again.
  * split     the owner's copy of `bottom`.
- * window    the owner forks without looking left or right while the section's address is in
- *           (limit - WF_DEQUE_WINDOW, limit]. Addresses stand for their number: sections lie side by side
- *           in frames. WF_DEQUE_ASK and WF_DEQUE_LOOK are far below every address, and so send the next
- *           fork to the slow path: a thief asks for something public, or the owner wants to look at the
- *           idle hint again.
  *
  * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
  * Zappa Nardelli (2013). Indices have 64 bits and never wrap.
@@ -34,66 +36,90 @@
  *      and put another at the same index.)
  * G.3  A slot is written again only when the entry it held has been taken: split <= top +
  *      WF_DEQUE_SLOTS.
- * G.4  At most WF_DEQUE_RESERVE entries are private, and none after wf_deque_publish or wf_deque_push.
- *      For when the window is set at most WF_DEQUE_PRIVATE are, and no two share an address. So many
- *      slots are kept free for them: making them public never fails.
+ * G.4  Nothing is private after wf_deque_publish. What found no slot runs at its join (WF_SECTION_KEPT).
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
+ * G.6  The pass is the secret only while `hidden` says that something may be private and unsigned.
  *
- * Roads not taken. Taking back several public entries at once saves a fence per join in flat loops,
- * but hides general work behind whatever runs next. A thief that looks at `newest` to see whether
- * asking pays would pull the owner's line. Growing needs reclamation; a full deque runs the fork
- * inline instead. */
+ * Roads not taken. A list through the sections, or an array of them, whose newest end each fork and join
+ * move: two stores and six instructions more for a pair, to spare a search that is seldom made
+ * (docs/adr/0025). Taking back several public entries at once saves a fence per join in flat loops,
+ * but hides general work behind whatever runs next. Growing needs reclamation; in a full deque sections stay
+ * private instead. */
 #ifndef WF_DEQUE_H
 #define WF_DEQUE_H
 
 #include "pool/base/atomic.h"
 #include "pool/base/check.h"
 #include "pool/fiber.h"
+#include "pool/sanitizer.h"
 #include "pool/work.h"
 
-/* The env of the running code. Only on our stacks does anything become public. */
+/* The env of the running code, and the part of its stack that holds frames. Only on our stacks does anything become
+ * public. Tests have their own. */
 #ifndef WF_DEQUE_ENV
-#define WF_DEQUE_ENV() ((uintptr_t)wf_self()->env)
+#define WF_DEQUE_ENV()        ((uintptr_t)wf_self()->env)
+#define WF_DEQUE_STACK_LOW()  ((uintptr_t)__builtin_frame_address(0))
+#define WF_DEQUE_STACK_HIGH() wf_stack_high_()
+
+static WF_UNUSED uintptr_t wf_stack_high_(void)
+{
+    struct wf_fiber *self = wf_self();
+    return self != NULL ? (uintptr_t)wf_fiber_top(self) : 0;
+}
 #endif
 #ifndef WF_DEQUE_SLOTS
 #define WF_DEQUE_SLOTS 4096 /* a power of two; 32 KiB, half of a first-level cache. Models use 4 */
 #endif
-#ifndef WF_DEQUE_PRIVATE
-#define WF_DEQUE_PRIVATE \
-    16 /* 4 to 64 measured alike (fib, nqueens); smaller hides less. Models use 2 */
-#endif
-#ifndef WF_DEQUE_WINDOW
-#define WF_DEQUE_WINDOW 4096 /* bytes: fifty frames of fib. fork.h has it too */
-#endif
-#ifndef WF_DEQUE_RESERVE
-#define WF_DEQUE_RESERVE (WF_DEQUE_PRIVATE + 1 + WF_DEQUE_WINDOW / sizeof(struct wf_section))
-#endif
 #ifndef WF_DEQUE_LONG
 #define WF_DEQUE_LONG 256 /* 16 KiB of tasks, half of a first-level cache */
 #endif
-#define WF_DEQUE_ROOM (WF_DEQUE_SLOTS - WF_DEQUE_RESERVE) /* forks and pushes stop there */
+#define WF_DEQUE_ROOM WF_DEQUE_SLOTS
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
 
-#define WF_DEQUE_ASK   0 /* limit: a thief stored it */
-#define WF_DEQUE_LOOK  1 /* limit: the owner stored it */
+#define WF_DEQUE_ASK   0 /* pass: a thief stored it */
+#define WF_DEQUE_LOOK  1 /* pass: the owner stored it */
 #define WF_DEQUE_FIRST 2 /* the first index */
 
-#define WF_LINK_SIGNED ((uintptr_t)1) /* beside a section's address, in a link */
+/* In the mark beside address and secret: the bytes of the whole section, its arguments included, in eights; 0 if
+ * they are 16 KiB or more. They tell sections of an array from those of different frames. The bits between these
+ * and the lowest are those of no distance between two words of a stack: a copy of a mark, for which a
+ * compiler or a signal's frame may be to blame, is none. */
+#define WF_MARK_SIZE_SHIFT 20
+#define WF_MARK_SIZE       (UINT64_C(2047) << WF_MARK_SIZE_SHIFT)
+#define WF_MARK_SIGNED     UINT64_C(1)
+/* A link with the top bit set, as marks have it, that is no mark: nobody finds the section; it runs at its join. */
+#define WF_SECTION_KEPT (~(UINTPTR_MAX >> 1))
+
+_Static_assert(WF_STACK_BYTES < UINT64_C(1) << WF_MARK_SIZE_SHIFT,
+               "no distance on a stack is a size");
+
+/* Top bit set, the next one and the lowest three clear; the rest random. One for the process: a section may be
+ * private on a stack for ever, where nobody looks. fiber.c sets both before any deque exists. */
+extern uint64_t wf_deque_secret WF_HIDDEN;
+/* May sections be private? Not under valgrind, which minds that words are read which nobody has written. */
+extern bool wf_deque_hides WF_HIDDEN;
+
+/* What may be private? */
+enum wf_hidden {
+    WF_HIDDEN_NOTHING = 0,
+    WF_HIDDEN_SIGNED, /* signed sections */
+    WF_HIDDEN_ANY,
+};
 
 struct wf_deque {
     /* owner: worker. include/weft/fork.h mirrors this line: the offsets are fixed. */
-    uintptr_t newest;          /* link to the newest private section; 0: none */
-    WF_ATOMIC(uint64_t) limit; /* ASK, LOOK, or the window. Thieves exchange it for ASK */
-    uint64_t split;            /* == bottom: the next free index */
-    uint64_t full_at;          /* an old `top` + WF_DEQUE_ROOM: `split`, while the window is open */
+    WF_ATOMIC(uint64_t) pass; /* ASK, LOOK, or the secret. Thieves exchange it for ASK */
+    uint64_t split;           /* == bottom: the next free index */
+    uint64_t full_at;         /* an old `top` + WF_DEQUE_ROOM */
+    enum wf_hidden hidden;    /* may be more than there is, never less */
 
     /* any thread; atomic. All that a failed probe touches. */
     /* thieves, and the owner for the last entry, by CAS */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) top;
     WF_ATOMIC(uint64_t) bottom; /* owner stores */
-    /* limit is ASK, probably: a hint that spares thieves the owner's line */
+    /* pass is ASK, probably: a hint that spares thieves the owner's line */
     WF_ATOMIC(uint32_t) asked;
     /* general works that the owner has put or taken: how fast it gets on, for thieves. Owner stores */
     WF_ATOMIC(uint32_t) pace;
@@ -105,26 +131,16 @@ struct wf_deque {
 };
 
 _Static_assert((WF_DEQUE_SLOTS & WF_DEQUE_MASK) == 0, "indices are masked");
-_Static_assert(WF_DEQUE_PRIVATE >= 2, "half of the private part is kept");
-_Static_assert(WF_DEQUE_RESERVE * 2 <= WF_DEQUE_SLOTS, "most slots are for what is public");
-_Static_assert(offsetof(struct wf_deque, newest) == 0, "fork.h mirrors this");
-_Static_assert(offsetof(struct wf_deque, limit) == 8, "fork.h mirrors this");
+_Static_assert(offsetof(struct wf_deque, pass) == 0, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, top) == 128, "a thief's probe stays off the owner's line");
-
-/* What became of a fork. */
-enum wf_forked {
-    WF_FORKED_FULL = 0,    /* not stored: run it inline, now, and do not join it */
-    WF_FORKED_PRIVATE = 1, /* stored; nobody else can see it yet */
-    WF_FORKED_PUBLIC = 2,  /* stored, and something became public: do the wake check */
-};
 
 WF_INLINE void wf_deque_init(struct wf_deque *d)
 {
-    d->newest = 0;
+    d->hidden = WF_HIDDEN_NOTHING;
     d->split = WF_DEQUE_FIRST;
     d->full_at = WF_DEQUE_FIRST + WF_DEQUE_ROOM;
     /* Relaxed: the deque is handed to other threads by starting them. */
-    wf_store_relaxed(&d->limit, WF_DEQUE_LOOK);
+    wf_store_relaxed(&d->pass, WF_DEQUE_LOOK);
     wf_store_relaxed(&d->top, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->bottom, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->asked, 0);
@@ -183,52 +199,70 @@ WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
     return d->split + WF_DEQUE_ROOM - d->full_at >= WF_DEQUE_LONG;
 }
 
-WF_INLINE struct wf_section *wf_link_section_(uintptr_t link)
+/* --- private sections --- */
+
+/* Of a section of so many bytes. */
+WF_INLINE uint64_t wf_mark_size(size_t bytes)
 {
-    return (struct wf_section *)(link & ~WF_LINK_SIGNED); // NOLINT(performance-no-int-to-ptr)
+    uint64_t size = (uint64_t)bytes / 8 << WF_MARK_SIZE_SHIFT;
+    return size <= WF_MARK_SIZE ? size : 0;
 }
 
-/* Owner: how many are private. */
-static WF_UNUSED uint64_t wf_deque_private(const struct wf_deque *d)
+/* What is in the mark beside address and secret; in another word anything. */
+WF_INLINE uint64_t wf_mark_rest_(const struct wf_section *section, uint64_t mark)
 {
-    uint64_t count = 0;
-    for (uintptr_t link = d->newest; link != 0; link = wf_link_section_(link)->link) {
-        count++;
-        wf_check(count <= WF_DEQUE_RESERVE,
-                 "section %p was forked twice, or is gone without a join",
-                 (void *)wf_link_section_(link)); /* else G.4 */
+    return mark - (uintptr_t)section - wf_deque_secret;
+}
+
+WF_INLINE bool wf_mark_is_(uint64_t rest)
+{
+    return (rest & ~(WF_MARK_SIZE | WF_MARK_SIGNED)) == 0;
+}
+
+/* Owner: the private section of its stack, in frames from `low` on, that is the highest below `high`; NULL: none.
+ * It reads all words in between, whatever they are and to whatever thread they belong. */
+WF_NO_ASAN WF_NO_TSAN static WF_UNUSED WF_NOINLINE struct wf_section *wf_section_below_(
+    uintptr_t low, uintptr_t high)
+{
+    const uintptr_t link = offsetof(struct wf_section, link);
+    uint64_t expected = wf_deque_secret - link; /* less the word's own address */
+    for (uintptr_t at = high; at > low + link;) {
+        at -= 8;
+        uint64_t word = *(const volatile uint64_t *)at; // NOLINT(performance-no-int-to-ptr)
+        if (wf_unlikely(wf_mark_is_(word - at - expected))) {
+            return (struct wf_section *)(at - link); // NOLINT(performance-no-int-to-ptr)
+        }
     }
-    return count;
+    return NULL;
+}
+
+/* Owner: forks come to their slow path from here on. */
+WF_INLINE void wf_deque_close_(struct wf_deque *d)
+{
+    /* Relaxed: an ask that we do not see here is not overwritten; what a thief stores does the same. */
+    uint64_t pass = wf_load_relaxed(&d->pass);
+    if (pass > WF_DEQUE_LOOK) {
+        (void)wf_cas_relaxed(&d->pass, &pass, WF_DEQUE_LOOK);
+    }
 }
 
 /* Owner: the env of the running code is `env`, and about to change: private sections that are not
  * signed yet belong to it. */
 static WF_UNUSED WF_COLD void wf_deque_sign(struct wf_deque *d, uintptr_t env)
 {
-    uintptr_t *link = &d->newest;
-    while (*link != 0 && (*link & WF_LINK_SIGNED) == 0) { /* ends: G.4 */
-        struct wf_section *section = wf_link_section_(*link);
-        section->state = env;
-        *link |= WF_LINK_SIGNED;
-        link = &section->link;
+    wf_deque_close_(d);
+    if (d->hidden != WF_HIDDEN_ANY) {
+        return;
     }
-}
-
-/* Owner: the next forks are free in the window below `limit`, unless the limit is no longer `expected`:
- * then somebody has asked. */
-WF_INLINE void wf_deque_set_limit_(struct wf_deque *d, uint64_t expected, uint64_t limit)
-{
-    /* relaxed: an ask that we do not see here is not overwritten */
-    (void)wf_cas_relaxed(&d->limit, &expected, limit);
-}
-
-/* Owner: the next fork is not free: it comes to its slow path, which looks who forks. */
-WF_INLINE void wf_deque_end_free(struct wf_deque *d)
-{
-    /* Relaxed: as in wf_deque_set_limit_; what a thief stores meanwhile does the same. */
-    uint64_t limit = wf_load_relaxed(&d->limit);
-    if (limit > WF_DEQUE_LOOK) {
-        wf_deque_set_limit_(d, limit, WF_DEQUE_LOOK);
+    d->hidden = WF_HIDDEN_NOTHING;
+    uintptr_t low = WF_DEQUE_STACK_LOW();
+    for (struct wf_section *section = wf_section_below_(low, WF_DEQUE_STACK_HIGH());
+         section != NULL; section = wf_section_below_(low, (uintptr_t)section)) {
+        if ((section->link & WF_MARK_SIGNED) == 0) {
+            section->state = env;
+            section->link |= WF_MARK_SIGNED;
+        }
+        d->hidden = WF_HIDDEN_SIGNED;
     }
 }
 
@@ -240,31 +274,69 @@ WF_INLINE void wf_deque_set_bottom_(struct wf_deque *d, uint64_t bottom)
     wf_store_release(&d->bottom, bottom);
 }
 
-/* Owner: of `count` private sections the oldest `share`, at least one, become public. Their joins have to
- * come to us: they are in no list any more. Thieves find the env in `link`, whatever becomes of
- * `state`. */
-static WF_UNUSED void wf_deque_release_(struct wf_deque *d, uint64_t count, uint64_t share)
+/* Owner: puts a section into a slot that is free. Thieves find the env in `link`, whatever becomes of `state`. */
+WF_INLINE void wf_deque_put_(struct wf_deque *d, uint64_t index, struct wf_section *section)
 {
-    uintptr_t *oldest_kept = &d->newest;
-    for (; count > share; count--) {
-        oldest_kept = &wf_link_section_(*oldest_kept)->link;
+    uintptr_t env =
+        (section->link & WF_MARK_SIGNED) != 0 ? section->state : (uintptr_t)WF_DEQUE_ENV();
+    section->state = env;
+    section->link = env;
+    wf_store_relaxed(wf_deque_slot_(d, index), (struct wf_work *)(void *)section);
+}
+
+/* Owner: the slots [from, to) the other way round. */
+static WF_UNUSED void wf_deque_turn_(struct wf_deque *d, uint64_t from, uint64_t to)
+{
+    for (; from + 1 < to; from++, to--) {
+        struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, from));
+        wf_store_relaxed(wf_deque_slot_(d, from), wf_load_relaxed(wf_deque_slot_(d, to - 1)));
+        wf_store_relaxed(wf_deque_slot_(d, to - 1), work);
     }
-    uintptr_t env = WF_DEQUE_ENV();
-    uintptr_t link = *oldest_kept;
-    *oldest_kept = 0;
-    for (uint64_t i = d->split + share; i != d->split; i--) {
-        struct wf_section *section = wf_link_section_(link);
-        if ((link & WF_LINK_SIGNED) == 0) {
-            section->state = env;
+}
+
+/* Owner: of the private sections the oldest `share` become public, or as many as there are slots for; how many. Older
+ * frames lie higher; in one frame an array is forked from its first element on, and joined from its last.
+ * (Where that is not so, a join finds another section on top of its own, and waits for it.) So an array is published as
+ * a whole, and turned. */
+static WF_UNUSED uint64_t wf_deque_release_(struct wf_deque *d, uintptr_t low, uint64_t share)
+{
+    uint64_t index = d->split, array = index;
+    uintptr_t above = WF_DEQUE_STACK_HIGH();
+    uint64_t above_size = 0;
+    struct wf_section *section;
+    while (index < d->full_at && (section = wf_section_below_(low, above)) != NULL) {
+        uint64_t size = wf_mark_rest_(section, section->link) & WF_MARK_SIZE;
+        if (size == 0 || size != above_size ||
+            (uintptr_t)section + (size >> WF_MARK_SIZE_SHIFT) * 8 != above) {
+            wf_deque_turn_(d, array, index);
+            array = index;
+            if (index - d->split >= share) {
+                break;
+            }
         }
-        link = section->link;
-        section->link = ~section->state;
-        wf_store_relaxed(wf_deque_slot_(d, i - 1), (struct wf_work *)(void *)section);
+        wf_deque_put_(d, index++, section);
+        above = (uintptr_t)section;
+        above_size = size;
     }
-    wf_deque_set_bottom_(d, d->split + share);
-    if (wf_unlikely(d->split >= d->full_at)) {
-        wf_deque_end_free(d); /* the reserve is used */
+    wf_deque_turn_(d, array, index);
+    uint64_t released = index - d->split;
+    if (released != 0) {
+        wf_deque_set_bottom_(d, index);
     }
+    return released;
+}
+
+/* Owner: how many are private. */
+static WF_UNUSED uint64_t wf_deque_private(const struct wf_deque *d, uintptr_t low)
+{
+    uint64_t count = 0;
+    if (d->hidden != WF_HIDDEN_NOTHING) {
+        uintptr_t above = WF_DEQUE_STACK_HIGH();
+        while ((above = (uintptr_t)wf_section_below_(low, above)) != 0) {
+            count++;
+        }
+    }
+    return count;
 }
 
 /* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a
@@ -276,7 +348,7 @@ WF_INLINE void wf_deque_ask(struct wf_deque *d)
     wf_store_relaxed(&d->asked, 1);
     /* sync(deque.ask): release, who sees the ask sees that we are idle. An exchange, so that who
      * sees a later one sees ours too; pairs sync(deque.heard) */
-    (void)wf_xchg_release(&d->limit, WF_DEQUE_ASK);
+    (void)wf_xchg_release(&d->pass, WF_DEQUE_ASK);
 }
 
 /* Any thread: racy. A sleeper's re-check calls it after the full fence of wf_park_announce. */
@@ -296,27 +368,50 @@ WF_INLINE uint64_t wf_deque_len(struct wf_deque *d)
     return top < bottom ? bottom - top : 0;
 }
 
+/* Owner: may something be private? */
 WF_INLINE bool wf_deque_has_private(const struct wf_deque *d)
 {
-    return d->newest != 0;
+    return d->hidden != WF_HIDDEN_NOTHING;
+}
+
+/* Owner: are `count` more slots free, or at least some? Looks at `top` only when the last look does not answer. */
+WF_INLINE bool wf_deque_has_slots_(struct wf_deque *d, uint64_t count)
+{
+    if (d->split + count > d->full_at) {
+        /* sync(deque.reuse_many): acquire, as sync(deque.reuse); pairs sync(deque.taken) */
+        d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_ROOM;
+    }
+    return d->split < d->full_at;
+}
+
+static WF_UNUSED WF_COLD bool wf_deque_publish_all_(struct wf_deque *d)
+{
+    uintptr_t low = WF_DEQUE_STACK_LOW();
+    wf_deque_close_(d);
+    bool some = false;
+    uint64_t count = wf_deque_private(d, low);
+    if (count != 0) {
+        some = wf_deque_has_slots_(d, count) && wf_deque_release_(d, low, count) != 0;
+        struct wf_section *section;
+        while ((section = wf_section_below_(low, WF_DEQUE_STACK_HIGH())) != NULL) {
+            section->link = WF_SECTION_KEPT;
+        }
+    }
+    d->hidden = WF_HIDDEN_NOTHING;
+    return some;
 }
 
 /* Owner: makes everything public, before a suspension. True: something became public, so do the
  * wake check. */
 WF_INLINE bool wf_deque_publish(struct wf_deque *d)
 {
-    if (!wf_deque_has_private(d)) {
-        return false;
-    }
-    uint64_t count = wf_deque_private(d);
-    wf_deque_release_(d, count, count);
-    return true;
+    return wf_unlikely(wf_deque_has_private(d)) && wf_deque_publish_all_(d);
 }
 
-/* Owner: would wf_deque_push only add its work? Then wf_deque_put may do so: nothing is private, and there is room as far as is known. */
+/* Owner: would wf_deque_push only add its work? Then wf_deque_put may do so: there is room as far as is known. */
 WF_INLINE bool wf_deque_may_put(const struct wf_deque *d)
 {
-    return d->split < d->full_at && d->newest == 0;
+    return d->split < d->full_at;
 }
 
 WF_INLINE void wf_deque_put(struct wf_deque *d, struct wf_work *work)
@@ -327,103 +422,104 @@ WF_INLINE void wf_deque_put(struct wf_deque *d, struct wf_work *work)
     wf_deque_step(d);
 }
 
-/* Owner: adds general work, and makes it and all that is older public. False: full, nothing changed. */
+/* Owner: adds general work. False: full, nothing changed. */
 WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
 {
     if (wf_unlikely(wf_deque_is_full_(d))) {
         return false;
     }
-    (void)wf_deque_publish(d); /* leaves a slot: `split` was below full_at */
     wf_deque_put(d, work);
     return true;
 }
 
-WF_INLINE void wf_deque_put_section_(struct wf_deque *d, struct wf_section *section)
+/* Owner: has a thief asked since the last fork that looked? Then the next look at the idle hint sees that one
+ * idle. */
+WF_INLINE bool wf_deque_hear_(struct wf_deque *d)
 {
-    section->link = d->newest;
-    d->newest = (uintptr_t)section;
+    /* relaxed: an ask that we miss is there at the next fork */
+    if (wf_load_relaxed(&d->pass) == WF_DEQUE_LOOK) {
+        return false;
+    }
+    /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs
+     * sync(deque.ask) */
+    bool asked = wf_xchg_acquire(&d->pass, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
+    wf_store_relaxed(&d->asked, 0);
+    return asked;
 }
 
-/* Owner: the fork that could not be free, because the section is outside of the window: the private part
- * may be long, somebody asked, or the deque is full. Stores the record, makes some public and sets the
- * window for the forks to come. idle: somebody is parked or searching (wf_pool_has_idle), read by the
- * caller just now. */
-static WF_UNUSED WF_COLD enum wf_forked wf_deque_fork_slow(struct wf_deque *d,
-                                                           struct wf_section *section, bool idle)
+/* Owner: of `count` private sections the oldest half become public, or all. True: some did. */
+static WF_UNUSED bool wf_deque_give_(struct wf_deque *d, uintptr_t low, bool all)
 {
-    if (wf_unlikely(wf_deque_is_full_(d))) {
-        return WF_FORKED_FULL;
+    uint64_t count = wf_deque_private(d, low);
+    uint64_t share = all ? count : (count + 1) / 2;
+    if (!wf_deque_has_slots_(d, share)) {
+        return false;
     }
-    bool asked = false;
-    /* relaxed: an ask that we miss is there at the next fork */
-    if (wf_load_relaxed(&d->limit) != WF_DEQUE_LOOK) {
-        /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs
-         * sync(deque.ask) */
-        asked = wf_xchg_acquire(&d->limit, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
-        wf_store_relaxed(&d->asked, 0);
+    uint64_t released = wf_deque_release_(d, low, share);
+    if (released == count) {
+        d->hidden = WF_HIDDEN_NOTHING;
     }
-    wf_deque_put_section_(d, section);
-    uint64_t count = wf_deque_private(d);
-    uint64_t share = 0;
-    if (idle) {
-        share = count; /* a long leaf may begin here: leave nothing hidden behind it */
-    } else if (count > WF_DEQUE_PRIVATE) {
-        share = count - WF_DEQUE_PRIVATE / 2;
-    } else if (asked) {
-        share = (count + 1) / 2;
+    return released != 0;
+}
+
+/* Owner: the fork that is not done with a mark, for its `link` is no mark: the pass was not the secret. Somebody asked
+ * or idles; or nobody does, and the next forks get the pass. idle: somebody is parked or searching (wf_pool_has_idle),
+ * read by the caller just now. True: something became public, so do the wake check.
+ *
+ * A section that is not on this stack, since somebody has put it on the heap or a tool keeps locals elsewhere, would not
+ * be found: it becomes public alone, and opens nothing. */
+static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_section *section,
+                                                 bool idle)
+{
+    bool asked = wf_deque_hear_(d);
+    uintptr_t low = WF_DEQUE_STACK_LOW(), at = (uintptr_t)section;
+    bool may_hide = wf_deque_hides && at >= low && at < WF_DEQUE_STACK_HIGH();
+    section->link = at + ((section->link - at) & WF_MARK_SIZE) + wf_deque_secret;
+    if (may_hide && !idle && !asked) {
+        d->hidden = WF_HIDDEN_ANY;
+        uint64_t pass = WF_DEQUE_LOOK;
+        /* relaxed: an ask that we do not see here is not overwritten */
+        (void)wf_cas_relaxed(&d->pass, &pass, wf_deque_secret);
+        return false;
     }
-    if (share != 0) {
-        wf_deque_release_(d, count, share);
+    if (may_hide && d->hidden != WF_HIDDEN_NOTHING) {
+        d->hidden = WF_HIDDEN_ANY;
+        return wf_deque_give_(
+            d, low, idle); /* a long leaf may begin here: leave nothing hidden behind it */
     }
-    /* otherwise the next fork looks at the idle hint again, or at `top` */
-    if (!idle && !asked && d->split < d->full_at) {
-        wf_deque_set_limit_(d, WF_DEQUE_LOOK, (uintptr_t)section + WF_DEQUE_WINDOW / 2 - 1);
+    if (!wf_deque_has_slots_(d, 1)) {
+        section->link = WF_SECTION_KEPT;
+        return false;
     }
-    return share != 0 ? WF_FORKED_PUBLIC : WF_FORKED_PRIVATE;
+    wf_deque_put_(d, d->split, section);
+    wf_deque_set_bottom_(d, d->split + 1);
+    return true;
 }
 
 /* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with the
- * idle hint looked up on the slow path only. */
-WF_INLINE enum wf_forked wf_deque_fork(struct wf_deque *d, struct wf_section *section, bool idle)
+ * idle hint looked up on the slow path only. bytes: of the section and its arguments. */
+WF_INLINE bool wf_deque_fork(struct wf_deque *d, struct wf_section *section, size_t bytes,
+                             bool idle)
 {
     /* Relaxed: the slow path has the orderings. */
-    if (wf_likely(wf_load_relaxed(&d->limit) - (uintptr_t)section < WF_DEQUE_WINDOW)) {
-        wf_deque_put_section_(d, section);
-        return WF_FORKED_PRIVATE;
-    }
-    return wf_deque_fork_slow(d, section, idle);
+    section->link = (uintptr_t)section + wf_mark_size(bytes) + wf_load_relaxed(&d->pass);
+    return wf_unlikely((section->link & WF_SECTION_KEPT) == 0) &&
+           wf_deque_fork_slow(d, section, idle);
 }
 
-/* Owner: if `section` is private, not signed, and the newest, removes it: a join's fast path, as it is in
- * fork.h. */
-WF_INLINE bool wf_deque_take_private(struct wf_deque *d, const struct wf_section *section)
+/* Owner: if `section` is private, takes it: a join's fast path, as it is in fork.h. */
+WF_INLINE bool wf_section_take(struct wf_section *section)
 {
-    if (d->newest != (uintptr_t)section) {
+    if ((section->link & WF_SECTION_KEPT) == 0) {
         return false;
     }
-    d->newest = section->link;
+    section->link = 0;
     return true;
 }
 
-/* Owner: removes a private section, whether it is signed, or not the newest, since joins came in another
- * order. False: it is not in this deque. */
-static WF_UNUSED WF_COLD bool wf_deque_remove(struct wf_deque *d, const struct wf_section *section)
-{
-    uintptr_t *link = &d->newest;
-    while (*link != 0 && wf_link_section_(*link) != section) { /* ends: G.4 */
-        link = &wf_link_section_(*link)->link;
-    }
-    if (*link == 0) {
-        return false;
-    }
-    *link = section->link;
-    return true;
-}
-
-/* Owner, while nothing is private: the newest public entry, or NULL when a thief has it. */
+/* Owner: the newest public entry, or NULL when a thief has it. */
 static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
 {
-    wf_check_inner(!wf_deque_has_private(d));
     uint64_t bottom = d->split;
     /* Relaxed, and perhaps old: an old `top` is a smaller one, so `empty` is certain. */
     if (wf_load_relaxed(&d->top) >= bottom) {
@@ -451,19 +547,18 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     return work;
 }
 
-/* Owner: if the newest entry is `work`, and public, takes it. False when it is not, or a thief was
+/* Owner: if the newest public entry is `work`, takes it. False when it is not, or a thief was
  * first. */
 WF_INLINE bool wf_deque_take_if(struct wf_deque *d, const struct wf_work *work)
 {
-    if (wf_deque_has_private(d) || d->split == WF_DEQUE_FIRST ||
-        wf_load_relaxed(wf_deque_slot_(d, d->split - 1)) != work) {
+    if (d->split == WF_DEQUE_FIRST || wf_load_relaxed(wf_deque_slot_(d, d->split - 1)) != work) {
         return false;
     }
     return wf_deque_take_public_(d) != NULL;
 }
 
-/* Owner, while nothing is private: the newest entry, or NULL: empty. */
-WF_INLINE struct wf_work *wf_deque_pop_public(struct wf_deque *d)
+/* Owner: the newest public entry, or NULL: none. */
+WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
 {
     struct wf_work *work = wf_deque_take_public_(d);
     if (work != NULL) {
@@ -472,14 +567,7 @@ WF_INLINE struct wf_work *wf_deque_pop_public(struct wf_deque *d)
     return work;
 }
 
-/* Owner: the same. For the loop, which finds nothing private. */
-WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
-{
-    (void)wf_deque_publish(d); /* private ones are for their joins, which would not miss them */
-    return wf_deque_pop_public(d);
-}
-
-/* Any thread, and the owner while nothing is private: the oldest public entry. NULL: nothing public, and now asked for; or
+/* Any thread, and the owner: the oldest public entry. NULL: nothing public, and now asked for; or
  * another was faster, and there may be more. */
 WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
 {
@@ -499,7 +587,7 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
     }
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, top));
     /* sync(deque.taken): release, we have read the slot before it is written again; pairs
-     * sync(deque.reuse), sync(deque.measure) */
+     * sync(deque.reuse), sync(deque.reuse_many), sync(deque.measure) */
     if (!wf_cas_release(&d->top, &top, top + 1)) {
         return NULL;
     }
@@ -510,13 +598,13 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
 WF_INLINE void wf_deque_check(struct wf_deque *d)
 {
     uint64_t top = wf_load_relaxed(&d->top);
-    uint64_t limit = wf_load_relaxed(&d->limit);
+    uint64_t pass = wf_load_relaxed(&d->pass);
     wf_check_inner(wf_load_relaxed(&d->bottom) == d->split);
     wf_check_inner(top <= d->split && d->split <= top + WF_DEQUE_SLOTS);
     wf_check_inner(d->full_at <= top + WF_DEQUE_ROOM);
-    wf_check_inner(limit <= WF_DEQUE_LOOK || d->split <= d->full_at);
-    wf_check_inner(wf_deque_private(d) <= WF_DEQUE_RESERVE);
-    (void)top, (void)limit;
+    wf_check_inner(pass <= WF_DEQUE_LOOK ||
+                   (pass == wf_deque_secret && d->hidden == WF_HIDDEN_ANY)); /* G.6 */
+    (void)top, (void)pass;
 }
 
 #endif

@@ -18,6 +18,7 @@
  * neighbours merge, so the number of mappings does not grow. Huge pages are refused: one touched
  * stack would cost 2 MiB. */
 #include "pool/fiber.h"
+#include "pool/deque.h"
 #include "pool/base/atomic.h"
 #include "pool/base/check.h"
 #include "pool/base/host.h"
@@ -70,7 +71,10 @@ _Static_assert(CONTEXT_WORDS % 2 == 0, "stacks are aligned to 16 bytes");
 volatile uintptr_t wf_stack_region[2];
 int wf_forked;
 
-/* The first words of a deque: `newest` is no section, and no fork is free. */
+uint64_t wf_deque_secret;
+bool wf_deque_hides;
+
+/* The first words of a deque: no fork gets a pass. */
 static const uint64_t no_deque[2] = {0, 0};
 
 /* Found by name, from assembly in programs (weft_deque_here_ in fork.h). Nothing in C reads it, but for
@@ -463,6 +467,10 @@ int wf_stacks_open(size_t stacks_max)
     int error = 0;
     pthread_mutex_lock(&region.mutex);
     if (region.opens == 0) {
+        if (wf_deque_secret == 0) {
+            wf_deque_secret = WF_SECTION_KEPT | (wf_sys_random() >> 2 & ~UINT64_C(7));
+            wf_deque_hides = !wf_valgrind_is_on();
+        }
         if (!region.fork_registered) {
             error = -pthread_atfork(NULL, NULL, on_fork_child);
             region.fork_registered = error == 0;

@@ -71,7 +71,7 @@ WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
 WF_INLINE bool wf_pool_looks_far(const struct wf_worker *worker)
 {
     /* relaxed: a hint */
-    return worker->pool->park.groups == 0 || wf_load_relaxed(&worker->deque.limit) == WF_DEQUE_ASK;
+    return worker->pool->park.groups == 0 || wf_load_relaxed(&worker->deque.pass) == WF_DEQUE_ASK;
 }
 
 /* self: would somebody take at once what is published now? Racy, a hint. */

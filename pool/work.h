@@ -19,16 +19,12 @@ struct wf_work {
     struct wf_work *next; /* belongs to the queue that holds the work */
 };
 
-/* A forked section: a work that may be in the private list of a deque. include/weft/fork.h mirrors
- * it. */
+/* A forked section: a work that may be private (deque.h). include/weft/fork.h mirrors it. */
 struct wf_section {
     wf_work_fn *run;
-    /* Private: link to the one forked before it (deque.h), or 0. Public: ~(the env that it belongs to),
-     * which is no link: an address has its upper bits clear. */
+    /* Private: its mark, which has the top bit set. Public: the env that it belongs to, an address. */
     uintptr_t link;
     uintptr_t state; /* fork.c's; valid once it is public, and then the env at first */
 };
-
-#define WF_SECTION_PUBLIC (~(UINTPTR_MAX >> 1))
 
 #endif

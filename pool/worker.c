@@ -551,8 +551,7 @@ static void after_yield(struct wf_fiber *now, struct wf_fiber *before, void *arg
 /* Of its own, besides what is in the FIFO. */
 WF_INLINE bool has_new_work(struct wf_worker *worker)
 {
-    return worker->pinned_first != NULL || wf_deque_has_private(&worker->deque) ||
-           wf_deque_has_public(&worker->deque);
+    return worker->pinned_first != NULL || wf_deque_has_public(&worker->deque);
 }
 
 static bool has_own_work(struct wf_worker *worker)
@@ -581,7 +580,7 @@ static WF_NOINLINE int yield_otherwise(struct wf_fiber *self)
     if (wf_unlikely((injected && worker->look_injected) || worker->pinned_first != NULL)) {
         prepare_to_leave(self);
         lie_down(self, NULL, after_yield, NULL); /* the loop alone looks there */
-    } else if (injected || has_own_work(worker)) {
+    } else if (injected || has_own_work(worker) || wf_deque_has_private(&worker->deque)) {
         wf_suspend(self, after_yield, NULL); /* which counts the turn */
     } else {
         count_empty_turn(worker);
@@ -608,6 +607,7 @@ int wf_yield_last(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
     if (wf_unlikely(is_poll_turn(worker) || worker->under_way != 0 || has_new_work(worker) ||
+                    wf_deque_has_private(&worker->deque) ||
                     wf_load_relaxed(&worker->inbox) != NULL || /* relaxed: the next turn sees it */
                     wf_wheel_next_ns(&worker->wheel) != INT64_MAX)) {
         return yield_otherwise(self);
@@ -1308,11 +1308,10 @@ WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
     if (wf_unlikely((turn_of(worker) >= worker->turn_at && is_special_turn(worker)) ||
                     !may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
-                    worker->pinned_first != NULL || worker->look_injected ||
-                    wf_deque_has_private(&worker->deque))) {
+                    worker->pinned_first != NULL || worker->look_injected)) {
         return NULL;
     }
-    struct wf_work *work = wf_deque_pop_public(&worker->deque);
+    struct wf_work *work = wf_deque_pop(&worker->deque);
     return work != NULL ? work : pop_ready(worker);
 }
 

@@ -151,12 +151,11 @@ WF_INLINE void wf_env_enter(struct wf_fiber *self, struct wf_env *env)
 }
 
 /* The same, for code that is in no task, as a callback. Its forks are kept for their joins by their slow path,
- * so that they all have to come there: a section that became public, because the callback made work ready after
- * it, would make the join wait, on a stack that must not be left. */
+ * where they all come (deque.h, G.6): a section that became public would make the join wait, on a stack that must
+ * not be left. */
 WF_INLINE void wf_env_enter_none(struct wf_fiber *self)
 {
     wf_env_enter(self, NULL);
-    wf_deque_end_free(&self->worker->deque);
 }
 
 WF_INLINE struct wf_task *wf_task_of(const weft_task *task)

@@ -9,13 +9,11 @@
 #include <weft/fork.h>
 
 /* What fork.h knows of us. */
-_Static_assert(WEFT_DEQUE_WINDOW_ == WF_DEQUE_WINDOW, "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, newest) == offsetof(struct wf_deque, newest),
+_Static_assert(offsetof(struct weft_deque_line_, pass) == offsetof(struct wf_deque, pass),
                "fork.h");
-_Static_assert(offsetof(struct weft_deque_line_, limit) == offsetof(struct wf_deque, limit),
+_Static_assert(WEFT_MARK_SIZE_(8) == UINT64_C(1) << WF_MARK_SIZE_SHIFT, "fork.h");
+_Static_assert(WEFT_MARK_SIZE_(2047 * 8) == WF_MARK_SIZE && WEFT_MARK_SIZE_(2048 * 8) == 0,
                "fork.h");
-_Static_assert(offsetof(weft_branch, run) == 0 && offsetof(weft_branch, link) == 8,
-               "weft_branch_set_ stores both at once");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
 _Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
 _Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");
@@ -34,31 +32,16 @@ static const struct wf_work *work_of(const weft_branch *branch)
     return (const struct wf_work *)(const void *)branch;
 }
 
-/* Not offered to anybody: it runs at the join. */
-static void keep(weft_branch *branch)
-{
-    branch->link = ~(uintptr_t)0;
-    /* relaxed: nobody else sees it */
-    __atomic_store_n(&branch->state, WEFT_BRANCH_HERE_, __ATOMIC_RELAXED);
-}
-
 void weft_fork_slow_(weft_branch *branch)
 {
     struct wf_fiber *self = wf_self();
     if (wf_unlikely(self == NULL || self->env == NULL)) {
-        keep(branch);
+        branch->link = WF_SECTION_KEPT;
         return;
     }
     struct wf_worker *worker = self->worker;
-    switch (wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker))) {
-    case WF_FORKED_PUBLIC:
+    if (wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker))) {
         wf_wake_check(worker);
-        break;
-    case WF_FORKED_PRIVATE:
-        break;
-    case WF_FORKED_FULL:
-        keep(branch);
-        break;
     }
 }
 
@@ -71,7 +54,7 @@ static bool is_queued(uintptr_t state)
 static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     weft_branch *branch = arg;
-    uintptr_t state = ~branch->link; /* what it was when it became public */
+    uintptr_t state = branch->link; /* what it was when it became public */
     /* sync(fork.wait): acq_rel, our saved context for the finisher, its results for us; pairs
      * sync(fork.done) */
     if (!__atomic_compare_exchange_n(&branch->state, &state,
@@ -81,26 +64,10 @@ static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     }
 }
 
-/* Signed, or joined out of turn: forked after sections that were joined before it. */
-static WF_COLD int join_private(weft_branch *branch)
-{
-    if (!wf_forked) {
-        wf_check(wf_deque_remove((struct wf_deque *)(void *)weft_deque_here_(), section_of(branch)),
-                 "section %p is joined on another stack than it was forked on", (void *)branch);
-    }
-    return 1;
-}
-
 int weft_join_slow_(weft_branch *branch)
 {
-    if (wf_unlikely((branch->link & WF_SECTION_PUBLIC) == 0)) {
-        return join_private(branch);
-    }
     /* sync(fork.look): acquire, the section's results; pairs sync(fork.done) */
     uintptr_t state = __atomic_load_n(&branch->state, __ATOMIC_ACQUIRE);
-    if (state == WEFT_BRANCH_HERE_) {
-        return 1;
-    }
     if (!is_queued(state)) {
         return 0;
     }
@@ -124,7 +91,7 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
     struct wf_fiber *self = fiber;
     struct wf_env *outer = self->env;
     self->env =
-        (struct wf_env *)~branch->link; // NOLINT(performance-no-int-to-ptr): see struct wf_section
+        (struct wf_env *)branch->link; // NOLINT(performance-no-int-to-ptr): see struct wf_section
     int rc;
     WF_GUARDED(rc = body(branch));
     self->env = outer;

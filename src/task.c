@@ -493,6 +493,9 @@ bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
         return false;
     }
     wf_deque_step(&worker->deque);
+    if (wf_unlikely(wf_deque_has_private(&worker->deque))) {
+        wf_deque_sign(&worker->deque, (uintptr_t)self->env); /* its body runs under another */
+    }
     int rc = run_body(self, task, self->env, wf_fiber_home(self));
     if (wf_unlikely(task->kind == WF_TASK_FOLLOWING)) {
         settle_following(task, rc);

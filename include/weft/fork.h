@@ -8,8 +8,11 @@
  * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made for
  * itself (coroutines of another library).
  *
+ * "In the function that forked" means its frame: a section that lies on the heap, or in a static variable, runs at
+ * its join for the most part, because idle workers are given what is found on the task's stack.
+ *
  * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the program
- * as an archive: a fork and its join are an instruction shorter each then. In code for shared objects
+ * as an archive: a fork is an instruction shorter then. In code for shared objects
  * (-fPIC) it changes nothing.
  *
  * A shared object that uses this header and is loaded by dlopen(3), bringing libweft with it, takes 8
@@ -52,8 +55,8 @@ typedef int weft_branch_fn_(weft_branch *branch);
  * touched. 24 bytes. */
 struct weft_branch {
     void (*run)(void *fiber, weft_branch *branch); /* as a worker runs it: weft_branch_run_ */
-    /* Private: the one forked before it. Public: the task and scope that it belongs to, complemented,
-     * which is no address. */
+    /* Private, which is forked, not joined, and known to nobody else: its mark, which has the top bit set.
+     * Public: the task and scope that it belongs to, an address. */
     uintptr_t link;
     /* Public: whose task and scope it belongs to, until somebody waits for it; WEFT_BRANCH_*_ */
     uintptr_t state;
@@ -62,17 +65,16 @@ struct weft_branch {
 /* --- not API: what the inline code needs of the library --------------------------------------- */
 
 /* QUEUED (the env's address) --[join finds it stolen, after its switch]--> WAITED --[finisher]--> DONE;
- * QUEUED --[finisher]--> DONE. HERE: never offered to anybody, runs at the join. WAITED is a bit beside
- * the address of the stack that waits, and DONE has the section's return code in the upper half. */
+ * QUEUED --[finisher]--> DONE. WAITED is a bit beside the address of the stack that waits, and DONE has the
+ * section's return code in the upper half. */
 #define WEFT_BRANCH_WAITED_ ((uintptr_t)1)
 #define WEFT_BRANCH_DONE_   ((uintptr_t)2)
-#define WEFT_BRANCH_HERE_   ((uintptr_t)4)
 
-#define WEFT_DEQUE_WINDOW_ ((uintptr_t)4096)
+/* In a mark: the bytes of the section with its arguments, in eights; 0 for 16 KiB and more. */
+#define WEFT_MARK_SIZE_(bytes) ((bytes) / 8 < 2048 ? (uintptr_t)((bytes) / 8) << 20 : (uintptr_t)0)
 
 struct weft_deque_line_ {
-    uintptr_t newest;
-    uint64_t limit;
+    uint64_t pass;
 };
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
@@ -125,50 +127,39 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
     return deque;
 }
 
-/* The first two words of a section: one store where the processor can. A fork with its calls stores more
- * than it computes. */
-static inline __attribute__((always_inline)) void weft_branch_set_(
-    weft_branch *branch, void (*run)(void *fiber, weft_branch *branch), uintptr_t link)
+/* A fork writes down what is to be run, and the section's mark: its address and the worker's pass, added up. That is
+ * all: whoever needs private sections finds them by their marks, on the stack. A pass that a thief has revoked
+ * makes a sum without the top bit. `bytes`: of the section with its arguments. */
+static inline __attribute__((always_inline)) void weft_fork_(
+    weft_branch *branch, void (*run)(void *fiber, weft_branch *branch), size_t bytes)
 {
-#if defined(__SSE2__)
-    typedef long long weft_words_ __attribute__((vector_size(16), aligned(8), may_alias));
-    weft_words_ words = {(long long)(uintptr_t)run, (long long)link};
-    *(weft_words_ *)(void *)branch = words;
-#else
+    /* relaxed: what a thief stores here is a hint. (gcc takes this for a call, and what forks for unlikely: so it splits
+     * a recursion's leaf off, and makes no call for it.) */
+    uint64_t pass = __atomic_load_n(&weft_deque_here_()->pass, __ATOMIC_RELAXED);
+    uintptr_t mark = (uintptr_t)branch + WEFT_MARK_SIZE_(bytes);
+    /* Computed from the stack pointer where it is needed, instead of kept in a register over calls. */
+    __asm__("" : "+r"(mark));
+    mark += pass;
     branch->run = run;
-    branch->link = link;
-#endif
-}
-
-static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch,
-                                                             void (*run)(void *fiber,
-                                                                         weft_branch *branch))
-{
-    struct weft_deque_line_ *deque = weft_deque_here_();
-    /* relaxed: what a thief stores here is a hint */
-    uint64_t limit = __atomic_load_n(&deque->limit, __ATOMIC_RELAXED);
-    if (__builtin_expect(limit - (uintptr_t)branch >= WEFT_DEQUE_WINDOW_, 0)) {
-        branch->run = run;
+    branch->link = mark;
+    /* It is in memory now, with its arguments, for whoever looks at this stack. */
+    __asm__ volatile("" : : "m"(*branch) : "memory");
+    if (__builtin_expect((intptr_t)mark >= 0, 0)) {
         WEFT_FORK_SLOW_(branch);
-        return;
     }
-    weft_branch_set_(branch, run, deque->newest);
-    deque->newest = (uintptr_t)branch;
 }
 
-/* Whether the caller has to run the section itself, now. If not, it has been run.
- *
- * A private section is the newest of the deque that it was put into, because joins come in the opposite
- * order of forks, and this is that deque, because a stack that suspends leaves nothing private behind.
- * What is the newest after it stands in this frame since the fork: no fork waits for the value that the
- * one before it stored. */
+/* Whether the caller has to run the section itself, now. If not, it has been run. A private section is taken by
+ * erasing its mark. */
 static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
 {
-    struct weft_deque_line_ *deque = weft_deque_here_();
-    if (__builtin_expect(deque->newest != (uintptr_t)branch, 0)) {
+    if (__builtin_expect((intptr_t)branch->link >= 0, 0)) {
         return weft_join_slow_(branch);
     }
-    deque->newest = branch->link;
+    branch->link = 0;
+    __asm__ volatile(""
+                     :
+                     : "m"(branch->link)); /* in memory too, though nobody here reads it again */
     return 1;
 }
 
@@ -188,7 +179,7 @@ static inline void weft_fork(weft_call_branch *branch, weft_fn *fn, void *arg)
 {
     branch->fn = fn;
     branch->arg = arg;
-    weft_fork_(&branch->head, weft_call_branch_run_);
+    weft_fork_(&branch->head, weft_call_branch_run_, sizeof *branch);
 }
 
 /* Runs the section here if nobody took it, else waits for whoever did; returns fn's result. The
@@ -237,7 +228,7 @@ static inline int weft_join(weft_call_branch *branch)
     static inline __attribute__((always_inline, unused)) void name##_fork(   \
         struct name##_branch *branch, PARAMETERS)                            \
     {                                                                        \
-        STORE weft_fork_(&branch->head, name##_run_);                        \
+        STORE weft_fork_(&branch->head, name##_run_, sizeof *branch);        \
     }                                                                        \
     static inline __attribute__((always_inline, unused))                     \
     R name##_join(struct name##_branch *branch)                              \

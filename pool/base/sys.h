@@ -112,4 +112,7 @@ bool wf_sys_prepare_fences(void);
 /* Bytes of a page. */
 size_t wf_sys_page_bytes(void);
 
+/* 64 bits that nobody outside can guess, from what the kernel gave the process at its start. */
+uint64_t wf_sys_random(void);
+
 #endif

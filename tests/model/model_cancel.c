@@ -17,6 +17,7 @@
 
 volatile uintptr_t wf_stack_region[2]; /* no stack of ours: all are foreign threads */
 int wf_forked;
+uint64_t wf_deque_secret; /* nobody forks here */
 
 static int futex_wait(void *word, uint32_t expected, int64_t deadline_ns)
 {

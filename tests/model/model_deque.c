@@ -1,19 +1,16 @@
-/* model_deque.c: pool/deque.h with 8 slots, 2 private entries and a window of four items: one owner, up
- * to three thieves.
+/* model_deque.c: pool/deque.h with 8 slots: one owner, up to three thieves.
  *
  * Checked in every execution: each work is taken exactly once, by whoever; the taker sees what the
  * giver wrote into it; the facts of wf_deque_check hold whenever the owner is between two calls; an
  * ask is not lost (G.5). */
-#define WF_DEQUE_SLOTS   8
-#define WF_DEQUE_PRIVATE 2
-#define WF_DEQUE_LONG    4
-/* Of four items: a fork of one makes that of the next free. They are forked in ascending order, so that
- * the one after that is not. */
-#define WF_DEQUE_WINDOW  192
-#define WF_DEQUE_RESERVE 3
-#define WF_DEQUE_ENV()   env_now
+#define WF_DEQUE_SLOTS        8
+#define WF_DEQUE_LONG         4
+#define WF_DEQUE_ENV()        env_now
+#define WF_DEQUE_STACK_LOW()  stack_low
+#define WF_DEQUE_STACK_HIGH() stack_high
 #include <stdint.h>
 static uintptr_t env_now; /* of the running code; not modelled, as it is the owner's */
+static uintptr_t stack_low, stack_high;
 #include "pool/deque.h"
 
 #include <string.h>
@@ -30,10 +27,11 @@ struct item {
     int taken;     /* not modelled: the checker is one thread */
 };
 
-_Static_assert(sizeof(struct item) * 4 == WF_DEQUE_WINDOW, "see WF_DEQUE_WINDOW");
-
+uint64_t wf_deque_secret = UINT64_C(1) << 63 | 0x123456789ab0;
+bool wf_deque_hides = true;
 static struct wf_deque d;
-static struct item items[ITEMS];
+static struct item
+    items[ITEMS]; /* the owner's stack: an array, so that they are forked in ascending order */
 
 static void begin(void)
 {
@@ -41,6 +39,8 @@ static void begin(void)
     memset(items, 0, sizeof items);
     wf_deque_init(&d);
     env_now = 8;
+    stack_low = (uintptr_t)items;
+    stack_high = (uintptr_t)(items + ITEMS);
 }
 
 static struct wf_work *make(int i)
@@ -58,8 +58,8 @@ static void take(struct wf_work *work)
     wloom_assert(item >= items && item < items + ITEMS);
     wloom_assert(wf_plain_read(&item->payload) == 100 + (int)(item - items));
     wloom_assert(++item->taken == 1);
-    if (item->env != 0 && (item->section.link & WF_SECTION_PUBLIC) != 0) {
-        wloom_assert(~item->section.link == item->env);
+    if (item->env != 0 && item->section.link != 0) { /* it was public */
+        wloom_assert(item->section.link == item->env);
     }
 }
 
@@ -71,35 +71,23 @@ static void check(void)
     wloom_observe(false);
 }
 
-/* As the rare path of a join. */
-static bool remove_private(int i)
-{
-    return (items[i].section.link & WF_SECTION_PUBLIC) == 0 &&
-           wf_deque_remove(&d, &items[i].section);
-}
-
 /* As a join: in place if it is still ours. A thief has it otherwise, and the end of the scenario
  * waits for that. */
 static void join(int i)
 {
-    if (wf_deque_take_private(&d, &items[i].section) || remove_private(i) ||
-        wf_deque_take_if(&d, &items[i].work)) {
+    if (wf_section_take(&items[i].section) || wf_deque_take_if(&d, &items[i].work)) {
         take(&items[i].work);
     }
     check();
 }
 
-static enum wf_forked fork_item(int i, bool is_idle)
+static bool fork_item(int i, bool is_idle)
 {
     (void)make(i);
     items[i].env = env_now;
-    enum wf_forked forked = wf_deque_fork(&d, &items[i].section, is_idle);
-    if (forked == WF_FORKED_FULL) {
-        items[i].section.link = ~env_now; /* as fork.c: to be run at its join */
-        take(&items[i].work);
-    }
+    bool became_public = wf_deque_fork(&d, &items[i].section, sizeof items[i], is_idle);
     check();
-    return forked;
+    return became_public;
 }
 
 static void push(int i)
@@ -114,7 +102,7 @@ static void pop(void)
     check();
 }
 
-/* Owner, after all thieves have ended: items [0, n) were taken once. */
+/* Owner, after all thieves have ended: items [0, n) were taken once, those that are still private by their joins. */
 static void end(int n)
 {
     wloom_join_all();
@@ -122,11 +110,14 @@ static void end(int n)
     for (struct wf_work *work; (work = wf_deque_pop(&d)) != NULL;) {
         take(work);
     }
-    for (int i = 0; i < n; i++) {
+    for (int i = n - 1; i >= 0; i--) {
+        if (items[i].env != 0 && wf_section_take(&items[i].section)) {
+            take(&items[i].work);
+        }
         wloom_assert(items[i].taken == 1);
     }
     wloom_observe(true);
-    wloom_assert(wf_load_relaxed(&d.limit) == WF_DEQUE_ASK || wf_load_relaxed(&d.asked) == 0);
+    wloom_assert(wf_load_relaxed(&d.pass) == WF_DEQUE_ASK || wf_load_relaxed(&d.asked) == 0);
     wloom_assert(!wf_deque_has_public(&d));
 }
 
@@ -226,8 +217,7 @@ static void index_used_again(void)
     end(4);
 }
 
-/* The same slot, one round later: it may be written only when its thief has read it. The reserve is what
- * lets the owner get so near. */
+/* The same slot, one round later: it may be written only when its thief has read it. */
 static void slot_used_again(void)
 {
     begin();
@@ -266,28 +256,32 @@ static void fork_join_idle(void)
 {
     begin();
     thieves(2, 1);
-    wloom_assert(fork_item(0, true) == WF_FORKED_PUBLIC);
-    wloom_assert(fork_item(1, true) == WF_FORKED_PUBLIC);
+    wloom_assert(fork_item(0, true));
+    wloom_assert(fork_item(1, true));
     join(1);
     join(0);
     end(2);
 }
 
-static void fork_until_full(void)
+/* What finds no slot is kept for its join, and nobody finds it. */
+static void publish_into_a_full_deque(void)
 {
     begin();
-    for (int i = 0; i < WF_DEQUE_ROOM; i++) {
-        fork_item(i, false);
+    for (int i = 0; i < WF_DEQUE_ROOM - 1; i++) {
+        push(i);
     }
-    wf_deque_publish(&d);
-    wloom_assert(fork_item(WF_DEQUE_ROOM, false) == WF_FORKED_FULL);
     thieves(1, 2);
-    fork_item(6, false);
     fork_item(7, false);
     fork_item(8, false);
+    fork_item(9, false);
+    wf_deque_publish(&d);
+    check();
+    wloom_assert(!wf_deque_publish(&d));
+    fork_item(10, false);
+    join(10);
+    join(9);
     join(8);
-    join(7);
-    end(9);
+    end(11);
 }
 
 static void publish_before_suspension(void)
@@ -316,7 +310,7 @@ static void each_section_has_its_env(void)
     fork_item(1, false);
     wf_deque_sign(&d, env_now);
     env_now = 24;
-    fork_item(2, false); /* one too many: the oldest become public */
+    fork_item(2, false);
     join(2);
     env_now = 16;
     join(1);
@@ -338,24 +332,16 @@ static void unsigned_sections_get_another_env(void)
     end(2);
 }
 
-/* The window is open, and pushes leave but the reserve. */
-static void reserve_takes_what_is_private(void)
+/* A road not taken: a join that leaves the mark to be written over by whatever comes. */
+static void marks_that_are_not_erased_are_found(void)
 {
     begin();
     fork_item(0, false);
-    join(0);
-    for (int i = 1; i <= WF_DEQUE_ROOM; i++) {
-        push(i);
-    }
-    items[0].taken = 0;
-    thieves(2, 1);
-    fork_item(0, false); /* free, as its place is in the window */
+    take(&items[0].work);
+    fork_item(1, false);
     wf_deque_publish(&d);
-    check();
-    fork_item(WF_DEQUE_ROOM + 1, false);
-    pop();
-    pop();
-    end(WF_DEQUE_ROOM + 2);
+    thieves(1, 1);
+    end(2);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -391,7 +377,7 @@ static void ask_of_a_sleeper(void)
     fork_item(1, is_idle(0));
     fork_item(2, is_idle(0));
     wloom_join(thread);
-    wloom_assert(fork_item(3, is_idle(0)) == WF_FORKED_PUBLIC && !wf_deque_has_private(&d));
+    wloom_assert(fork_item(3, is_idle(0)) && !wf_deque_has_private(&d));
     end(4);
 }
 
@@ -405,7 +391,7 @@ static void asks_are_heard_with_their_reasons(void)
     wloom_spawn(sleeper, (void *)1);
     fork_item(1, false);
     wloom_observe(true);
-    bool heard = asks == 2 && wf_load_relaxed(&d.limit) == WF_DEQUE_LOOK;
+    bool heard = asks == 2 && wf_load_relaxed(&d.pass) == WF_DEQUE_LOOK;
     wloom_observe(false);
     if (heard) {
         wloom_assert(is_idle(0) && is_idle(1));
@@ -413,8 +399,8 @@ static void asks_are_heard_with_their_reasons(void)
     end(2);
 }
 
-/* As the ask comes, code that is in no task ends the free forks. `end_free` is wf_deque_end_free, or a road
- * not taken. */
+/* As the ask comes, the owner takes the pass back, since the env is about to change. `end_free` is how it does, or a
+ * road not taken. */
 static void ask_as_free_forks_end(void (*end_free)(void))
 {
     begin_asking();
@@ -423,18 +409,18 @@ static void ask_as_free_forks_end(void (*end_free)(void))
     end_free();
     fork_item(1, is_idle(0));
     wloom_join(thread);
-    wloom_assert(fork_item(2, is_idle(0)) == WF_FORKED_PUBLIC && !wf_deque_has_private(&d));
+    wloom_assert(fork_item(2, is_idle(0)) && !wf_deque_has_private(&d));
     end(3);
 }
 
 static void end_free_as_it_is(void)
 {
-    wf_deque_end_free(&d);
+    wf_deque_sign(&d, env_now);
 }
 
 static void end_free_by_a_store(void)
 {
-    wf_store_relaxed(&d.limit, WF_DEQUE_LOOK);
+    wf_store_relaxed(&d.pass, WF_DEQUE_LOOK);
 }
 
 static void end_of_free_forks_keeps_an_ask(void)
@@ -523,15 +509,15 @@ static const struct wloom_scenario scenarios[] = {
     {"slot_used_again", slot_used_again, NULL, NULL, false},
     {"fork_join_busy", fork_join_busy, NULL, NULL, false},
     {"fork_join_idle", fork_join_idle, NULL, NULL, false},
-    {"fork_until_full", fork_until_full, NULL, NULL, false},
+    {"publish_into_a_full_deque", publish_into_a_full_deque, NULL, NULL, false},
     {"publish_before_suspension", publish_before_suspension, NULL, NULL, false},
     {"each_section_has_its_env", each_section_has_its_env, NULL, NULL, false},
-    {"reserve", reserve_takes_what_is_private, NULL, NULL, false},
     {"ask_of_a_sleeper", ask_of_a_sleeper, NULL, NULL, false},
     {"asks_are_heard", asks_are_heard_with_their_reasons, NULL, NULL, false},
     {"end_of_free_forks", end_of_free_forks_keeps_an_ask, NULL, NULL, false},
     {"thieves_ask", thieves_ask, NULL, NULL, false},
     {"unsigned_sections", unsigned_sections_get_another_env, "assertion", "assertion", true},
+    {"marks_not_erased", marks_that_are_not_erased_are_found, "assertion", "assertion", true},
     {"end_by_a_store", end_of_free_forks_by_a_store_loses_an_ask, "assertion", "assertion", true},
     {"packed_word_has_aba", packed_word_has_aba, "assertion", "assertion", true},
     {NULL, NULL, NULL, NULL, false},
@@ -543,6 +529,7 @@ static const struct wloom_scenario scenarios[] = {
 static const struct wloom_survivor survivors[] = {
     {"deque.taken", "relaxed", LOAD_BUFFERING},
     {"deque.reuse", "relaxed", LOAD_BUFFERING},
+    {"deque.reuse_many", "relaxed", LOAD_BUFFERING},
     {"deque.measure", "relaxed", LOAD_BUFFERING},
     {NULL, NULL, NULL},
 };

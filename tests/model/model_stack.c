@@ -286,6 +286,7 @@ void wf_scope_unpin(struct wf_scope *scope)
 #define NOT_CALLED wloom_fail(__FILE__, __LINE__, "not called")
 
 int wf_forked;
+uint64_t wf_deque_secret; /* nobody forks here */
 volatile uintptr_t wf_stack_region[2];
 const struct wf_wait_ops wf_select_ops;
 

@@ -14,6 +14,7 @@
 /* --- what the source calls -------------------------------------------------------------------- */
 
 int wf_forked;
+uint64_t wf_deque_secret;              /* nobody forks here */
 volatile uintptr_t wf_stack_region[2]; /* empty: nobody here is on a stack of ours */
 struct wf_sys wf_sys;
 static int misuses; /* not modelled: the checker is one thread */

@@ -1,9 +1,12 @@
 /* test_deque.c: one worker's deque (pool/deque.h), as its owner sees it, and a stress with thieves.
  * What interleavings can do is checked by tests/model/model_deque.c; this file checks the
  * sequential rules with the production sizes. */
-#define WF_DEQUE_ENV() env_now
+#define WF_DEQUE_ENV()        env_now
+#define WF_DEQUE_STACK_LOW()  stack_low
+#define WF_DEQUE_STACK_HIGH() stack_high
 #include <stdint.h>
-static uintptr_t env_now = 8; /* of the running code */
+static uintptr_t env_now = 8;           /* of the running code */
+static uintptr_t stack_low, stack_high; /* the part of its stack that holds frames */
 #include "pool/base/rng.h"
 #include "pool/deque.h"
 #include "tests/support/wt.h"
@@ -20,7 +23,11 @@ static struct wf_section works[WORKS]; /* sections, so that each can also be for
 
 static void init(void)
 {
+    wf_deque_secret = WF_SECTION_KEPT | 0x123456789ab0;
+    wf_deque_hides = true;
     wf_deque_init(&d);
+    stack_low = (uintptr_t)works;
+    stack_high = (uintptr_t)(works + WORKS);
 }
 
 /* The number of the work that a call returned; -1 for NULL. */
@@ -34,16 +41,26 @@ static struct wf_work *work_at(int i)
     return (struct wf_work *)(void *)&works[i];
 }
 
-static enum wf_forked fork_at(int i, bool is_idle)
+/* As one of an array. True: something became public. */
+static bool fork_at(int i, bool is_idle)
 {
-    return wf_deque_fork(&d, &works[i], is_idle);
+    return wf_deque_fork(&d, &works[i], sizeof works[i], is_idle);
+}
+
+/* As the only one of its frame, the i-th below the oldest. */
+static bool fork_in_frame(int i, bool is_idle)
+{
+    return wf_deque_fork(&d, &works[WORKS - 1 - 2 * i], sizeof works[i], is_idle);
+}
+
+static int frame_of(struct wf_work *work)
+{
+    return work == NULL ? -1 : (WORKS - 1 - number(work)) / 2;
 }
 
 static bool join_at(int i)
 {
-    return wf_deque_take_private(&d, &works[i]) ||
-           ((works[i].link & WF_SECTION_PUBLIC) == 0 && wf_deque_remove(&d, &works[i])) ||
-           wf_deque_take_if(&d, work_at(i));
+    return wf_section_take(&works[i]) || wf_deque_take_if(&d, work_at(i));
 }
 
 static void push(int first, int count)
@@ -55,7 +72,7 @@ static void push(int first, int count)
 
 static uint64_t private_count(void)
 {
-    return wf_deque_private(&d);
+    return wf_deque_private(&d, stack_low);
 }
 
 /* --- general work ----------------------------------------------------------------------------- */
@@ -83,7 +100,7 @@ Test(deque, pushed_work_is_public_at_once, .init = init)
     wt_eq(private_count(), 0u);
 }
 
-Test(deque, push_refuses_when_only_the_reserve_is_left, .init = init)
+Test(deque, push_refuses_when_there_is_no_slot, .init = init)
 {
     push(0, WF_DEQUE_ROOM);
     wt_false(wf_deque_push(&d, work_at(WF_DEQUE_ROOM)));
@@ -118,92 +135,116 @@ Test(deque, is_long_from_its_limit_on, .init = init)
 
 /* --- fork and join ---------------------------------------------------------------------------- */
 
-/* As many forks as stay private: their addresses stand for their number. */
-enum {
-    IN_WINDOW = (WF_DEQUE_WINDOW / 2 + sizeof(struct wf_section) - 1) / sizeof(struct wf_section)
-};
-_Static_assert(IN_WINDOW > WF_DEQUE_PRIVATE, "the first slow fork publishes");
-
 Test(deque, forks_stay_private_while_nobody_idles, .init = init)
 {
-    for (int i = 0; i < IN_WINDOW; i++) {
-        wt_eq(fork_at(i, false), WF_FORKED_PRIVATE, "fork %d", i);
+    for (int i = 0; i < 100; i++) {
+        wt_false(fork_at(i, false), "fork %d", i);
     }
     wt_false(wf_deque_has_public(&d));
-    wt_eq(private_count(), (uint64_t)IN_WINDOW);
-}
-
-Test(deque, a_fork_out_of_the_window_publishes_all_but_half, .init = init)
-{
-    for (int i = 0; i < IN_WINDOW; i++) {
-        fork_at(i, false);
-    }
-    wt_eq(fork_at(IN_WINDOW, false), WF_FORKED_PUBLIC);
-    wt_eq(private_count(), (uint64_t)WF_DEQUE_PRIVATE / 2);
-    wt_eq(wf_deque_len(&d), (uint64_t)IN_WINDOW + 1 - WF_DEQUE_PRIVATE / 2);
-    for (int i = 0; i < IN_WINDOW + 1 - WF_DEQUE_PRIVATE / 2; i++) {
-        wt_eq(number(wf_deque_steal(&d)), i);
-    }
-    for (int i = IN_WINDOW; i > IN_WINDOW - WF_DEQUE_PRIVATE / 2; i--) {
-        wt_true(wf_deque_take_private(&d, &works[i]), "join %d", i);
-    }
-}
-
-/* Frames grow downwards, loops over sections upwards. */
-Test(deque, forks_out_of_the_window_on_both_sides_bound_what_is_private, .init = init)
-{
-    struct wf_rng rng;
-    wf_rng_seed(&rng, 7);
-    for (int i = 0; i < 2000; i++) {
-        fork_at(2000 + i, false);
-        fork_at(1999 - i, false);
-        wf_deque_check(&d);
-        wt_le(private_count(), (uint64_t)WF_DEQUE_PRIVATE + IN_WINDOW * 2);
-        while (wf_deque_steal(&d) != NULL) {
-        }
-        wf_store_relaxed(&d.limit, WF_DEQUE_LOOK); /* an ask would publish */
-        wf_store_relaxed(&d.asked, 0);
-    }
-}
-
-Test(deque, sections_side_by_side_fill_a_window_and_no_more, .init = init)
-{
-    fork_at(2000, false);
-    wt_true(join_at(2000));
-    int first = 2000 - (int)(WF_DEQUE_WINDOW / 2 / sizeof(struct wf_section));
-    int forked = 0;
-    while (fork_at(first + forked, false) == WF_FORKED_PRIVATE) {
-        forked++;
-    }
-    wt_le(forked, (int)WF_DEQUE_RESERVE - WF_DEQUE_PRIVATE);
-    wt_true(forked >= (int)(WF_DEQUE_WINDOW / sizeof(struct wf_section)));
+    wt_eq(private_count(), 100u);
 }
 
 Test(deque, a_fork_while_somebody_idles_leaves_nothing_private, .init = init)
 {
-    wt_eq(fork_at(0, true), WF_FORKED_PUBLIC);
-    wt_eq(fork_at(1, true), WF_FORKED_PUBLIC);
+    wt_true(fork_at(0, true));
+    wt_true(fork_at(1, true));
     wt_eq(private_count(), 0u);
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(number(wf_deque_steal(&d)), 1);
 }
 
-Test(deque, join_takes_the_newest_private_entry, .init = init)
+Test(deque, the_first_fork_of_a_busy_time_may_be_taken_by_its_join_and_so_on, .init = init)
 {
     fork_at(0, false);
     fork_at(1, false);
-    wt_false(wf_deque_take_private(&d, &works[0]));
-    wt_true(wf_deque_take_private(&d, &works[1]));
+    wt_true(join_at(1));
+    wt_false(join_at(1));
     wt_true(join_at(0));
-    wt_false(wf_deque_take_private(&d, &works[0]));
+    wt_eq(private_count(), 0u);
+    fork_at(0, false);
+    wt_eq(private_count(), 1u);
+}
+
+Test(deque, sections_may_be_joined_out_of_turn, .init = init)
+{
+    for (int i = 0; i < 4; i++) {
+        fork_at(i, false);
+    }
+    wt_true(join_at(1));
+    wt_false(join_at(1));
+    wt_true(join_at(0));
+    wt_eq(private_count(), 2u);
+    wt_true(wf_deque_publish(&d));
+    wt_true(join_at(3));
+    wt_eq(number(wf_deque_steal(&d)), 2);
 }
 
 Test(deque, join_takes_back_what_became_public, .init = init)
 {
     fork_at(0, true);
     fork_at(1, true);
-    wt_false(wf_deque_take_private(&d, &works[1]));
     wt_false(join_at(0));
     wt_true(join_at(1));
     wt_true(join_at(0));
+}
+
+/* Frames: the oldest lies highest. In one frame: the first of an array lies lowest. */
+Test(deque, what_becomes_public_is_in_the_order_of_age, .init = init)
+{
+    for (int i = 0; i < 5; i++) {
+        fork_in_frame(i, false);
+    }
+    for (int i = 0; i < 5; i++) {
+        fork_at(1000 + i, false);
+    }
+    wt_true(wf_deque_publish(&d));
+    for (int i = 0; i < 5; i++) {
+        wt_eq(frame_of(wf_deque_steal(&d)), i);
+    }
+    for (int i = 4; i >= 0; i--) {
+        wt_true(join_at(1000 + i), "join %d", i);
+    }
+}
+
+Test(deque, a_copy_of_a_mark_is_no_section, .init = init)
+{
+    fork_at(0, false);
+    for (int i = 1; i < 100; i++) {
+        works[i].link = works[0].link;
+        works[i].state = works[0].link;
+    }
+    wt_eq(private_count(), 1u);
+}
+
+Test(deque, a_section_of_whatever_size_is_found, .init = init)
+{
+    for (size_t bytes = 24; bytes < 20000; bytes = bytes * 2 - 8) {
+        (void)wf_deque_fork(&d, &works[7], bytes, false);
+        wt_eq(private_count(), 1u, "%zu bytes", bytes);
+        wt_true(join_at(7));
+    }
+}
+
+/* On the heap, or where a tool keeps locals. */
+Test(deque, a_section_outside_of_the_stack_becomes_public_at_once, .init = init)
+{
+    stack_low = (uintptr_t)&works[10];
+    wt_true(fork_at(0, false));
+    wt_true(fork_at(1, false));
+    fork_at(10, false);
+    wf_deque_ask(&d);
+    wt_true(fork_at(2, false));
+    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(private_count(), 1u);
+}
+
+Test(deque, where_nothing_may_hide_everything_is_public_at_once, .init = init)
+{
+    wf_deque_hides = false;
+    wt_true(fork_at(0, false));
+    wt_true(fork_at(1, false));
+    wt_true(join_at(1));
+    wt_eq(number(wf_deque_steal(&d)), 0);
 }
 
 Test(deque, join_of_a_stolen_entry_fails, .init = init)
@@ -215,18 +256,19 @@ Test(deque, join_of_a_stolen_entry_fails, .init = init)
 
 Test(deque, join_below_the_work_of_others_fails, .init = init)
 {
-    fork_at(0, false);
+    fork_at(0, true);
     push(1, 1);
     wt_false(join_at(0));
     wt_eq(number(wf_deque_pop(&d)), 1);
     wt_true(join_at(0));
 }
 
-Test(deque, push_publishes_the_forks_below_it, .init = init)
+Test(deque, push_leaves_private_what_is, .init = init)
 {
     fork_at(0, false);
     push(1, 1);
-    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(number(wf_deque_steal(&d)), 1);
+    wt_true(join_at(0));
 }
 
 Test(deque, publish_says_whether_it_changed_anything, .init = init)
@@ -238,59 +280,40 @@ Test(deque, publish_says_whether_it_changed_anything, .init = init)
     wt_eq(number(wf_deque_steal(&d)), 0);
 }
 
-Test(deque, fork_of_a_full_deque_is_refused_and_changes_nothing, .init = init)
+Test(deque, fork_into_a_full_deque_is_kept_for_its_join, .init = init)
 {
     push(0, WF_DEQUE_ROOM);
-    wt_eq(fork_at(WF_DEQUE_ROOM, false), WF_FORKED_FULL);
-    wt_eq(fork_at(WF_DEQUE_ROOM, true), WF_FORKED_FULL);
+    wt_false(fork_at(WF_DEQUE_ROOM, true));
     wf_deque_check(&d);
+    wt_eq(private_count(), 0u);
+    wt_false(wf_deque_publish(&d));
+    wt_true(join_at(WF_DEQUE_ROOM));
     wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_ROOM - 1);
 }
 
-/* The fast path trusts the window alone: what it lets through must have its slots. */
-Test(deque, forks_up_to_the_last_slot_overwrite_nothing, .init = init)
+Test(deque, publication_keeps_for_their_joins_what_finds_no_slot, .init = init)
 {
-    int forked = 0;
-    while (fork_at(forked, false) != WF_FORKED_FULL) {
-        forked++;
-        wf_deque_check(&d);
+    for (int i = 0; i < WF_DEQUE_ROOM; i++) {
+        wt_true(wf_deque_push(&d, work_at(WORKS - 1))); /* is never run here */
     }
-    wt_true(forked >= (int)WF_DEQUE_ROOM);
-    wt_le(forked, WF_DEQUE_SLOTS);
-    for (int i = forked - 1; i >= 0; i--) {
-        wt_true(join_at(i), "join %d", i);
-    }
-}
-
-/* The window is open, all but the reserve is taken, and then that. */
-Test(deque, the_reserve_takes_all_that_the_window_lets_through, .init = init)
-{
-    fork_at(2000, false);
-    wt_true(join_at(2000));
-    int first = 2000 - (int)(WF_DEQUE_WINDOW / 2 / sizeof(struct wf_section));
-    for (int i = 0; i < (int)WF_DEQUE_ROOM; i++) {
-        wt_true(wf_deque_push(&d, work_at(0))); /* is never run here */
-    }
-    int forked = 0;
-    while (fork_at(first + forked, false) == WF_FORKED_PRIVATE) {
-        forked++;
-    }
-    wt_true(forked >= (int)(WF_DEQUE_WINDOW / sizeof(struct wf_section)));
-    wf_deque_check(&d);
+    fork_in_frame(10, false);
+    fork_in_frame(11, false);
+    fork_in_frame(12, false);
+    (void)wf_deque_steal(&d); /* makes room for one */
     wt_true(wf_deque_publish(&d));
     wf_deque_check(&d);
-    wt_false(wf_deque_push(&d, work_at(1)));
-    wt_eq(fork_at(first, false),
-          WF_FORKED_FULL); /* its place is in the window, which is closed now */
-    wt_eq(number(wf_deque_steal(&d)), 0);
+    wt_eq(private_count(), 0u);
+    wt_eq(frame_of(wf_deque_pop(&d)), 10);
+    wt_true(join_at(WORKS - 1 - 2 * 12));
+    wt_true(join_at(WORKS - 1 - 2 * 11));
 }
 
-Test(deque, the_next_fork_is_not_free_once_that_is_ended, .init = init)
+Test(deque, the_next_fork_looks_around_after_a_publication, .init = init)
 {
     fork_at(0, false);
-    wt_eq(fork_at(1, true), WF_FORKED_PRIVATE); /* free: it does not look */
-    wf_deque_end_free(&d);
-    wt_eq(fork_at(2, true), WF_FORKED_PUBLIC);
+    wt_false(fork_at(1, true)); /* the fast path does not look */
+    wt_true(wf_deque_publish(&d));
+    wt_true(fork_at(2, true));
 }
 
 Test(deque, ending_free_forks_does_not_hide_an_ask, .init = init)
@@ -298,23 +321,22 @@ Test(deque, ending_free_forks_does_not_hide_an_ask, .init = init)
     fork_at(0, false);
     fork_at(1, false);
     wf_deque_ask(&d);
-    wf_deque_end_free(&d);
-    wt_eq(fork_at(2, false), WF_FORKED_PUBLIC);
+    wf_deque_sign(&d, env_now);
+    wt_true(fork_at(2, false));
 }
 
-Test(deque, a_section_that_became_public_is_in_no_list_and_knows_its_env, .init = init)
+Test(deque, a_section_that_became_public_knows_its_env, .init = init)
 {
     fork_at(0, false);
     fork_at(1, false);
     env_now = 0x1230;
     wt_true(wf_deque_publish(&d));
-    wt_eq(works[0].link, ~(uintptr_t)0x1230);
+    wt_eq(works[0].link, 0x1230u);
     wt_eq(works[0].state, 0x1230u);
-    wt_false(wf_deque_take_private(&d, &works[1]));
+    wt_false(wf_section_take(&works[1]));
     wt_eq(number(wf_deque_steal(&d)), 0);
     fork_at(2, false);
-    wt_false(wf_deque_take_private(&d, &works[1]));
-    wt_true(wf_deque_take_private(&d, &works[2]));
+    wt_true(join_at(2));
     wt_true(join_at(1));
 }
 
@@ -330,7 +352,7 @@ Test(deque, a_section_keeps_the_env_that_it_was_forked_under, .init = init)
     fork_at(2, false);
     wt_true(wf_deque_publish(&d));
     for (unsigned i = 0; i < 3; i++) {
-        wt_eq(~works[i].link, 0x1000u * (i + 1));
+        wt_eq(works[i].link, 0x1000u * (i + 1));
         wt_eq(number(wf_deque_steal(&d)), (int)i);
     }
 }
@@ -339,55 +361,65 @@ Test(deque, a_section_signed_once_is_not_signed_when_it_is_forked_again, .init =
 {
     fork_at(0, false);
     wf_deque_sign(&d, 0x1000);
-    wt_false(wf_deque_take_private(&d, &works[0])); /* signed: by the slow path */
-    wt_true(wf_deque_remove(&d, &works[0]));
+    wt_true(join_at(0));
     env_now = 0x2000;
     fork_at(0, false);
     wt_true(wf_deque_publish(&d));
-    wt_eq(~works[0].link, 0x2000u);
+    wt_eq(works[0].link, 0x2000u);
 }
 
-Test(deque, sections_may_be_removed_out_of_turn, .init = init)
+Test(deque, what_is_signed_is_still_private_and_becomes_public_with_the_rest, .init = init)
 {
-    for (int i = 0; i < 4; i++) {
-        fork_at(i, false);
-    }
+    fork_at(0, false);
+    fork_at(1, false);
     wf_deque_sign(&d, 0x1000);
-    wt_true(wf_deque_remove(&d, &works[1]));
-    wt_false(wf_deque_remove(&d, &works[1]));
-    wt_false(wf_deque_take_private(&d, &works[2]));
-    fork_at(4, false);
-    wt_true(wf_deque_take_private(&d, &works[4]));
-    wt_true(wf_deque_remove(&d, &works[3]));
-    wt_true(wf_deque_publish(&d)); /* still signed */
-    wt_eq(~works[2].link, 0x1000u);
-    wt_eq(~works[0].link, 0x1000u);
+    wf_deque_sign(&d, 0x2000); /* nothing is left to sign */
+    wt_true(wf_deque_has_private(&d));
+    wt_true(join_at(1));
+    wt_true(wf_deque_publish(&d));
+    wt_eq(works[0].link, 0x1000u);
     wt_eq(number(wf_deque_steal(&d)), 0);
-    wt_eq(number(wf_deque_steal(&d)), 2);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-Test(deque, a_failed_steal_asks_and_the_next_fork_gives_half, .init = init)
+Test(deque, a_failed_steal_asks_and_the_next_fork_gives_the_older_half, .init = init)
+{
+    for (int i = 0; i < 4; i++) {
+        fork_in_frame(i, false);
+    }
+    wt_eq(frame_of(wf_deque_steal(&d)), -1);
+    wt_true(fork_in_frame(4, false));
+    wt_eq(private_count(), 2u);
+    for (int i = 0; i < 3; i++) {
+        wt_eq(frame_of(wf_deque_steal(&d)), i);
+    }
+}
+
+/* So that their joins find them in the opposite order. */
+Test(deque, an_array_is_given_as_a_whole, .init = init)
 {
     for (int i = 0; i < 4; i++) {
         fork_at(i, false);
     }
     wt_eq(number(wf_deque_steal(&d)), -1);
-    wt_eq(fork_at(4, false), WF_FORKED_PUBLIC);
-    wt_eq(private_count(), 2u);
+    wt_true(fork_at(4, false));
+    wt_eq(private_count(), 0u);
     wt_eq(number(wf_deque_steal(&d)), 0);
+    for (int i = 4; i > 0; i--) {
+        wt_true(join_at(i), "join %d", i);
+    }
 }
 
 Test(deque, after_an_ask_forks_look_at_the_idle_hint_until_nobody_idles, .init = init)
 {
     fork_at(0, false);
     wf_deque_ask(&d);
-    fork_at(1, false);
-    wt_eq(fork_at(2, true), WF_FORKED_PUBLIC);
-    wt_eq(fork_at(3, true), WF_FORKED_PUBLIC);
-    wt_eq(fork_at(4, false), WF_FORKED_PRIVATE);
-    wt_eq(fork_at(5, true), WF_FORKED_PRIVATE); /* the fast path does not look */
+    wt_true(fork_at(1, false));
+    wt_true(fork_at(2, true));
+    wt_true(fork_at(3, true));
+    wt_false(fork_at(4, false));
+    wt_false(fork_at(5, true)); /* the fast path does not look */
 }
 
 /* --- stress ----------------------------------------------------------------------------------- */
@@ -420,36 +452,44 @@ static void *thief(void *arg)
     return NULL;
 }
 
+static void end_join(struct item *item)
+{
+    if (wf_section_take(&item->section) || wf_deque_take_if(&d, &item->work)) {
+        take(&item->work);
+    }
+}
+
 /* Forks and joins in random depths, mostly small ones, where owner and thieves meet; pushes, pops,
- * publications. */
+ * publications. Items are used from the last down, as frames are. */
 static void drive(struct wf_rng *rng)
 {
-    int open[64]; /* forks not yet joined, newest last */
+    struct item *open[64]; /* forks not yet joined, newest last */
     int depth = 0;
-    for (int i = 0; i < ITEMS;) {
+    for (struct item *next = items + ITEMS; next > items;) {
         uint32_t dice = wf_rng_below(rng, 16);
-        if (dice < 7 && depth < 64) {
-            if (wf_deque_fork(&d, &items[i].section, wf_rng_below(rng, 4) != 0) != WF_FORKED_FULL) {
-                open[depth++] = i;
-            } else {
-                take(&items[i].work);
-            }
-            i++;
+        stack_low = (uintptr_t)(next - 1);
+        stack_high = depth > 0 ? (uintptr_t)(open[0] + 1) : (uintptr_t)next;
+        if (depth > 0 && open[0] - next > 1000) { /* the search would be long */
+            end_join(open[--depth]);
+        } else if (dice < 7 && depth < 64) {
+            next--;
+            (void)wf_deque_fork(&d, &next->section, 0, wf_rng_below(rng, 4) == 0);
+            open[depth++] = next;
         } else if (dice < 13 && depth > 0) {
-            struct item *item = &items[open[--depth]];
-            if (wf_deque_take_private(&d, &item->section) || wf_deque_take_if(&d, &item->work)) {
-                take(&item->work);
-            }
+            end_join(open[--depth]);
         } else if (dice == 13) {
-            if (!wf_deque_push(&d, &items[i].work)) {
-                take(&items[i].work);
+            next--;
+            if (!wf_deque_push(&d, &next->work)) {
+                take(&next->work);
             }
-            i++;
         } else if (dice == 14) {
             take(wf_deque_pop(&d));
         } else {
             wf_deque_publish(&d);
         }
+    }
+    while (depth > 0) {
+        end_join(open[--depth]);
     }
 }
 
