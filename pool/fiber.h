@@ -285,8 +285,8 @@ int wf_fiber_switch_watched(struct wf_fiber *to, struct wf_fiber *from, void *ar
 WF_INLINE int wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
                               void *arg)
 {
-    return WF_CHECKS || WF_ASAN || WF_TSAN ? wf_fiber_switch_watched(to, from, arg, after)
-                                           : wf_switch_context(to, from, arg, after);
+    return WF_WATCHED ? wf_fiber_switch_watched(to, from, arg, after)
+                      : wf_switch_context(to, from, arg, after);
 }
 
 /* The same, and when the context of `from` is complete, and before `after`: its resume work is stored in *slot, and
@@ -296,6 +296,21 @@ WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to,
                                      void *arg, void *slot, void *count)
 {
     return wf_switch_queued(to, from, arg, after, slot, count);
+}
+
+/* The same with an `after` that arms a word of 64 bits, `word`: makes it 1 if it is 0, with release and acquire, and if
+ * it is not 0 any more does what `otherwise` does. `after` is both in C, for where they are not in line: in builds
+ * that check something, and where the assembly was not written. */
+int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word,
+                     wf_after_fn *otherwise) WF_HIDDEN;
+WF_INLINE void wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to,
+                                      wf_after_fn *after, wf_after_fn *otherwise, void *word)
+{
+    if (!WF_X86_64 || WF_WATCHED) {
+        (void)wf_fiber_switch(from, to, after, word);
+    } else {
+        (void)wf_switch_arming(to, from, word, otherwise);
+    }
 }
 
 /* ---- a thread's own stack ---- */

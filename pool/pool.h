@@ -65,6 +65,16 @@ WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)
     return self != NULL && self->worker->pool == pool ? self->worker : NULL;
 }
 
+/* wf_ready in line, for hand-overs. */
+WF_INLINE void wf_ready_inline(struct wf_worker *worker, struct wf_work *work)
+{
+    if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
+        wf_ready_spill(worker, work);
+    } else if (wf_unlikely(!wf_watchers_is_quiet(&worker->pool->watchers))) {
+        wf_wake_unless_watched(worker); /* which asks once more, and more */
+    }
+}
+
 /* Should `worker`, running, look for searchers in all groups of the pool? If there is but one; or if a thief
  * has found nothing public here. Without that it asks its own group: if all workers of a large pool read all
  * counts at each fork, they would do nothing else (docs/scaling.md). */

@@ -63,8 +63,7 @@
         movq    FIBER_SP(%rdi), %rsp
         .endm
 
-/* The second: `after`, if any, then what the other stack was at. Its thread_errno is read anew, since
- * `after` may have suspended it in its turn. */
+/* The second: `after`, if any, then what the other stack was at. */
         .macro  enter_stack
         ldmxcsr (%rsp)
         fldcw   4(%rsp)
@@ -72,10 +71,16 @@
         jz      1f
         call    *%rcx
 1:
+        go_on
+        .endm
+
+/* Its end: whichever switch it was left by. The stack's thread_errno is read anew, since `after` may have suspended
+ * it in its turn. */
+        .macro  go_on
+        xorl    %eax, %eax
         movq    THREAD_ERRNO(%rbx), %rdx
         movl    FIBER_ERRNO(%rbx), %ecx
         movl    %ecx, (%rdx)
-        xorl    %eax, %eax
         addq    $8, %rsp
         .cfi_def_cfa_offset 56
         popq    %r15
@@ -131,6 +136,34 @@ wf_switch_queued:
         enter_stack
         .cfi_endproc
         .size   wf_switch_queued, . - wf_switch_queued
+
+/* int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word, wf_after_fn *otherwise)
+ *                      rdi                  rsi                    rdx         rcx
+ * Whoever sees the word armed may run `from`. A locked instruction is seq_cst. */
+        .globl  wf_switch_arming
+        .hidden wf_switch_arming
+        .type   wf_switch_arming, @function
+        .p2align 5
+wf_switch_arming:
+        .cfi_startproc
+        leave_stack
+        .cfi_remember_state
+        xorl    %eax, %eax
+        movl    $1, %r8d
+        lock cmpxchgq %r8, (%rdx) /* LAST TOUCH of `from` */
+        jne     2f
+        ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+1:
+        go_on
+2:
+        .cfi_restore_state
+        ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+        call    *%rcx
+        jmp     1b
+        .cfi_endproc
+        .size   wf_switch_arming, . - wf_switch_arming
 
 /* A prepared stack continues at wf_switch_begin: rbx is its fiber, r12 its entry function, which
  * never returns. The end of every backtrace: no return address, and rbp is 0 for unwinders that

@@ -105,13 +105,16 @@ void wf_wake_unless_watched(struct wf_worker *worker)
     wake_unless_watched(worker);
 }
 
+WF_COLD void wf_ready_spill(struct wf_worker *worker, struct wf_work *work)
+{
+    wf_runq_close(&worker->runq);
+    wf_ready_overflow(worker, work);
+    wake_unless_watched(worker);
+}
+
 void wf_ready(struct wf_worker *worker, struct wf_work *work)
 {
-    if (wf_unlikely(!wf_runq_push(&worker->runq, work))) {
-        wf_runq_close(&worker->runq);
-        wf_ready_overflow(worker, work);
-    }
-    wake_unless_watched(worker);
+    wf_ready_inline(worker, work);
 }
 
 void wf_ready_fired(struct wf_worker *worker, struct wf_work *work)
@@ -354,17 +357,46 @@ WF_INLINE bool may_leave_quietly(struct wf_fiber *self)
 
 /* With nothing newer, the oldest of the FIFO is what the loop would take anyway: to go on with it from
  * here saves the loop's turn and half of the switches where fibers pass work to each other. In line, and
- * without a call, for it is most of what a hand-over costs. */
-void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+ * without a call, for it is most of what a hand-over costs. NULL: it is not so; *next is what was taken, if
+ * anything was. */
+WF_INLINE struct wf_fiber *next_at_once(struct wf_fiber *self, struct wf_work **next)
 {
     struct wf_worker *worker = self->worker;
-    struct wf_work *next = NULL;
+    *next = NULL;
     if (may_leave_quietly(self) && !wf_deque_has_public(&worker->deque) &&
-        may_go_on_blindly(worker) && (next = pop_ready(worker)) != NULL &&
-        next->run == wf_fiber_run_resume) {
-        go_on_with(self, wf_container_of(next, struct wf_fiber, resume), after, arg);
+        may_go_on_blindly(worker) && (*next = pop_ready(worker)) != NULL &&
+        (*next)->run == wf_fiber_run_resume) {
+        return wf_container_of(*next, struct wf_fiber, resume);
+    }
+    return NULL;
+}
+
+void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+{
+    struct wf_work *work;
+    struct wf_fiber *next = next_at_once(self, &work);
+    if (wf_likely(next != NULL)) {
+        go_on_with(self, next, after, arg);
     } else {
-        suspend_otherwise(self, next, after, arg);
+        suspend_otherwise(self, work, after, arg);
+    }
+}
+
+static void switch_back(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+{
+    (void)arg;
+    wf_switch_back(now, before);
+}
+
+void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
+{
+    struct wf_work *work;
+    struct wf_fiber *next = next_at_once(self, &work);
+    if (wf_likely(next != NULL)) {
+        count_going_on(self, self->worker);
+        wf_fiber_switch_arming(self, next, after, switch_back, word);
+    } else {
+        suspend_otherwise(self, work, after, word);
     }
 }
 

@@ -184,6 +184,8 @@ void wf_ready_fired(struct wf_worker *worker, struct wf_work *work);
 /* As wf_ready_new, for a work that is cheap to move to another worker: nothing but itself goes there, and nothing
  * that was made for it comes back. Who runs it says so (wf_deque_note_cheap). */
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work);
+/* wf_ready of what the FIFO did not take: wf_ready_inline (pool.h). */
+void wf_ready_spill(struct wf_worker *worker, struct wf_work *work);
 /* From any thread: the injection queue. */
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work);
 /* From any thread that knows only the pool: as wf_ready on a worker of `pool`, else as
@@ -224,7 +226,10 @@ void wf_exposed(struct wf_worker *worker);
  * Publishes the deque's private tail first. */
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
 
-/* The same, and `next` runs at once if nothing else is due: the resume work of a suspended stack
+/* The same with an `after` as wf_fiber_switch_arming has it, which arms `word` or else calls wf_switch_back. */
+void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word);
+
+/* wf_suspend, and `next` runs at once if nothing else is due: the resume work of a suspended stack
  * without a home, of this pool, which the caller alone may resume now; or new work. For two stacks that pass work to each other. After
  * WF_TURN_POLL works in a row `next` goes through the FIFO, so that others have their turn. */
 void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg);

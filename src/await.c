@@ -44,23 +44,14 @@ static struct wf_pool *pool_of(struct wf_work *resume)
     return resume->run == wf_value_run ? wf_value_pool(resume) : wf_frame_pool(resume);
 }
 
-static WF_NOINLINE void resume_elsewhere(struct wf_work *resume)
+void wf_wait_resume_elsewhere(struct wf_work *resume)
 {
     wf_ready_any(pool_of(resume), resume);
 }
 
 void wf_wait_resume(struct wf_work *resume)
 {
-    struct wf_fiber *self = wf_self();
-    if (wf_likely(self != NULL && resume->run == wf_fiber_run_resume)) {
-        /* that has run here last: its pool need not be looked at */
-        struct wf_worker *worker = wf_container_of(resume, struct wf_fiber, resume)->worker;
-        if (wf_likely(worker == self->worker)) {
-            wf_ready(worker, resume);
-            return;
-        }
-    }
-    resume_elsewhere(resume);
+    wf_wait_resume_inline(resume);
 }
 
 void wf_wait_cancel_claim(struct wf_wait *wait)
@@ -77,18 +68,29 @@ void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
 
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
-    return wf_wait_block_inline(self, wait);
+    wf_wait_lie(self, wait, wait->ops->name);
+    enum wf_wait_state outcome = wf_wait_outcome(wait);
+    wf_check_inner(outcome > WF_WAIT_ARMED);
+    return outcome;
 }
 
-enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
+enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
+                                           bool entered)
 {
-    wait->ops->cancel(wait);
-    return wf_wait_block(self, wait);
+    struct wf_wait *wait = &call->wait;
+    struct wf_env *env = self->env;
+    if (entered ? wf_wait_retract(wait, env) : !wf_wait_enter_locked(wait, env)) {
+        wait->ops->cancel(wait); /* so it is cancelled, unless what it waits for came meanwhile */
+        return wf_wait_block(self, wait);
+    }
+    wf_wait_lie(self, wait, wait->ops->name);
+    wf_wait_leave(wait, self->env);
+    return wf_wait_outcome(wait);
 }
 
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
-    (void)wf_call_block_inline(self, call);
+    (void)wf_call_block_inline(self, call, call->wait.ops->name);
     return call->wait.ops->finish(call);
 }
 
@@ -114,6 +116,13 @@ int weft_yield(void)
         return rc;
     }
     return wf_yield_last(self);
+}
+
+int wf_give_way(struct wf_fiber *self, int rc)
+{
+    self->budget = 0;
+    wf_yield(self);
+    return rc;
 }
 
 /* On the thread of the worker whose wheel it is. What fires is one of many, maybe, and cold: nothing is touched but

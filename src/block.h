@@ -12,38 +12,59 @@
 
 #include "pool/base/check.h"
 #include "src/core.h"
+#include <weft/fork.h>
 
 /* The `after` of a stack that lies down in `wait`: arms it. */
 void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait);
 
-/* Cancelled before it lay down: so is the wait, unless what it waits for came meanwhile. How it ended. */
-WF_COLD enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait);
+/* wf_call_block_inline when it is not plain: the wait has not `entered` its slot, or something is cancelled. */
+enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
+                                           bool entered);
 
-/* Suspends until the wait is claimed (not at all if it is already): how it ended. */
-WF_INLINE enum wf_wait_state wf_wait_block_inline(struct wf_fiber *self, struct wf_wait *wait)
+/* wf_wait_resume of anything but a stack that has run here last. */
+void wf_wait_resume_elsewhere(struct wf_work *resume);
+
+/* wf_wait_resume in line. A stack that has run on this worker last is most likely: its pool need not be looked at.
+ * Which worker that is the thread knows, by the deque that forks go to; where a task has left our stacks for one of
+ * its own, too. */
+WF_INLINE void wf_wait_resume_inline(struct wf_work *resume)
 {
-    enum wf_wait_state outcome = wf_wait_outcome(wait);
-    if (wf_likely(outcome == WF_WAIT_SETUP)) {
-        self->waits_for = wait->ops->name;
-        self->waits_at = wait;
-        wf_suspend(self, wf_after_block, wait);
-        self->waits_for = NULL;
-        outcome = wf_wait_outcome(wait);
-        wf_check_inner(outcome > WF_WAIT_ARMED);
+    if (!WF_MODEL && wf_likely(resume->run == wf_fiber_run_resume)) {
+        struct wf_worker *worker = wf_container_of(resume, struct wf_fiber, resume)->worker;
+        if (wf_likely((void *)&worker->deque == (void *)weft_deque_here_())) {
+            wf_ready_inline(worker, resume);
+            return;
+        }
     }
-    return outcome;
+    WF_MODEL ? wf_wait_resume(resume) : wf_wait_resume_elsewhere(resume);
 }
 
-/* The same for a call that has been queued, and within reach of what cancels `self`. The caller finishes it. */
-WF_INLINE enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call)
+/* Suspends until the wait is claimed (not at all if it is already). `name`: of the public call. */
+WF_INLINE void wf_wait_lie(struct wf_fiber *self, struct wf_wait *wait, const char *name)
+{
+    _Static_assert(WF_WAIT_SETUP == 0 && WF_WAIT_ARMED == 1, "wf_suspend_arming");
+    /* relaxed: a hint; arming decides */
+    if (wf_likely(wf_load_relaxed(&wait->state) == WF_WAIT_SETUP)) {
+        self->waits_for = name;
+        self->waits_at = wait;
+        wf_suspend_arming(self, wf_after_block, &wait->state);
+        self->waits_for = NULL;
+    }
+}
+
+/* Suspends until a call that has been queued is claimed, within reach of what cancels `self`: how the wait ended.
+ * The caller finishes it. */
+WF_INLINE enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call,
+                                                  const char *name)
 {
     struct wf_env *env = self->env;
-    if (wf_unlikely(!wf_wait_enter(&call->wait, env))) {
-        return wf_block_cancelled(self, &call->wait);
+    bool entered = wf_slot_enter(&env->slot, &call->wait);
+    if (wf_unlikely(!entered || wf_wait_is_flagged(env))) {
+        return wf_call_block_otherwise(self, call, entered);
     }
-    enum wf_wait_state outcome = wf_wait_block_inline(self, &call->wait);
+    wf_wait_lie(self, &call->wait, name);
     wf_wait_leave(&call->wait, self->env); /* the same env: it need not be kept over the switch */
-    return outcome;
+    return wf_wait_outcome(&call->wait);
 }
 
 #endif

@@ -107,6 +107,13 @@ WF_INLINE void wf_spend_budget(struct wf_fiber *self)
     }
 }
 
+/* The same, as the last line of a call: returns `rc`. */
+int wf_give_way(struct wf_fiber *self, int rc);
+WF_INLINE int wf_spend_and_return(struct wf_fiber *self, int rc)
+{
+    return wf_likely(++self->budget < WF_BUDGET) ? rc : wf_give_way(self, rc);
+}
+
 /* The rest of a call on a stack, after its beginning returned `rc`. */
 WF_INLINE ssize_t wf_call_end(struct wf_fiber *self, struct wf_call *call, ssize_t rc)
 {

@@ -615,7 +615,7 @@ static WF_NOINLINE int send_waiting(struct wf_fiber *self, weft_chan *chan, cons
         rc = send_otherwise(chan, &call, &self->resume, item);
     }
     if (wf_likely(rc == WF_PENDING)) {
-        return (int)end_wait(&call, wf_call_block_inline(self, &call), 0);
+        return (int)end_wait(&call, wf_call_block_inline(self, &call, send_ops.name), 0);
     }
     wf_spend_budget(self);
     return (int)rc;
@@ -645,7 +645,7 @@ static WF_NOINLINE int recv_waiting(struct wf_fiber *self, weft_chan *chan, void
         rc = recv_otherwise(chan, &call, &self->resume, item);
     }
     if (wf_likely(rc == WF_PENDING)) {
-        return (int)end_wait(&call, wf_call_block_inline(self, &call), 1);
+        return (int)end_wait(&call, wf_call_block_inline(self, &call, recv_ops.name), 1);
     }
     wf_spend_budget(self);
     return (int)rc;

@@ -458,6 +458,14 @@ bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env);
 void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env);
 WF_COLD bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env);
 
+/* Is there anything cancelled, after the wait has entered its slot? */
+WF_INLINE bool wf_wait_is_flagged(struct wf_env *env)
+{
+    /* sync(wait.flag): seq_cst, after the wait is in its slot, and acquire, the flag of a task that was cancelled
+     * alone; pairs sync(walk.marked), sync(walk.marked_alone) */
+    return wf_load_seq_cst(&env->scope->cancel) != 0;
+}
+
 /* A stack, before it lies down in a wait that is its own: makes it reachable for what cancels `env`, which
  * runs. False: that is cancelled, and nobody but the caller will end the wait. */
 WF_INLINE bool wf_wait_enter(struct wf_wait *wait, struct wf_env *env)
@@ -465,9 +473,7 @@ WF_INLINE bool wf_wait_enter(struct wf_wait *wait, struct wf_env *env)
     if (wf_unlikely(!wf_slot_enter(&env->slot, wait))) {
         return wf_wait_enter_locked(wait, env);
     }
-    /* sync(wait.flag): seq_cst, after the wait is in its slot, and acquire, the flag of a task that was cancelled
-     * alone; pairs sync(walk.marked), sync(walk.marked_alone) */
-    if (wf_unlikely(wf_load_seq_cst(&env->scope->cancel) != 0)) {
+    if (wf_unlikely(wf_wait_is_flagged(env))) {
         return !wf_wait_retract(wait, env);
     }
     return true;
@@ -523,6 +529,10 @@ WF_COLD int wf_refuse_call(struct wf_fiber *self);
 #if WF_MODEL /* the harness says who runs */
 struct wf_fiber *wf_enter_task(int *rc);
 struct wf_fiber *wf_enter_call(int *rc);
+WF_INLINE struct wf_fiber *wf_enter_at_once(void)
+{
+    return NULL;
+}
 #else
 /* The start of every public call that needs task context: the fiber, or NULL with the code to
  * return in *rc (-EPERM on a foreign thread, -ENOSYS in a forked child, -EDEADLK with a report of
@@ -546,6 +556,19 @@ WF_INLINE struct wf_fiber *wf_enter_call(int *rc)
         wf_unlikely((wf_load_relaxed(&self->env->scope->cancel) &
                      (WF_CANCEL_FIRED | WF_CANCEL_MEMBER)) != 0) &&
         (*rc = wf_refuse_call(self)) < 0) {
+        return NULL;
+    }
+    return self;
+}
+
+/* The same for who has another way, with wf_enter_call: NULL if anything is unusual. */
+WF_INLINE struct wf_fiber *wf_enter_at_once(void)
+{
+    struct wf_fiber *self = wf_self();
+    /* relaxed: see wf_scope_cancelled */
+    if (wf_unlikely(self == NULL || self->env == NULL ||
+                    (wf_load_relaxed(&self->env->scope->cancel) &
+                     (WF_CANCEL_FIRED | WF_CANCEL_MEMBER)) != 0)) {
         return NULL;
     }
     return self;

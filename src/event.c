@@ -52,9 +52,7 @@ void weft_event_fini(weft_event *handle)
     }
 }
 
-/* One that resets itself, and has waiters: the first that lives takes the signal. Called with the lock, returns
- * without it. */
-static WF_NOINLINE int set_for_waiter(struct wf_event *event)
+static WF_NOINLINE int set_otherwise(struct wf_event *event)
 {
     struct wf_work *owed = NULL;
     struct wf_waiter *first;
@@ -67,6 +65,20 @@ static WF_NOINLINE int set_for_waiter(struct wf_event *event)
     if (wf_likely(owed != NULL)) {
         wf_wait_resume(owed);
     }
+    return 0;
+}
+
+/* One that resets itself, and has waiters: the first that lives takes the signal. Called with the lock, returns
+ * without it. */
+static WF_NOINLINE int set_for_waiter(struct wf_event *event)
+{
+    struct wf_work *owed;
+    if (wf_unlikely(!wf_waitq_grant_lying(
+            wf_container_of(event->waiters.next, struct wf_waiter, in_queue), &owed))) {
+        return set_otherwise(event);
+    }
+    wf_unlock(&event->lock); /* LAST TOUCH: a waiter may be about to free it */
+    wf_wait_resume_inline(owed);
     return 0;
 }
 
@@ -146,7 +158,7 @@ static WF_NOINLINE int event_waiting(struct wf_fiber *self, struct wf_event *eve
 {
     struct wf_call call;
     (void)event_queue(event, &call, &self->resume, &event_ops);
-    (void)wf_call_block_inline(self, &call);
+    (void)wf_call_block_inline(self, &call, event_ops.name);
     return (int)wf_sync_finish(&call);
 }
 
@@ -161,21 +173,35 @@ static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct 
     return begin(event, call, resume, &event_ops);
 }
 
-int weft_event_wait(weft_event *handle)
+/* Entered, and with the lock; returns without it. */
+WF_INLINE int wait_locked(struct wf_fiber *self, struct wf_event *event)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
-    }
-    struct wf_event *event = event_of(handle);
-    wf_lock(&event->lock);
     if (!take_event(event)) {
         return event_waiting(self, event);
     }
     wf_unlock(&event->lock);
-    wf_spend_budget(self);
-    return 0;
+    return wf_spend_and_return(self, 0);
+}
+
+static WF_NOINLINE int wait_otherwise(struct wf_event *event)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    wf_lock(&event->lock);
+    return wait_locked(self, event);
+}
+
+int weft_event_wait(weft_event *handle)
+{
+    struct wf_event *event = event_of(handle);
+    struct wf_fiber *self = wf_enter_at_once();
+    if (wf_unlikely(self == NULL || !wf_lock_at_once(&event->lock))) {
+        return wait_otherwise(event);
+    }
+    return wait_locked(self, event);
 }
 
 weft_val weft_event_wait_v_(weft_event *handle, const weft_place *place)

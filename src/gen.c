@@ -101,7 +101,7 @@ static WF_NOINLINE enum wf_wait_state give_turn_by_queue(struct wf_fiber *self,
                                                          struct wf_call *call, struct wf_work *owed)
 {
     run_owed(owed);
-    return wf_call_block_inline(self, call);
+    return wf_call_block_inline(self, call, call->wait.ops->name);
 }
 
 /* Lies down in the call, while `owed` goes on. How the wait ended. */

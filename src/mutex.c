@@ -118,26 +118,40 @@ static WF_NOINLINE int lock_waiting(struct wf_fiber *self, struct wf_mutex *mute
 {
     struct wf_call call;
     lock_queue(mutex, &call, &self->resume, self->env->task);
-    enum wf_wait_state outcome = wf_call_block_inline(self, &call);
+    enum wf_wait_state outcome = wf_call_block_inline(self, &call, lock_ops.name);
     return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)lock_finish(&call);
 }
 
-int weft_mutex_lock(weft_mutex *handle)
+/* Entered, and with the lock; returns without it. */
+WF_INLINE int lock_locked(struct wf_fiber *self, struct wf_mutex *mutex)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
-    }
-    struct wf_mutex *mutex = mutex_of(handle);
-    wf_lock(&mutex->lock);
-    rc = take_mutex(mutex, self->env->task);
+    int rc = take_mutex(mutex, self->env->task);
     if (rc == -EAGAIN) {
         return lock_waiting(self, mutex);
     }
     wf_unlock(&mutex->lock);
-    wf_spend_budget(self);
-    return rc;
+    return wf_spend_and_return(self, rc);
+}
+
+static WF_NOINLINE int lock_otherwise(struct wf_mutex *mutex)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    wf_lock(&mutex->lock);
+    return lock_locked(self, mutex);
+}
+
+int weft_mutex_lock(weft_mutex *handle)
+{
+    struct wf_mutex *mutex = mutex_of(handle);
+    struct wf_fiber *self = wf_enter_at_once();
+    if (wf_unlikely(self == NULL || !wf_lock_at_once(&mutex->lock))) {
+        return lock_otherwise(mutex);
+    }
+    return lock_locked(self, mutex);
 }
 
 int weft_mutex_try(weft_mutex *handle)
@@ -167,15 +181,50 @@ static WF_COLD int not_the_owner(const struct wf_task *task, const weft_place *o
     return -EINVAL;
 }
 
-/* Called with the lock, returns without it. */
-static WF_NOINLINE int unlock_for_waiter(struct wf_mutex *mutex)
+static WF_NOINLINE int pass_on_otherwise(struct wf_mutex *mutex)
 {
     struct wf_work *owed = pass_on(mutex);
     wf_unlock(&mutex->lock);
-    if (wf_likely(owed != NULL)) {
+    if (owed != NULL) {
         wf_wait_resume(owed);
     }
     return 0;
+}
+
+/* Called with the lock, returns without it: somebody has come to wait. */
+static WF_NOINLINE int unlock_for_waiter(struct wf_mutex *mutex)
+{
+    struct wf_waiter *first = wf_container_of(mutex->waiters.next, struct wf_waiter, in_queue);
+    struct wf_work *owed;
+    if (wf_unlikely(!wf_waitq_grant_lying(first, &owed))) {
+        return pass_on_otherwise(mutex);
+    }
+    own(mutex, first->item);
+    wf_unlock(&mutex->lock);
+    wf_wait_resume_inline(owed);
+    return 0;
+}
+
+/* By `task`, with the lock; returns without it. */
+WF_INLINE int unlock_locked(struct wf_mutex *mutex, struct wf_task *task)
+{
+    if (wf_unlikely(mutex->owner != task)) {
+        const weft_place *owner = mutex->owner != NULL ? mutex->owner_place : NULL;
+        wf_unlock(&mutex->lock);
+        return not_the_owner(task, owner);
+    }
+    if (!wf_list_is_empty(&mutex->waiters)) {
+        return unlock_for_waiter(mutex);
+    }
+    mutex->owner = NULL;
+    wf_unlock(&mutex->lock);
+    return 0;
+}
+
+static WF_NOINLINE int unlock_contended(struct wf_mutex *mutex, struct wf_task *task)
+{
+    wf_lock(&mutex->lock);
+    return unlock_locked(mutex, task);
 }
 
 int weft_mutex_unlock(weft_mutex *handle)
@@ -186,18 +235,9 @@ int weft_mutex_unlock(weft_mutex *handle)
     if (wf_unlikely(self == NULL)) {
         return rc;
     }
-    wf_lock(&mutex->lock);
-    if (wf_unlikely(mutex->owner != self->env->task)) {
-        const weft_place *owner = mutex->owner != NULL ? mutex->owner_place : NULL;
-        wf_unlock(&mutex->lock);
-        return not_the_owner(self->env->task, owner);
-    }
-    if (!wf_list_is_empty(&mutex->waiters)) {
-        return unlock_for_waiter(mutex);
-    }
-    mutex->owner = NULL;
-    wf_unlock(&mutex->lock);
-    return 0;
+    struct wf_task *task = self->env->task;
+    return wf_lock_at_once(&mutex->lock) ? unlock_locked(mutex, task)
+                                         : unlock_contended(mutex, task);
 }
 
 const weft_place *weft_mutex_owner(const weft_mutex *handle)

@@ -152,7 +152,7 @@ static WF_NOINLINE int acquire_waiting(struct wf_fiber *self, struct wf_sem *sem
 {
     struct wf_call call;
     (void)acquire_queue(sem, &call, &self->resume, wanted);
-    enum wf_wait_state outcome = wf_call_block_inline(self, &call);
+    enum wf_wait_state outcome = wf_call_block_inline(self, &call, acquire_ops.name);
     return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)acquire_ended(&call, outcome);
 }
 
@@ -179,24 +179,38 @@ static bool is_out_of_range(const struct wf_sem *sem, uint32_t n)
     return n == 0 || n > sem->max;
 }
 
-WF_INLINE int acquire_permits(struct wf_sem *sem, uint32_t n)
+/* Entered, and with the lock; returns without it. */
+WF_INLINE int acquire_locked(struct wf_fiber *self, struct wf_sem *sem, uint32_t n)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
-    }
-    if (wf_unlikely(is_out_of_range(sem, n))) {
-        return -EINVAL;
-    }
-    wf_lock(&sem->lock);
     ssize_t got = take_permits(sem, n);
     if (got == -EAGAIN) {
         return acquire_waiting(self, sem, as_item(n));
     }
     wf_unlock(&sem->lock);
-    wf_spend_budget(self);
-    return (int)got;
+    return wf_spend_and_return(self, (int)got);
+}
+
+static WF_NOINLINE int acquire_otherwise(struct wf_sem *sem, uint32_t n)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    if (is_out_of_range(sem, n)) {
+        return -EINVAL;
+    }
+    wf_lock(&sem->lock);
+    return acquire_locked(self, sem, n);
+}
+
+WF_INLINE int acquire_permits(struct wf_sem *sem, uint32_t n)
+{
+    struct wf_fiber *self = wf_enter_at_once();
+    if (wf_unlikely(self == NULL || is_out_of_range(sem, n) || !wf_lock_at_once(&sem->lock))) {
+        return acquire_otherwise(sem, n);
+    }
+    return acquire_locked(self, sem, n);
 }
 
 int weft_sem_acquire_n(weft_sem *handle, uint32_t n)
@@ -252,9 +266,7 @@ static WF_COLD void serve_more(struct wf_sem *sem, struct wf_work **owed)
     serve_permits(sem);
 }
 
-/* Called with the lock, returns without it: there are `permits` now, and there were waiters. The first of
- * them, as a rule the only one that is served, is resumed without the lock. */
-static WF_NOINLINE int release_to_waiters(struct wf_sem *sem, uint32_t permits)
+static WF_NOINLINE int release_otherwise(struct wf_sem *sem, uint32_t permits)
 {
     struct wf_work *owed = NULL;
     struct wf_waiter *first = wf_waitq_first(&sem->waiters);
@@ -275,18 +287,27 @@ static WF_NOINLINE int release_to_waiters(struct wf_sem *sem, uint32_t permits)
     return 0;
 }
 
-int weft_sem_release(weft_sem *handle, uint32_t n)
+/* Called with the lock, returns without it: there are `permits` now, and there were waiters. The first of
+ * them, as a rule the only one that is served, is resumed without the lock. */
+static WF_NOINLINE int release_to_waiters(struct wf_sem *sem, uint32_t permits)
 {
-    struct wf_sem *sem = sem_of(handle);
-    if (wf_forked) {
-        return -ENOSYS;
+    struct wf_waiter *first = wf_container_of(sem->waiters.next, struct wf_waiter, in_queue);
+    struct wf_work *owed;
+    if (wf_unlikely((uint32_t)(uintptr_t)first->item != permits ||
+                    !wf_waitq_grant_lying(first, &owed))) {
+        return release_otherwise(sem, permits);
     }
-    if (n == 0) {
-        return -EINVAL;
-    }
-    wf_lock(&sem->lock);
+    wf_store_relaxed(&sem->permits, 0);
+    wf_unlock(&sem->lock);
+    wf_wait_resume_inline(owed);
+    return 0;
+}
+
+/* With the lock; returns without it. */
+WF_INLINE int release_locked(struct wf_sem *sem, uint32_t n)
+{
     uint32_t permits = wf_load_relaxed(&sem->permits);
-    if (n > sem->max - permits) {
+    if (wf_unlikely(n > sem->max - permits)) {
         wf_unlock(&sem->lock);
         return -EOVERFLOW;
     }
@@ -296,6 +317,24 @@ int weft_sem_release(weft_sem *handle, uint32_t n)
     wf_store_relaxed(&sem->permits, permits + n);
     wf_unlock(&sem->lock);
     return 0;
+}
+
+static WF_NOINLINE int release_contended(struct wf_sem *sem, uint32_t n)
+{
+    wf_lock(&sem->lock);
+    return release_locked(sem, n);
+}
+
+int weft_sem_release(weft_sem *handle, uint32_t n)
+{
+    struct wf_sem *sem = sem_of(handle);
+    if (wf_unlikely(wf_forked)) {
+        return -ENOSYS;
+    }
+    if (wf_unlikely(n == 0)) {
+        return -EINVAL;
+    }
+    return wf_lock_at_once(&sem->lock) ? release_locked(sem, n) : release_contended(sem, n);
 }
 
 uint32_t weft_sem_count(const weft_sem *handle)

@@ -55,7 +55,9 @@ WF_INLINE ssize_t wf_sync_finish(struct wf_call *call)
     }
     struct wf_lock *lock = call->object;
     wf_lock(lock); /* a granter may be at the object, and look at our place, until here */
-    wf_list_unlink(&call->place.in_queue);
+    if (outcome != WF_WAIT_GRANTED) { /* else the granter has done it */
+        wf_list_unlink(&call->place.in_queue);
+    }
     wf_unlock(lock);
     return outcome == WF_WAIT_GRANTED ? 0 : -ECANCELED;
 }

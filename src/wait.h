@@ -123,7 +123,15 @@ WF_INLINE enum wf_claim wf_wait_take(struct wf_wait *wait, enum wf_wait_state ca
     return WF_CLAIM_LOST;
 }
 
-/* The same, and resumes the waiter. True: this call ended the wait, with `cause`. */
+/* Grants a wait that is armed, which the caller then resumes; false: it is not, or not any more. */
+WF_INLINE bool wf_wait_take_armed(struct wf_wait *wait, const struct wf_waiter *place)
+{
+    uintptr_t state = WF_WAIT_ARMED;
+    /* sync(wait.grant): as sync(wait.claim); pairs sync(wait.arm), sync(wait.look), sync(wait.claim) */
+    return wf_cas_acq_rel(&wait->state, &state, (uintptr_t)place | WF_WAIT_GRANTED);
+}
+
+/* wf_wait_take, and resumes the waiter. True: this call ended the wait, with `cause`. */
 WF_INLINE bool wf_wait_claim_at(struct wf_wait *wait, enum wf_wait_state cause,
                                 const struct wf_waiter *place)
 {

@@ -58,7 +58,7 @@ WF_INLINE bool wf_waitq_grant(struct wf_waiter *place)
     return wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place);
 }
 
-/* The same, and does not resume: in *owed what the caller resumes when it has let go of the lock (wf_wait_resume),
+/* wf_waitq_grant, and does not resume: in *owed what the caller resumes when it has let go of the lock (wf_wait_resume),
  * if anything: so that who wakes up at once does not find it held. */
 WF_INLINE bool wf_waitq_grant_owing(struct wf_waiter *place, struct wf_work **owed)
 {
@@ -69,6 +69,20 @@ WF_INLINE bool wf_waitq_grant_owing(struct wf_waiter *place, struct wf_work **ow
         *owed = wait->resume; /* it lies until then */
     }
     return claim != WF_CLAIM_LOST;
+}
+
+/* What happens to most waits, of one that has to be in no list afterwards: `place` is of a stack, or a frame, that
+ * lies and that nobody else ends now. It is granted and taken out, and the caller resumes *owed when it has let go of
+ * the lock. False: it is not so, and nothing was done. */
+WF_INLINE bool wf_waitq_grant_lying(struct wf_waiter *place, struct wf_work **owed)
+{
+    struct wf_wait *wait = place->wait;
+    if (wf_unlikely(!wf_wait_take_armed(wait, place))) {
+        return false;
+    }
+    wf_list_drop(&place->in_queue); /* after the claim: it lies until we resume it */
+    *owed = wait->resume;
+    return true;
 }
 
 #endif

@@ -84,6 +84,9 @@
 #define WF_TSAN 0
 #endif
 
+/* 1 in builds that look at each switch between stacks. */
+#define WF_WATCHED (WF_CHECKS + WF_ASAN + WF_TSAN != 0)
+
 #ifndef WF_HAVE_URING
 #define WF_HAVE_URING 1
 #endif

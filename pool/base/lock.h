@@ -34,10 +34,18 @@ WF_INLINE void wf_lock(struct wf_lock *lock)
     }
 }
 
+/* Takes it if it is free. For who has another way, with wf_lock, and so needs no register kept over a call. */
+WF_INLINE bool wf_lock_at_once(struct wf_lock *lock)
+{
+    uint32_t expected = 0;
+    /* sync(lock.take_once): acquire, as sync(lock.take); pairs sync(lock.drop) */
+    return wf_likely(wf_cas_acquire(&lock->state, &expected, 1));
+}
+
 WF_INLINE void wf_unlock(struct wf_lock *lock)
 {
     /* sync(lock.drop): release, the next holder sees what we wrote; pairs sync(lock.take),
-     * sync(lock.spin) */
+     * sync(lock.take_once), sync(lock.spin) */
     wf_store_release(&lock->state, 0);
 }
 #endif

@@ -83,15 +83,16 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
     NOT_CALLED;
 }
 
-enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
+enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
+                                           bool entered)
 {
-    (void)self, (void)wait;
+    (void)self, (void)call, (void)entered;
     NOT_CALLED;
 }
 
-void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
 {
-    (void)self, (void)after, (void)arg;
+    (void)self, (void)after, (void)word;
     NOT_CALLED;
 }
 
@@ -123,6 +124,12 @@ bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env)
 {
     (void)wait, (void)env;
     NOT_CALLED;
+}
+
+int wf_give_way(struct wf_fiber *self, int rc)
+{
+    (void)self;
+    return rc;
 }
 
 void wf_yield(struct wf_fiber *self)

@@ -213,9 +213,9 @@ void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *aft
     }
 }
 
-void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
 {
-    wf_suspend_to(self, NULL, after, arg);
+    wf_suspend_to(self, NULL, after, word);
 }
 
 /* --- as in src/await.c and src/scope.c -------------------------------------------------------- */
@@ -255,18 +255,27 @@ void wf_wait_cancel_claim(struct wf_wait *wait)
 
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
-    return wf_wait_block_inline(self, wait);
+    wf_wait_lie(self, wait, wait->ops->name);
+    return wf_wait_outcome(wait);
 }
 
-enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
+enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
+                                           bool entered)
 {
-    wait->ops->cancel(wait);
-    return wf_wait_block(self, wait);
+    struct wf_wait *wait = &call->wait;
+    struct wf_env *env = self->env;
+    if (entered ? wf_wait_retract(wait, env) : !wf_wait_enter_locked(wait, env)) {
+        wait->ops->cancel(wait);
+        return wf_wait_block(self, wait);
+    }
+    wf_wait_lie(self, wait, wait->ops->name);
+    wf_wait_leave(wait, self->env);
+    return wf_wait_outcome(wait);
 }
 
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
-    (void)wf_call_block_inline(self, call);
+    (void)wf_call_block_inline(self, call, call->wait.ops->name);
     return call->wait.ops->finish(call);
 }
 
@@ -313,6 +322,12 @@ struct wf_sys wf_sys = {.alloc = allocate, .release = release, .now_ns = no_time
 void wf_misuse(const char *format, ...)
 {
     wloom_fail(__FILE__, __LINE__, "misuse: %s", format);
+}
+
+int wf_give_way(struct wf_fiber *self, int rc)
+{
+    (void)self;
+    return rc;
 }
 
 void wf_yield(struct wf_fiber *self)
@@ -892,7 +907,7 @@ static void wait_without_an_end(void *arg)
         wf_unlock(&e->lock);
     } else {
         (void)event_queue(e, &call, &strand->fiber.resume, &event_ops);
-        (void)wf_call_block_inline(&strand->fiber, &call);
+        (void)wf_call_block_inline(&strand->fiber, &call, call.wait.ops->name);
     }
     wloom_retire(&event, sizeof event);
 }
@@ -917,10 +932,10 @@ static void lie_and_leave_blindly(void *arg)
     wf_lock(&s->lock);
     (void)acquire_queue(s, &call, &strand->fiber.resume, as_item(1));
     if (wf_wait_enter(&call.wait, env)) {
-        (void)wf_wait_block_inline(&strand->fiber, &call.wait);
+        wf_wait_lie(&strand->fiber, &call.wait, call.wait.ops->name);
         (void)wf_slot_leave(&env->slot, &call.wait);
     } else {
-        (void)wf_block_cancelled(&strand->fiber, &call.wait);
+        wf_wait_cancel_claim(&call.wait);
     }
     if (wf_wait_outcome(&call.wait) != WF_WAIT_GRANTED) {
         (void)acquire_ended(&call, WF_WAIT_CANCELLED);
@@ -948,7 +963,7 @@ static void lie_in_vain(void *arg)
     wf_lock(&s->lock);
     (void)acquire_queue(s, &call, &strand->fiber.resume, as_item(1));
     (void)wf_wait_enter(&call.wait, strand->fiber.env);
-    (void)wf_wait_block_inline(&strand->fiber, &call.wait);
+    wf_wait_lie(&strand->fiber, &call.wait, call.wait.ops->name);
     wf_wait_leave(&call.wait, strand->fiber.env);
 }
 

@@ -46,15 +46,16 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 }
 
 /* What a stack lies down with, in the public functions. */
-enum wf_wait_state wf_block_cancelled(struct wf_fiber *self, struct wf_wait *wait)
+enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
+                                           bool entered)
 {
-    (void)self, (void)wait;
+    (void)self, (void)call, (void)entered;
     wloom_fail(__FILE__, __LINE__, "not called");
 }
 
-void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg)
+void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
 {
-    (void)self, (void)after, (void)arg;
+    (void)self, (void)after, (void)word;
     wloom_fail(__FILE__, __LINE__, "not called");
 }
 
@@ -88,6 +89,12 @@ void wf_select_leave_locked(struct wf_waiter *place)
 {
     (void)place;
     wloom_assert(false);
+}
+
+int wf_give_way(struct wf_fiber *self, int rc)
+{
+    (void)self;
+    return rc;
 }
 
 void wf_yield(struct wf_fiber *self)

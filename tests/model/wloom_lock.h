@@ -10,6 +10,12 @@ WF_INLINE void wf_lock(struct wf_lock *lock)
     wloom_lock(&lock->state.value_);
 }
 
+WF_INLINE bool wf_lock_at_once(struct wf_lock *lock)
+{
+    wf_lock(lock); /* both ways at once: what follows is the same */
+    return true;
+}
+
 WF_INLINE void wf_unlock(struct wf_lock *lock)
 {
     wloom_unlock(&lock->state.value_);
