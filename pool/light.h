@@ -62,6 +62,9 @@
  * heavy. */
 #define WF_WATCH_MIN_NS INT64_C(50000)
 #define WF_WATCH_MAX_NS INT64_C(200000)
+/* One beside a worker at which timers come thick and fast (WF_TIMER_CROWD): that is a light load every 0.5 ms, and a
+ * watch costs 10 us. */
+#define WF_WATCH_CROWD_NS INT64_C(1000000)
 /* What was stolen and took this long, with what came of it, was worth to be watched for: the next watch is a short
  * one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a third larger. */
 #define WF_LONG_NS INT64_C(5000)

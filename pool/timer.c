@@ -132,8 +132,9 @@ static void hint_update(struct wf_wheel *wheel)
 {
     int slot = first_slot(wheel);
     int64_t next_ns = slot < 0 ? INT64_MAX : wheel->slots[slot].earliest_ns;
-    if (next_ns < wheel->rest_ns) {
-        next_ns = wheel->rest_ns;
+    int64_t rest_ns = wf_load_relaxed(&wheel->rest_ns); /* relaxed: under the lock */
+    if (next_ns < rest_ns) {
+        next_ns = rest_ns;
     }
     if (!wf_list_is_empty(&wheel->moving)) {
         next_ns = wheel->tick << WF_TIMER_TICK_BITS; /* advance has more to do at once */
@@ -152,6 +153,7 @@ void wf_wheel_init(struct wf_wheel *wheel, int64_t now_ns)
         wf_list_init(&wheel->slots[i].timers);
     }
     wf_store_relaxed(&wheel->next_ns, INT64_MAX);
+    wf_store_relaxed(&wheel->rest_ns, 0);
 }
 
 void wf_timer_init(struct wf_timer *timer, void (*fire)(struct wf_timer *timer))
@@ -280,7 +282,8 @@ static void note_crowd(struct wf_wheel *wheel, int fired, int64_t now_ns)
     int64_t since_ns = now_ns - wheel->crowd_ns;
     if (since_ns < WF_TIMER_CALM_NS && since_ns > 0) {
         int64_t rest_ns = since_ns * WF_TIMER_BURST / fired;
-        wheel->rest_ns = now_ns + (rest_ns < WF_TIMER_CROWD_NS ? rest_ns : WF_TIMER_CROWD_NS);
+        rest_ns = rest_ns < WF_TIMER_CROWD_NS ? rest_ns : WF_TIMER_CROWD_NS;
+        wf_store_relaxed(&wheel->rest_ns, now_ns + rest_ns); /* relaxed: for others a hint */
     }
     wheel->crowd_ns = now_ns;
 }

@@ -97,7 +97,6 @@ struct wf_wheel {
     /* from a slot that advance has begun: to be fired or put into a lower level */
     struct wf_list moving;
     int64_t crowd_ns;            /* when as many timers as make a crowd fired last */
-    int64_t rest_ns;             /* in a crowd: no look before */
     WF_ATOMIC(uintptr_t) firing; /* development builds: the thread inside fire(); 0: none */
     /* counters; written under the lock, read by reports: relaxed */
     WF_ATOMIC(uint64_t) fired, added, deleted;
@@ -107,6 +106,8 @@ struct wf_wheel {
     struct wf_timer *newest[WF_WHEEL_LEVELS * WF_WHEEL_SLOTS][WF_WHEEL_AHEAD];
     /* The hint. Written under the lock, read by anybody. */
     WF_ALIGNED(WF_LINE) WF_ATOMIC(int64_t) next_ns;
+    /* In a crowd: no look before. Likewise. */
+    WF_ATOMIC(int64_t) rest_ns;
 };
 
 /* now_ns: CLOCK_MONOTONIC, or the simulator's clock. */
@@ -129,6 +130,12 @@ bool wf_timer_del(struct wf_timer *timer);
  * then keeps the wheel's tick near the present, which saves moves between levels later. Any thread;
  * calls are serialised. */
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns);
+
+/* Have timers come thick and fast until a short while ago? Any thread; a hint. */
+WF_INLINE bool wf_wheel_is_crowded(struct wf_wheel *wheel, int64_t now_ns)
+{
+    return now_ns - wf_load_relaxed(&wheel->rest_ns) < WF_TIMER_CALM_NS; /* relaxed: a hint */
+}
 
 /* When to call advance next; INT64_MAX: no timer. One load. The owner's own add is always in it; an
  * add by the owner may be missed for a moment by other threads, which only look after a stuck

@@ -1078,6 +1078,18 @@ static void sleep_on(struct wf_worker *worker)
     }
 }
 
+static int64_t length_of_watch(struct wf_worker *worker, int64_t now_ns)
+{
+    struct wf_pool *pool = worker->pool;
+    for (int i = 0; i < pool->worker_count; i++) {
+        struct wf_worker *other = &pool->workers[i];
+        if (other != worker && wf_wheel_is_crowded(&other->wheel, now_ns)) {
+            return WF_WATCH_CROWD_NS;
+        }
+    }
+    return worker->watch_ns;
+}
+
 /* Somebody who is awake has light work, or is likely to: sleep for a while, longer each time that it came to
  * nothing (light.h). As a lookout, too, unless there are enough. One such watcher is enough, the others sleep until they
  * are woken: the watcher comes to is_there_more before it leaves the search for anything else. */
@@ -1090,7 +1102,8 @@ static void watch(struct wf_worker *worker)
         worker->watching = wf_watchers_quieten(&pool->watchers);
     }
     bool appointed = is_rescue_on(worker) && wf_lookout_appoint(&pool->lookouts);
-    sleep_until(worker, wf_sys.now_ns() + worker->watch_ns);
+    int64_t now_ns = wf_sys.now_ns();
+    sleep_until(worker, now_ns + length_of_watch(worker, now_ns));
     if (appointed) {
         (void)rescue(worker);
         wf_lookout_resign(&pool->lookouts);

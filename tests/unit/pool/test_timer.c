@@ -295,6 +295,7 @@ Test(timer, one_burst_alone_keeps_nobody_waiting)
     add(&next, SECOND_NS + 7 * TICK_NS);
     wt_eq(advance_to(SECOND_NS + 5 * TICK_NS), N);
     wt_eq(wf_wheel_next_ns(&wheel), next.timer.deadline_ns);
+    wt_false(wf_wheel_is_crowded(&wheel, now_ns));
 }
 
 Test(timer, one_that_is_added_in_a_crowd_is_not_kept_waiting_by_it)
@@ -308,6 +309,8 @@ Test(timer, one_that_is_added_in_a_crowd_is_not_kept_waiting_by_it)
         advance_to(wf_wheel_next_ns(&wheel));
     }
     wt_gt(wf_wheel_next_ns(&wheel), now_ns + 2 * TICK_NS, "it is a crowd");
+    wt_true(wf_wheel_is_crowded(&wheel, now_ns));
+    wt_false(wf_wheel_is_crowded(&wheel, now_ns + WF_TIMER_CROWD_NS + WF_TIMER_CALM_NS), "no more");
     entry_init(&new);
     add(&new, now_ns + 1000);
     wt_eq(wf_wheel_next_ns(&wheel), now_ns + 1000);
@@ -389,8 +392,9 @@ static void one_run(uint64_t seed, int steps)
             advance_to(now_ns + random_distance(&rng) / 2);
         }
         int64_t earliest = model_earliest(entries, N);
-        wt_le(wheel.rest_ns, now_ns + WF_TIMER_CROWD_NS);
-        int64_t bound_ns = latest(earliest) > wheel.rest_ns ? latest(earliest) : wheel.rest_ns;
+        int64_t rest_ns = wf_load_relaxed(&wheel.rest_ns);
+        wt_le(rest_ns, now_ns + WF_TIMER_CROWD_NS);
+        int64_t bound_ns = latest(earliest) > rest_ns ? latest(earliest) : rest_ns;
         wt_le(wf_wheel_next_ns(&wheel), bound_ns, "T.2: too late; seed %llu step %d",
               (unsigned long long)seed, step);
         wt_eq(wf_wheel_next_ns(&wheel) == INT64_MAX, earliest == INT64_MAX, "seed %llu step %d",

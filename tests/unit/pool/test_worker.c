@@ -497,6 +497,33 @@ Test(worker, one_watches_and_others_sleep, .init = begin_ticking, .fini = end_ti
     wt_eq(wf_watchers_count(&pool->watchers), 0u);
 }
 
+static void fire_nothing(struct wf_timer *timer)
+{
+    (void)timer;
+}
+
+Test(worker, a_watch_is_long_beside_a_crowd_of_timers_and_not_after_it, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    enum { N = 2 * WF_TIMER_CROWD };
+    static struct wf_timer timers[N];
+    const int64_t apart_ns = 1 << WF_TIMER_TICK_BITS;
+    watch(other);
+    wt_lt(slept.until_ns - clock_ns, WF_WATCH_MAX_NS);
+    for (int i = 0; i < N; i++) {
+        wf_timer_init(&timers[i], fire_nothing);
+        wf_timer_add(&self->wheel, &timers[i], clock_ns + (i < N / 2 ? 0 : apart_ns));
+    }
+    wt_eq(wf_wheel_advance(&self->wheel, clock_ns), N / 2);
+    clock_ns += apart_ns;
+    wt_eq(wf_wheel_advance(&self->wheel, clock_ns), N / 2);
+    watch(other);
+    wt_gt(slept.until_ns - clock_ns, WF_WATCH_CROWD_NS - 10 * TICK_NS);
+    clock_ns += WF_TIMER_CROWD_NS + WF_TIMER_CALM_NS;
+    watch(other);
+    wt_lt(slept.until_ns - clock_ns, WF_WATCH_MAX_NS + WF_WATCH_MIN_NS);
+}
+
 static int barriers, barrier_rc;
 static int64_t napped_ns;
 
