@@ -277,9 +277,11 @@ static void two_works_of_one_producer(void)
     end();
 }
 
-static void two_works_of_two_producers(void)
+/* In groups of so many workers. */
+static void two_producers(int group)
 {
     begin(2, 2, 0);
+    in_groups_of(group);
     run_work = run_together;
     start();
     wloom_spawn(produce, (void *)0);
@@ -287,14 +289,25 @@ static void two_works_of_two_producers(void)
     end();
 }
 
-static void three_works_three_workers(void)
+static void two_works_of_two_producers(void)
+{
+    two_producers(WF_WORKERS_MAX);
+}
+
+static void three_works(int group)
 {
     begin(3, 3, 0);
+    in_groups_of(group);
     run_work = run_together;
     start_awake(1);
     produce_two(NULL);
     submit(2);
     end();
+}
+
+static void three_works_three_workers(void)
+{
+    three_works(WF_WORKERS_MAX);
 }
 
 static void sleep_that_returns_by_itself(void)
@@ -315,9 +328,10 @@ static void returning_worker(void *arg)
     worker(arg);
 }
 
-static void claim_lost_to_a_return(void)
+static void claim_lost(int group)
 {
     begin(2, 2, 0);
+    in_groups_of(group);
     run_work = run_together;
     wf_park_announce(&park, 0);
     wloom_spawn(returning_worker, (void *)0);
@@ -325,6 +339,11 @@ static void claim_lost_to_a_return(void)
     wloom_spawn(produce, (void *)0);
     submit(1);
     end();
+}
+
+static void claim_lost_to_a_return(void)
+{
+    claim_lost(WF_WORKERS_MAX);
 }
 
 /* --- submitting from a worker ----------------------------------------------------------------- */
@@ -347,14 +366,20 @@ static void worker_submits(void)
     end();
 }
 
-static void worker_submits_and_producer_too(void)
+static void parent_and_producer(int group)
 {
     begin(3, 3, 0);
+    in_groups_of(group);
     run_work = run_parent;
     start_awake(1);
     submit(0);
     submit(2);
     end();
+}
+
+static void worker_submits_and_producer_too(void)
+{
+    parent_and_producer(WF_WORKERS_MAX);
 }
 
 /* --- messages --------------------------------------------------------------------------------- */
@@ -393,49 +418,23 @@ static void message_and_two_works(void)
 
 static void two_producers_two_groups(void)
 {
-    begin(2, 2, 0);
-    in_groups_of(1);
-    run_work = run_together;
-    start();
-    wloom_spawn(produce, (void *)0);
-    submit(1);
-    end();
+    two_producers(1);
 }
 
 static void three_works_two_groups(void)
 {
-    begin(3, 3, 0);
-    in_groups_of(2);
-    run_work = run_together;
-    start_awake(1);
-    produce_two(NULL);
-    submit(2);
-    end();
+    three_works(2);
 }
 
 static void three_works_three_groups(void)
 {
-    begin(3, 3, 0);
-    in_groups_of(1);
-    run_work = run_parent;
-    start_awake(1);
-    submit(0);
-    submit(2);
-    end();
+    parent_and_producer(1);
 }
 
 /* As claim_lost_to_a_return: who saw the count that is undone may be of another group. */
 static void claim_lost_between_groups(void)
 {
-    begin(2, 2, 0);
-    in_groups_of(1);
-    run_work = run_together;
-    wf_park_announce(&park, 0);
-    wloom_spawn(returning_worker, (void *)0);
-    wloom_spawn(worker, (void *)1);
-    wloom_spawn(produce, (void *)0);
-    submit(1);
-    end();
+    claim_lost(1);
 }
 
 /* Workers 0 and 1 search, and each finds the work of its number; worker 2 sleeps. A submitter that sees one
@@ -1229,7 +1228,7 @@ int main(int argc, char **argv)
         .scenarios = scenarios,
         .under_test = under_test,
         .survivors = survivors,
-        .share = 0.2,
+        .share = 0.16,
     };
     return wloom_main(&harness, argc, argv);
 }
