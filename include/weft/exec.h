@@ -61,7 +61,7 @@ int weft_exec_serial_new(weft_exec **out);
  *     }
  *
  * *out is the caller's, to be freed with weft_exec_free before the runtime is. Foreign thread. 0;
- * -ENOMEM, -EMFILE; -ESHUTDOWN: the runtime has stopped (*out = NULL). */
+ * -ENOMEM, -EMFILE, -ENFILE; -ESHUTDOWN: the runtime has stopped (*out = NULL after each). */
 int weft_exec_loop_new(weft_exec **out, weft_rt *rt);
 
 /* Runs what is ready on the loop, until nothing is. One foreign thread at a time, by rule always the

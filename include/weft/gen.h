@@ -62,14 +62,14 @@ int weft_emit(const void *item);
 /* Takes the next item into *item; the producer works meanwhile. 1: got one; 0: the producer has ended
  * with success; its code, if it has failed, with its error record; -ECANCELED: no item was taken, and
  * the producer was cancelled, unless it had not been asked (the scope was cancelled, or its deadline
- * had passed, before). -EBUSY: another task is in weft_gen_next. -EDEADLK: called by the producer.
+ * had passed, before). -EBUSY: another task is in weft_gen_next, or closes it. -EDEADLK: called by the producer.
  * Any task of the runtime, one at a time. May suspend. */
 int weft_gen_next(weft_gen *gen, void *item);
 
 /* Cancels the producer if it still runs, waits until it has ended, and frees the generator. The
  * producer's code, which is 0 where this call has cancelled it and it answered -ECANCELED. A producer
  * that never started is never called: 0. NULL: 0. Not a point of cancellation. -EBUSY: another task
- * is in weft_gen_next; -EDEADLK: called by the producer, or a task in one of its scopes; -EPERM:
+ * is in weft_gen_next, or closes it; -EDEADLK: called by the producer, or a task in one of its scopes; -EPERM:
  * outside a task; the generator is there still. May suspend. */
 int weft_gen_close(weft_gen *gen);
 

@@ -26,7 +26,7 @@ typedef int weft_node_fn(size_t node, void *ctx);
 /* Builds a graph of `nodes` nodes, numbered from 0, and `count` edges; an edge that is there twice
  * counts twice. `edges` is copied. *out is the caller's, until weft_graph_free; NULL after a failure.
  * Any thread, cannot suspend. 0; -ELOOP: some nodes wait for each other; -EINVAL: an edge names a node that
- * is not there; -E2BIG: more than 2^31 nodes or edges; -ENOMEM. */
+ * is not there; -E2BIG: 2^31 nodes or edges, or more; -ENOMEM. */
 int weft_graph_new(weft_graph **out, size_t nodes, const weft_edge *edges, size_t count);
 
 /* Frees it; NULL is allowed. Not while it runs, which is a mistake that aborts. Any thread. */

@@ -65,14 +65,16 @@ int weft_proc_spawn_(weft_proc **out, char *const argv[], const weft_proc_opts *
                      const weft_place *place);
 
 /* Our end of a pipe to the child's descriptor `which` (0, 1, 2): for weft_read and weft_write; it stays
- * the process's, and is closed by weft_proc_close or weft_proc_free. -EBADF: none, or closed. */
+ * the process's, and is closed by weft_proc_close or weft_proc_free. -EBADF: none, or closed. Any thread.
+ * Cannot suspend. */
 int weft_proc_fd(const weft_proc *proc, int which);
 
 /* Closes our end of that pipe: the child sees the end of its input. No other call may be using it. 0;
- * -EBADF. Does not suspend; not a point of cancellation. */
+ * -EBADF. Any thread. Does not suspend; not a point of cancellation. */
 int weft_proc_close(weft_proc *proc, int which);
 
-/* The process's number. Another process may have it as soon as this one has been reaped. */
+/* The process's number. Another process may have it as soon as this one has been reaped. Any thread. Cannot
+ * suspend. */
 pid_t weft_proc_pid(const weft_proc *proc);
 
 /* How a process ended. */

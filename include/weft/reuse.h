@@ -76,7 +76,8 @@ typedef struct weft_lease {
 } weft_lease;
 
 /* A pool; takes its memory here and never again, and opens nothing. *opts is copied. *out is the
- * caller's, to be freed with weft_reuse_free. Any thread. 0; -EINVAL: out of range; -ENOMEM. */
+ * caller's, to be freed with weft_reuse_free. Any thread. Cannot suspend. 0; -EINVAL: out of range; -ENOMEM (*out =
+ * NULL after both). */
 int weft_reuse_new(weft_reuse **out, const weft_reuse_opts *opts);
 
 /* Closes what is not leased and frees the pool. NULL is fine. With leases out or tasks waiting:
@@ -102,7 +103,7 @@ int weft_reuse_take(weft_reuse *pool, weft_lease *lease);
 void weft_lease_give(weft_lease *lease);
 
 /* Closes it, as one that is broken, and gives its place back. No effect if there is none. May suspend
- * if `close` does. */
+ * if `close` does; any thread, if it does not. */
 void weft_lease_drop(weft_lease *lease);
 
 /* Declares a lease in the current block, which gives back what it has at its end, whichever way that
