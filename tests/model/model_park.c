@@ -1228,7 +1228,7 @@ int main(int argc, char **argv)
         .scenarios = scenarios,
         .under_test = under_test,
         .survivors = survivors,
-        .share = 0.12,
+        .share = 0.14,
     };
     return wloom_main(&harness, argc, argv);
 }

@@ -24,8 +24,10 @@
 #include <string.h>
 
 #define SURVIVOR_SHARE 0.2 /* of the executions, for a mutant that is known to survive */
-#define BOUND_GROWTH \
-    20 /* a preemption more takes 14 to 60 times the executions: scenarios of model_park */
+/* So many times the executions are needed for a preemption more, at least: 20 to 260 for the first, 14 to
+ * 60 for others in the scenarios of model_park. */
+#define BOUND_GROWTH_FIRST 100
+#define BOUND_GROWTH       20
 
 struct budget {
     /* executions of each search, for each scenario and memory */
@@ -208,7 +210,7 @@ static int search_bounds(const struct wloom_scenario *scenario, bool weak, uint6
         }
         completed = bound;
         left -= run.result.executions < left ? run.result.executions : left;
-        if (left < BOUND_GROWTH * run.result.executions) {
+        if (left < (bound == 0 ? BOUND_GROWTH_FIRST : BOUND_GROWTH) * run.result.executions) {
             break;
         }
     }
