@@ -98,7 +98,7 @@ _Static_assert(WF_STACK_BYTES < UINT64_C(1) << WF_MARK_SIZE_SHIFT,
 /* Top bit set, the next one and the lowest three clear; the rest random. One for the process: a section may be
  * private on a stack for ever, where nobody looks. fiber.c sets both before any deque exists. */
 extern uint64_t wf_deque_secret WF_HIDDEN;
-/* May sections be private? Not under valgrind, which minds that words are read which nobody has written. */
+/* May sections be private? Not under memcheck, which minds that words are read which nobody has written. */
 extern bool wf_deque_hides WF_HIDDEN;
 
 /* What may be private? */

@@ -469,7 +469,7 @@ int wf_stacks_open(size_t stacks_max)
     if (region.opens == 0) {
         if (wf_deque_secret == 0) {
             wf_deque_secret = WF_SECTION_KEPT | (wf_sys_random() >> 2 & ~UINT64_C(7));
-            wf_deque_hides = !wf_valgrind_is_on();
+            wf_deque_hides = !wf_memcheck_is_on();
         }
         if (!region.fork_registered) {
             error = -pthread_atfork(NULL, NULL, on_fork_child);

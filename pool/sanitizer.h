@@ -64,8 +64,8 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 #endif
 
 #if defined(__has_include)
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
 #define WF_VALGRIND 1
 #endif
 #endif
@@ -73,7 +73,10 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 #define wf_valgrind_stack_open(low, high) ((uint32_t)VALGRIND_STACK_REGISTER((low), (high)))
 #define wf_valgrind_stack_close(id)       VALGRIND_STACK_DEREGISTER(id)
 #define wf_valgrind_is_on()               (RUNNING_ON_VALGRIND != 0)
+/* By the tool that minds what has not been written? Others refuse the request. */
+#define wf_memcheck_is_on() (VALGRIND_MAKE_MEM_DEFINED((const char *)"", 1) != 0)
 #else
+#define wf_memcheck_is_on()               false
 #define wf_valgrind_stack_open(low, high) ((void)(low), (void)(high), (uint32_t)0)
 #define wf_valgrind_stack_close(id)       ((void)(id))
 #define wf_valgrind_is_on()               false
