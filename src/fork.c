@@ -14,6 +14,7 @@ _Static_assert(offsetof(struct weft_deque_line_, pass) == offsetof(struct wf_deq
 _Static_assert(WEFT_MARK_SIZE_(8) == UINT64_C(1) << WF_MARK_SIZE_SHIFT, "fork.h");
 _Static_assert(WEFT_MARK_SIZE_(2047 * 8) == WF_MARK_SIZE && WEFT_MARK_SIZE_(2048 * 8) == 0,
                "fork.h");
+_Static_assert(WEFT_STACK_REACH_ == WF_STACK_BYTES, "fork.h");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
 _Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
 _Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");

@@ -8,8 +8,8 @@
  * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made for
  * itself (coroutines of another library).
  *
- * "In the function that forked" means its frame: a section that lies on the heap, or in a static variable, runs at
- * its join for the most part, because idle workers are given what is found on the task's stack.
+ * A section is best a local variable, or an array of them: one on the heap is offered at once instead of when
+ * somebody asks, which costs more.
  *
  * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the program
  * as an archive: a fork is an instruction shorter then. In code for shared objects
@@ -73,6 +73,8 @@ struct weft_branch {
 /* In a mark: the bytes of the section with its arguments, in eights; 0 for 16 KiB and more. */
 #define WEFT_MARK_SIZE_(bytes) ((bytes) / 8 < 2048 ? (uintptr_t)((bytes) / 8) << 20 : (uintptr_t)0)
 
+#define WEFT_STACK_REACH_ ((uintptr_t)1 << 18) /* the bytes of a task's stack */
+
 struct weft_deque_line_ {
     uint64_t pass;
 };
@@ -127,6 +129,14 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
     return deque;
 }
 
+/* Is it farther away than this stack can be? For where the compiler sees only a pointer: of a variable it knows the
+ * size, and on this stack it lies. */
+static inline __attribute__((always_inline)) int weft_is_elsewhere_(const weft_branch *branch)
+{
+    uintptr_t distance = (uintptr_t)branch - (uintptr_t)__builtin_frame_address(0);
+    return __builtin_expect(distance + WEFT_STACK_REACH_ >= 2 * WEFT_STACK_REACH_, 0);
+}
+
 /* A fork writes down what is to be run, and the section's mark: its address and the worker's pass, added up. That is
  * all: whoever needs private sections finds them by their marks, on the stack. A pass that a thief has revoked
  * makes a sum without the top bit. `bytes`: of the section with its arguments. */
@@ -136,6 +146,9 @@ static inline __attribute__((always_inline)) void weft_fork_(
     /* relaxed: what a thief stores here is a hint. (gcc takes this for a call, and what forks for unlikely: so it splits
      * a recursion's leaf off, and makes no call for it.) */
     uint64_t pass = __atomic_load_n(&weft_deque_here_()->pass, __ATOMIC_RELAXED);
+    if (__builtin_object_size(branch, 0) == (size_t)-1 && weft_is_elsewhere_(branch)) {
+        pass = 0; /* no mark: the slow path makes it public */
+    }
     uintptr_t mark = (uintptr_t)branch + WEFT_MARK_SIZE_(bytes);
     /* Computed from the stack pointer where it is needed, instead of kept in a register over calls. */
     __asm__("" : "+r"(mark));

@@ -119,6 +119,37 @@ TaskTest(fork, on_a_blocking_thread_the_section_runs_at_the_join, 2)
     return 0;
 }
 
+static int return_argument(void *arg)
+{
+    return (int)(intptr_t)arg;
+}
+
+static int set_event(void *arg)
+{
+    return weft_event_set(arg);
+}
+
+/* Else nobody found it: one worker, which waits for what the section does. */
+TaskTest(fork, a_section_on_the_heap_runs_while_its_task_waits, 1)
+{
+    (void)arg;
+    weft_event event;
+    weft_event_init(&event, WEFT_EVENT_MANUAL);
+    weft_call_branch first, second; /* with these, forks on the stack are free */
+    weft_fork(&first, return_argument, (void *)1);
+    weft_fork(&second, return_argument, (void *)2);
+    weft_call_branch *volatile block = malloc(sizeof *block);
+    weft_call_branch *heap = block; /* of which the compiler knows nothing */
+    weft_fork(heap, set_event, &event);
+    wt_eq(weft_within(WEFT_SEC(5), weft_event_wait(&event)), 0);
+    wt_eq(weft_join(heap), 0);
+    free(heap);
+    wt_eq(weft_join(&second), 2);
+    wt_eq(weft_join(&first), 1);
+    weft_event_fini(&event);
+    return 0;
+}
+
 /* --- for clang -------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
