@@ -392,8 +392,8 @@ static WF_UNUSED WF_COLD bool wf_deque_publish_all_(struct wf_deque *d)
     uint64_t count = wf_deque_private(d, low);
     if (count != 0) {
         some = wf_deque_has_slots_(d, count) && wf_deque_release_(d, low, count) != 0;
-        struct wf_section *section;
-        while ((section = wf_section_below_(low, WF_DEQUE_STACK_HIGH())) != NULL) {
+        struct wf_section *section = wf_section_below_(low, WF_DEQUE_STACK_HIGH());
+        for (; section != NULL; section = wf_section_below_(low, (uintptr_t)section)) {
             section->link = WF_SECTION_KEPT;
         }
     }
