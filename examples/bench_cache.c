@@ -1,5 +1,5 @@
-/* bench_cache.c: workloads for taskbench (weft/bench.h): a cache of a few hundred keys behind one mutex, and
- * the same read by a lock that readers share. A shared object, not a program:
+/* bench_cache.c: workloads for taskbench (weft/bench.h): a cache of a few hundred keys behind one
+ * mutex, and the same read by a lock that readers share. A shared object, not a program:
  *
  *     cc -shared -fPIC -O2 -g -o bench_cache.so bench_cache.c
  *     taskbench run ./bench_cache.so

@@ -10,9 +10,9 @@
  * Prints "echo: listening on ADDRESS:PORT", serves until SIGINT or SIGTERM, prints what it did, and
  * exits: 0; 1 if it could not start or accept failed for good; 2 for a wrong usage.
  *
- * The server helper (weft/serve.h) accepts, bounds and stops. A signal stops it: connections that wait
- * for their peer end at once, after what had arrived has been sent back; those that are sending have
- * the drain's time, or until a second signal.
+ * The server helper (weft/serve.h) accepts, bounds and stops. A signal stops it: connections that
+ * wait for their peer end at once, after what had arrived has been sent back; those that are
+ * sending have the drain's time, or until a second signal.
  *
  * Guarantees.
  * G.1  What was received is sent back, byte for byte and in order, also after the peer has shut

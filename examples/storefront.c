@@ -10,13 +10,14 @@
  *     price ID        what the supplier asks for item ID; the supplier takes two calls at a time
  *     products N      the first N products, one a line, as the database finds them
  *
- * On SIGINT or SIGTERM it accepts nobody, lets requests that have begun end, closes connections that
- * wait for one, writes what is left in the audit's mailbox, and says what it did. Exit status 0; 1 if
- * it could not start; 2 for a wrong usage.
+ * On SIGINT or SIGTERM it accepts nobody, lets requests that have begun end, closes connections
+ * that wait for one, writes what is left in the audit's mailbox, and says what it did. Exit status
+ * 0; 1 if it could not start; 2 for a wrong usage.
  *
  * What shows what: load_page (when, deadline), get_user (weft_val as a cache's answer), get_price
- * (semaphore), products (generator), audit (service with a mailbox), serve (connections that wait for a
- * request, or are at work on one). The database and the supplier are sleeps: put yours there. */
+ * (semaphore), products (generator), audit (service with a mailbox), serve (connections that wait
+ * for a request, or are at work on one). The database and the supplier are sleeps: put yours
+ * there. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdatomic.h>

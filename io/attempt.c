@@ -92,7 +92,8 @@ static long transfer_waiting(const struct wf_op *op)
                        0);
 }
 
-/* -EAGAIN: it would wait. -EOPNOTSUPP: neither the descriptor nor, perhaps, the kernel can say so. */
+/* -EAGAIN: it would wait. -EOPNOTSUPP: neither the descriptor nor, perhaps, the kernel can say
+ * so. */
 static long transfer_now(const struct wf_op *op)
 {
     struct iovec one;

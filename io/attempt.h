@@ -1,8 +1,8 @@
 /* attempt.h: an operation tried by a plain system call that does not wait. For io/epoll.c, on home.
  *
- * No descriptor's O_NONBLOCK flag is changed, since the descriptor is the program's and may be shared
- * with other processes. Most calls can be told not to wait for once (MSG_DONTWAIT, RWF_NOWAIT); what
- * cannot be told so goes to a thread that may block (io/offload.h).
+ * No descriptor's O_NONBLOCK flag is changed, since the descriptor is the program's and may be
+ * shared with other processes. Most calls can be told not to wait for once (MSG_DONTWAIT,
+ * RWF_NOWAIT); what cannot be told so goes to a thread that may block (io/offload.h).
  *
  * Terms. *progress*: bytes that an op with MSG_WAITALL has moved so far, in op->res until it ends.
  * *ready*: the descriptor was said to be ready for the op, so that not even a call without such a

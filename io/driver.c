@@ -101,8 +101,8 @@ static struct wf_io_refusal probe_elsewhere(void)
     return refusal;
 }
 
-/* Valgrind runs one thread at a time, and takes io_uring_enter for a call that returns soon: a worker
- * that waits in it would keep all others from running, for ever. */
+/* Valgrind runs one thread at a time, and takes io_uring_enter for a call that returns soon: a
+ * worker that waits in it would keep all others from running, for ever. */
 static struct wf_io_refusal refusal_of_uring(bool is_auto)
 {
     if (is_auto && WF_HAVE_URING && wf_valgrind_is_on()) {

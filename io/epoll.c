@@ -1,33 +1,34 @@
 /* epoll.c: the driver that sleeps in epoll.
  *
- * One epoll instance per worker, used by that worker's thread alone. Submitting only queues an op. A
- * poll tries what is queued, by calls that do not wait (attempt.h). What would wait stands in the list
- * of its descriptor until that is ready, and is tried again; what no call does without waiting goes
- * to a thread (offload.h). Others reach a worker by its eventfd (wake, offload.c), and by messages
- * (cancellation).
+ * One epoll instance per worker, used by that worker's thread alone. Submitting only queues an op.
+ * A poll tries what is queued, by calls that do not wait (attempt.h). What would wait stands in the
+ * list of its descriptor until that is ready, and is tried again; what no call does without waiting
+ * goes to a thread (offload.h). Others reach a worker by its eventfd (wake, offload.c), and by
+ * messages (cancellation).
  *
  * Terms. *watch*: a descriptor's number as one worker knows it, with the ops that wait for it.
- * *registration*: what the kernel keeps for a watch: file, number, events. It is armed for one event
- * (EPOLLONESHOT) and then keeps quiet.
+ * *registration*: what the kernel keeps for a watch: file, number, events. It is armed for one
+ * event (EPOLLONESHOT) and then keeps quiet.
  *
- * A number is not a file: the program may close a descriptor while ops wait for it (which <weft/io.h>
- * forbids), and get the same number for another file. The kernel knows which file a registration is
- * of: to change it through a number that means another file by now is -ENOENT. So each registration
- * is changed before ops are tried because of its events, and whenever an op joins others. If it is
- * not found, those that wait are for a file that has gone: they end with -EBADF, and never touch the
- * new one. Costs some 250 ns for each event. The roads not taken: fstat cannot tell eventfds and the
- * like from each other; a private dup for each op costs two calls, and descriptors.
+ * A number is not a file: the program may close a descriptor while ops wait for it (which
+ * <weft/io.h> forbids), and get the same number for another file. The kernel knows which file a
+ * registration is of: to change it through a number that means another file by now is -ENOENT. So
+ * each registration is changed before ops are tried because of its events, and whenever an op joins
+ * others. If it is not found, those that wait are for a file that has gone: they end with -EBADF,
+ * and never touch the new one. Costs some 250 ns for each event. The roads not taken: fstat cannot
+ * tell eventfds and the like from each other; a private dup for each op costs two calls, and
+ * descriptors.
  *
  * Guarantees, beside those of driver.h and op.h.
  * G.1  The worker does not sleep while an op is queued that it could try, end or start.
  * G.2  Ops of one worker that wait for the same descriptor and direction are tried in the order in
- *      which they came, and no later one overtakes them, unless it was cancelled before it was tried
- *      (which is owed one try).
+ *      which they came, and no later one overtakes them, unless it was cancelled before it was
+ *      tried (which is owed one try).
  * G.3  Events of a registration that was lost do nothing: they carry its generation.
  * G.4  Each poll tries at most WF_REAP_MAX queued ops, and asks the kernel at most once.
- * G.5  A descriptor that is ready all the time, but not for those who wait, does not keep the worker busy:
- *      after WF_VAIN_MAX tries in vain it is looked at every WF_REST_NS only. (A socket whose queue of
- *      errors nobody reads is of that kind.) */
+ * G.5  A descriptor that is ready all the time, but not for those who wait, does not keep the
+ *      worker busy: after WF_VAIN_MAX tries in vain it is looked at every WF_REST_NS only. (A
+ *      socket whose queue of errors nobody reads is of that kind.) */
 #include "io/epoll.h"
 #include "io/attempt.h"
 #include "pool/base/check.h"
@@ -50,8 +51,8 @@
 /* Events taken by one call. */
 #define WF_EVENTS_MAX 64
 
-/* A try in vain costs some 3 us. Workers that wait for the same listener may well come too late several
- * times in a row. */
+/* A try in vain costs some 3 us. Workers that wait for the same listener may well come too late
+ * several times in a row. */
 #define WF_VAIN_MAX 32
 #define WF_REST_NS  INT64_C(1000000)
 
@@ -192,8 +193,8 @@ static bool verify(struct wf_epoll *e, int fd, struct wf_watch *watch)
     return false;
 }
 
-/* From here on one event comes if one of `events`, or what others wait for, is there. -EPERM: it is a
- * file for which nobody can wait. */
+/* From here on one event comes if one of `events`, or what others wait for, is there. -EPERM: it is
+ * a file for which nobody can wait. */
 static long arm(struct wf_epoll *e, int fd, struct wf_watch *watch, uint32_t events)
 {
     long rc = -ENOENT;
@@ -243,7 +244,8 @@ static void wait_ready(struct wf_epoll *e, struct wf_op *op)
     }
 }
 
-/* Do others wait for the same, who came first? (Or have waited: then it is tried a little later.) */
+/* Do others wait for the same, who came first? (Or have waited: then it is tried a little
+ * later.) */
 static bool must_queue(const struct wf_epoll *e, const struct wf_op *op)
 {
     if (op->heard || op->kind == WF_OP_POLL || op->fd < 0) {
@@ -504,7 +506,8 @@ static int serve_events(struct wf_epoll *e, int64_t timeout_ns)
         }
         int fd = (int)(uint32_t)number;
         struct wf_watch *watch = find_watch(e, fd);
-        /* of one that rests: that there is an error, which epoll always says once more; nothing new */
+        /* of one that rests: that there is an error, which epoll always says once more; nothing
+         * new */
         if (watch->generation == number >> 32 && !watch->rests && !wf_list_is_empty(&watch->ops) &&
             verify(e, fd, watch)) {
             ended += try_watch(e, fd, watch);
@@ -607,8 +610,8 @@ static void close_one(struct wf_epoll *e)
     (void)wf_sys.close(e->fd);
 }
 
-/* Multishot and edge-triggered, and the counter is never read: each write to it makes an event, so a
- * wake costs its receiver no call beyond the one that it sleeps in. */
+/* Multishot and edge-triggered, and the counter is never read: each write to it makes an event, so
+ * a wake costs its receiver no call beyond the one that it sleeps in. */
 static long watch_wake(struct wf_epoll *e)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = NUMBER_WAKE};

@@ -20,8 +20,8 @@
  * Any thread outside a pool. */
 int wf_io_driver_new(const char *backend, struct wf_driver **out, char *why, size_t why_bytes);
 
-/* The same sentence about what made this driver's last open fail (wf_pool_start returned its code); if
- * nothing did, about why "auto" chose epoll; else empty. */
+/* The same sentence about what made this driver's last open fail (wf_pool_start returned its code);
+ * if nothing did, about why "auto" chose epoll; else empty. */
 void wf_io_driver_why(const struct wf_driver *driver, char *why, size_t why_bytes);
 
 /* Of the driver of "auto", whose open has failed: another one, because this one failed by what the

@@ -1,8 +1,8 @@
 /* offload.c: see offload.h.
  *
  * The way back: a thread puts its place into the list of what has arrived, and if that was empty
- * writes to the worker's eventfd, in which it sleeps. So whatever home has not taken when it goes to
- * sleep has an eventfd written for it, or somebody who is about to write it. */
+ * writes to the worker's eventfd, in which it sleeps. So whatever home has not taken when it goes
+ * to sleep has an eventfd written for it, or somebody who is about to write it. */
 #include "io/offload.h"
 #include "io/attempt.h"
 #include "pool/base/check.h"

@@ -3,8 +3,8 @@
  *
  * At most WF_OFFLOADS of a worker's ops are on threads at a time; the driver's thread pool has as
  * many threads for each worker, so that whoever gets a place has a thread. The others wait in line,
- * first in first out, where they can be cancelled at once. What is on a thread cannot be taken back:
- * its cancellation waits for the call to return.
+ * first in first out, where they can be cancelled at once. What is on a thread cannot be taken
+ * back: its cancellation waits for the call to return.
  *
  * Who may call: home, except for what runs on the threads. Guarantees: those of op.h. */
 #ifndef WF_OFFLOAD_H
@@ -55,8 +55,8 @@ void wf_offload_add(struct wf_offloads *all, struct wf_op *op);
 /* Starts what has a place. */
 void wf_offload_start(struct wf_offloads *all);
 
-/* Ops whose calls have returned, all of them, as a list by `next`, oldest first; NULL: none. Each goes
- * back by wf_offload_free. */
+/* Ops whose calls have returned, all of them, as a list by `next`, oldest first; NULL: none. Each
+ * goes back by wf_offload_free. */
 struct wf_offload *wf_offload_take(struct wf_offloads *all);
 void wf_offload_free(struct wf_offloads *all, struct wf_offload *offload);
 

@@ -30,7 +30,7 @@ void wf_op_check(const struct wf_op *op)
     (void)op;
 }
 
-/* --- what the kernel owns, under AddressSanitizer ---------------------------------------------- */
+/* --- what the kernel owns, under AddressSanitizer --------------------------------------------- */
 
 /* Longer buffers are poisoned no further than this: a look at each costs a byte read per eight. */
 #define LENT_MAX (1u << 20)
@@ -80,10 +80,10 @@ static const struct iovec *parts_written_by(const struct wf_op *op, size_t *coun
     return *count > 0 && wf_asan_is_open((void *)parts, *count * sizeof *parts) ? parts : NULL;
 }
 
-/* Bytes that were poisoned; 0: none. Only what is open as a whole: then the end can restore it exactly,
- * with the red zones around it. What another op has lent already, or is no memory of the program, stays
- * as it is. Granules of 8 bytes that are shared with what lies before or behind the buffer are poisoned
- * as far as ASan can say so. */
+/* Bytes that were poisoned; 0: none. Only what is open as a whole: then the end can restore it
+ * exactly, with the red zones around it. What another op has lent already, or is no memory of the
+ * program, stays as it is. Granules of 8 bytes that are shared with what lies before or behind the
+ * buffer are poisoned as far as ASan can say so. */
 static size_t lend_part(struct iovec part)
 {
     size_t bytes = part.iov_len < LENT_MAX ? part.iov_len : LENT_MAX;

@@ -16,10 +16,12 @@
  *                                     |                     v
  *                                     +--[cancelled]-----> ENDED --[done]--> the submitter's again
  *
- * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: the kernel has it (io_uring: an
- * entry was written, and `slot` is its place in the table of what is in flight; epoll: a blocking
- * thread is inside the call, or it is just being tried for the first time); `queue` links it only while its cancellation waits to be written. What
- * epoll does itself, when a descriptor is ready, goes from WAITING to ENDED. ENDED: `res` is valid; `done` has run, or will when the message has arrived.
+ * WAITING: linked in `queue`; the kernel knows nothing of it. PENDING: the kernel has it (io_uring:
+ * an entry was written, and `slot` is its place in the table of what is in flight; epoll: a
+ * blocking thread is inside the call, or it is just being tried for the first time); `queue` links
+ * it only while its cancellation waits to be written. What epoll does itself, when a descriptor is
+ * ready, goes from WAITING to ENDED. ENDED: `res` is valid; `done` has run, or will when the
+ * message has arrived.
  *
  * The race between cancelling and ending is decided by one compare-and-swap on `race`, by any
  * thread:
@@ -28,25 +30,26 @@
  *        +---------------[home: the end]--------------------------^
  *
  * ASKED: there is one message, and `done` waits until home has heard it. OVER: nobody sends one any
- * more. A *rescuer*, another worker that has the op's final completion while home is busy, may end an
- * op too, but only one that it moves from OPEN to OVER itself (wf_op_seize): so the rest of home's
- * state, its lists and messages, stays home's.
+ * more. A *rescuer*, another worker that has the op's final completion while home is busy, may end
+ * an op too, but only one that it moves from OPEN to OVER itself (wf_op_seize): so the rest of
+ * home's state, its lists and messages, stays home's.
  *
  * Guarantees.
  * G.1  `done` is called exactly once for each submit, on home's thread or that of another worker of
- *      the pool, and after that no one else touches the op: neither the kernel, nor a cancel that was
- *      under way.
- * G.2  The buffers named by the op are the kernel's until `done` (one that was lent to the ring, and that
- *      it names in the end, is the submitter's then, whatever `res` is). In builds with AddressSanitizer those
- *      that it writes to are poisoned meanwhile, so that a task which touches them is reported.
+ *      the pool, and after that no one else touches the op: neither the kernel, nor a cancel that
+ *      was under way.
+ * G.2  The buffers named by the op are the kernel's until `done` (one that was lent to the ring,
+ *      and that it names in the end, is the submitter's then, whatever `res` is). In builds with
+ *      AddressSanitizer those that it writes to are poisoned meanwhile, so that a task which
+ *      touches them is reported.
  * G.3  `res` is what the kernel said: >= 0, or -errno. A cancel that lost leaves the real result.
  *      (One exception: -EINTR of an op that was asked to cancel is how an interrupted io-wq thread
  *      spells -ECANCELED, and becomes that.)
  * G.4  Submitting never fails, never blocks and makes no system call: a full queue is waited for by
  *      the op, not by the worker. A kernel that refuses completes the op with -errno.
- * G.5  An op cancelled while WAITING is not given to the kernel any more, except that one that has not
- *      been tried at all may be tried once; it ends, with -ECANCELED unless it has done something,
- *      in bounded time. */
+ * G.5  An op cancelled while WAITING is not given to the kernel any more, except that one that has
+ *      not been tried at all may be tried once; it ends, with -ECANCELED unless it has done
+ *      something, in bounded time. */
 #ifndef WF_OP_H
 #define WF_OP_H
 
@@ -63,8 +66,8 @@ struct wf_op;
  * which wf_io_cancel is called. May submit another op. */
 typedef void wf_op_done_fn(struct wf_op *op);
 
-/* One result of an op that goes on: under the same rules, before done, in the order of the results. May
- * cancel the op. */
+/* One result of an op that goes on: under the same rules, before done, in the order of the results.
+ * May cancel the op. */
 typedef void wf_op_more_fn(struct wf_op *op, int32_t res);
 
 /* What to do. The fields that a kind does not name are 0. */
@@ -87,14 +90,15 @@ enum wf_op_kind {
     WF_OP_WRITEV,   /* likewise */
     WF_OP_SENDMSG,  /* fd; address: msghdr *; bytes: 1; flags: MSG_* */
     WF_OP_RECVMSG,  /* likewise */
-    /* fd; flags: POLL*; res: the events that are ready. Other fields are not looked at, so that an op can
-     * wait until it may be tried. */
+    /* fd; flags: POLL*; res: the events that are ready. Other fields are not looked at, so that an
+     * op can wait until it may be tried. */
     WF_OP_POLL,
     /* fd; flags: SOCK_*: each connection goes to `more`, until an error or a cancellation */
     WF_OP_ACCEPT_MANY,
-    /* fd; bytes: of each buffer; flags: MSG_*. Into a buffer that the kernel chooses among those lent to
-     * it (wf_io_lend) when data are there; `offset`, 0 before, is 1 + its number in the end, or still 0:
-     * it has taken none. -ENOBUFS: it had none left; what was received is still there. */
+    /* fd; bytes: of each buffer; flags: MSG_*. Into a buffer that the kernel chooses among those
+     * lent to it (wf_io_lend) when data are there; `offset`, 0 before, is 1 + its number in the
+     * end, or still 0: it has taken none. -ENOBUFS: it had none left; what was received is still
+     * there. */
     WF_OP_RECV_LENT,
     WF_OP_KINDS
 };
@@ -150,16 +154,16 @@ void wf_io_submit(struct wf_worker *worker, struct wf_op *op);
 /* Buffers that one worker's ring may be lent at once, for WF_OP_RECV_LENT. */
 #define WF_LENT_MAX 32768
 
-/* On the worker, once: room for `count` buffers, 1 to WF_LENT_MAX. 0; -EOPNOTSUPP: the driver has no such
- * ops; or -errno, as the kernel has it: then there are none on this worker. */
+/* On the worker, once: room for `count` buffers, 1 to WF_LENT_MAX. 0; -EOPNOTSUPP: the driver has
+ * no such ops; or -errno, as the kernel has it: then there are none on this worker. */
 int wf_io_lend_begin(struct wf_worker *worker, uint32_t count);
 
-/* On the worker, after a begin that gave 0: the buffer, of `bytes`, is the kernel's until an op ends
- * with its number (< count; not lent already). */
+/* On the worker, after a begin that gave 0: the buffer, of `bytes`, is the kernel's until an op
+ * ends with its number (< count; not lent already). */
 void wf_io_lend(struct wf_worker *worker, void *buffer, uint32_t bytes, uint16_t number);
 
-/* As wf_io_submit in two steps, for who makes the op known to others in between: a cancellation may come from
- * then on. Start on home, soon. */
+/* As wf_io_submit in two steps, for who makes the op known to others in between: a cancellation may
+ * come from then on. Start on home, soon. */
 void wf_io_prepare(struct wf_worker *worker, struct wf_op *op);
 void wf_io_start(struct wf_op *op);
 /* Instead of wf_io_start: it has ended with `res`, and the driver never hears of it. From here on a
@@ -171,8 +175,8 @@ void wf_io_refuse(struct wf_op *op, int32_t res);
  * done comes as ever, and never from inside this call. */
 void wf_io_cancel(struct wf_op *op);
 
-/* The same, by the message in any case, also on home: so it does not touch the driver, and the lock that
- * the caller holds may be one that done takes. */
+/* The same, by the message in any case, also on home: so it does not touch the driver, and the lock
+ * that the caller holds may be one that done takes. */
 void wf_io_cancel_by_message(struct wf_op *op);
 
 /* --- for drivers ------------------------------------------------------------------------------ */

@@ -12,8 +12,8 @@
 /* Parts looked at together: what is behind them is moved by the next call. */
 #define WF_PARTS_WINDOW 16
 
-/* Fills `window` with what lies behind the first `done` bytes of parts[0..count), `bytes_max` bytes at
- * most. How many of it are used, none of them empty. */
+/* Fills `window` with what lies behind the first `done` bytes of parts[0..count), `bytes_max` bytes
+ * at most. How many of it are used, none of them empty. */
 WF_INLINE int wf_parts_after(const struct iovec *parts, size_t count, size_t done, size_t bytes_max,
                              struct iovec window[WF_PARTS_WINDOW])
 {

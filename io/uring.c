@@ -22,8 +22,8 @@
  * G.3  A cancellation names slot and generation. It is written after the entry of its op and never
  *      hits a later one.
  * G.4  A completion that names no op in flight is counted, reported once and otherwise ignored.
- * G.5  Where more comes than is run, it waits in the kernel and not in the worker's queues: no poll makes more
- *      than WF_REAP_MAX works ready, but for WF_REAP_MIN at each.
+ * G.5  Where more comes than is run, it waits in the kernel and not in the worker's queues: no poll
+ *      makes more than WF_REAP_MAX works ready, but for WF_REAP_MIN at each.
  *
  * A kernel that refuses to be entered after it has worked (a seccomp filter that comes late) ends
  * the process, with a message. The roads not taken: completing everything that is pending with
@@ -58,15 +58,15 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 /* Works that may run before a queued entry is given to the kernel: bounds the delay to some tens of
  * microseconds. (With WF_REAP_MAX and more ready it is WF_TURN_POLL of them, of worker.c.) */
 #define WF_DUE_AGE 16
-/* Completions handed over before the worker gets to run something, and works that are ready in the end, if
- * there are enough completions. */
+/* Completions handed over before the worker gets to run something, and works that are ready in the
+ * end, if there are enough completions. */
 #define WF_REAP_MAX 128
-/* Completions handed over at each poll, however many works are ready. Between two such polls more works run
- * (WF_TURN_POLL), so their number falls. */
+/* Completions handed over at each poll, however many works are ready. Between two such polls more
+ * works run (WF_TURN_POLL), so their number falls. */
 #define WF_REAP_MIN 16
 
-/* An owner that would sleep, but is kept out so often in a row by a rescuer, rests for so long. Between
- * two sleeps it searches for 2 to 20 us, which is longer than a rescuer needs. */
+/* An owner that would sleep, but is kept out so often in a row by a rescuer, rests for so long.
+ * Between two sleeps it searches for 2 to 20 us, which is longer than a rescuer needs. */
 #define WF_KEPT_OUT_MAX 2
 #define WF_GIVE_WAY_NS  INT64_C(50000)
 
@@ -137,8 +137,8 @@ static WF_COLD void mark_entry(struct io_uring_sqe *entry, const struct wf_op *o
     }
     entry->flags = IOSQE_BUFFER_SELECT;
     entry->buf_group = WF_LEND_GROUP;
-    /* waits first: a try in vain costs more, and a ring without buffers would end it though there are no
-     * data */
+    /* waits first: a try in vain costs more, and a ring without buffers would end it though there
+     * are no data */
     entry->ioprio = (op->flags & MSG_DONTWAIT) == 0 ? IORING_RECVSEND_POLL_FIRST : 0;
 }
 
@@ -365,8 +365,8 @@ static WF_COLD int take_leftover(struct wf_uring *u, int *ended)
     return count;
 }
 
-/* Hands over completions, `max` at most but for what a rescuer has left. How many were taken; *ended
- * grows by those that were an op's. */
+/* Hands over completions, `max` at most but for what a rescuer has left. How many were taken;
+ * *ended grows by those that were an op's. */
 static int reap(struct wf_uring *u, int max, int *ended)
 {
     wf_check_inner(!u->polling);
@@ -433,10 +433,10 @@ static uint32_t ready(const struct wf_uring *u)
     return wf_runq_len(&u->worker->runq);
 }
 
-/* As many as there is need of: where more came than are run meanwhile, all of them would stand ready in the
- * end, out of the FIFO into the injection queue, each with what it has borrowed, and none of it in a cache any
- * more when its turn comes (echo by loans, 1000 connections: 10.6 us a request instead of 8.9, and one receive in
- * three had no buffer). */
+/* As many as there is need of: where more came than are run meanwhile, all of them would stand
+ * ready in the end, out of the FIFO into the injection queue, each with what it has borrowed, and
+ * none of it in a cache any more when its turn comes (echo by loans, 1000 connections: 10.6 us a
+ * request instead of 8.9, and one receive in three had no buffer). */
 static int reap_max(const struct wf_uring *u)
 {
     uint32_t works = ready(u);
@@ -444,8 +444,8 @@ static int reap_max(const struct wf_uring *u)
 }
 
 /* Not while a rescuer holds: a poll would find it held, and the worker not come to rest until the
- * rescuer is through, who may have lost its processor. Nor while enough is ready: then it is polled in its
- * turn. */
+ * rescuer is through, who may have lost its processor. Nor while enough is ready: then it is polled
+ * in its turn. */
 static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
 {
     (void)driver;
@@ -454,7 +454,8 @@ static bool uring_is_due(struct wf_driver *driver, struct wf_worker *worker)
            wf_load_relaxed(&u->holder) != WF_HELD_BY_RESCUER; /* relaxed: a hint */
 }
 
-/* The owner comes to the driver. False: a rescuer is handing over what there is, and soon through. */
+/* The owner comes to the driver. False: a rescuer is handing over what there is, and soon
+ * through. */
 static bool hold(struct wf_uring *u)
 {
     uint32_t nobody = WF_HELD_BY_NOBODY;

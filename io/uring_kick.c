@@ -20,8 +20,9 @@ static struct {
     WF_ATOMIC(int32_t) process;
 } kick;
 
-/* The ring of this thread, which the handler may enter; NULL: none. Not reached through the loader's
- * lazy allocation, which a handler may not do. Atomic for the handler alone, on the same thread. */
+/* The ring of this thread, which the handler may enter; NULL: none. Not reached through the
+ * loader's lazy allocation, which a handler may not do. Atomic for the handler alone, on the same
+ * thread. */
 static _Thread_local WF_TLS_STATIC WF_ATOMIC(struct wf_uring *) ring_of_thread;
 
 static void on_kick(int number, siginfo_t *info, void *ucontext)

@@ -77,14 +77,14 @@ void wf_lend(struct wf_lend *lend, void *buffer, uint32_t bytes, uint16_t number
     place->len = bytes;
     place->bid = number;
     lend->tail++;
-    /* sync(lend.publish): release, the place is written, and what was in the buffer has been read; pairs
-     * sync(ring.kernel), sync(lend.see) */
+    /* sync(lend.publish): release, the place is written, and what was in the buffer has been read;
+     * pairs sync(ring.kernel), sync(lend.see) */
     wf_store_release(&tail_of(lend)->value, lend->tail);
 }
 
 void wf_lend_see(const struct wf_lend *lend)
 {
-    /* sync(lend.see): acquire; the kernel has read the tail with which the buffer was published before it
-     * took that, so the load cannot find an older one. Pairs sync(lend.publish) */
+    /* sync(lend.see): acquire; the kernel has read the tail with which the buffer was published
+     * before it took that, so the load cannot find an older one. Pairs sync(lend.publish) */
     (void)wf_load_acquire(&tail_of(lend)->value);
 }

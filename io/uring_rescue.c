@@ -10,9 +10,9 @@
 #include <liburing/io_uring.h>
 #include <stdio.h>
 
-/* So long an owner may be away before it counts as stuck, and so often its visits are looked at. Looks
- * cost the lookout some 5 us each, so 1 % of an idle processor; a request that waits for a stuck owner
- * is rescued after twice this at most. */
+/* So long an owner may be away before it counts as stuck, and so often its visits are looked at.
+ * Looks cost the lookout some 5 us each, so 1 % of an idle processor; a request that waits for a
+ * stuck owner is rescued after twice this at most. */
 #define STUCK_NS INT64_C(500000)
 /* How often a stuck owner is looked at. It has proved that it takes its time. */
 #define STUCK_AGAIN_NS INT64_C(100000)
@@ -20,7 +20,8 @@
  * kick was to no avail, as when it does not get a processor. */
 #define KICK_GAP_MIN_NS INT64_C(100000)
 #define KICK_GAP_MAX_NS INT64_C(6400000)
-/* A kick shows after 20 to 70 us, if the owner runs (ADR 0022): so long it is worth to wait here. */
+/* A kick shows after 20 to 70 us, if the owner runs (ADR 0022): so long it is worth to wait
+ * here. */
 #define KICK_WAIT_NS INT64_C(100000)
 
 static struct wf_uring_driver *driver_of(struct wf_driver *driver)
@@ -71,8 +72,8 @@ static int take_one(struct wf_uring *u, const struct wf_ring_completion *complet
 int wf_uring_take_from(struct wf_uring *u, struct wf_worker *by)
 {
     uint32_t nobody = WF_HELD_BY_NOBODY;
-    /* sync(uring.rescue): acquire, what the owner did when it held, and the rescuer before us; pairs
-     * sync(uring.let_go), sync(uring.rescued) */
+    /* sync(uring.rescue): acquire, what the owner did when it held, and the rescuer before us;
+     * pairs sync(uring.let_go), sync(uring.rescued) */
     if (!wf_cas_acquire(&u->holder, &nobody, WF_HELD_BY_RESCUER)) {
         return 0;
     }
@@ -113,7 +114,8 @@ static bool would_kick_help(const struct wf_uring *u)
     return wf_ring_is_pressed(&u->ring) || wf_ring_has_entries(&u->ring);
 }
 
-/* The program has taken the signal: no more kicks. What is in the queues by itself is still taken. */
+/* The program has taken the signal: no more kicks. What is in the queues by itself is still
+ * taken. */
 static WF_COLD void stop_kicking(struct wf_uring_driver *d)
 {
     if (wf_xchg_relaxed(&d->signal_lost, 1) == 0) {
@@ -150,9 +152,9 @@ static int kick_and_take(struct wf_uring_driver *d, struct wf_uring *u, struct w
     return ended;
 }
 
-/* As wf_uring_rescue, of one. One that has run something since the last look and sleeps again is active
- * all the same: it may be away in a moment. One that has but slept is not, or two lookouts would keep
- * each other at it for ever. */
+/* As wf_uring_rescue, of one. One that has run something since the last look and sleeps again is
+ * active all the same: it may be away in a moment. One that has but slept is not, or two lookouts
+ * would keep each other at it for ever. */
 static int64_t look_after(struct wf_uring_driver *d, int index, struct wf_worker *by,
                           int64_t now_ns)
 {
@@ -194,8 +196,8 @@ int64_t wf_uring_rescue(struct wf_driver *driver, struct wf_worker *by)
         }
         int64_t ns = look_after(d, i, by, now_ns);
         if (ns == 0) {
-            /* What was made ready goes first: each further stuck owner may take KICK_WAIT_NS. They are
-             * the first at the next look, by another lookout or by this one, soon. */
+            /* What was made ready goes first: each further stuck owner may take KICK_WAIT_NS. They
+             * are the first at the next look, by another lookout or by this one, soon. */
             d->look_first = (i + 1) % d->workers;
             return 0;
         }

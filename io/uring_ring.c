@@ -242,8 +242,8 @@ struct io_uring_sqe *wf_ring_entry(struct wf_ring *ring)
 
 /* The kernel adds what it holds back, and only then sets the flag: if an enter of ours comes in
  * between, the flag stays behind, says that there is something where nothing is, and no later enter
- * clears it (seen on 6.18, 9 to 24 times in 10 s of a raw test). So we take it back ourselves, before
- * the enter that fetches whatever it announced. */
+ * clears it (seen on 6.18, 9 to 24 times in 10 s of a raw test). So we take it back ourselves,
+ * before the enter that fetches whatever it announced. */
 static void take_back_pressed(struct wf_ring *ring)
 {
     if ((wf_load_relaxed(&ring->flags->value) & IORING_SQ_TASKRUN) != 0) {
@@ -293,9 +293,9 @@ int wf_ring_enter(struct wf_ring *ring, uint32_t min_complete, int64_t timeout_n
 
 void wf_ring_kick(struct wf_ring *ring)
 {
-    /* Relaxed, all: on the ring's thread, whose stores come in order, and the enter is a system call.
-     * The thread itself enters only when all completions have been taken; there must be room for what
-     * that brings after we have come in between, and for what we bring. */
+    /* Relaxed, all: on the ring's thread, whose stores come in order, and the enter is a system
+     * call. The thread itself enters only when all completions have been taken; there must be room
+     * for what that brings after we have come in between, and for what we bring. */
     uint32_t waiting = wf_load_relaxed(&ring->completion_tail->value) -
                        wf_load_relaxed(&ring->completion_head->value);
     uint32_t entries =

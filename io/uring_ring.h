@@ -33,12 +33,13 @@ struct io_uring_sqe;
  * (liburing#1474). */
 #define WF_DEFERRED_MAX 32
 
-/* A word in memory that the kernel shares. TSan does not see the kernel's side. What the kernel does, so that the labels below have a partner:
+/* A word in memory that the kernel shares. TSan does not see the kernel's side. What the kernel
+ * does, so that the labels below have a partner:
  * sync(ring.kernel): it loads the submission tail with acquire and stores the submission head with
  * release when it has copied the entries; stores the completion tail with release when the
  * completions are written, and loads the completion head with acquire before it reuses their places
- * (io_uring/io_uring.c, "memory barriers"); and loads the tail of lent buffers with acquire before it
- * takes one. Pairs sync(ring.publish), sync(lend.publish), sync(ring.consumed),
+ * (io_uring/io_uring.c, "memory barriers"); and loads the tail of lent buffers with acquire before
+ * it takes one. Pairs sync(ring.publish), sync(lend.publish), sync(ring.consumed),
  * sync(ring.arrived), sync(ring.give_back) */
 struct wf_ring_word {
     WF_ATOMIC(uint32_t) value;
@@ -82,9 +83,8 @@ int wf_ring_open(struct wf_ring *ring, uint32_t entries, uint32_t completions,
  * Disabled ring. */
 int wf_ring_probe(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused);
 
-/* From enable on, entries with other codes complete with -EACCES, and so do all entries with flags but
- * IOSQE_BUFFER_SELECT.
- * Disabled ring. */
+/* From enable on, entries with other codes complete with -EACCES, and so do all entries with flags
+ * but IOSQE_BUFFER_SELECT. Disabled ring. */
 int wf_ring_restrict(struct wf_ring *ring, const uint8_t *codes, int count, const char **refused);
 
 /* The calling thread is now the ring's. */
@@ -100,21 +100,23 @@ void wf_ring_close(struct wf_ring *ring);
 /* The next entry, zeroed, to be filled in before the next call; NULL when all places are queued. */
 struct io_uring_sqe *wf_ring_entry(struct wf_ring *ring);
 
-/* The entries written so far are complete: from here on wf_ring_kick may give them to the kernel. */
+/* The entries written so far are complete: from here on wf_ring_kick may give them to the
+ * kernel. */
 void wf_ring_publish(struct wf_ring *ring);
 
-/* Gives the kernel what was published, and lets it do what it deferred, unless the completions could
- * then not hold what the next enter brings. For a signal handler on the ring's thread: it may come
- * between any two instructions of the other functions, and changes nothing but the shared words;
- * `queued` is too large afterwards, until the next enter. */
+/* Gives the kernel what was published, and lets it do what it deferred, unless the completions
+ * could then not hold what the next enter brings. For a signal handler on the ring's thread: it may
+ * come between any two instructions of the other functions, and changes nothing but the shared
+ * words; `queued` is too large afterwards, until the next enter. */
 void wf_ring_kick(struct wf_ring *ring);
 
-/* Who takes completions in the owner's place, after wf_ring_take: sees what the owner wrote before it
- * published the entries that were completed. */
+/* Who takes completions in the owner's place, after wf_ring_take: sees what the owner wrote before
+ * it published the entries that were completed. */
 WF_INLINE void wf_ring_see_published(const struct wf_ring *ring)
 {
-    /* sync(ring.published): acquire; a completion comes after the kernel has read the number that was
-     * published with its entry, so the load cannot find an older one. Pairs sync(ring.publish) */
+    /* sync(ring.published): acquire; a completion comes after the kernel has read the number that
+     * was published with its entry, so the load cannot find an older one. Pairs
+     * sync(ring.publish) */
     (void)wf_load_acquire(&ring->entry_tail->value);
 }
 
@@ -151,7 +153,8 @@ WF_INLINE bool wf_ring_has(const struct wf_ring *ring)
  * queue was full. */
 #define WF_RING_PRESSED (1u << 1 | 1u << 2)
 
-/* Any thread: an enter would bring completions. Relaxed: a hint; the enter fetches what it announces. */
+/* Any thread: an enter would bring completions. Relaxed: a hint; the enter fetches what it
+ * announces. */
 WF_INLINE bool wf_ring_is_pressed(const struct wf_ring *ring)
 {
     return (wf_load_relaxed(&ring->flags->value) & WF_RING_PRESSED) != 0;

@@ -1,15 +1,16 @@
 /* uring_slots.h: the ops that are in flight in one ring, by the number that the kernel carries for
  * us.
  *
- * The number (user_data) is the slot's index and, above it, the generation: a number that the table gives
- * to each use of any slot, in their order. So a completion that is late, doubled or forged, or a cancellation that comes after its
- * op's end, names a slot's earlier use and finds nothing. That is checked in release builds too; a
- * pointer could not be. And a number tells how many ops were begun since (wf_slots_since).
+ * The number (user_data) is the slot's index and, above it, the generation: a number that the table
+ * gives to each use of any slot, in their order. So a completion that is late, doubled or forged,
+ * or a cancellation that comes after its op's end, names a slot's earlier use and finds nothing.
+ * That is checked in release builds too; a pointer could not be. And a number tells how many ops
+ * were begun since (wf_slots_since).
  *
- * Used by one thread, the owner; but any thread that has the completions to itself (uring.h, `holder`)
- * may look up what they name, and give slots back to it (wf_slots_return), which it takes in when it
- * has the completions to itself (wf_slots_collect). An op and its slot's generation are written before
- * the entry is published, and not again until the slot has come back.
+ * Used by one thread, the owner; but any thread that has the completions to itself (uring.h,
+ * `holder`) may look up what they name, and give slots back to it (wf_slots_return), which it takes
+ * in when it has the completions to itself (wf_slots_collect). An op and its slot's generation are
+ * written before the entry is published, and not again until the slot has come back.
  *
  * Slots come in chunks that are allocated when there have never been so many
  * ops in flight, and kept; the first one by open, so there is always room for some. The bound is

@@ -1,10 +1,10 @@
 /* blocking.c: see blocking.h. One lock; idle threads sleep on one futex word that counts the
  * requests ever made.
  *
- * Creating a thread takes tens of microseconds, in which nobody may be kept from submitting: under the
- * lock only a place is taken, and the thread counts as `starting` until it has the lock itself, or
- * was refused. A request may count on a thread that somebody else starts; so whoever is refused, and
- * sees that there is no other thread and none on its way, ends what is queued. */
+ * Creating a thread takes tens of microseconds, in which nobody may be kept from submitting: under
+ * the lock only a place is taken, and the thread counts as `starting` until it has the lock itself,
+ * or was refused. A request may count on a thread that somebody else starts; so whoever is refused,
+ * and sees that there is no other thread and none on its way, ends what is queued. */
 #include "pool/blocking.h"
 #include "pool/base/check.h"
 #include "pool/base/lock.h"
@@ -191,7 +191,8 @@ void wf_blocking_report(struct wf_blocking *blocking, struct wf_blocking_report 
 }
 
 /* Whether there is a thread at this place, to be joined. Nobody takes or frees a place any more:
- * submits have ended, and ending threads leave theirs. But one may not have come to the lock yet. */
+ * submits have ended, and ending threads leave theirs. But one may not have come to the lock
+ * yet. */
 static bool wait_begun(struct wf_blocking *blocking, struct blocking_thread *thread)
 {
     wf_lock(&blocking->lock);

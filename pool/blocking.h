@@ -3,8 +3,8 @@
  * A request lives in its submitter's memory until `done` is called, on the blocking thread, after
  * the function has returned; `done` makes somebody ready and touches the request last. Threads are
  * created when a request finds none idle, up to the cap, by the submitter and outside of the lock,
- * and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue, which needs no bound of its own: each entry is
- * the frame of a suspended task. */
+ * and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue,
+ * which needs no bound of its own: each entry is the frame of a suspended task. */
 #ifndef WF_BLOCKING_H
 #define WF_BLOCKING_H
 

@@ -1,5 +1,5 @@
-/* deque.h: one worker's stack of work, whose oldest end other workers may steal; and the forked sections
- * that nobody has asked for yet, which are in no queue at all.
+/* deque.h: one worker's stack of work, whose oldest end other workers may steal; and the forked
+ * sections that nobody has asked for yet, which are in no queue at all.
  *
  * Called by its owner, a worker, and where it says "any thread", by thieves and sleepers. It never
  * blocks, allocates or wakes anybody: a caller that made something public does the wake check
@@ -12,19 +12,21 @@
  *
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
  * private   sections that the running fiber forked and has not joined, and which no thread but its worker can
- *           know of. They are in no list: each lies in a frame of that stack, and its `link` is its mark. A
- *           fork writes the mark, a join that finds it takes the section by erasing it, and neither looks at
- *           anything else. Who needs them, because a thief asked or the stack is about to be left, looks for
- *           marks from the stack's newest frame to its oldest (wf_section_below_).
+ *           know of. They are in no list: each lies in a frame of that stack, and its `link` is its
+ *           mark. A fork writes the mark, a join that finds it takes the section by erasing it, and
+ *           neither looks at anything else. Who needs them, because a thief asked or the stack is
+ *           about to be left, looks for marks from the stack's newest frame to its oldest
+ *           (wf_section_below_).
  * mark      the section's own address, and wf_deque_secret, and what wf_mark_size says, added up. So nothing but
- *           a section that was forked and is not joined has it: no copy, since that lies elsewhere, and by
- *           chance or intent nothing, for 59 bits of it are random. It has the top bit set.
+ *           a section that was forked and is not joined has it: no copy, since that lies elsewhere,
+ *           and by chance or intent nothing, for 59 bits of it are random. It has the top bit set.
  * signed    a private section whose env stands in its `state`; WF_MARK_SIGNED beside its mark. A fork does not
- *           sign: the env is that of the running code, until that is about to change (wf_deque_sign), or
- *           the section becomes public.
+ *           sign: the env is that of the running code, until that is about to change
+ *           (wf_deque_sign), or the section becomes public.
  * pass      what a fork adds to its section's address. The secret: the sum is the mark, the fork is done.
- *           WF_DEQUE_ASK, WF_DEQUE_LOOK: the sum has no top bit, which sends the fork to the slow path: a thief
- *           asks for something public, or the owner wants to look at the idle hint again.
+ *           WF_DEQUE_ASK, WF_DEQUE_LOOK: the sum has no top bit, which sends the fork to the slow
+ *           path: a thief asks for something public, or the owner wants to look at the idle hint
+ *           again.
  * split     the owner's copy of `bottom`.
  *
  * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
@@ -36,17 +38,18 @@
  *      and put another at the same index.)
  * G.3  A slot is written again only when the entry it held has been taken: split <= top +
  *      WF_DEQUE_SLOTS.
- * G.4  Nothing is private after wf_deque_publish. What found no slot runs at its join (WF_SECTION_KEPT).
+ * G.4  Nothing is private after wf_deque_publish. What found no slot runs at its join
+ *      (WF_SECTION_KEPT).
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
  * G.6  The pass is the secret only while `hidden` says that something may be private and unsigned.
  *
- * Roads not taken. A list through the sections, or an array of them, whose newest end each fork and join
- * move: two stores and six instructions more for a pair, to spare a search that is seldom made
+ * Roads not taken. A list through the sections, or an array of them, whose newest end each fork and
+ * join move: two stores and six instructions more for a pair, to spare a search that is seldom made
  * (docs/adr/0025). Taking back several public entries at once saves a fence per join in flat loops,
- * but hides general work behind whatever runs next. Growing needs reclamation; in a full deque sections stay
- * private instead. */
+ * but hides general work behind whatever runs next. Growing needs reclamation; in a full deque
+ * sections stay private instead. */
 #ifndef WF_DEQUE_H
 #define WF_DEQUE_H
 
@@ -56,8 +59,8 @@
 #include "pool/sanitizer.h"
 #include "pool/work.h"
 
-/* The env of the running code, and the part of its stack that holds frames. Only on our stacks does anything become
- * public. Tests have their own. */
+/* The env of the running code, and the part of its stack that holds frames. Only on our stacks does
+ * anything become public. Tests have their own. */
 #ifndef WF_DEQUE_ENV
 #define WF_DEQUE_ENV()        ((uintptr_t)wf_self()->env)
 #define WF_DEQUE_STACK_LOW()  ((uintptr_t)__builtin_frame_address(0))
@@ -82,23 +85,26 @@ static WF_UNUSED uintptr_t wf_stack_high_(void)
 #define WF_DEQUE_LOOK  1 /* pass: the owner stored it */
 #define WF_DEQUE_FIRST 2 /* the first index */
 
-/* In the mark beside address and secret: the bytes of the whole section, its arguments included, in eights; 0 if
- * they are 16 KiB or more. They tell sections of an array from those of different frames. The bits between these
- * and the lowest are those of no distance between two words of a stack: a copy of a mark, for which a
- * compiler or a signal's frame may be to blame, is none. */
+/* In the mark beside address and secret: the bytes of the whole section, its arguments included, in
+ * eights; 0 if they are 16 KiB or more. They tell sections of an array from those of different
+ * frames. The bits between these and the lowest are those of no distance between two words of a
+ * stack: a copy of a mark, for which a compiler or a signal's frame may be to blame, is none. */
 #define WF_MARK_SIZE_SHIFT 20
 #define WF_MARK_SIZE       (UINT64_C(2047) << WF_MARK_SIZE_SHIFT)
 #define WF_MARK_SIGNED     UINT64_C(1)
-/* A link with the top bit set, as marks have it, that is no mark: nobody finds the section; it runs at its join. */
+/* A link with the top bit set, as marks have it, that is no mark: nobody finds the section; it runs
+ * at its join. */
 #define WF_SECTION_KEPT (~(UINTPTR_MAX >> 1))
 
 _Static_assert(WF_STACK_BYTES < UINT64_C(1) << WF_MARK_SIZE_SHIFT,
                "no distance on a stack is a size");
 
-/* Top bit set, the next one and the lowest three clear; the rest random. One for the process: a section may be
- * private on a stack for ever, where nobody looks. fiber.c sets both before any deque exists. */
+/* Top bit set, the next one and the lowest three clear; the rest random. One for the process: a
+ * section may be private on a stack for ever, where nobody looks. fiber.c sets both before any
+ * deque exists. */
 extern uint64_t wf_deque_secret WF_HIDDEN;
-/* May sections be private? Not under memcheck, which minds that words are read which nobody has written. */
+/* May sections be private? Not under memcheck, which minds that words are read which nobody has
+ * written. */
 extern bool wf_deque_hides WF_HIDDEN;
 
 /* What may be private? */
@@ -121,9 +127,11 @@ struct wf_deque {
     WF_ATOMIC(uint64_t) bottom; /* owner stores */
     /* pass is ASK, probably: a hint that spares thieves the owner's line */
     WF_ATOMIC(uint32_t) asked;
-    /* general works that the owner has put or taken: how fast it gets on, for thieves. Owner stores */
+    /* general works that the owner has put or taken: how fast it gets on, for thieves. Owner
+     * stores */
     WF_ATOMIC(uint32_t) pace;
-    /* what `pace` was when the owner last put, or ran, a work that is cheap to move. Owner stores */
+    /* what `pace` was when the owner last put, or ran, a work that is cheap to move. Owner
+     * stores */
     WF_ATOMIC(uint32_t) cheap_at;
 
     /* owner stores, thieves load */
@@ -155,8 +163,8 @@ WF_INLINE void wf_deque_step(struct wf_deque *d)
     wf_store_relaxed(&d->pace, wf_load_relaxed(&d->pace) + 1);
 }
 
-/* Owner: the work that was counted last is cheap to move; and so were `uncounted` others, which came from no
- * queue. */
+/* Owner: the work that was counted last is cheap to move; and so were `uncounted` others, which
+ * came from no queue. */
 WF_INLINE void wf_deque_note_cheap(struct wf_deque *d, uint32_t uncounted)
 {
     uint32_t pace = wf_load_relaxed(&d->pace) + uncounted; /* relaxed, all: as above */
@@ -166,8 +174,9 @@ WF_INLINE void wf_deque_note_cheap(struct wf_deque *d, uint32_t uncounted)
     wf_store_relaxed(&d->cheap_at, pace);
 }
 
-/* Any thread: racy. Is what the owner has in hand cheap to move? It has done `pace` works by now: one more
- * than it has told of, perhaps, since it counts a work when it takes it, and tells when it runs it. */
+/* Any thread: racy. Is what the owner has in hand cheap to move? It has done `pace` works by now:
+ * one more than it has told of, perhaps, since it counts a work when it takes it, and tells when it
+ * runs it. */
 WF_INLINE bool wf_deque_is_cheap(struct wf_deque *d, uint32_t pace)
 {
     return pace - wf_load_relaxed(&d->cheap_at) <= 1; /* relaxed: a hint */
@@ -219,8 +228,9 @@ WF_INLINE bool wf_mark_is_(uint64_t rest)
     return (rest & ~(WF_MARK_SIZE | WF_MARK_SIGNED)) == 0;
 }
 
-/* Owner: the private section of its stack, in frames from `low` on, that is the highest below `high`; NULL: none.
- * It reads all words in between, whatever they are and to whatever thread they belong. */
+/* Owner: the private section of its stack, in frames from `low` on, that is the highest below
+ * `high`; NULL: none. It reads all words in between, whatever they are and to whatever thread they
+ * belong. */
 WF_NO_ASAN WF_NO_TSAN static WF_UNUSED WF_NOINLINE struct wf_section *wf_section_below_(
     uintptr_t low, uintptr_t high)
 {
@@ -239,7 +249,8 @@ WF_NO_ASAN WF_NO_TSAN static WF_UNUSED WF_NOINLINE struct wf_section *wf_section
 /* Owner: forks come to their slow path from here on. */
 WF_INLINE void wf_deque_close_(struct wf_deque *d)
 {
-    /* Relaxed: an ask that we do not see here is not overwritten; what a thief stores does the same. */
+    /* Relaxed: an ask that we do not see here is not overwritten; what a thief stores does the
+     * same. */
     uint64_t pass = wf_load_relaxed(&d->pass);
     if (pass > WF_DEQUE_LOOK) {
         (void)wf_cas_relaxed(&d->pass, &pass, WF_DEQUE_LOOK);
@@ -274,7 +285,8 @@ WF_INLINE void wf_deque_set_bottom_(struct wf_deque *d, uint64_t bottom)
     wf_store_release(&d->bottom, bottom);
 }
 
-/* Owner: puts a section into a slot that is free. Thieves find the env in `link`, whatever becomes of `state`. */
+/* Owner: puts a section into a slot that is free. Thieves find the env in `link`, whatever becomes
+ * of `state`. */
 WF_INLINE void wf_deque_put_(struct wf_deque *d, uint64_t index, struct wf_section *section)
 {
     uintptr_t env =
@@ -294,10 +306,10 @@ static WF_UNUSED void wf_deque_turn_(struct wf_deque *d, uint64_t from, uint64_t
     }
 }
 
-/* Owner: of the private sections the oldest `share` become public, or as many as there are slots for; how many. Older
- * frames lie higher; in one frame an array is forked from its first element on, and joined from its last.
- * (Where that is not so, a join finds another section on top of its own, and waits for it.) So an array is published as
- * a whole, and turned. */
+/* Owner: of the private sections the oldest `share` become public, or as many as there are slots
+ * for; how many. Older frames lie higher; in one frame an array is forked from its first element
+ * on, and joined from its last. (Where that is not so, a join finds another section on top of its
+ * own, and waits for it.) So an array is published as a whole, and turned. */
 static WF_UNUSED uint64_t wf_deque_release_(struct wf_deque *d, uintptr_t low, uint64_t share)
 {
     uint64_t index = d->split, array = index;
@@ -374,7 +386,8 @@ WF_INLINE bool wf_deque_has_private(const struct wf_deque *d)
     return d->hidden != WF_HIDDEN_NOTHING;
 }
 
-/* Owner: are `count` more slots free, or at least some? Looks at `top` only when the last look does not answer. */
+/* Owner: are `count` more slots free, or at least some? Looks at `top` only when the last look does
+ * not answer. */
 WF_INLINE bool wf_deque_has_slots_(struct wf_deque *d, uint64_t count)
 {
     if (d->split + count > d->full_at) {
@@ -408,7 +421,8 @@ WF_INLINE bool wf_deque_publish(struct wf_deque *d)
     return wf_unlikely(wf_deque_has_private(d)) && wf_deque_publish_all_(d);
 }
 
-/* Owner: would wf_deque_push only add its work? Then wf_deque_put may do so: there is room as far as is known. */
+/* Owner: would wf_deque_push only add its work? Then wf_deque_put may do so: there is room as far
+ * as is known. */
 WF_INLINE bool wf_deque_may_put(const struct wf_deque *d)
 {
     return d->split < d->full_at;
@@ -432,8 +446,8 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     return true;
 }
 
-/* Owner: has a thief asked since the last fork that looked? Then the next look at the idle hint sees that one
- * idle. */
+/* Owner: has a thief asked since the last fork that looked? Then the next look at the idle hint
+ * sees that one idle. */
 WF_INLINE bool wf_deque_hear_(struct wf_deque *d)
 {
     /* relaxed: an ask that we miss is there at the next fork */
@@ -462,12 +476,13 @@ static WF_UNUSED bool wf_deque_give_(struct wf_deque *d, uintptr_t low, bool all
     return released != 0;
 }
 
-/* Owner: the fork that is not done with a mark, for its `link` is no mark: the pass was not the secret. Somebody asked
- * or idles; or nobody does, and the next forks get the pass. idle: somebody is parked or searching (wf_pool_has_idle),
- * read by the caller just now. True: something became public, so do the wake check.
+/* Owner: the fork that is not done with a mark, for its `link` is no mark: the pass was not the
+ * secret. Somebody asked or idles; or nobody does, and the next forks get the pass. idle: somebody
+ * is parked or searching (wf_pool_has_idle), read by the caller just now. True: something became
+ * public, so do the wake check.
  *
- * A section that is not on this stack, since somebody has put it on the heap or a tool keeps locals elsewhere, would not
- * be found: it becomes public alone, and opens nothing. */
+ * A section that is not on this stack, since somebody has put it on the heap or a tool keeps locals
+ * elsewhere, would not be found: it becomes public alone, and opens nothing. */
 static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_section *section,
                                                  bool idle)
 {

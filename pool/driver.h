@@ -11,8 +11,8 @@
  * G.2  poll never blocks. It submits what is queued and hands over what has completed.
  * G.3  sleep returns at deadline_ns (absolute, CLOCK_MONOTONIC) or earlier; INT64_MAX means no
  *      deadline and no timer.
- * G.4  Completions reach the pool only through wf_ready, from poll, sleep or rescue, on the thread of
- *      the worker that was given. */
+ * G.4  Completions reach the pool only through wf_ready, from poll, sleep or rescue, on the thread
+ *      of the worker that was given. */
 #ifndef WF_DRIVER_H
 #define WF_DRIVER_H
 
@@ -41,20 +41,20 @@ struct wf_driver_ops {
     /* Any thread. The caller has claimed the worker (wf_park_pick, wf_park_claim), so one wake a
      * park. */
     void (*wake)(struct wf_driver *driver, int worker_index);
-    /* Both NULL: what a worker has under way cannot be hurt by its being busy, or nothing can be done
-     * about it. Any thread, racy: has that worker anything under way that could? */
+    /* Both NULL: what a worker has under way cannot be hurt by its being busy, or nothing can be
+     * done about it. Any thread, racy: has that worker anything under way that could? */
     bool (*is_exposed)(struct wf_driver *driver, int worker_index);
-    /* Looks after the other workers, in place of those that are awake but do not come to the driver:
-     * what has completed is made ready on `by`, the caller's. One caller at a time. 0: something was;
-     * else ns until it should be asked again, INT64_MAX: no worker is awake and exposed, or has been since
-     * it was asked last. */
+    /* Looks after the other workers, in place of those that are awake but do not come to the
+     * driver: what has completed is made ready on `by`, the caller's. One caller at a time. 0:
+     * something was; else ns until it should be asked again, INT64_MAX: no worker is awake and
+     * exposed, or has been since it was asked last. */
     int64_t (*rescue)(struct wf_driver *driver, struct wf_worker *by);
 };
 
 struct wf_driver {
     const struct wf_driver_ops *ops;
-    /* set before a pool starts with it: how long an idle worker may wait for it awake (patience.h). 0:
-     * WF_PATIENCE_NS; < 0: not at all */
+    /* set before a pool starts with it: how long an idle worker may wait for it awake (patience.h).
+     * 0: WF_PATIENCE_NS; < 0: not at all */
     int64_t patience_ns;
 };
 

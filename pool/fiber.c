@@ -2,12 +2,12 @@
  * the contract.
  *
  * Three levels hold idle stacks: the worker's cache (no synchronisation), the free stacks that all
- * share (a lock for a few instructions, up to 16 stacks at a time), and slots that were never used (a
- * mutex, since committing them is a system call; 8 at a time).
+ * share (a lock for a few instructions, up to 16 stacks at a time), and slots that were never used
+ * (a mutex, since committing them is a system call; 8 at a time).
  *
- * The free stacks are a set of slot numbers (slotset.h), of which neighbours are taken together. So nobody
- * touches a stack to find the next one; and whatever the order in which tasks end, those that begin have stacks in
- * the order of addresses.
+ * The free stacks are a set of slot numbers (slotset.h), of which neighbours are taken together. So
+ * nobody touches a stack to find the next one; and whatever the order in which tasks end, those
+ * that begin have stacks in the order of addresses.
  *
  * Trimming. A stack that used more than its top pages gives them back when a worker is about to
  * sleep: of its cache, and some of the free ones. Not when it is given back, nor when it becomes
@@ -77,8 +77,8 @@ bool wf_deque_hides;
 /* The first words of a deque: no fork gets a pass. */
 static const uint64_t no_deque[2] = {0, 0};
 
-/* Found by name, from assembly in programs (weft_deque_here_ in fork.h). Nothing in C reads it, but for
- * what follows: a compiler may keep its address over a suspension. */
+/* Found by name, from assembly in programs (weft_deque_here_ in fork.h). Nothing in C reads it, but
+ * for what follows: a compiler may keep its address over a suspension. */
 extern __thread const void *weft_thread_deque_;
 __attribute__((used, visibility("default"),
                tls_model("initial-exec"))) __thread const void *weft_thread_deque_ = no_deque;
@@ -400,8 +400,8 @@ static void on_fork_child(void)
     }
 }
 
-/* qemu-user accepts any advice and does nothing: no markers there. And it has a record of each page that
- * is reserved. */
+/* qemu-user accepts any advice and does nothing: no markers there. And it has a record of each page
+ * that is reserved. */
 static bool is_emulated(void)
 {
     size_t page = wf_sys_page_bytes();
@@ -621,8 +621,8 @@ static void unreserve_fresh(struct wf_stack_cache *cache)
 
 _Static_assert(SHARE_BATCH == WF_SLOTSET_GROUP, "a group fills an empty cache");
 
-/* Stacks of one group, at most SHARE_BATCH, the lowest last: it is the first that a cache gives. How many; 0: there
- * are none. `used`: only such as ran since they were trimmed. */
+/* Stacks of one group, at most SHARE_BATCH, the lowest last: it is the first that a cache gives.
+ * How many; 0: there are none. `used`: only such as ran since they were trimmed. */
 static uint32_t free_pop(bool used, struct wf_fiber **stacks)
 {
     size_t group;
@@ -647,8 +647,8 @@ static uint32_t free_pop(bool used, struct wf_fiber **stacks)
     return n;
 }
 
-/* Neighbours, as most are, are put together; which they are is found out before the lock is taken. At most
- * SHARE_BATCH. */
+/* Neighbours, as most are, are put together; which they are is found out before the lock is taken.
+ * At most SHARE_BATCH. */
 static void free_push(struct wf_fiber *const *stacks, uint32_t n, bool used)
 {
     uintptr_t base = wf_stack_region[WF_REGION_BASE]; /* open: see fiber_at */

@@ -1,18 +1,18 @@
 /* fiber.h: stacks, and the switch between them.
  *
- * A fiber is a stack with its control block at a place near the top of its slot that follows from the slot's
- * address. Slots have one size, are aligned to it, and lie in one region of address space per process, so that the code
- * which runs on a stack finds the block by masking its stack pointer (wf_self): no thread-local
- * storage, and right after a migration too, because a frame never changes stack. Every worker's
- * loop runs on a fiber; work is called directly on it; the fiber is "suspended" while its context
- * is saved in it and nobody runs on it.
+ * A fiber is a stack with its control block at a place near the top of its slot that follows from
+ * the slot's address. Slots have one size, are aligned to it, and lie in one region of address
+ * space per process, so that the code which runs on a stack finds the block by masking its stack
+ * pointer (wf_self): no thread-local storage, and right after a migration too, because a frame
+ * never changes stack. Every worker's loop runs on a fiber; work is called directly on it; the
+ * fiber is "suspended" while its context is saved in it and nobody runs on it.
  *
  * Who may call: workers, on their fibers. wf_self and wf_stacks_* may be called from any thread.
  * It does not schedule: it knows neither queues nor tasks, and never chooses where to switch.
  *
  * A slot, from low addresses to high:
- *     guard (WF_STACK_GUARD_BYTES) | stack, grows down ... | colour (0 to 7 times 256 bytes) | struct wf_fiber |
- *     a gap (0 to 15 pages), which nobody touches
+ *     guard (WF_STACK_GUARD_BYTES) | stack, grows down ... | colour (0 to 7 times 256 bytes) |
+ *     struct wf_fiber | a gap (0 to 15 pages), which nobody touches
  *
  * Life of a stack:
  *     absent  -> idle      [wf_fiber_take, fresh slot: committed, guarded, block written]
@@ -55,13 +55,14 @@
 #define WF_STACK_GUARD_BYTES ((size_t)16 * 1024)
 /* The block's share of the slot, at its top. */
 #define WF_FIBER_BYTES ((size_t)256)
-/* Frames of different stacks begin at different addresses modulo a page, so that they do not share the few sets
- * of a cache. Half of the top page stays for frames; 16 measured no better. */
+/* Frames of different stacks begin at different addresses modulo a page, so that they do not share
+ * the few sets of a cache. Half of the top page stays for frames; 16 measured no better. */
 #define WF_STACK_COLOURS      8
 #define WF_STACK_COLOUR_BYTES ((size_t)256)
-/* Blocks lie in one of so many pages, by bits of the slot's address. In the same page of each slot they would share
- * few sets of the processor's second-level TLB: with a page in each of 80 slots of 256 KiB every look at another one
- * took 15 ns, with 16 places 3 ns for up to 190 (docs/adr/0038). The gap costs address space of a stack, no memory. */
+/* Blocks lie in one of so many pages, by bits of the slot's address. In the same page of each slot
+ * they would share few sets of the processor's second-level TLB: with a page in each of 80 slots of
+ * 256 KiB every look at another one took 15 ns, with 16 places 3 ns for up to 190 (docs/adr/0038).
+ * The gap costs address space of a stack, no memory. */
 #define WF_STACK_PAGES 16
 
 struct wf_deque;
@@ -121,15 +122,16 @@ _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
 enum { WF_REGION_BASE = 0, WF_REGION_BYTES = 1 };
 extern volatile uintptr_t wf_stack_region[2] WF_HIDDEN;
 
-/* The deque of the calling thread, for fork.h: a thread-local variable of this name. On a thread that is
- * no worker, one that takes nothing. This sets it; NULL: to that. Returns what it was. */
+/* The deque of the calling thread, for fork.h: a thread-local variable of this name. On a thread
+ * that is no worker, one that takes nothing. This sets it; NULL: to that. Returns what it was. */
 struct wf_deque *wf_thread_deque(struct wf_deque *deque);
 
 /* 1 in a child of fork(2) whose parent had opened the region: nothing of the pool works there. */
 extern int wf_forked WF_HIDDEN;
 
-/* The block of the slot with this address in it: at its top, less the gap. By the low bits of the slot's number, so that
- * of slots in a row most are the same distance apart, which the processor's prefetch needs. */
+/* The block of the slot with this address in it: at its top, less the gap. By the low bits of the
+ * slot's number, so that of slots in a row most are the same distance apart, which the processor's
+ * prefetch needs. */
 WF_INLINE struct wf_fiber *wf_fiber_in_slot(uintptr_t address)
 {
     _Static_assert(WF_STACK_BYTES == (size_t)1 << 18, "the shift by 6 brings bit 18 to 12");
@@ -157,10 +159,11 @@ WF_INLINE void *wf_fiber_top(struct wf_fiber *fiber)
            (uintptr_t)fiber / WF_STACK_BYTES % WF_STACK_COLOURS * WF_STACK_COLOUR_BYTES;
 }
 
-/* Whoever will switch to that stack, or start it, some hundred instructions later: fetches what it reads first, the hot
- * line of the block and, of the top of the stack, where a task that has called something which suspended it lies: its
- * own frame and the context. Not the first line, the loop's, which is of no use until the task ends; and each line that
- * is not needed costs (docs/adr/0038). A hint, which reads nothing: the stack may be another's meanwhile, or gone. */
+/* Whoever will switch to that stack, or start it, some hundred instructions later: fetches what it
+ * reads first, the hot line of the block and, of the top of the stack, where a task that has called
+ * something which suspended it lies: its own frame and the context. Not the first line, the loop's,
+ * which is of no use until the task ends; and each line that is not needed costs (docs/adr/0038). A
+ * hint, which reads nothing: the stack may be another's meanwhile, or gone. */
 WF_INLINE void wf_fiber_fetch(struct wf_fiber *fiber)
 {
     wf_prefetch_write(fiber);
@@ -208,8 +211,8 @@ struct wf_stacks_report {
     enum wf_guard guard;
 };
 
-/* Any thread: calls visit(fiber, arg) for each slot that was ever handed out. What is in it may change
- * meanwhile: a visitor copies what it follows with wf_sys.peek. */
+/* Any thread: calls visit(fiber, arg) for each slot that was ever handed out. What is in it may
+ * change meanwhile: a visitor copies what it follows with wf_sys.peek. */
 void wf_stacks_each(void (*visit)(struct wf_fiber *fiber, void *arg), void *arg);
 
 /* Any thread. The numbers are of one moment. All zero when no region is open. */
@@ -268,8 +271,8 @@ typedef void wf_entry_fn(struct wf_fiber *self);
 /* Prepares an idle stack, so that the first switch to it runs `after` and then entry(fiber). */
 void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry);
 
-/* What does the work, in switch_*.S, and what builds that check something do before. The arguments are in the order in
- * which `after` has them: none is moved. All return 0. */
+/* What does the work, in switch_*.S, and what builds that check something do before. The arguments
+ * are in the order in which `after` has them: none is moved. All return 0. */
 int wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg,
                       wf_after_fn *after) WF_HIDDEN;
 int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
@@ -289,18 +292,20 @@ WF_INLINE int wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_aft
                       : wf_switch_context(to, from, arg, after);
 }
 
-/* The same, and when the context of `from` is complete, and before `after`: its resume work is stored in *slot, and
- * then, with release, *count is one more. So it is put into a queue with one producer (wf_runq_place), whose other
- * users may continue it at once. Not in builds with a sanitizer, which follow stacks by calls. */
+/* The same, and when the context of `from` is complete, and before `after`: its resume work is
+ * stored in *slot, and then, with release, *count is one more. So it is put into a queue with one
+ * producer (wf_runq_place), whose other users may continue it at once. Not in builds with a
+ * sanitizer, which follow stacks by calls. */
 WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
                                      void *arg, void *slot, void *count)
 {
     return wf_switch_queued(to, from, arg, after, slot, count);
 }
 
-/* The same with an `after` that arms a word of 64 bits, `word`: makes it 1 if it is 0, with release and acquire, and if
- * it is not 0 any more does what `otherwise` does. `after` is both in C, for where they are not in line: in builds
- * that check something, and where the assembly was not written. */
+/* The same with an `after` that arms a word of 64 bits, `word`: makes it 1 if it is 0, with release
+ * and acquire, and if it is not 0 any more does what `otherwise` does. `after` is both in C, for
+ * where they are not in line: in builds that check something, and where the assembly was not
+ * written. */
 int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word,
                      wf_after_fn *otherwise) WF_HIDDEN;
 WF_INLINE void wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to,

@@ -1,17 +1,19 @@
 /* inject.h: the queue through which work enters the pool from threads that are not workers, and
- * from workers whose own queues are full. First in, first out, without a bound: a ring, and behind it
- * a list of what did not fit, linked through objects that exist anyway.
+ * from workers whose own queues are full. First in, first out, without a bound: a ring, and behind
+ * it a list of what did not fit, linked through objects that exist anyway.
  *
- * Any thread may call any of it. Those who put and those who take have a lock each, and a line each: a
- * worker that empties the queue does not hold up the threads that fill it. The ring holds addresses, so
- * that who takes sixteen works fetches them all at once; through a list it would wait for each before
- * it knew the next (16 lines of 150 ns from another core, under the lock). Whether there is anything is
- * readable without a lock, so that workers that poll an empty queue write no shared line.
+ * Any thread may call any of it. Those who put and those who take have a lock each, and a line
+ * each: a worker that empties the queue does not hold up the threads that fill it. The ring holds
+ * addresses, so that who takes sixteen works fetches them all at once; through a list it would wait
+ * for each before it knew the next (16 lines of 150 ns from another core, under the lock). Whether
+ * there is anything is readable without a lock, so that workers that poll an empty queue write no
+ * shared line.
  *
- * Terms. *ring*: the slots [head, tail). *rest*: what came while the ring was full. While there is a rest, what is
- * put goes there; who takes moves some of it into the ring. *store*: memory for most of the rest, if the queue was given
- * any; what does not fit there either is the list, and while there is a list, what is put goes there. With the list
- * alone, 100,000 waiters that were cancelled stood behind each other's lines: who moved 32 of them held both locks for as many
+ * Terms. *ring*: the slots [head, tail). *rest*: what came while the ring was full. While there is
+ * a rest, what is put goes there; who takes moves some of it into the ring. *store*: memory for
+ * most of the rest, if the queue was given any; what does not fit there either is the list, and
+ * while there is a list, what is put goes there. With the list alone, 100,000 waiters that were
+ * cancelled stood behind each other's lines: who moved 32 of them held both locks for as many
  * misses (ADR 0039).
  *
  * G.1  First in, first out.
@@ -30,8 +32,8 @@
 #define WF_INJECT_SLOTS \
     1024 /* a power of two: 8 KiB, at which nobody notices the list. Models: 2 */
 #endif
-/* Works moved from the rest into the ring by one who takes: more than one takes at once, so that the ring
- * stays full. */
+/* Works moved from the rest into the ring by one who takes: more than one takes at once, so that
+ * the ring stays full. */
 #define WF_INJECT_REFILL 32
 
 struct wf_inject_stored {
@@ -72,8 +74,8 @@ WF_INLINE void wf_inject_init(struct wf_inject *q)
     wf_plain_write(&q->full_at, WF_INJECT_SLOTS);
 }
 
-/* Memory for `slots` (a power of two) works, the caller's until the queue is not used any more; what is in it means
- * nothing. Right after wf_inject_init. */
+/* Memory for `slots` (a power of two) works, the caller's until the queue is not used any more;
+ * what is in it means nothing. Right after wf_inject_init. */
 WF_INLINE void wf_inject_give_store(struct wf_inject *q, struct wf_inject_stored *store,
                                     uint32_t slots)
 {
@@ -149,8 +151,8 @@ WF_INLINE void wf_inject_push(struct wf_inject *q, struct wf_work *work)
 /* Any thread: racy. */
 WF_INLINE bool wf_inject_has(struct wf_inject *q)
 {
-    /* sync(inject.rest): acquire, who sees that the rest has gone sees where to: the next line; pairs
-     * sync(inject.moved) */
+    /* sync(inject.rest): acquire, who sees that the rest has gone sees where to: the next line;
+     * pairs sync(inject.moved) */
     return wf_load_acquire(&q->rest_count) != 0 ||
            /* relaxed, both: the fences of sync(park.announce), sync(park.submit) order it */
            wf_load_relaxed(&q->tail) != wf_load_relaxed(&q->head);
@@ -205,9 +207,9 @@ static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_wo
     return count;
 }
 
-/* A hint by who has just taken `max` and will come again: fetches the next so many works, two lines each, and
- * the slots after them, so that they come from other cores while those that were taken run. They may be
- * taken by another meanwhile: then it was in vain. */
+/* A hint by who has just taken `max` and will come again: fetches the next so many works, two lines
+ * each, and the slots after them, so that they come from other cores while those that were taken
+ * run. They may be taken by another meanwhile: then it was in vain. */
 static inline void wf_inject_fetch(struct wf_inject *q, int max)
 {
     /* relaxed, all: nothing is read through what is found */

@@ -1,76 +1,86 @@
-/* light.h: what a worker that has nothing to do leaves to its owner all the same, because it costs more to move
- * than to run. For worker.c, and pool.c, where workers begin.
+/* light.h: what a worker that has nothing to do leaves to its owner all the same, because it costs
+ * more to move than to run. For worker.c, and pool.c, where workers begin.
  *
- * Why. Four to six lines go from core to core with a work that is stolen, and both workers wait for them: 0.3 us
- * where a line takes 40 ns, 0.8 where it takes 155. A thief cannot know how long a work takes, but it sees how
- * fast its owner gets on.
+ * Why. Four to six lines go from core to core with a work that is stolen, and both workers wait for
+ * them: 0.3 us where a line takes 40 ns, 0.8 where it takes 155. A thief cannot know how long a
+ * work takes, but it sees how fast its owner gets on.
  *
- * Terms. *pace*: how many works an owner has put into its queues or taken out of them. *slow*: an owner who needs,
- * for each of these, as long as a steal costs, or longer. *light*: work of an owner who is not slow. *taker*: the
- * worker that took from the injection queue last; what lies there is taken for its own.
+ * Terms. *pace*: how many works an owner has put into its queues or taken out of them. *slow*: an
+ * owner who needs, for each of these, as long as a steal costs, or longer. *light*: work of an
+ * owner who is not slow. *taker*: the worker that took from the injection queue last; what lies
+ * there is taken for its own.
  *
  * The policy.
- * L.1  Light work is left alone, be it in a deque, in a FIFO, or, while its taker is awake, in the injection
- *      queue.
- * L.2  But not for ever: the oldest work of a queue is taken when it has been there for WF_STEAL_OLD_NS, as it
- *      may be a long one below a stream of short ones. (The taker looks where it has taken, when it parks.)
- * L.3  Who found light work only, or was woken for something that had been done before it came, *watches*: it
- *      sleeps, parked, for a while and looks again. One does so, others sleep until they are woken. While
- *      somebody watches, nobody is woken for what a worker puts into its own queues, nor for what comes from
- *      outside while its taker runs. When all are parked there is no light work, and nobody watches: an idle
- *      pool is silent.
+ * L.1  Light work is left alone, be it in a deque, in a FIFO, or, while its taker is awake, in the
+ *      injection queue.
+ * L.2  But not for ever: the oldest work of a queue is taken when it has been there for
+ *      WF_STEAL_OLD_NS, as it may be a long one below a stream of short ones. (The taker looks
+ *      where it has taken, when it parks.)
+ * L.3  Who found light work only, or was woken for something that had been done before it came,
+ *      *watches*: it sleeps, parked, for a while and looks again. One does so, others sleep until
+ *      they are woken. While somebody watches, nobody is woken for what a worker puts into its own
+ *      queues, nor for what comes from outside while its taker runs. When all are parked there is
+ *      no light work, and nobody watches: an idle pool is silent.
  *
- * L.3 loses nothing: the watcher's sleep is bounded, and before it runs a work, or sleeps until it is woken, it ends its
- * watch, and looks for light work that is left: watchers.h has the argument. While it looks between two sleeps it is
- * counted on, too. The taker needs no waker, since it looks when it parks.
+ * L.3 loses nothing: the watcher's sleep is bounded, and before it runs a work, or sleeps until it
+ * is woken, it ends its watch, and looks for light work that is left: watchers.h has the argument.
+ * While it looks between two sleeps it is counted on, too. The taker needs no waker, since it looks
+ * when it parks.
  *
- * What thieves have seen is kept with the owner, for all of them: each knows at once what another has found out.
+ * What thieves have seen is kept with the owner, for all of them: each knows at once what another
+ * has found out.
  *
- * Roads not taken. A second, higher threshold for tasks while a thief is at it, judged after a trial of 5 us, an owner
- * spared for 0.2 ms after that, and several watches for one wake in vain: measured while stacks came back in
- * any order, and since then worse or no better than none of it (docs/adr/0046). */
+ * Roads not taken. A second, higher threshold for tasks while a thief is at it, judged after a
+ * trial of 5 us, an owner spared for 0.2 ms after that, and several watches for one wake in vain:
+ * measured while stacks came back in any order, and since then worse or no better than none of it
+ * (docs/adr/0046). */
 #ifndef WF_LIGHT_H
 #define WF_LIGHT_H
 
 #include "pool/pool.h"
 
-/* Slow at tasks. With two workers, and 4,000 tasks in a scope, those of 300 ns and less are as fast as on one, and
- * those of 400 gain a quarter. A thief makes an owner slower (tasks of 200 ns take 490 then, where a line takes 155
- * ns); less than this would be its own reason. */
+/* Slow at tasks. With two workers, and 4,000 tasks in a scope, those of 300 ns and less are as fast
+ * as on one, and those of 400 gain a quarter. A thief makes an owner slower (tasks of 200 ns take
+ * 490 then, where a line takes 155 ns); less than this would be its own reason. */
 #define WF_STEAL_TASK_NS INT64_C(500)
-/* At works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100 to 200 ns a node
- * on; with less, nodes of 15 ns are slower on two workers than on one (docs/adr/0037). */
+/* At works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100
+ * to 200 ns a node on; with less, nodes of 15 ns are slower on two workers than on one
+ * (docs/adr/0037). */
 #define WF_STEAL_CHEAP_NS INT64_C(64)
-/* At what is ready in a FIFO, or comes from outside. Longer than a hand-off between two fibers of one worker, 0.1 us,
- * whose data would have to move after them. */
+/* At what is ready in a FIFO, or comes from outside. Longer than a hand-off between two fibers of
+ * one worker, 0.1 us, whose data would have to move after them. */
 #define WF_STEAL_READY_NS INT64_C(1000)
-/* A pace is taken over so long at least. In less, one of the owner's slow paths looks like slow work, and what is
- * stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
+/* A pace is taken over so long at least. In less, one of the owner's slow paths looks like slow
+ * work, and what is stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
 #define WF_PACE_NS INT64_C(1000)
-/* That of who runs what is in its FIFO: longer than a turn of 128 calls that do not wait, at 5 to 20 ns each, in
- * which nothing is put or taken. */
+/* That of who runs what is in its FIFO: longer than a turn of 128 calls that do not wait, at 5 to
+ * 20 ns each, in which nothing is put or taken. */
 #define WF_PACE_READY_NS INT64_C(3000)
-/* What was seen longer ago than this says nothing about what an owner does now, if it did anything. */
+/* What was seen longer ago than this says nothing about what an owner does now, if it did
+ * anything. */
 #define WF_SIGHT_NS INT64_C(10000)
 /* A steal in so many us costs the owner 2 %. */
 #define WF_STEAL_OLD_NS INT64_C(50000)
-/* Between two looks at light work. Each takes a line from its owner, who then waits for it (0.1 us). */
+/* Between two looks at light work. Each takes a line from its owner, who then waits for it (0.1
+ * us). */
 #define WF_LOOK_NS INT64_C(1000)
-/* A search that finds light work only: long enough to take a pace. What comes later the watch will see. */
+/* A search that finds light work only: long enough to take a pace. What comes later the watch will
+ * see. */
 #define WF_SEARCH_LIGHT_NS (WF_PACE_READY_NS + WF_LOOK_NS)
-/* A watch; each that comes to nothing makes the next twice as long. So late at most is light work shared that becomes
- * heavy. */
+/* A watch; each that comes to nothing makes the next twice as long. So late at most is light work
+ * shared that becomes heavy. */
 #define WF_WATCH_MIN_NS INT64_C(50000)
 #define WF_WATCH_MAX_NS INT64_C(200000)
-/* One beside a worker at which timers come thick and fast (WF_TIMER_CROWD): that is a light load every 0.5 ms, and a
- * watch costs 10 us. */
+/* One beside a worker at which timers come thick and fast (WF_TIMER_CROWD): that is a light load
+ * every 0.5 ms, and a watch costs 10 us. */
 #define WF_WATCH_CROWD_NS INT64_C(1000000)
-/* What was stolen and took this long, with what came of it, was worth to be watched for: the next watch is a short
- * one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a third larger. */
+/* What was stolen and took this long, with what came of it, was worth to be watched for: the next
+ * watch is a short one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a
+ * third larger. */
 #define WF_LONG_NS INT64_C(5000)
 
-/* Does the owner need `long_ns` or more for a work, by what was seen over `window_ns` or longer? It has done `pace` by
- * now. */
+/* Does the owner need `long_ns` or more for a work, by what was seen over `window_ns` or longer? It
+ * has done `pace` by now. */
 static inline bool wf_light_is_slow(struct wf_sighting *seen, uint32_t pace, int64_t long_ns,
                                     int64_t window_ns, int64_t now_ns)
 {
@@ -100,9 +110,9 @@ static inline bool wf_light_is_old(struct wf_age *age, uint64_t oldest, int64_t 
     return now_ns - wf_load_relaxed(&age->since_ns) >= WF_STEAL_OLD_NS;
 }
 
-/* One for both queues: who resumes fibers is not slow because its deque stands still meanwhile. (100 tasks that
- * wait, and then go on: when the owner came to the next 100 it seemed to have done a few works in 8 us, and of those
- * up to a tenth was stolen.) */
+/* One for both queues: who resumes fibers is not slow because its deque stands still meanwhile.
+ * (100 tasks that wait, and then go on: when the owner came to the next 100 it seemed to have done
+ * a few works in 8 us, and of those up to a tenth was stolen.) */
 static inline uint32_t wf_light_pace(struct wf_worker *owner)
 {
     /* relaxed, all: a guess */
@@ -162,8 +172,8 @@ static inline bool wf_light_is_attended(struct wf_worker *thief, int64_t now_ns)
     return true;
 }
 
-/* Have others taken `count` works from the injection queue in `ns`, faster than a steal would pay? Then there is
- * light work, even if each look finds the queue empty. */
+/* Have others taken `count` works from the injection queue in `ns`, faster than a steal would pay?
+ * Then there is light work, even if each look finds the queue empty. */
 static inline void wf_light_note_stream(struct wf_worker *thief, uint64_t count, int64_t ns)
 {
     struct wf_pool *pool = thief->pool;

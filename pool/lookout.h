@@ -1,20 +1,24 @@
-/* lookout.h: how many parked workers look after the others ("Lookouts" in worker.c), and who is missed.
+/* lookout.h: how many parked workers look after the others ("Lookouts" in worker.c), and who is
+ * missed.
  *
- * Who may call: worker.c, and the model. What a lookout does, and whom it looks after, is not known here.
+ * Who may call: worker.c, and the model. What a lookout does, and whom it looks after, is not known
+ * here.
  *
- * Terms. *exposed*: a worker with something under way that nobody but itself, or a lookout, can bring to an
- * end. *to resign*: to be no lookout any more, and to sleep like the others.
+ * Terms. *exposed*: a worker with something under way that nobody but itself, or a lookout, can
+ * bring to an end. *to resign*: to be no lookout any more, and to sleep like the others.
  *
  *    A worker wakes up exposed, or becomes so         A lookout resigns
  *      1. says that it is awake, and exposed            1. count -= 1         [resign]
  *      2. full fence               [is_missing]         2. full fence         [resign]
  *      3. count == 0? wake a parked worker              3. is somebody awake and exposed? be it again
  *
- * Whoever has the second of the two fences sees what the other did. So if somebody is awake and exposed for
- * long, there is a lookout, or a worker is on its way to become one. The count must not be above the
- * number of lookouts for a moment either, or a worker that wakes up counts on one who only tried.
+ * Whoever has the second of the two fences sees what the other did. So if somebody is awake and
+ * exposed for long, there is a lookout, or a worker is on its way to become one. The count must not
+ * be above the number of lookouts for a moment either, or a worker that wakes up counts on one who
+ * only tried.
  *
- * G.1  No worker stays awake and exposed while all others sleep for good (tests/model/model_lookout.c).
+ * G.1  No worker stays awake and exposed while all others sleep for good
+ *      (tests/model/model_lookout.c).
  * G.2  There are WF_LOOKOUTS_MAX lookouts at most.
  * G.3  One looks at a time, and sees what the one before has written down. */
 #ifndef WF_LOOKOUT_H
@@ -52,16 +56,16 @@ static inline bool wf_lookout_appoint(struct wf_lookouts *lookouts)
 static inline void wf_lookout_resign(struct wf_lookouts *lookouts)
 {
     (void)wf_sub_relaxed(&lookouts->count, 1); /* relaxed: the fence orders it */
-    /* sync(lookout.resigned): seq_cst, who wakes up sees that we are no lookout any more, or our next
-     * look sees that it is awake; pairs sync(lookout.awake) */
+    /* sync(lookout.resigned): seq_cst, who wakes up sees that we are no lookout any more, or our
+     * next look sees that it is awake; pairs sync(lookout.awake) */
     wf_fence_seq_cst();
 }
 
 /* By a worker that is awake: does it see no lookout? */
 static inline bool wf_lookout_is_missing(struct wf_lookouts *lookouts)
 {
-    /* sync(lookout.awake): seq_cst, who resigns sees that we are awake, or we see that it has; pairs
-     * sync(lookout.resigned) */
+    /* sync(lookout.awake): seq_cst, who resigns sees that we are awake, or we see that it has;
+     * pairs sync(lookout.resigned) */
     wf_fence_seq_cst();
     return wf_load_relaxed(&lookouts->count) == 0; /* relaxed: ordered by the fence */
 }

@@ -76,18 +76,20 @@ WF_INLINE bool is_left_to_others(struct wf_park *park)
     return park->groups != 0 && wf_park_searches(park);
 }
 
-/* Does somebody search in the group of `first`, of several? The lowest worker whose bit is set is mostly the one
- * that was woken last, or sleeps beside it: so this answers where a worker has been woken and work goes on to be
- * submitted, with one line beside the bitmap's, and without those of the states. */
+/* Does somebody search in the group of `first`, of several? The lowest worker whose bit is set is
+ * mostly the one that was woken last, or sleeps beside it: so this answers where a worker has been
+ * woken and work goes on to be submitted, with one line beside the bitmap's, and without those of
+ * the states. */
 WF_INLINE bool is_searched_near(struct wf_park *park, int first)
 {
     return park->groups != 0 &&
            wf_load_relaxed(&park->group[first / WF_PARK_GROUP].count.searching) != 0;
 }
 
-/* Step 3 of a submitter, and again step 2 when it has to start over. The bitmap comes first: when nobody
- * sleeps, the counts of other groups stay where they are. Ends: each turn but the last needs a worker that
- * was PARKED when we looked, and awake or claimed by a sender when we came to claim it. */
+/* Step 3 of a submitter, and again step 2 when it has to start over. The bitmap comes first: when
+ * nobody sleeps, the counts of other groups stay where they are. Ends: each turn but the last needs
+ * a worker that was PARKED when we looked, and awake or claimed by a sender when we came to claim
+ * it. */
 static int pick_parked(struct wf_park *park)
 {
     for (;;) {
@@ -180,8 +182,8 @@ int wf_park_found_slow(struct wf_park *park, int self, bool (*more)(void *arg), 
         return -1; /* the last of the others will do it */
     }
     /* sync(park.leave): seq_cst, work of those who saw us searching is visible to `more`, and we
-     * submit it, unless it is left to another group: of two that bring their counts to 0 the second sees
-     * the first's; pairs sync(park.submit), sync(park.announce), sync(park.leave) */
+     * submit it, unless it is left to another group: of two that bring their counts to 0 the second
+     * sees the first's; pairs sync(park.submit), sync(park.announce), sync(park.leave) */
     wf_fence_seq_cst();
     if (next_parked(park, 0) < 0 || is_left_to_others(park) || !more(arg)) {
         return -1;

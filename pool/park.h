@@ -24,24 +24,24 @@
  *      of those who search, are added to before anybody can subtract.
  *   4. A lock around all of it. A holder that loses its processor would stop every submitter.
  *   5. Sleep with a time-out, to be safe. It hides the bug, and an idle process is never idle.
- *   6. One count of those who search, however many workers. Each search writes it twice, so with 128
- *      workers they spend their time waiting for its line (docs/scaling.md). A bitmap of the groups that
- *      have some, beside a count for each group, is no better: few groups have more than one at a
- *      time, so each search would write it twice as well.
+ *   6. One count of those who search, however many workers. Each search writes it twice, so with
+ *      128 workers they spend their time waiting for its line (docs/scaling.md). A bitmap of the
+ *      groups that have some, beside a count for each group, is no better: few groups have more
+ *      than one at a time, so each search would write it twice as well.
  *
- * Terms. *group*: WF_PARK_GROUP workers of successive numbers, with a count of their own of those who search.
- * A pool of so many or fewer is one group. "Nobody searches" means that all counts were read, one after the
- * other, and each was 0.
+ * Terms. *group*: WF_PARK_GROUP workers of successive numbers, with a count of their own of those
+ * who search. A pool of so many or fewer is one group. "Nobody searches" means that all counts were
+ * read, one after the other, and each was 0.
  *
  * The rules. A worker without work first searches: it looks everywhere, for about as long as a wake
- * would take, and no more than half of the awake workers of its group do so at once. A submitter wakes one
- * parked worker, and only if nobody searches: a searcher will find the work by itself. In return,
- * the last searcher that finds work looks whether there is more, and wakes the next. So at most one
- * worker is being woken at a time, a burst wakes its workers as a chain, and one piece of work
- * wakes one worker. The price: a claimed worker counts as searching from its claim on, so a waker
- * that loses its processor between claim and wake holds up the wakes of others for as long. And a
- * worker that is counted as searching must not sleep, or run work, before it has left the count
- * [found, announce]: nobody would be woken meanwhile.
+ * would take, and no more than half of the awake workers of its group do so at once. A submitter
+ * wakes one parked worker, and only if nobody searches: a searcher will find the work by itself. In
+ * return, the last searcher that finds work looks whether there is more, and wakes the next. So at
+ * most one worker is being woken at a time, a burst wakes its workers as a chain, and one piece of
+ * work wakes one worker. The price: a claimed worker counts as searching from its claim on, so a
+ * waker that loses its processor between claim and wake holds up the wakes of others for as long.
+ * And a worker that is counted as searching must not sleep, or run work, before it has left the
+ * count [found, announce]: nobody would be woken meanwhile.
  *
  * Submitting (any thread)                        Sleeping (a worker, about to sleep)
  *   1. make the work visible in a queue            1. state := PARKED, set the bit, leave the
@@ -67,21 +67,20 @@
  *   - it leaves to sleep: step 3 of its sleep sees the work.
  *   - it leaves because it found other work [found]: after its own fence it looks whether somebody
  *     searches in another group. If nobody does, it looks whether there is more, sees this, and is
- *     then the submitter itself, from step 2 on. If somebody does, it leaves the work to that group,
- *     as a submitter would that reads the count just then; by the same argument, who brings that count
- *     to 0 has a fence after this one.
+ *     then the submitter itself, from step 2 on. If somebody does, it leaves the work to that
+ *     group, as a submitter would that reads the count just then; by the same argument, who brings
+ *     that count to 0 has a fence after this one.
  *   - it was no worker, but a submitter that had counted a worker in and then could not claim it
  *     [pick]: it starts again at step 2, on behalf of those who saw its count.
  * So the work is handed on along fences that come one after the other, until somebody sees it, or
- * still searches. It is not handed on for ever, nor in a ring: of all those who brought a count to 0 the
- * one with the last fence saw no other count above 0, since who subtracts from that one later would have a
- * later fence. (Two that leave two groups at once: each subtracts, then has its fence, then reads the other's
- * count. The second fence's owner sees 0.)
- * What a searcher did before it left, such as moving works to its own queue, is seen by whoever looks in the
- * end: within a group by the read-modify-writes of the count [found], from group to group by the fences.
- * That is why a worker that retracts is always a searcher afterwards, whoever ended its sleep:
- * others may have left their work to its step 3, and only a searcher looks for more when it finds
- * some.
+ * still searches. It is not handed on for ever, nor in a ring: of all those who brought a count to
+ * 0 the one with the last fence saw no other count above 0, since who subtracts from that one later
+ * would have a later fence. (Two that leave two groups at once: each subtracts, then has its fence,
+ * then reads the other's count. The second fence's owner sees 0.) What a searcher did before it
+ * left, such as moving works to its own queue, is seen by whoever looks in the end: within a group
+ * by the read-modify-writes of the count [found], from group to group by the fences. That is why a
+ * worker that retracts is always a searcher afterwards, whoever ended its sleep: others may have
+ * left their work to its step 3, and only a searcher looks for more when it finds some.
  *
  * A message for one worker in particular (its mailbox; work that is pinned to it) is the same with
  * one candidate: put it there, full fence, claim [wf_park_claim]; the worker's step 3 includes its
@@ -116,19 +115,19 @@
  *            beforehand. Bit set.
  * CALLED     claimed for a message, by a sender that wakes it. Not counted, bit set.
  *
- * RUNNING -> SEARCHING [wf_park_search], SEARCHING -> RUNNING [wf_park_found], RUNNING | SEARCHING -> PARKED
- * [wf_park_announce], PARKED | NOTIFIED | CALLED -> SEARCHING [wf_park_retract]: by the worker itself.
- * PARKED -> NOTIFIED [wf_park_pick], PARKED -> CALLED [wf_park_claim]: by anybody else, by CAS. So
- * a worker is woken at most once per sleep. The bit is only the worker's own: a waker that cleared
- * it late would hide the next sleep.
+ * RUNNING -> SEARCHING [wf_park_search], SEARCHING -> RUNNING [wf_park_found], RUNNING | SEARCHING
+ * -> PARKED [wf_park_announce], PARKED | NOTIFIED | CALLED -> SEARCHING [wf_park_retract]: by the
+ * worker itself. PARKED -> NOTIFIED [wf_park_pick], PARKED -> CALLED [wf_park_claim]: by anybody
+ * else, by CAS. So a worker is woken at most once per sleep. The bit is only the worker's own: a
+ * waker that cleared it late would hide the next sleep.
  *
  * G.1  No lost wake-up: work that was made visible, and then submitted by wf_park_pick, is never
  *      left alone with only PARKED workers (tests/model/model_park.c).
  * G.2  A worker is claimed at most once between its announce and its retract, and each claim is one
  *      driver wake. A worker that retracted by itself may find that wake at its next sleep: that
  *      sleep ends at once, for nothing.
- * G.3  A group's count is never below the number of its SEARCHING and NOTIFIED workers, and equals it
- *      when nobody is inside a function of this file.
+ * G.3  A group's count is never below the number of its SEARCHING and NOTIFIED workers, and equals
+ *      it when nobody is inside a function of this file.
  * G.4  No function blocks, or waits for another thread. wf_park_pick starts again only when a
  *      worker woke up by itself at that moment. */
 #ifndef WF_PARK_H
@@ -142,8 +141,8 @@
 #endif
 #define WF_PARK_WORDS ((WF_WORKERS_MAX + 63) / 64)
 
-/* Workers that share a count of searchers: bench/simulate, docs/scaling.md. A divisor of 64, so that a group's
- * bits are in one word. Models use 1 and 2. */
+/* Workers that share a count of searchers: bench/simulate, docs/scaling.md. A divisor of 64, so
+ * that a group's bits are in one word. Models use 1 and 2. */
 #ifndef WF_PARK_GROUP
 #define WF_PARK_GROUP 16
 #endif
@@ -176,8 +175,8 @@ struct wf_park_group {
 };
 
 struct wf_park {
-    /* any thread; atomic: all that a submitter reads when nobody sleeps. Written at each search in a pool of one
-     * group, else only by those who fall asleep or wake up */
+    /* any thread; atomic: all that a submitter reads when nobody sleeps. Written at each search in
+     * a pool of one group, else only by those who fall asleep or wake up */
     /* the count of the only group; 0 in a pool of more */
     WF_ALIGNED(WF_LINE_PAIR) struct wf_park_count all;
     /* immutable after init; here, on the line that is read anyway */
@@ -200,7 +199,8 @@ int wf_park_init(struct wf_park *park, int workers);
  * so that a light load is served by a few workers whose caches are warm, and the others sleep
  * on. */
 int wf_park_pick(struct wf_park *park);
-/* The same for a caller that has had a full fence since, which then pairs with sync(park.announce). */
+/* The same for a caller that has had a full fence since, which then pairs with
+ * sync(park.announce). */
 int wf_park_pick_fenced(struct wf_park *park);
 
 /* Sender, after it put a message for `worker` where that worker looks before it sleeps. True:
@@ -283,9 +283,9 @@ static inline int wf_park_idle_near(struct wf_park *park, int worker)
     return idle;
 }
 
-/* self, after its announcement: are all workers PARKED, none claimed, and nobody searching? One that is
- * claimed has a message, or work, and is about to run it. After the announcement's fence, so of two that
- * sleep at the same time at least one sees the other. */
+/* self, after its announcement: are all workers PARKED, none claimed, and nobody searching? One
+ * that is claimed has a message, or work, and is about to run it. After the announcement's fence,
+ * so of two that sleep at the same time at least one sees the other. */
 WF_INLINE bool wf_park_all(struct wf_park *park)
 {
     /* relaxed, all: see above */
@@ -306,8 +306,8 @@ WF_INLINE enum wf_park_state wf_park_state(struct wf_park *park, int worker)
     return (enum wf_park_state)wf_load_relaxed(&park->states[worker].state); /* relaxed: a report */
 }
 
-/* Do the states, the bits and the counts agree (G.3)? Only while nobody is inside a function of this
- * file. */
+/* Do the states, the bits and the counts agree (G.3)? Only while nobody is inside a function of
+ * this file. */
 void wf_park_check(struct wf_park *park);
 
 #endif

@@ -1,18 +1,19 @@
 /* patience.h: does it pay to wait for the driver awake, instead of asleep?
  *
- * A worker that sleeps is 20 to 30 us late for what arrives, and waking it costs the sender 8 to 10 us (an
- * idle processor halts). So where a request comes soon after the last answer, it is cheaper to go on looking
- * at the driver for as long as a wake takes. Where it does not, the look burns the processor for nothing,
- * and may keep from it the very one that is waited for. So a worker remembers what became of its last waits
- * (docs/adr/0030).
+ * A worker that sleeps is 20 to 30 us late for what arrives, and waking it costs the sender 8 to 10
+ * us (an idle processor halts). So where a request comes soon after the last answer, it is cheaper
+ * to go on looking at the driver for as long as a wake takes. Where it does not, the look burns the
+ * processor for nothing, and may keep from it the very one that is waited for. So a worker
+ * remembers what became of its last waits (docs/adr/0030).
  *
- * Terms. *idle time*: begins when a worker has nothing to run, and ends when the driver hands it something;
- * one that ends by other means says nothing. *short*: a look of `most_ns` (WF_PATIENCE_NS, if nobody has said
- * otherwise) would have met its end.
- * *credit*: while it is not negative, there is patience for such a look. *crowd*: how many operations were
- * begun while another was under way; of those that ended lately, the one for which it was most. So it says how
- * many are served at once, whoever else is connected and silent. (One that was silent for long and then speaks
- * counts all that was begun meanwhile: for up to WF_CROWD_MAX idle times it is taken for a crowd.)
+ * Terms. *idle time*: begins when a worker has nothing to run, and ends when the driver hands it
+ * something; one that ends by other means says nothing. *short*: a look of `most_ns`
+ * (WF_PATIENCE_NS, if nobody has said otherwise) would have met its end. *credit*: while it is not
+ * negative, there is patience for such a look. *crowd*: how many operations were begun while
+ * another was under way; of those that ended lately, the one for which it was most. So it says how
+ * many are served at once, whoever else is connected and silent. (One that was silent for long and
+ * then speaks counts all that was begun meanwhile: for up to WF_CROWD_MAX idle times it is taken
+ * for a crowd.)
  *
  *      what became of an idle time              credit
  *      a look met its end                       +1, up to WF_CREDIT_MAX; debts become small again
@@ -23,11 +24,13 @@
  *
  * Owner: the worker; nobody else looks.
  *
- * G.1  Nobody looks at the begin of an idle time after two of WF_PATIENCE_OVER_NS, or after four that were
- *      not short. So a silent pool stays silent, and who serves a request now and then does not spin.
- * G.2  Nobody looks while it serves a crowd: each of them waits for the others, not for our waking up, and a look
- *      burns the time in which the next ones gather to be done in one go (a connection for each request, 64 at
- *      a time: 1.42 times the processor of a bare ring, 1.14 without looks).
+ * G.1  Nobody looks at the begin of an idle time after two of WF_PATIENCE_OVER_NS, or after four
+ *      that were not short. So a silent pool stays silent, and who serves a request now and then
+ *      does not spin.
+ * G.2  Nobody looks while it serves a crowd: each of them waits for the others, not for our waking
+ *      up, and a look burns the time in which the next ones gather to be done in one go (a
+ *      connection for each request, 64 at a time: 1.42 times the processor of a bare ring, 1.14
+ *      without looks).
  * G.3  Where looks are in vain although the times are short, since whoever is waited for needs this
  *      processor, there is one look in WF_DEBT_MAX times in the end. */
 #ifndef WF_PATIENCE_H
@@ -36,14 +39,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a wake costs both sides: so a look costs at most as much as the sleep that it was to save. */
+/* What a wake costs both sides: so a look costs at most as much as the sleep that it was to
+ * save. */
 #define WF_PATIENCE_NS INT64_C(50000)
 /* A time that was slept through is longer by the lateness of the sleeper. */
 #define WF_PATIENCE_LATE_NS 25000
 /* So many are few. Two operations make a request, so eight peers that take turns. */
 #define WF_CROWD_FEW 16
-/* How long a crowd is remembered: at each idle time it is taken for one less. 256: a peer that opens 64
- * connections, and then closes them, is a crowd all the time. */
+/* How long a crowd is remembered: at each idle time it is taken for one less. 256: a peer that
+ * opens 64 connections, and then closes them, is a crowd all the time. */
 #define WF_CROWD_MAX 256
 /* A break: what came before it says nothing about what comes after it. */
 #define WF_PATIENCE_OVER_NS INT64_C(1000000)

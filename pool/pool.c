@@ -16,8 +16,8 @@
  * worker it still looks for completions. */
 #define WF_SPIN_NS INT64_C(20000)
 
-/* Works beyond the rings that wait without being linked, which are slow to go through: 1 MiB of address space, of
- * which nothing is touched before. */
+/* Works beyond the rings that wait without being linked, which are slow to go through: 1 MiB of
+ * address space, of which nothing is touched before. */
 #define INJECT_STORED (1u << 17)
 
 /* Task frames: struct and argument. 256 takes an argument of 64 bytes; the largest takes
@@ -65,9 +65,10 @@ static void worker_fini(struct wf_worker *worker)
     }
 }
 
-/* The shortest that Linux gives. A worker that wakes where another thread computes has its turn when the wait
- * is longer than this, not than some ms: it may be the one that takes over what a busy worker has under way. Two
- * workers in a mixed load, 99th percentile of the short requests 3.2 ms and 2.3 (ADR 0022). */
+/* The shortest that Linux gives. A worker that wakes where another thread computes has its turn
+ * when the wait is longer than this, not than some ms: it may be the one that takes over what a
+ * busy worker has under way. Two workers in a mixed load, 99th percentile of the short requests 3.2
+ * ms and 2.3 (ADR 0022). */
 #define WF_SLICE_NS INT64_C(100000)
 
 static void *worker_thread(void *arg)

@@ -26,17 +26,17 @@ struct wf_pool {
     struct wf_inject inject WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(uint32_t) stopping;
     struct wf_watchers watchers; /* workers that look after light work: see light.h */
-    /* the worker that took from the injection queue last. By itself, without an order: each sees its own
-     * number unless another has taken since, which is what park() asks */
+    /* the worker that took from the injection queue last. By itself, without an order: each sees
+     * its own number unless another has taken since, which is what park() asks */
     WF_ATOMIC(int32_t) taker;
     struct wf_lookouts lookouts; /* parked workers that look after the others: see worker.c */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
 };
 
-/* Asked by a worker that is about to sleep while all others of its pool do. What it returns is called
- * when the worker looks awake again, so that nobody takes it for one that sleeps meanwhile; NULL:
- * nothing is to be done. No function (the default): nobody asks. Set before a pool starts; other pools
- * may run. */
+/* Asked by a worker that is about to sleep while all others of its pool do. What it returns is
+ * called when the worker looks awake again, so that nobody takes it for one that sleeps meanwhile;
+ * NULL: nothing is to be done. No function (the default): nobody asks. Set before a pool starts;
+ * other pools may run. */
 typedef void wf_stood_still_fn(struct wf_pool *pool);
 typedef wf_stood_still_fn *wf_stands_still_fn(struct wf_pool *pool);
 extern struct wf_pool_hooks {
@@ -52,8 +52,8 @@ int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, v
  * suspended. */
 void wf_pool_stop(struct wf_pool *pool);
 
-/* A pool of one worker without a thread, for loop.h; and its end in two steps: no stack of it is in use
- * any more; nothing that its slabs gave out is. */
+/* A pool of one worker without a thread, for loop.h; and its end in two steps: no stack of it is in
+ * use any more; nothing that its slabs gave out is. */
 int wf_pool_start_hosted(struct wf_pool **out, struct wf_driver *driver, void *runtime);
 void wf_pool_rest_hosted(struct wf_pool *pool);
 void wf_pool_free_hosted(struct wf_pool *pool);
@@ -75,9 +75,9 @@ WF_INLINE void wf_ready_inline(struct wf_worker *worker, struct wf_work *work)
     }
 }
 
-/* Should `worker`, running, look for searchers in all groups of the pool? If there is but one; or if a thief
- * has found nothing public here. Without that it asks its own group: if all workers of a large pool read all
- * counts at each fork, they would do nothing else (docs/scaling.md). */
+/* Should `worker`, running, look for searchers in all groups of the pool? If there is but one; or
+ * if a thief has found nothing public here. Without that it asks its own group: if all workers of a
+ * large pool read all counts at each fork, they would do nothing else (docs/scaling.md). */
 WF_INLINE bool wf_pool_looks_far(const struct wf_worker *worker)
 {
     /* relaxed: a hint */
@@ -101,9 +101,9 @@ WF_INLINE bool wf_pool_has_idle(const struct wf_worker *worker)
                 : wf_park_idle_near(&pool->park, (int)worker->index)) > pool->surplus;
 }
 
-/* A thread that is no worker of the pool touches what may be the last that the pool waits for: until
- * wf_pool_left the pool, and what its workers' slabs gave out, stay. Counted on the line that such a
- * thread writes anyway, mostly; not beside what workers read. */
+/* A thread that is no worker of the pool touches what may be the last that the pool waits for:
+ * until wf_pool_left the pool, and what its workers' slabs gave out, stay. Counted on the line that
+ * such a thread writes anyway, mostly; not beside what workers read. */
 WF_INLINE void wf_pool_visit(struct wf_pool *pool)
 {
     /* relaxed: what the visitor does then, and what ends the pool's wait, releases it */

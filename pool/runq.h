@@ -1,5 +1,6 @@
 /* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it
- * (WF_RUNQ_STEAL_MAX at most) can be stolen; and the single slot in front of it for what was woken last.
+ * (WF_RUNQ_STEAL_MAX at most) can be stolen; and the single slot in front of it for what was woken
+ * last.
  *
  * Called by the owner, a worker, and where it says "thief", by any other. Neither blocks, allocates
  * or wakes. Work in both is public at once: after a put the caller does the wake check (park.h).
@@ -15,8 +16,9 @@
  *
  * G.1  No work is lost and none is handed out twice.
  * G.2  What one owner pushed is popped and stolen in the order of pushing.
- * G.3  A closed queue takes nothing by wf_runq_push, as if it were full: so that what did not fit, and waits
- *      elsewhere, stays before what becomes ready after it. wf_runq_append brings it back. */
+ * G.3  A closed queue takes nothing by wf_runq_push, as if it were full: so that what did not fit,
+ *      and waits elsewhere, stays before what becomes ready after it. wf_runq_append brings it
+ *      back. */
 #ifndef WF_RUNQ_H
 #define WF_RUNQ_H
 
@@ -24,9 +26,9 @@
 #include "pool/base/check.h"
 #include "pool/work.h"
 
-/* A power of two. What does not fit takes turns through the injection queue, where all workers meet: 1,000
- * tasks that yield need half the time with 1,024 slots that they need with 256 (docs/adr/0033). Models
- * use 4. */
+/* A power of two. What does not fit takes turns through the injection queue, where all workers
+ * meet: 1,000 tasks that yield need half the time with 1,024 slots that they need with 256
+ * (docs/adr/0033). Models use 4. */
 #ifndef WF_RUNQ_SLOTS
 #define WF_RUNQ_SLOTS 1024
 #endif
@@ -114,8 +116,8 @@ WF_INLINE bool wf_runq_push(struct wf_runq *q, struct wf_work *work)
     return wf_runq_put_(q, work, q->push_max);
 }
 
-/* Owner: where the next entry goes; NULL when full or closed. For wf_fiber_switch_queued, which does the rest of a push:
- * stores the work there, and then one more in `tail`, with release. */
+/* Owner: where the next entry goes; NULL when full or closed. For wf_fiber_switch_queued, which
+ * does the rest of a push: stores the work there, and then one more in `tail`, with release. */
 WF_INLINE void *wf_runq_place(struct wf_runq *q)
 {
     return wf_runq_place_(q, wf_load_relaxed(&q->tail), q->push_max); /* relaxed: ours */
@@ -127,8 +129,9 @@ WF_INLINE bool wf_runq_append(struct wf_runq *q, struct wf_work *work)
     return wf_runq_put_(q, work, WF_RUNQ_SLOTS);
 }
 
-/* Owner: the oldest; NULL when empty. *soon, if there are more than `many` (2 or more): the one that will be the
- * oldest after the next pop, unless a thief takes it; not to be touched. Else unchanged. */
+/* Owner: the oldest; NULL when empty. *soon, if there are more than `many` (2 or more): the one
+ * that will be the oldest after the next pop, unless a thief takes it; not to be touched. Else
+ * unchanged. */
 WF_INLINE struct wf_work *wf_runq_pop_ahead(struct wf_runq *q, uint64_t many, struct wf_work **soon)
 {
     uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours, as are the slots */
@@ -154,9 +157,9 @@ WF_INLINE struct wf_work *wf_runq_pop(struct wf_runq *q)
     return wf_runq_pop_ahead(q, UINT64_MAX, &soon);
 }
 
-/* Thief, owner of `own`: moves the older half of `victim`, but no more than WF_RUNQ_STEAL_MAX, as far as `own` has room, and returns
- * the oldest of it to run at once. NULL: nothing there, or another was faster and there may be
- * more. */
+/* Thief, owner of `own`: moves the older half of `victim`, but no more than WF_RUNQ_STEAL_MAX, as
+ * far as `own` has room, and returns the oldest of it to run at once. NULL: nothing there, or
+ * another was faster and there may be more. */
 static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_runq *own)
 {
     uint64_t head = wf_load_relaxed(&victim->head); /* relaxed: a guess for the CAS */

@@ -1,8 +1,8 @@
 /* sanitizer.h: what ASan, TSan and valgrind must be told about stacks and pooled memory. Nothing in
  * other builds.
  *
- * pool/ and io/ only. With compiler.h and sys.c the place for #if on tools, so that fiber.c and slab.c have
- * none.
+ * pool/ and io/ only. With compiler.h and sys.c the place for #if on tools, so that fiber.c and
+ * slab.c have none.
  *
  * The traps that shaped it (each has bitten a published fiber library):
  *   - ASan: a fake-stack handle per fiber, kept for a recycled stack (NULL would free frames that

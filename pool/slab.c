@@ -7,7 +7,8 @@
  * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The
  * owner does not walk what it took over; `drained` is used up before the next.
  *
- * Nothing counts what is taken: who asks (wf_slab_report) walks the free ones, and the others are. */
+ * Nothing counts what is taken: who asks (wf_slab_report) walks the free ones, and the others
+ * are. */
 #include "pool/slab.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -19,8 +20,8 @@
 #define CHUNK_MAGIC  UINT64_C(0x62616C7374666577) /* "weftslab" */
 #define OBJECT_ALIGN ((size_t)16)
 #define OBJECTS_MIN  8 /* per chunk: bounds what rounding wastes */
-/* So many objects of a bundle ahead their lines are fetched: two lines each, of 40 to 155 ns, where an object
- * is taken every 40 ns or so. */
+/* So many objects of a bundle ahead their lines are fetched: two lines each, of 40 to 155 ns, where
+ * an object is taken every 40 ns or so. */
 #define FETCH_AHEAD 6
 
 _Static_assert(offsetof(struct wf_slab_node, count) == OBJECT_ALIGN,
@@ -228,7 +229,8 @@ static void count_again(struct wf_slab *slab)
     wf_store_relaxed(&slab->remote_frees, wf_load_relaxed(&slab->remote_frees) + 1);
 }
 
-/* The oldest bundle, if there is one, is broken up: its first object; the others are in the stash. */
+/* The oldest bundle, if there is one, is broken up: its first object; the others are in the
+ * stash. */
 static void *take_bundle(struct wf_slab *slab)
 {
     if (!slab->drained && slab->cut >= slab->keep) {

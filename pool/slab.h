@@ -14,22 +14,25 @@
  *     taken -> remote   [wf_slab_give by anybody else: lock-free push]
  *     remote -> drained [wf_slab_take, all at once, when local is empty] -> taken [wf_slab_take]
  *
- * A *shared* slab (wf_slab_share) is for objects that mostly others give back. They give them in bundles: the
- * first object of a bundle says where the others are, so that the owner can fetch the lines of several at
- * once, from the core that wrote them last, before it needs them; in a list it would wait for each before it
- * knew the next. It keeps no generations, which lie side by side: the two would pull each line of them to and fro.
+ * A *shared* slab (wf_slab_share) is for objects that mostly others give back. They give them in
+ * bundles: the first object of a bundle says where the others are, so that the owner can fetch the
+ * lines of several at once, from the core that wrote them last, before it needs them; in a list it
+ * would wait for each before it knew the next. It keeps no generations, which lie side by side: the
+ * two would pull each line of them to and fro.
  *     taken -> held     [wf_slab_give_later by anybody but the owner]
  *     held  -> remote   [wf_slab_give_later, wf_slab_give_held: the bundle]
  *
  * Guarantees:
- *   S.1 The first 16 bytes of a free object belong to the slab (WF_SLAB_BUNDLE_BYTES of a shared one), the
+ *   S.1 The first 16 bytes of a free object belong to the slab (WF_SLAB_BUNDLE_BYTES of a shared
+ *   one), the
  *       others keep what was in them; in a fresh one they are zero. Only of a slab after
  *       wf_slab_keep_readable may they be read.
  *   S.2 What a thread wrote to an object before it gave it is visible to whoever takes it next.
  *   S.3 The generation is odd while the object is taken, even while it is free, and grows at each
  *       take and each give; not of a shared slab. Giving twice, or giving a pointer that is not an
- *       object, ends the process in release builds too; of a shared slab only giving twice. Of objects
- *       that are taken and given by the bare functions it is so in development builds only. */
+ *       object, ends the process in release builds too; of a shared slab only giving twice. Of
+ *       objects that are taken and given by the bare functions it is so in development builds
+ *       only. */
 #ifndef WF_SLAB_H
 #define WF_SLAB_H
 
@@ -104,8 +107,9 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
  * slab lives, by atomic loads; ASan does not object. */
 void wf_slab_keep_readable(struct wf_slab *slab);
 
-/* Right after wf_slab_init, of objects of WF_SLAB_BUNDLE_BYTES or more: see above. Until `keep` objects have
- * been cut none is taken again, so that who takes does not wait for the one that was given just now. */
+/* Right after wf_slab_init, of objects of WF_SLAB_BUNDLE_BYTES or more: see above. Until `keep`
+ * objects have been cut none is taken again, so that who takes does not wait for the one that was
+ * given just now. */
 void wf_slab_share(struct wf_slab *slab, uint32_t keep);
 
 /* Releases all chunks. No object may be used from here on; in development builds none may be taken.
@@ -119,23 +123,25 @@ void *wf_slab_take(struct wf_slab *slab);
  * NULL: an object of `mine` goes back without an atomic. */
 void wf_slab_give(struct wf_slab *mine, void *object);
 
-/* The same two, in line, and without the marks of S.3 but where WF_SLAB_MARKS_BARE: 18 instructions instead of 57.
- * For a slab, not a shared one, whose objects are all taken and given in few places, by these. */
+/* The same two, in line, and without the marks of S.3 but where WF_SLAB_MARKS_BARE: 18 instructions
+ * instead of 57. For a slab, not a shared one, whose objects are all taken and given in few places,
+ * by these. */
 #define WF_SLAB_MARKS_BARE (WF_CHECKS || WF_ASAN)
 void *wf_slab_take_bare_slow(struct wf_slab *slab);
 void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object);
 
 WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
 {
-    struct wf_slab_node *node = slab->local;
-    if (WF_SLAB_MARKS_BARE || wf_unlikely(node == NULL)) {
+    if (WF_SLAB_MARKS_BARE || wf_unlikely(slab->local == NULL)) {
         return wf_slab_take_bare_slow(slab);
     }
+    struct wf_slab_node *node = slab->local;
     slab->local = node->next;
     return node;
 }
 
-/* wf_slab_take_bare, but NULL if there is more to do than to take the object that was given last. */
+/* wf_slab_take_bare, but NULL if there is more to do than to take the object that was given
+ * last. */
 WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
 {
     if (WF_SLAB_MARKS_BARE) {
@@ -167,8 +173,8 @@ WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *obje
     slab->local = node;
 }
 
-/* Frees an object of a shared slab, by and by: it may be kept in *held, which is the caller's and begins as
- * NULL, for as long as the caller likes; by then it counts as taken. Not the owner. */
+/* Frees an object of a shared slab, by and by: it may be kept in *held, which is the caller's and
+ * begins as NULL, for as long as the caller likes; by then it counts as taken. Not the owner. */
 void wf_slab_give_later(struct wf_slab_node **held, void *object);
 /* Frees what *held keeps. */
 void wf_slab_give_held(struct wf_slab_node **held);

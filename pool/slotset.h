@@ -1,16 +1,16 @@
-/* slotset.h: a set of small numbers, from which they are taken by groups of neighbours: the idle stacks that no
- * worker has.
+/* slotset.h: a set of small numbers, from which they are taken by groups of neighbours: the idle
+ * stacks that no worker has.
  *
  * Called by fiber.c, under its lock; nothing here is atomic, blocks or allocates.
  *
- * Why neighbours. Whoever takes stacks at a constant distance from each other has the next ones, and their
- * translations, fetched by the processor; in the order in which tasks happened to end it waits for each. Creating
- * 100,000 suspended tasks took 280 ns each on one worker and 430 on two, where nobody ends in order, and takes 255
- * on both (docs/adr/0038).
+ * Why neighbours. Whoever takes stacks at a constant distance from each other has the next ones,
+ * and their translations, fetched by the processor; in the order in which tasks happened to end it
+ * waits for each. Creating 100,000 suspended tasks took 280 ns each on one worker and 430 on two,
+ * where nobody ends in order, and takes 255 on both (docs/adr/0038).
  *
- * Terms. *group*: WF_SLOTSET_GROUP successive numbers, the first of which is a multiple of that. *whole*: all of them
- * are in the set. *fresh*: some of them were put as such since the group was last taken (wf_slotset_take_fresh); for
- * who has to visit what is new.
+ * Terms. *group*: WF_SLOTSET_GROUP successive numbers, the first of which is a multiple of that.
+ * *whole*: all of them are in the set. *fresh*: some of them were put as such since the group was
+ * last taken (wf_slotset_take_fresh); for who has to visit what is new.
  *
  *      masks   [0xffff] [0x0000] [0x8001] ...    a bit for each number
  *      some     1        0        1       ...    a bit for each group that is not empty
@@ -18,8 +18,8 @@
  *      fresh    1        0        0       ...
  *
  * G.1  A number is given out once for each time that it was put.
- * G.2  Whole groups first, and of these the lowest: so a set that gets everything back gives it in order, and what
- *      is seldom used lies together, at the end.
+ * G.2  Whole groups first, and of these the lowest: so a set that gets everything back gives it in
+ *      order, and what is seldom used lies together, at the end.
  * G.3  A look costs a word for each 65,536 numbers, and two more. */
 #ifndef WF_SLOTSET_H
 #define WF_SLOTSET_H

@@ -22,9 +22,10 @@
 
         .text
 
-/* The first half, of both: the context of `from`, and what goes on to `to` with the thread. The arguments
- * stay where they are: they are those of after(to, from, arg). Then the other stack: its frame has the
- * same layout, so the unwind rules stay right. `to` is kept in x19, which the context has. */
+/* The first half, of both: the context of `from`, and what goes on to `to` with the thread. The
+ * arguments stay where they are: they are those of after(to, from, arg). Then the other stack: its
+ * frame has the same layout, so the unwind rules stay right. `to` is kept in x19, which the context
+ * has. */
         .macro  leave_stack
         hint    #34 /* bti c */
         stp     x29, x30, [sp, #-CONTEXT]!
@@ -66,8 +67,8 @@
         mov     sp, x10
         .endm
 
-/* The second: `after`, if any, then what the other stack was at. Its thread_errno is read anew, since
- * `after` may have suspended it in its turn. */
+/* The second: `after`, if any, then what the other stack was at. Its thread_errno is read anew,
+ * since `after` may have suspended it in its turn. */
         .macro  enter_stack
         ldr     x10, [sp, #160]
         cmp     x9, x10
@@ -124,8 +125,8 @@ wf_switch_context:
  *                      x0                   x1                     x2         x3
  *                      void *slot, uint64_t *count)
  *                      x4          x5
- * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a signal
- * handler would be one. */
+ * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a
+ * signal handler would be one. */
         .globl  wf_switch_queued
         .hidden wf_switch_queued
         .type   wf_switch_queued, %function

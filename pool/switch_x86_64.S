@@ -10,8 +10,9 @@
  * switch between two different call sites), but leaves one entry too many on the processor's return
  * stack, so that every return of the resumed stack is mispredicted: 22 ns against 8 for a yield
  * that returns through three frames. With `ret` two stacks that wait at the same depth of the same
- * calls cost no misprediction at all. Nor is the switch inline assembly: gcc takes that asm to change no static
- * variable whose address does not escape, though other code of the same file runs meanwhile.
+ * calls cost no misprediction at all. Nor is the switch inline assembly: gcc takes that asm to
+ * change no static variable whose address does not escape, though other code of the same file runs
+ * meanwhile.
  *
  * Shadow stacks (CET) would have to be switched too, and are not: the note at the end says IBT
  * only, which keeps the linker from marking the program for them. */
@@ -25,9 +26,10 @@
 
         .text
 
-/* The first half, of both: the context of `from`, and what goes on to `to` with the thread. The arguments
- * stay where they are: they are those of after(to, from, arg). Then the other stack: its frame has the
- * same layout, so the unwind rules stay right. `to` is kept in rbx, which the context has. */
+/* The first half, of both: the context of `from`, and what goes on to `to` with the thread. The
+ * arguments stay where they are: they are those of after(to, from, arg). Then the other stack: its
+ * frame has the same layout, so the unwind rules stay right. `to` is kept in rbx, which the context
+ * has. */
         .macro  leave_stack
         endbr64
         pushq   %rbp
@@ -74,8 +76,8 @@
         go_on
         .endm
 
-/* Its end: whichever switch it was left by. The stack's thread_errno is read anew, since `after` may have suspended
- * it in its turn. */
+/* Its end: whichever switch it was left by. The stack's thread_errno is read anew, since `after`
+ * may have suspended it in its turn. */
         .macro  go_on
         xorl    %eax, %eax
         movq    THREAD_ERRNO(%rbx), %rdx
@@ -121,8 +123,8 @@ wf_switch_context:
  *                      rdi                  rsi                    rdx        rcx
  *                      void *slot, uint64_t *count)
  *                      r8          r9
- * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a signal
- * handler would be one. A store is a release here. */
+ * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a
+ * signal handler would be one. A store is a release here. */
         .globl  wf_switch_queued
         .hidden wf_switch_queued
         .type   wf_switch_queued, @function
@@ -137,7 +139,8 @@ wf_switch_queued:
         .cfi_endproc
         .size   wf_switch_queued, . - wf_switch_queued
 
-/* int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word, wf_after_fn *otherwise)
+/* int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word, wf_after_fn
+ * *otherwise)
  *                      rdi                  rsi                    rdx         rcx
  * Whoever sees the word armed may run `from`. A locked instruction is seq_cst. */
         .globl  wf_switch_arming

@@ -9,12 +9,12 @@
  * this; it is then the slot's turn: its timers are put where they belong by the new tick (lower),
  * or fired.
  *
- * In level 0 the timers of a slot that are not due go back to it; were it looked at again at the next
- * deadline, k timers would be moved k/2 times each. So after some have fired it is looked at again when
- * the slack is over (T.2).
+ * In level 0 the timers of a slot that are not due go back to it; were it looked at again at the
+ * next deadline, k timers would be moved k/2 times each. So after some have fired it is looked at
+ * again when the slack is over (T.2).
  *
- * In a crowd the hint, and nothing else, is later than the earliest deadline: what advance does when it is called does
- * not depend on it.
+ * In a crowd the hint, and nothing else, is later than the earliest deadline: what advance does
+ * when it is called does not depend on it.
  *
  * Each slot knows its earliest deadline, so that the worker sleeps until that very time and not
  * until a slot begins: a timer far away costs one wake-up, not one per level. After a delete it may
@@ -50,8 +50,9 @@ static int64_t tick_of(int64_t time_ns)
     return time_ns >> WF_TIMER_TICK_BITS; /* rounds down, for negative times too */
 }
 
-/* What takes it out of its slot will write there, and fire() next to it: a timer is the last member of what it ends
- * (src/call.h), so the line before it is wanted, too. A hint: it may be gone, or NULL. */
+/* What takes it out of its slot will write there, and fire() next to it: a timer is the last member
+ * of what it ends (src/call.h), so the line before it is wanted, too. A hint: it may be gone, or
+ * NULL. */
 static void fetch(const struct wf_timer *timer)
 {
     wf_prefetch_write(timer);
@@ -247,8 +248,8 @@ static bool begin_slot(struct wf_wheel *wheel, int64_t now_ns)
     return true;
 }
 
-/* The present slot's next turn is not before the slack is over, but within its tick: the wheel must not
- * move past a slot that has timers. */
+/* The present slot's next turn is not before the slack is over, but within its tick: the wheel must
+ * not move past a slot that has timers. */
 static void postpone(const struct wf_wheel *wheel, struct wf_wheel_slot *slot, int64_t now_ns)
 {
     int64_t end_ns = (wheel->tick << WF_TIMER_TICK_BITS) + ((1 << WF_TIMER_TICK_BITS) - 1);
@@ -272,8 +273,8 @@ static struct wf_timer *take_moving(struct wf_wheel *wheel)
     return timer;
 }
 
-/* Timers that were fired in several calls at one time count once: then more is due than one call fires, and the
- * pace says little. */
+/* Timers that were fired in several calls at one time count once: then more is due than one call
+ * fires, and the pace says little. */
 static void note_crowd(struct wf_wheel *wheel, int fired, int64_t now_ns)
 {
     if (fired < WF_TIMER_CROWD) {

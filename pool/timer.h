@@ -20,10 +20,9 @@
  *   T.2 On time: a caller that advances at the hint fires a timer at its deadline exactly; or, if
  *       another one of its tick has fired just before, up to WF_TIMER_SLACK_NS later: a tick with
  *       many timers is looked at a few times, not once for each of them; or, in a crowd, up to
- *       WF_TIMER_CROWD_NS later. Whoever adds a timer is kept waiting by neither, unless another look
- *       comes between. Timers fire in the order
- *       of their ticks, where one that was late when added has the tick of the wheel at that time;
- *       within a tick, in no promised order.
+ *       WF_TIMER_CROWD_NS later. Whoever adds a timer is kept waiting by neither, unless another
+ *       look comes between. Timers fire in the order of their ticks, where one that was late when
+ *       added has the tick of the wheel at that time; within a tick, in no promised order.
  *   T.3 When wf_timer_del has returned, fire() is not running and will not run, until the timer is
  *       added again.
  *   T.4 advance does not touch a timer once it called its fire(): where fire() makes the claim that
@@ -48,11 +47,12 @@
 /* How much later than its deadline a timer may fire if another one of its tick has just fired. */
 #define WF_TIMER_SLACK_NS 50000
 
-/* A crowd: two calls of advance, less than WF_TIMER_CALM_NS apart, have each fired WF_TIMER_CROWD timers. Then a look
- * for each tick would cost more than they do, for a worker that sleeps until then and wakes up needs 10 to 14 us of
- * processor (with 44 timers a tick, frames, 0.3 of 0.9 us each). So the next look is when WF_TIMER_BURST of them are due at
- * that pace, but at most WF_TIMER_CROWD_NS away. 16: at 14 us a look, as much as a frame that sleeps costs besides.
- * 256: then it is a tenth, and what was fired still fits into the second-level cache. */
+/* A crowd: two calls of advance, less than WF_TIMER_CALM_NS apart, have each fired WF_TIMER_CROWD
+ * timers. Then a look for each tick would cost more than they do, for a worker that sleeps until
+ * then and wakes up needs 10 to 14 us of processor (with 44 timers a tick, frames, 0.3 of 0.9 us
+ * each). So the next look is when WF_TIMER_BURST of them are due at that pace, but at most
+ * WF_TIMER_CROWD_NS away. 16: at 14 us a look, as much as a frame that sleeps costs besides. 256:
+ * then it is a tenth, and what was fired still fits into the second-level cache. */
 #define WF_TIMER_CROWD    16
 #define WF_TIMER_BURST    256
 #define WF_TIMER_CROWD_NS 500000
@@ -62,9 +62,9 @@
  * us). */
 #define WF_WHEEL_BATCH 1024
 
-/* A slot is emptied from its newest timer on. Each timer lies in memory that nobody has touched since it was
- * added, and names the one before it: so each also says which one was added so many before it, which is
- * fetched meanwhile. 8: what a processor core has under way. */
+/* A slot is emptied from its newest timer on. Each timer lies in memory that nobody has touched
+ * since it was added, and names the one before it: so each also says which one was added so many
+ * before it, which is fetched meanwhile. 8: what a processor core has under way. */
 #define WF_WHEEL_AHEAD 8
 
 struct wf_wheel;
@@ -82,8 +82,8 @@ struct wf_timer {
 
 struct wf_wheel_slot {
     struct wf_list timers; /* the newest last */
-    /* when its turn is: at most the earliest deadline in `timers`, and in level 0, after some of them
-     * have fired, the slack later; meaningless when empty */
+    /* when its turn is: at most the earliest deadline in `timers`, and in level 0, after some of
+     * them have fired, the slack later; meaningless when empty */
     int64_t earliest_ns;
     uint64_t count; /* added since it was empty */
 };
@@ -101,8 +101,8 @@ struct wf_wheel {
     /* counters; written under the lock, read by reports: relaxed */
     WF_ATOMIC(uint64_t) fired, added, deleted;
     struct wf_wheel_slot slots[WF_WHEEL_LEVELS * WF_WHEEL_SLOTS];
-    /* per slot, the newest: number n at n % WF_WHEEL_AHEAD. Hints: a deleted timer stays here, and its memory
-     * may be gone. Not touched by an empty wheel. */
+    /* per slot, the newest: number n at n % WF_WHEEL_AHEAD. Hints: a deleted timer stays here, and
+     * its memory may be gone. Not touched by an empty wheel. */
     struct wf_timer *newest[WF_WHEEL_LEVELS * WF_WHEEL_SLOTS][WF_WHEEL_AHEAD];
     /* The hint. Written under the lock, read by anybody. */
     WF_ALIGNED(WF_LINE) WF_ATOMIC(int64_t) next_ns;

@@ -22,7 +22,8 @@ struct wf_work {
 /* A forked section: a work that may be private (deque.h). include/weft/fork.h mirrors it. */
 struct wf_section {
     wf_work_fn *run;
-    /* Private: its mark, which has the top bit set. Public: the env that it belongs to, an address. */
+    /* Private: its mark, which has the top bit set. Public: the env that it belongs to, an
+     * address. */
     uintptr_t link;
     uintptr_t state; /* fork.c's; valid once it is public, and then the env at first */
 };

@@ -10,16 +10,17 @@
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
  *      says.
  *
- * What it leaves to its owner although it has nothing else to do, and how it *watches* meanwhile, is in light.h.
+ * What it leaves to its owner although it has nothing else to do, and how it *watches* meanwhile,
+ * is in light.h.
  *
  * Lookouts. What a worker has under way in its driver (operations of the kernel) is of no use to
- * anybody while it computes. So one or two that have nothing to do are *lookouts*: they sleep, parked,
- * for as long as the driver says, and ask it to do what others do not come to (driver.h, rescue). When
- * nobody has been awake they go on for LOOKOUT_LINGER rounds, so that a server with a request now and
- * then does not wake one each time, and then sleep like the others: an idle pool is silent. A worker
- * that wakes up and is about to run something, with things under way and no lookout, wakes one
- * (post_lookout); and so does one that begins to have something under way while other works are queued
- * here, which may compute (wf_exposed). lookout.h has the argument.
+ * anybody while it computes. So one or two that have nothing to do are *lookouts*: they sleep,
+ * parked, for as long as the driver says, and ask it to do what others do not come to (driver.h,
+ * rescue). When nobody has been awake they go on for LOOKOUT_LINGER rounds, so that a server with a
+ * request now and then does not wake one each time, and then sleep like the others: an idle pool is
+ * silent. A worker that wakes up and is about to run something, with things under way and no
+ * lookout, wakes one (post_lookout); and so does one that begins to have something under way while
+ * other works are queued here, which may compute (wf_exposed). lookout.h has the argument.
  *
  * A worker runs new work only while it holds a spare stack. If none is to be had (WEFT_TASKS_MAX
  * stacks suspended, or no memory) it goes on resuming fibers, which gives stacks back, and leaves
@@ -28,31 +29,35 @@
 #include "pool/base/sys.h"
 #include "pool/light.h"
 
-/* Works run between two looks at what has no turn of its own: the driver, of which nothing said that it is
- * due, the injection queue, and the clock. 61 as in Go's runtime (a prime, so that it does not beat with
- * loops of the program). */
+/* Works run between two looks at what has no turn of its own: the driver, of which nothing said
+ * that it is due, the injection queue, and the clock. 61 as in Go's runtime (a prime, so that it
+ * does not beat with loops of the program). */
 #define WF_TURN_POLL 61
-/* Turns between looks at the FIFO before the deque. A prime likewise, and often enough that a resumed fiber
- * waits for at most 12 new tasks. */
+/* Turns between looks at the FIFO before the deque. A prime likewise, and often enough that a
+ * resumed fiber waits for at most 12 new tasks. */
 #define WF_TURN_FIFO 13
-/* Turns between looks at the deque's oldest. Else what was started first never began while newer work did not cease, and
- * the other workers had enough to do. A multiple of WF_TURN_FIFO, so that take_next need not ask. */
+/* Turns between looks at the deque's oldest. Else what was started first never began while newer
+ * work did not cease, and the other workers had enough to do. A multiple of WF_TURN_FIFO, so that
+ * take_next need not ask. */
 #define WF_TURN_OLDEST (19 * WF_TURN_FIFO)
-/* Works that run before a task that has filled the deque goes on, if nobody but it is ready. With WF_TURN_FIFO each dozen of
- * new tasks cost a yield and a resumption (4 of 18 ns, taskbench storm); and as many frames fit into the first-level cache. */
+/* Works that run before a task that has filled the deque goes on, if nobody but it is ready. With
+ * WF_TURN_FIFO each dozen of new tasks cost a yield and a resumption (4 of 18 ns, taskbench storm);
+ * and as many frames fit into the first-level cache. */
 #define WF_TURN_FULL 64
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
-/* With more ready fibers than this their stacks no longer all fit into the first-level cache (0.7 KiB each, of 32):
- * those whose turn is soon are fetched. With 30 that only costs (1.5 ns a turn). */
+/* With more ready fibers than this their stacks no longer all fit into the first-level cache (0.7
+ * KiB each, of 32): those whose turn is soon are fetched. With 30 that only costs (1.5 ns a
+ * turn). */
 #define WF_FETCH_READY 48
 /* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
 #define LOOKOUT_LINGER    4
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
-/* A search in vain makes the next one half as long, down to this: two looks, and time for a pace (light.h). One that
- * finds something makes it long again, and so does a sleep that a search would have saved. (100,000 frames that
- * sleep once spent 40 % of the time in searches of 20 us before some 2,000 sleeps: docs/adr/0039.) */
+/* A search in vain makes the next one half as long, down to this: two looks, and time for a pace
+ * (light.h). One that finds something makes it long again, and so does a sleep that a search would
+ * have saved. (100,000 frames that sleep once spent 40 % of the time in searches of 20 us before
+ * some 2,000 sleeps: docs/adr/0039.) */
 #define WF_SEARCH_MIN_NS (WF_LOOK_NS + WF_PACE_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
@@ -139,8 +144,8 @@ void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
 {
     wf_pool_visit(pool);
     wf_inject_push(&pool->inject, work);
-    /* sync(worker.light_outside): seq_cst, the work is visible before we look for a watcher, and whether
-     * the taker is awake; pairs sync(park.announce), sync(park.found) */
+    /* sync(worker.light_outside): seq_cst, the work is visible before we look for a watcher, and
+     * whether the taker is awake; pairs sync(park.announce), sync(park.found) */
     wf_fence_seq_cst();
     if (wf_watchers_count(&pool->watchers) == 0 || !wf_light_taker_runs(pool)) {
         int target = wf_park_pick_fenced(&pool->park);
@@ -261,10 +266,11 @@ WF_INLINE bool may_go_on_blindly(struct wf_worker *worker)
            wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
 }
 
-/* The oldest of the FIFO. If there are many, the stack whose turn is the one after the next is fetched meanwhile: who
- * is resumed reads a dozen lines, one after the other. As long as the turns follow the order of addresses the
- * processor fetches them by itself; in any other order, which is what comes of stacks that are given back when tasks
- * end, or stolen, 100 tasks that yield took 34 ns a turn instead of 20, and take 25 with this (docs/adr/0038). */
+/* The oldest of the FIFO. If there are many, the stack whose turn is the one after the next is
+ * fetched meanwhile: who is resumed reads a dozen lines, one after the other. As long as the turns
+ * follow the order of addresses the processor fetches them by itself; in any other order, which is
+ * what comes of stacks that are given back when tasks end, or stolen, 100 tasks that yield took 34
+ * ns a turn instead of 20, and take 25 with this (docs/adr/0038). */
 WF_INLINE struct wf_work *pop_ready(struct wf_worker *worker)
 {
     struct wf_work *soon = NULL;
@@ -355,10 +361,10 @@ WF_INLINE bool may_leave_quietly(struct wf_fiber *self)
            !wf_deque_has_private(&self->worker->deque);
 }
 
-/* With nothing newer, the oldest of the FIFO is what the loop would take anyway: to go on with it from
- * here saves the loop's turn and half of the switches where fibers pass work to each other. In line, and
- * without a call, for it is most of what a hand-over costs. NULL: it is not so; *next is what was taken, if
- * anything was. */
+/* With nothing newer, the oldest of the FIFO is what the loop would take anyway: to go on with it
+ * from here saves the loop's turn and half of the switches where fibers pass work to each other. In
+ * line, and without a call, for it is most of what a hand-over costs. NULL: it is not so; *next is
+ * what was taken, if anything was. */
 WF_INLINE struct wf_fiber *next_at_once(struct wf_fiber *self, struct wf_work **next)
 {
     struct wf_worker *worker = self->worker;
@@ -481,8 +487,8 @@ void wf_worker_init_pin(struct wf_worker *worker)
     worker->pin = (struct wf_home){.arrive = wf_arrive_pinned, .leave = leave_pinned};
 }
 
-/* Timers that are due, and the messages that they leave: a deadline's, on which the end of its scope
- * waits. */
+/* Timers that are due, and the messages that they leave: a deadline's, on which the end of its
+ * scope waits. */
 static void run_timers(struct wf_worker *worker)
 {
     int64_t next_ns = wf_wheel_next_ns(&worker->wheel);
@@ -514,16 +520,18 @@ static void end_spill(struct wf_worker *worker)
     wf_runq_open(&worker->runq);
 }
 
-/* What did not fit into the FIFO goes there as soon as there is room, and until all of it has, what becomes
- * ready goes behind it, into the injection queue: else, with more ready tasks than the FIFO holds, those in it
- * ran again and again, and the others waited for as long as there was load (echo by 1000 frames: half of the
- * requests within 3 ms, 99 % within 75, where the mean was 8). Not without a spare stack: what is new would be in
- * the way of those who may run it, and of the fibers that give back stacks.
+/* What did not fit into the FIFO goes there as soon as there is room, and until all of it has, what
+ * becomes ready goes behind it, into the injection queue: else, with more ready tasks than the FIFO
+ * holds, those in it ran again and again, and the others waited for as long as there was load (echo
+ * by 1000 frames: half of the requests within 3 ms, 99 % within 75, where the mean was 8). Not
+ * without a spare stack: what is new would be in the way of those who may run it, and of the fibers
+ * that give back stacks.
  *
- * When two workers have both spilled, all that becomes ready on either goes through the one injection queue, until
- * one of them finds it empty: the price of one order for all. With 256 slots in the FIFO `yield/1000` (real-time
- * priority, two processors) took 53 ns a yield with one worker and 234 with two; with 500 tasks, which two workers
- * held, 46 and 36 to 45. A list of each worker's own would be cheaper, and its order would be that worker's only. */
+ * When two workers have both spilled, all that becomes ready on either goes through the one
+ * injection queue, until one of them finds it empty: the price of one order for all. With 256 slots
+ * in the FIFO `yield/1000` (real-time priority, two processors) took 53 ns a yield with one worker
+ * and 234 with two; with 500 tasks, which two workers held, 46 and 36 to 45. A list of each
+ * worker's own would be cheaper, and its order would be that worker's only. */
 static WF_COLD void take_back(struct wf_worker *worker)
 {
     if (!wf_worker_has_spare(worker)) {
@@ -591,8 +599,9 @@ static bool has_own_work(struct wf_worker *worker)
     return has_new_work(worker) || wf_runq_len(&worker->runq) != 0;
 }
 
-/* Is there nothing that cannot wait, but perhaps the driver's turn? With nothing under way the driver is not asked whether it
- * is due, which was a tenth of what a turn costs; it is polled at the WF_TURN_POLL-th all the same. */
+/* Is there nothing that cannot wait, but perhaps the driver's turn? With nothing under way the
+ * driver is not asked whether it is due, which was a tenth of what a turn costs; it is polled at
+ * the WF_TURN_POLL-th all the same. */
 WF_INLINE bool may_skip_serve(struct wf_worker *worker)
 {
     return worker->under_way == 0 &&
@@ -600,8 +609,8 @@ WF_INLINE bool may_skip_serve(struct wf_worker *worker)
            wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
 }
 
-/* wf_yield_last when there is more to look at than the FIFO. Served here, on the task's stack: with nothing else to run it may
- * never come to the loop. */
+/* wf_yield_last when there is more to look at than the FIFO. Served here, on the task's stack: with
+ * nothing else to run it may never come to the loop. */
 static WF_NOINLINE int yield_otherwise(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
@@ -634,7 +643,8 @@ static void after_turn(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     wake_unless_watched(now->worker);
 }
 
-/* As wf_suspend with after_yield, but the switch itself puts `self` into the FIFO: a quarter of the instructions less. */
+/* As wf_suspend with after_yield, but the switch itself puts `self` into the FIFO: a quarter of the
+ * instructions less. */
 int wf_yield_last(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
@@ -684,10 +694,11 @@ static bool ensure_spare(struct wf_worker *worker)
     return wf_likely(wf_worker_has_spare(worker)) || wf_stack_cache_fill(&worker->stacks);
 }
 
-/* One work to run and the rest of a batch into the FIFO, for thieves to share. After a poll that one runs before
- * what the FIFO has, so that foreign work does not wait behind all that. Of what has spilled one in WF_TURN_POLL
- * works may have a turn so much earlier by it, and then stands at the end as all do: the others wait 1.6 % longer,
- * and nobody for good (tests/patterns/test_turns.c bounds the difference). */
+/* One work to run and the rest of a batch into the FIFO, for thieves to share. After a poll that
+ * one runs before what the FIFO has, so that foreign work does not wait behind all that. Of what
+ * has spilled one in WF_TURN_POLL works may have a turn so much earlier by it, and then stands at
+ * the end as all do: the others wait 1.6 % longer, and nobody for good (tests/patterns/test_turns.c
+ * bounds the difference). */
 static struct wf_work *take_injected(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -786,7 +797,8 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
     return NULL;
 }
 
-/* The injection queue, as a searcher looks at it: not all the time if another gets on with what is there. */
+/* The injection queue, as a searcher looks at it: not all the time if another gets on with what is
+ * there. */
 static struct wf_work *search_injected(struct wf_worker *worker, int64_t now_ns)
 {
     if (now_ns < worker->inject_ns || !wf_inject_has(&worker->pool->inject)) {
@@ -808,8 +820,8 @@ static bool has_arrived(struct wf_worker *worker, bool patient)
 }
 
 /* Looks for a while, without sleeping: everywhere if it `may_search` (the caller is counted as
- * searching), else at the injection queue and the driver; longer if there is patience for the driver
- * (patience.h). Work; or NULL, and *due says whether there is something to serve. */
+ * searching), else at the injection queue and the driver; longer if there is patience for the
+ * driver (patience.h). Work; or NULL, and *due says whether there is something to serve. */
 static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int64_t began_ns,
                                   bool *due)
 {
@@ -876,9 +888,9 @@ static bool has_queued(struct wf_worker *worker)
     return wf_deque_has_public(&worker->deque) || wf_runq_len(&worker->runq) != 0;
 }
 
-/* What is queued in the pool? Its own queues count too: what it just stole half of is more work. What
- * came from outside is light if another, who took from there last, is awake: when he sleeps he takes
- * himself for the one, and looks. */
+/* What is queued in the pool? Its own queues count too: what it just stole half of is more work.
+ * What came from outside is light if another, who took from there last, is awake: when he sleeps he
+ * takes himself for the one, and looks. */
 static enum sight look(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -899,12 +911,13 @@ static enum sight look(struct wf_worker *worker)
     return NOTHING;
 }
 
-/* wf_park_found's question, with the worker as its argument. Somebody who watches finds it himself; we
- * have taken ourselves out of the count before. */
+/* wf_park_found's question, with the worker as its argument. Somebody who watches finds it himself;
+ * we have taken ourselves out of the count before. */
 static bool is_there_more(void *arg)
 {
     struct wf_worker *worker = arg;
-    /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked before it. */
+    /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked
+     * before it. */
     bool watched = wf_watchers_count(&worker->pool->watchers) != 0;
     if (watched && worker->stole_ns == 0 && has_queued(worker)) {
         return false; /* what it did not take from others, but has made ready by itself: as in wf_ready */
@@ -942,8 +955,8 @@ static void sleep_until(struct wf_worker *worker, int64_t deadline_ns)
                                timer_ns < deadline_ns ? timer_ns : deadline_ns);
 }
 
-/* If all workers are parked, and somebody wants to know: what is to be done about it; or NULL. A worker
- * that parks at this moment sees us parked, and is the last itself. */
+/* If all workers are parked, and somebody wants to know: what is to be done about it; or NULL. A
+ * worker that parks at this moment sees us parked, and is the last itself. */
 static wf_stood_still_fn *stands_still(struct wf_pool *pool)
 {
     /* relaxed: set before this pool started, always to the same */
@@ -1021,8 +1034,8 @@ static int64_t rescue(struct wf_worker *worker)
     return again_ns;
 }
 
-/* A parked worker has slept for a while: has it something better to do than to sleep on? Not for light
- * work: whoever makes that ready wakes it, since nobody watches. */
+/* A parked worker has slept for a while: has it something better to do than to sleep on? Not for
+ * light work: whoever makes that ready wakes it, since nobody watches. */
 static bool is_wanted(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -1033,9 +1046,9 @@ static bool is_wanted(struct wf_worker *worker)
            worker->driver->ops->is_due(worker->driver, worker) || wf_inject_has(&pool->inject);
 }
 
-/* One term as a lookout. True: it is wanted elsewhere; or an operation has ended, and if it made nothing
- * ready it may have been the last thing under way, which only a worker that parks anew notices
- * (stands_still). */
+/* One term as a lookout. True: it is wanted elsewhere; or an operation has ended, and if it made
+ * nothing ready it may have been the last thing under way, which only a worker that parks anew
+ * notices (stands_still). */
 static bool keep_lookout(struct wf_worker *worker)
 {
     uint64_t completed = wf_load_relaxed(&worker->counters.ops_completed); /* relaxed: ours */
@@ -1090,9 +1103,10 @@ static int64_t length_of_watch(struct wf_worker *worker, int64_t now_ns)
     return worker->watch_ns;
 }
 
-/* Somebody who is awake has light work, or is likely to: sleep for a while, longer each time that it came to
- * nothing (light.h). As a lookout, too, unless there are enough. One such watcher is enough, the others sleep until they
- * are woken: the watcher comes to is_there_more before it leaves the search for anything else. */
+/* Somebody who is awake has light work, or is likely to: sleep for a while, longer each time that
+ * it came to nothing (light.h). As a lookout, too, unless there are enough. One such watcher is
+ * enough, the others sleep until they are woken: the watcher comes to is_there_more before it
+ * leaves the search for anything else. */
 static void watch(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -1113,8 +1127,8 @@ static void watch(struct wf_worker *worker)
     }
 }
 
-/* False: somebody does. From before the announcement, if it saw light work by then: the
- * owner of the light work makes some ready every few ns, and would wake a worker that it sees parked and not
+/* False: somebody does. From before the announcement, if it saw light work by then: the owner of
+ * the light work makes some ready every few ns, and would wake a worker that it sees parked and not
  * watching (a wake in each watch of 50 us is a quarter of the owner's time). */
 static bool begin_watching(struct wf_worker *worker)
 {
@@ -1122,8 +1136,8 @@ static bool begin_watching(struct wf_worker *worker)
     if (worker->watching != WF_WATCHES_NOT) {
         return true;
     }
-    /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just stopped, its
-     * fence [sync(park.leave)] comes after ours, and it sees us parked. */
+    /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just
+     * stopped, its fence [sync(park.leave)] comes after ours, and it sees us parked. */
     if (wf_watchers_count(&pool->watchers) != 0) {
         return false;
     }
@@ -1208,9 +1222,9 @@ static void do_put_off(struct wf_worker *worker)
     }
 }
 
-/* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. It searches
- * from here on, also while it polls: what it finds there it will run itself, and wakes somebody when it
- * has found more than that; a single completion wakes nobody. */
+/* Nothing of its own to do: search, then sleep. Work, or NULL to look again from the start. It
+ * searches from here on, also while it polls: what it finds there it will run itself, and wakes
+ * somebody when it has found more than that; a single completion wakes nobody. */
 static struct wf_work *idle(struct wf_worker *worker)
 {
     do_put_off(worker);
@@ -1271,8 +1285,8 @@ static WF_COLD struct wf_work *take_injected_fiber(struct wf_worker *worker)
     return fiber;
 }
 
-/* Others leave what comes from outside to the worker that took from there last, while it gets on: not to
- * one that may not run it. */
+/* Others leave what comes from outside to the worker that took from there last, while it gets on:
+ * not to one that may not run it. */
 static void pass_on_injected(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
@@ -1331,8 +1345,8 @@ static bool has_old(struct wf_worker *worker, uint64_t turn)
            (turn >= worker->filler_at || !wf_runq_is_only(&worker->runq, worker->filler));
 }
 
-/* Is it the driver's turn, or that of what has waited longest, and there is something? If not, turn_at is the next
- * one of which that has to be asked. */
+/* Is it the driver's turn, or that of what has waited longest, and there is something? If not,
+ * turn_at is the next one of which that has to be asked. */
 static WF_NOINLINE bool is_special_turn(struct wf_worker *worker)
 {
     uint64_t turn = turn_of(worker);
@@ -1346,9 +1360,9 @@ static WF_NOINLINE bool is_special_turn(struct wf_worker *worker)
     return false;
 }
 
-/* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's newest, else
- * the FIFO's oldest; or NULL, for find_work to see. A worker is not counted as searching here, since it has run
- * a work, or come from find_work, which both leave the count. */
+/* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's
+ * newest, else the FIFO's oldest; or NULL, for find_work to see. A worker is not counted as
+ * searching here, since it has run a work, or come from find_work, which both leave the count. */
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
     if (wf_unlikely((turn_of(worker) >= worker->turn_at && is_special_turn(worker)) ||

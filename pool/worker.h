@@ -64,20 +64,20 @@ struct wf_counters {
 struct wf_pool;
 struct wf_worker;
 
-/* Where a fiber has to run, if not on any worker of its pool: on the one that it is pinned to, or on
- * an executor that runs one fiber at a time. A fiber with a home has resume.run ==
+/* Where a fiber has to run, if not on any worker of its pool: on the one that it is pinned to, or
+ * on an executor that runs one fiber at a time. A fiber with a home has resume.run ==
  * wf_fiber_run_homed; one without has wf_fiber_run_resume, and its `home` means nothing. */
 struct wf_home {
-    /* On a loop's frame, which runs the fiber's resume work: switches to it (wf_switch_to), or keeps
-     * it, to be made ready later. */
+    /* On a loop's frame, which runs the fiber's resume work: switches to it (wf_switch_to), or
+     * keeps it, to be made ready later. */
     void (*arrive)(struct wf_home *home, struct wf_fiber *self, struct wf_fiber *fiber);
     /* The fiber, running at home, is about to suspend or to leave for good. */
     void (*leave)(struct wf_home *home, struct wf_fiber *fiber);
 };
 
-/* What thieves have seen of a worker (light.h): how far it was with its works, and when; and since when a queue's
- * oldest has been there. Any thief stores, without an order: what two of them mixed is one steal too early or too
- * late. */
+/* What thieves have seen of a worker (light.h): how far it was with its works, and when; and since
+ * when a queue's oldest has been there. Any thief stores, without an order: what two of them mixed
+ * is one steal too early or too late. */
 struct wf_sighting {
     WF_ATOMIC(uint32_t) pace;
     WF_ATOMIC(int64_t) since_ns;
@@ -109,12 +109,12 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint64_t polled_at; /* counters.runs when the driver was polled, less turns without a work */
     uint64_t
         turn_at; /* of counters.runs: until then no turn is a special one, see is_special_turn */
-    /* what resumes the task that gave way last because it had filled the deque, to be compared only; and until
-     * which turn it waits if nothing else is ready: see wf_yield_full */
+    /* what resumes the task that gave way last because it had filled the deque, to be compared
+     * only; and until which turn it waits if nothing else is ready: see wf_yield_full */
     const struct wf_work *filler;
     uint64_t filler_at;
-    /* operations that it has given to the kernel and not seen the end of; those that others ended for it
-     * count for ever: a hint */
+    /* operations that it has given to the kernel and not seen the end of; those that others ended
+     * for it count for ever: a hint */
     uint64_t under_way;
     bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
@@ -145,8 +145,8 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint64_t serial; /* src's: numbers that are never given twice by this worker */
     void *runtime;   /* src's: the runtime that this pool belongs to */
     void *callback;  /* src's: the cancel callback that runs on this thread right now */
-    /* src's: something small that it does for several works at once; called, and forgotten, before this
-     * worker looks for work that is not in its own queues. NULL: nothing */
+    /* src's: something small that it does for several works at once; called, and forgotten, before
+     * this worker looks for work that is not in its own queues. NULL: nothing */
     void (*put_off)(struct wf_worker *worker);
     /* src's: of how many tasks the end is put off; others read it for reports */
     WF_ATOMIC(uint32_t) left;
@@ -178,11 +178,11 @@ WF_INLINE void wf_worker_completed(struct wf_worker *worker)
 /* From a worker of the pool: at the end of its FIFO. For resumed fibers, continuations,
  * completions. */
 void wf_ready(struct wf_worker *worker, struct wf_work *work);
-/* From the fire() of a timer of this worker's wheel, on its thread: at the end of its FIFO. Who advances the wheel
- * does the wake check, once for all that has fired. */
+/* From the fire() of a timer of this worker's wheel, on its thread: at the end of its FIFO. Who
+ * advances the wheel does the wake check, once for all that has fired. */
 void wf_ready_fired(struct wf_worker *worker, struct wf_work *work);
-/* As wf_ready_new, for a work that is cheap to move to another worker: nothing but itself goes there, and nothing
- * that was made for it comes back. Who runs it says so (wf_deque_note_cheap). */
+/* As wf_ready_new, for a work that is cheap to move to another worker: nothing but itself goes
+ * there, and nothing that was made for it comes back. Who runs it says so (wf_deque_note_cheap). */
 void wf_ready_cheap(struct wf_worker *worker, struct wf_work *work);
 /* wf_ready of what the FIFO did not take: wf_ready_inline (pool.h). */
 void wf_ready_spill(struct wf_worker *worker, struct wf_work *work);
@@ -210,9 +210,9 @@ WF_INLINE void wf_ready_new(struct wf_worker *worker, struct wf_work *work)
     wf_wake_unless_watched(worker);
 }
 
-/* From a task that has begun something in the driver which may be over as soon as the driver looks: if
- * there is nothing else to run, and one work at a time comes from the driver, it is polled now, on the
- * task's stack, as the worker would when the task has been suspended. */
+/* From a task that has begun something in the driver which may be over as soon as the driver looks:
+ * if there is nothing else to run, and one work at a time comes from the driver, it is polled now,
+ * on the task's stack, as the worker would when the task has been suspended. */
 void wf_poll_if_idle(struct wf_worker *worker);
 
 /* From the driver, on the worker's thread: something is under way at it, as nothing was before. */
@@ -226,12 +226,14 @@ void wf_exposed(struct wf_worker *worker);
  * Publishes the deque's private tail first. */
 void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
 
-/* The same with an `after` as wf_fiber_switch_arming has it, which arms `word` or else calls wf_switch_back. */
+/* The same with an `after` as wf_fiber_switch_arming has it, which arms `word` or else calls
+ * wf_switch_back. */
 void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word);
 
 /* wf_suspend, and `next` runs at once if nothing else is due: the resume work of a suspended stack
- * without a home, of this pool, which the caller alone may resume now; or new work. For two stacks that pass work to each other. After
- * WF_TURN_POLL works in a row `next` goes through the FIFO, so that others have their turn. */
+ * without a home, of this pool, which the caller alone may resume now; or new work. For two stacks
+ * that pass work to each other. After WF_TURN_POLL works in a row `next` goes through the FIFO, so
+ * that others have their turn. */
 void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg);
 
 /* Called by wf_suspend on the stack that is about to be left; for tests. NULL: nobody. Set while no
@@ -252,8 +254,8 @@ void wf_yield(struct wf_fiber *self);
 /* The same, for a public call that ends with it: 0. */
 int wf_yield_last(struct wf_fiber *self);
 
-/* The same, for a task that finds the deque full of what it has started, most likely: it lets more of it run, as long
- * as no other fiber is ready on this worker. */
+/* The same, for a task that finds the deque full of what it has started, most likely: it lets more
+ * of it run, as long as no other fiber is ready on this worker. */
 void wf_yield_full(struct wf_fiber *self);
 
 /* May this stack call work that could suspend, instead of queuing it? Only while its worker holds a

@@ -96,7 +96,8 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 
 /* --- yield, sleep ----------------------------------------------------------------------------- */
 
-/* In a cancelled scope, or one with a task that was cancelled alone. 0: it is not that of `self`. */
+/* In a cancelled scope, or one with a task that was cancelled alone. 0: it is not that of
+ * `self`. */
 static WF_NOINLINE int refuse_yield(struct wf_fiber *self)
 {
     return wf_env_cancelled(self->env) != 0 ? -ECANCELED : 0;
@@ -125,8 +126,8 @@ int wf_give_way(struct wf_fiber *self, int rc)
     return rc;
 }
 
-/* On the thread of the worker whose wheel it is. What fires is one of many, maybe, and cold: nothing is touched but
- * the call, and there is one wake check for all. */
+/* On the thread of the worker whose wheel it is. What fires is one of many, maybe, and cold:
+ * nothing is touched but the call, and there is one wake check for all. */
 static void sleep_over(struct wf_timer *timer)
 {
     struct wf_call *call = wf_container_of(timer, struct wf_call, timer);
@@ -143,7 +144,8 @@ static void sleep_over(struct wf_timer *timer)
     }
 }
 
-/* The same of a stack that sleeps itself: so its pool is the wheel's, and it need not be looked at. */
+/* The same of a stack that sleeps itself: so its pool is the wheel's, and it need not be looked
+ * at. */
 static void stack_sleep_over(struct wf_timer *timer)
 {
     struct wf_call *call = wf_container_of(timer, struct wf_call, timer);

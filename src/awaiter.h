@@ -1,5 +1,5 @@
-/* awaiter.h: who is told when a task ends: the word in the task that is its state and heads the list
- * of its awaiters.
+/* awaiter.h: who is told when a task ends: the word in the task that is its state and heads the
+ * list of its awaiters.
  *
  * An *awaiter* is a record in the memory of whoever wants to know: a suspended stack, a frame, a
  * call that waits for several tasks, a continuation. The *finisher* is whoever ran the task's body.
@@ -20,11 +20,11 @@
  *
  * Removal. The list is pushed to by anybody and taken as a whole by the finisher, who must not wait
  * for anyone; so nobody can unlink in the middle of it. Whoever removes takes the whole list too,
- * which leaves RUNNING, picks out his own, and puts the rest back on top of what came meanwhile. If he
- * finds DONE then, the finisher has missed the rest, and he tells them himself. Those who remove from
- * one list exclude each other by a lock: a second one would find the first one's list, and not his
- * record. Rejected: a count of records that outlive the call, in pooled memory. It would need memory
- * that can run out, and a loser that never ends would keep it. */
+ * which leaves RUNNING, picks out his own, and puts the rest back on top of what came meanwhile. If
+ * he finds DONE then, the finisher has missed the rest, and he tells them himself. Those who remove
+ * from one list exclude each other by a lock: a second one would find the first one's list, and not
+ * his record. Rejected: a count of records that outlive the call, in pooled memory. It would need
+ * memory that can run out, and a loser that never ends would keep it. */
 #ifndef WF_AWAITER_H
 #define WF_AWAITER_H
 
@@ -68,8 +68,8 @@ WF_INLINE bool wf_awaiters_closed(struct wf_awaiters *awaiters)
     return wf_load_acquire(&awaiters->word) == WF_TASK_DONE;
 }
 
-/* False: the task has ended, the awaiter will not be told. After true it may have been told already:
- * LAST TOUCH, unless its owner can tell. */
+/* False: the task has ended, the awaiter will not be told. After true it may have been told
+ * already: LAST TOUCH, unless its owner can tell. */
 WF_INLINE bool wf_awaiters_add(struct wf_awaiters *awaiters, struct wf_awaiter *awaiter)
 {
     uintptr_t list = wf_load_relaxed(&awaiters->word); /* a guess for the compare-and-swap */
@@ -88,8 +88,8 @@ WF_INLINE bool wf_awaiters_add(struct wf_awaiters *awaiters, struct wf_awaiter *
     return !closed;
 }
 
-/* The finisher, with the result in place. The awaiters, for wf_awaiters_tell. LAST TOUCH of the task:
- * an awaiter may free it from here on. */
+/* The finisher, with the result in place. The awaiters, for wf_awaiters_tell. LAST TOUCH of the
+ * task: an awaiter may free it from here on. */
 WF_INLINE struct wf_awaiter *wf_awaiters_close(struct wf_awaiters *awaiters)
 {
     /* sync(awaiter.close): release, the result and all that the task did; acquire, the awaiters;
@@ -120,10 +120,10 @@ WF_INLINE struct wf_awaiter *wf_awaiters_without(struct wf_awaiter *list,
     return list;
 }
 
-/* Takes `awaiter`, which was added, out again. The caller keeps the task's memory, and holds the lock
- * that all who remove from this list share. False: the task has ended, the awaiter is being told, or
- * was. True: it will not be told; then *untold are awaiters that the finisher has missed, for the
- * caller to tell (mostly NULL). */
+/* Takes `awaiter`, which was added, out again. The caller keeps the task's memory, and holds the
+ * lock that all who remove from this list share. False: the task has ended, the awaiter is being
+ * told, or was. True: it will not be told; then *untold are awaiters that the finisher has missed,
+ * for the caller to tell (mostly NULL). */
 WF_INLINE bool wf_awaiters_remove(struct wf_awaiters *awaiters, struct wf_awaiter *awaiter,
                                   struct wf_awaiter **untold)
 {

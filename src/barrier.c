@@ -1,11 +1,11 @@
 /* barrier.c: n parties wait for each other, again and again.
  *
  * An arrival counts until the *generation* is over, which the last arrival ends by counting it up.
- * A party that is cancelled takes its arrival back if its generation is not over; if it is, the party
- * has passed. The lock decides which, not the claim of the wait: so n arrivals are always n parties
- * that pass, and a barrier that somebody left is as good as before. (The other choice, a barrier that
- * is broken for everybody, as Java has it, makes each party's cancellation a failure of all others,
- * who did nothing; who wants that shares a scope.) */
+ * A party that is cancelled takes its arrival back if its generation is not over; if it is, the
+ * party has passed. The lock decides which, not the claim of the wait: so n arrivals are always n
+ * parties that pass, and a barrier that somebody left is as good as before. (The other choice, a
+ * barrier that is broken for everybody, as Java has it, makes each party's cancellation a failure
+ * of all others, who did nothing; who wants that shares a scope.) */
 #include "src/sync.h"
 #include "src/value.h"
 

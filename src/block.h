@@ -1,10 +1,12 @@
-/* block.h: how a stack lies down in a call that waits, in line, for the calls by which tasks hand over to each
- * other: semaphore, mutex, event, channel. Everybody else calls wf_call_block (await.c), which is made of this.
+/* block.h: how a stack lies down in a call that waits, in line, for the calls by which tasks hand
+ * over to each other: semaphore, mutex, event, channel. Everybody else calls wf_call_block
+ * (await.c), which is made of this.
  *
- * Such a call tries in its public function, and if it has to wait *leaves* that by a call in its last line, of
- * a function of its own that is not inline and holds the wf_call. So a call that need not wait makes no frame for
- * it; and between the program and the switch there are few levels, each of which is a return that the processor
- * mispredicts when it resumes a stack that waits somewhere else.
+ * Such a call tries in its public function, and if it has to wait *leaves* that by a call in its
+ * last line, of a function of its own that is not inline and holds the wf_call. So a call that need
+ * not wait makes no frame for it; and between the program and the switch there are few levels, each
+ * of which is a return that the processor mispredicts when it resumes a stack that waits somewhere
+ * else.
  *
  * Who may call: src/ only. */
 #ifndef WF_BLOCK_H
@@ -17,16 +19,17 @@
 /* The `after` of a stack that lies down in `wait`: arms it. */
 void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait);
 
-/* wf_call_block_inline when it is not plain: the wait has not `entered` its slot, or something is cancelled. */
+/* wf_call_block_inline when it is not plain: the wait has not `entered` its slot, or something is
+ * cancelled. */
 enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
                                            bool entered);
 
 /* wf_wait_resume of anything but a stack that has run here last. */
 void wf_wait_resume_elsewhere(struct wf_work *resume);
 
-/* wf_wait_resume in line. A stack that has run on this worker last is most likely: its pool need not be looked at.
- * Which worker that is the thread knows, by the deque that forks go to; where a task has left our stacks for one of
- * its own, too. */
+/* wf_wait_resume in line. A stack that has run on this worker last is most likely: its pool need
+ * not be looked at. Which worker that is the thread knows, by the deque that forks go to; where a
+ * task has left our stacks for one of its own, too. */
 WF_INLINE void wf_wait_resume_inline(struct wf_work *resume)
 {
     if (!WF_MODEL && wf_likely(resume->run == wf_fiber_run_resume)) {
@@ -52,8 +55,8 @@ WF_INLINE void wf_wait_lie(struct wf_fiber *self, struct wf_wait *wait, const ch
     }
 }
 
-/* Suspends until a call that has been queued is claimed, within reach of what cancels `self`: how the wait ended.
- * The caller finishes it. */
+/* Suspends until a call that has been queued is claimed, within reach of what cancels `self`: how
+ * the wait ended. The caller finishes it. */
 WF_INLINE enum wf_wait_state wf_call_block_inline(struct wf_fiber *self, struct wf_call *call,
                                                   const char *name)
 {

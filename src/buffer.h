@@ -1,8 +1,9 @@
-/* buffer.h: a pool of buffers for readers and writers (stream.c) that hold one only while they need it.
+/* buffer.h: a pool of buffers for readers and writers (stream.c) that hold one only while they need
+ * it.
  *
- * Any thread may take and give. It is the process's, not a runtime's: a reader may outlive the runtime
- * in which it was used, and is freed on any thread. Buffers that come back are kept, at most
- * WF_BUFFER_KEPT_BYTES of each size in each shard; what is more goes back to the system. */
+ * Any thread may take and give. It is the process's, not a runtime's: a reader may outlive the
+ * runtime in which it was used, and is freed on any thread. Buffers that come back are kept, at
+ * most WF_BUFFER_KEPT_BYTES of each size in each shard; what is more goes back to the system. */
 #ifndef WF_BUFFER_H
 #define WF_BUFFER_H
 

@@ -1,5 +1,5 @@
-/* call.h: a call of the API that may wait, taken apart into a beginning and an end, so that the same
- * code serves tasks with a stack and frames without one.
+/* call.h: a call of the API that may wait, taken apart into a beginning and an end, so that the
+ * same code serves tasks with a stack and frames without one.
  *
  * The *beginning* (a static function `noun_begin` of each module) tries; if it need not wait it
  * returns the result, and has not touched the call. Else it fills the call (wf_call_init), puts it

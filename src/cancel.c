@@ -1,28 +1,30 @@
 /* cancel.c: sources of cancellation, links between them, callbacks.
  *
- * Who may call: any thread; a source belongs to no task. A source owns nothing and waits for nothing:
- * what runs under it is a scope (weft_under), to which it holds a link.
+ * Who may call: any thread; a source belongs to no task. A source owns nothing and waits for
+ * nothing: what runs under it is a scope (weft_under), to which it holds a link.
  *
- * Terms. *link*: a registration in the list of the source that is above: to a child, to a source that
- * is linked, to a scope. *pin*: keeps a source from going away while a walk has it on its list.
+ * Terms. *link*: a registration in the list of the source that is above: to a child, to a source
+ * that is linked, to a scope. *pin*: keeps a source from going away while a walk has it on its
+ * list.
  *
- * Firing. Sources and links are a graph, not a tree. A walk marks a source and appends it to the list
- * of the walk (wf_walk_add), then takes the sources of that list one after another and marks what
- * their links lead to, holding one lock at a time. So depth costs no stack, a cycle ends at what is
- * marked already, and the same list is the order of the callbacks. Scopes are walked through at once.
+ * Firing. Sources and links are a graph, not a tree. A walk marks a source and appends it to the
+ * list of the walk (wf_walk_add), then takes the sources of that list one after another and marks
+ * what their links lead to, holding one lock at a time. So depth costs no stack, a cycle ends at
+ * what is marked already, and the same list is the order of the callbacks. Scopes are walked
+ * through at once.
  *
  * G.1  A source fires once: the walk that finds it unmarked, under its lock, goes through its links
  *      and callbacks. Whoever registers later finds it fired under the same lock.
- * G.2  fini: it takes the source off everything above, each under that source's lock, so that nobody
- *      pins it from then on; then it waits until nobody does. A target of a link is pinned under the
- *      lock of the source above.
- * G.3  off: the callback's state is under the lock of its node. RUNNING: whoever runs it wakes those
- *      who wait for its end, after it has touched the registration for the last time.
+ * G.2  fini: it takes the source off everything above, each under that source's lock, so that
+ *      nobody pins it from then on; then it waits until nobody does. A target of a link is pinned
+ *      under the lock of the source above.
+ * G.3  off: the callback's state is under the lock of its node. RUNNING: whoever runs it wakes
+ *      those who wait for its end, after it has touched the registration for the last time.
  * G.4  A timer pins the source when it fires, and has a worker do the rest; so it runs no callback
  *      under the lock of a wheel.
  *
- * Locks: timer_lock, then a wheel's, then (in a timer's fire) none; the source's lock is not held with
- * any other. */
+ * Locks: timer_lock, then a wheel's, then (in a timer's fire) none; the source's lock is not held
+ * with any other. */
 #include "pool/base/check.h"
 #include "pool/pool.h"
 #include "src/core.h"
@@ -174,8 +176,8 @@ struct wf_run {
 
 static _Thread_local struct wf_run *foreign_run; /* a foreign thread's; it changes no thread */
 
-/* What runs on this thread. Not inlined: the address of what is thread-local must not be kept across a
- * suspension. */
+/* What runs on this thread. Not inlined: the address of what is thread-local must not be kept
+ * across a suspension. */
 static WF_NOINLINE struct wf_run *running(void)
 {
     struct wf_fiber *self = wf_self();
@@ -203,8 +205,8 @@ const weft_reason *wf_callback_reason(void)
     return run != NULL ? run->reason : &wf_reason_none;
 }
 
-/* Out of task context, so that it behaves alike whoever cancels. It cannot suspend, so that the worker
- * is the same after it. */
+/* Out of task context, so that it behaves alike whoever cancels. It cannot suspend, so that the
+ * worker is the same after it. */
 static void call_back(struct wf_run *run, weft_cancel_fn *fn, void *arg)
 {
     struct wf_fiber *self = wf_self();

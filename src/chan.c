@@ -1,33 +1,32 @@
 /* chan.c: channels: a ring of items, a queue of senders and one of receivers, under one lock.
  *
- * Facts under the lock. Live receivers wait only while no item is there and no live sender waits; live
- * senders wait only while the channel is full. So with a capacity an empty channel has no live
+ * Facts under the lock. Live receivers wait only while no item is there and no live sender waits;
+ * live senders wait only while the channel is full. So with a capacity an empty channel has no live
  * sender, and without one (rendezvous, always empty and always full) a live sender and a live
  * receiver never wait at the same time, unless both belong to one weft_select. Waiters hand items
  * over directly: a sender copies into a waiting receiver's memory; a receiver that makes room moves
  * the longest-waiting sender's item into the ring, or takes it if there is no ring. So the order is
  * first in, first out for all.
  *
- * Handing over to a waiter that may be cancelled at the same moment, or served by another channel of
- * its select. Its wait is claimed under our lock; the copy must be whole when it looks, and must do no
- * harm if the claim fails.
- *   From a sender that waits here alone: its item is copied out before the claim, and counted only if
- *   the claim succeeds. Its memory is there: it takes our lock before it returns from a wait that we
- *   have not claimed.
- *   To a receiver that waits here alone: copied before the claim. Its memory is its own until it
- *   returns, so a copy before a failed claim is harmless: the item goes to the next one, and the loser
- *   reports that it took nothing.
- *   From or to a select (wait->ops == &wf_select_ops): its cases may share the memory, so what a loser
- *   copies could spoil the winner's, or be torn by it. So it is copied after the claim; a select takes
- *   the lock of the object that was granted before it looks at the item, or returns. For the same
- *   reason a select that takes from hand to hand does not let an item into its memory before the
- *   claim (recv_by_hand).
+ * Handing over to a waiter that may be cancelled at the same moment, or served by another channel
+ * of its select. Its wait is claimed under our lock; the copy must be whole when it looks, and must
+ * do no harm if the claim fails.
+ *   From a sender that waits here alone: its item is copied out before the claim, and counted only
+ *   if the claim succeeds. Its memory is there: it takes our lock before it returns from a wait
+ *   that we have not claimed. To a receiver that waits here alone: copied before the claim. Its
+ *   memory is its own until it returns, so a copy before a failed claim is harmless: the item goes
+ *   to the next one, and the loser reports that it took nothing. From or to a select (wait->ops ==
+ *   &wf_select_ops): its cases may share the memory, so what a loser copies could spoil the
+ *   winner's, or be torn by it. So it is copied after the claim; a select takes the lock of the
+ *   object that was granted before it looks at the item, or returns. For the same reason a select
+ *   that takes from hand to hand does not let an item into its memory before the claim
+ *   (recv_by_hand).
  * What is won of a stack that lies is owed a run; it is resumed after the lock is dropped.
  *
  * An unbounded channel's items are in a list of chunks instead of the ring. A chunk is allocated
  * under no lock (grow), kept as the spare, and linked when it is needed; the one that has become
- * empty is the next spare. It is full only with a spare at hand: so whoever makes room in it can put
- * the next item in, since a chunk becomes empty for each that is needed. */
+ * empty is the next spare. It is full only with a spare at hand: so whoever makes room in it can
+ * put the next item in, since a chunk becomes empty for each that is needed. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/block.h"
@@ -137,7 +136,7 @@ weft_chan *weft_chan_check_(weft_chan *chan, size_t item_bytes, const char *name
     return chan;
 }
 
-/* --- the items, under the lock; relaxed accesses to count: written under the lock only --------- */
+/* --- the items, under the lock; relaxed accesses to count: written under the lock only -------- */
 
 static uint64_t count_locked(weft_chan *chan)
 {
@@ -158,7 +157,8 @@ static unsigned char *slot_of(weft_chan *chan, uint64_t offset)
     return chan->items + index * chan->item_bytes;
 }
 
-/* Where the next item of an unbounded channel goes; NULL: a chunk is needed and there is no spare. */
+/* Where the next item of an unbounded channel goes; NULL: a chunk is needed and there is no
+ * spare. */
 static WF_NOINLINE unsigned char *chunk_slot(weft_chan *chan)
 {
     if (chan->first == NULL || chan->filled == chan->chunk_items) {
@@ -180,7 +180,8 @@ static WF_NOINLINE unsigned char *chunk_slot(weft_chan *chan)
     return chan->last->items + chan->filled * chan->item_bytes;
 }
 
-/* The oldest item of an unbounded channel goes. Returns a chunk to be freed under no lock, or NULL. */
+/* The oldest item of an unbounded channel goes. Returns a chunk to be freed under no lock, or
+ * NULL. */
 static WF_NOINLINE struct chunk *chunk_advance(weft_chan *chan)
 {
     struct chunk *first = chan->first;
@@ -339,8 +340,8 @@ static ssize_t recv_locked(weft_chan *chan, void *item, struct wf_owed *owed)
     return 1;
 }
 
-/* What happens to most items: into a ring with room, where nobody waits for it. Under the lock; false:
- * nothing was done, see send_locked. */
+/* What happens to most items: into a ring with room, where nobody waits for it. Under the lock;
+ * false: nothing was done, see send_locked. */
 WF_INLINE bool send_plainly(weft_chan *chan, const void *item)
 {
     uint64_t count = count_locked(chan);
@@ -388,8 +389,8 @@ static void replace_locked(weft_chan *chan, const void *item, void *victim, stru
     count_one_in(chan);
 }
 
-/* A send that found the channel full, and does not wait; or that needs a chunk. The lock is not held.
- * 0, 1, -EPIPE, -ENOMEM; FULL: it is to wait, after all. */
+/* A send that found the channel full, and does not wait; or that needs a chunk. The lock is not
+ * held. 0, 1, -EPIPE, -ENOMEM; FULL: it is to wait, after all. */
 static WF_COLD ssize_t send_slowly(weft_chan *chan, const void *item)
 {
     unsigned char victim[WEFT_CHAN_ITEM_MAX];
@@ -602,8 +603,8 @@ WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_wo
     return recv_otherwise(chan, call, resume, item);
 }
 
-/* Called with the lock, return without it: the rest of a call on a stack that could not plainly send, or
- * receive (block.h). */
+/* Called with the lock, return without it: the rest of a call on a stack that could not plainly
+ * send, or receive (block.h). */
 static WF_NOINLINE int send_waiting(struct wf_fiber *self, weft_chan *chan, const void *item)
 {
     struct wf_call call;

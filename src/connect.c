@@ -1,8 +1,9 @@
 /* connect.c: connecting by name, as RFC 8305 has it ("happy eyeballs").
  *
- * A *race* is one call: a task for each address that is being tried, in a scope of the call's own. The
- * first that is connected puts its descriptor into `winner`; the end of the scope waits for the others,
- * which are cancelled, and close what they have. So nothing is left when the call returns. */
+ * A *race* is one call: a task for each address that is being tried, in a scope of the call's own.
+ * The first that is connected puts its descriptor into `winner`; the end of the scope waits for the
+ * others, which are cancelled, and close what they have. So nothing is left when the call
+ * returns. */
 #include "pool/base/sys.h"
 #include "src/core.h"
 #include "src/net.h"

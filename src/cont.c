@@ -1,15 +1,15 @@
 /* cont.c: continuations: work that is run when a task ends.
  *
- * A continuation is a task of the scope in which it was made, in the caller's memory; what starts it is
- * an awaiter in another task, the one it follows. The finisher of that one queues it and does no more:
- * the body never runs inside of somebody else's call, and neither does what follows from it, so that a
- * chain of continuations needs no stack.
+ * A continuation is a task of the scope in which it was made, in the caller's memory; what starts
+ * it is an awaiter in another task, the one it follows. The finisher of that one queues it and does
+ * no more: the body never runs inside of somebody else's call, and neither does what follows from
+ * it, so that a chain of continuations needs no stack.
  *
  *      waits --[followed task ends, in a way that was asked for]--> queued --> runs --> ended
  *        +-----[followed task ends in another way]--> queued ----[run_skipped]---------> ended, -ECANCELED
  *
- * It is counted in its scope from weft_continue on, which keeps the scope, and so the memory that the
- * caller has promised, until the last touch. */
+ * It is counted in its scope from weft_continue on, which keeps the scope, and so the memory that
+ * the caller has promised, until the last touch. */
 #include "pool/base/check.h"
 #include "src/core.h"
 

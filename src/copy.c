@@ -1,10 +1,10 @@
 /* copy.c: whole files: read, written, copied.
  *
- * A copy is made by copy_file_range(2) on a thread, some MiB at a time. Of what was measured for 1 GiB
- * in the page cache nothing takes less of a processor (0.30 s; a loop of read and write 0.29 to 0.41 s,
- * eight of each in flight on a ring 0.38 s: ADR 0019), it takes none of the worker's, and where the file
- * system can share blocks it copies nothing at all. What it refuses (other file systems, files of /proc,
- * which look empty to it) is copied by reading and writing.
+ * A copy is made by copy_file_range(2) on a thread, some MiB at a time. Of what was measured for 1
+ * GiB in the page cache nothing takes less of a processor (0.30 s; a loop of read and write 0.29 to
+ * 0.41 s, eight of each in flight on a ring 0.38 s: ADR 0019), it takes none of the worker's, and
+ * where the file system can share blocks it copies nothing at all. What it refuses (other file
+ * systems, files of /proc, which look empty to it) is copied by reading and writing.
  */
 #include "pool/base/sys.h"
 #include "src/io.h"
@@ -15,8 +15,8 @@
 #include <sys/syscall.h>
 #include <weft/file.h>
 
-/* One call's share: some milliseconds from cache, so that the way to the thread (20 to 40 us) does not
- * count, and a cancellation is seen soon. */
+/* One call's share: some milliseconds from cache, so that the way to the thread (20 to 40 us) does
+ * not count, and a cancellation is seen soon. */
 #define WF_COPY_CALL_BYTES (INT64_C(8) << 20)
 /* Read and written at a time, where that is how it is done. */
 #define WF_COPY_BUFFER_BYTES (256 * 1024)
@@ -130,8 +130,8 @@ static ssize_t copy_through(const struct copying *copy, int64_t in_offset, int64
     return n <= 0 ? n : write_all(copy->out, copy->meant[1], buffer, (size_t)n, out_offset);
 }
 
-/* Does it mean "not these files, but perhaps in another way"? 0: files that do not know their length
- * are empty for it. */
+/* Does it mean "not these files, but perhaps in another way"? 0: files that do not know their
+ * length are empty for it. */
 static bool refuses(long rc)
 {
     return rc == 0 || rc == -EXDEV || rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EPERM ||
@@ -144,8 +144,8 @@ static bool is_same(const struct statx *a, const struct statx *b)
            a->stx_dev_minor == b->stx_dev_minor;
 }
 
-/* For the rest of a copy that the kernel refused with `refusal`. -EINVAL may also mean ranges of one
- * file that overlap, which nobody is to copy piece by piece. */
+/* For the rest of a copy that the kernel refused with `refusal`. -EINVAL may also mean ranges of
+ * one file that overlap, which nobody is to copy piece by piece. */
 static int64_t copy_outside(const struct copying *copy, int64_t in_offset, int64_t out_offset,
                             int64_t bytes, long refusal)
 {

@@ -6,8 +6,8 @@
  * NULL while it runs a loop.
  *
  * Locks, in the order in which they may be taken: timer wheel, then one scope or source of
- * cancellation, then one lock of an object (semaphore, channel), or those of a select in the order of
- * their addresses. No user code runs under any of them. */
+ * cancellation, then one lock of an object (semaphore, channel), or those of a select in the order
+ * of their addresses. No user code runs under any of them. */
 #ifndef WF_CORE_H
 #define WF_CORE_H
 
@@ -35,14 +35,14 @@ struct wf_env {
     struct wf_scope *scope;
     const struct wf_binding *locals; /* the innermost; NULL: none. Immutable while anything runs */
     struct wf_slot slot;             /* what the strand that lies down under it waits for */
-    /* Tasks spawned under this env and not yet awaited by their spawner, and generators made under it
-     * and not closed. Atomic, because the forked
-     * sections of a task share it; nobody else writes. */
+    /* Tasks spawned under this env and not yet awaited by their spawner, and generators made under
+     * it and not closed. Atomic, because the forked sections of a task share it; nobody else
+     * writes. */
     WF_ATOMIC(uint32_t) unawaited;
 };
 
-/* A value bound for what runs inside: an env of its own, so that it is of one strand and comes to an
- * end in order (locals.c). */
+/* A value bound for what runs inside: an env of its own, so that it is of one strand and comes to
+ * an end in order (locals.c). */
 struct wf_binding {
     struct wf_env env; /* {task, scope} as outside, and this binding */
     struct wf_env *outer;
@@ -77,8 +77,8 @@ struct wf_failures {
 #define WF_READS_KNOWN 2
 
 /* A task's life is its `waiters`, see awaiter.h. RUNNING or a list: queued or running; rc is not
- * valid. DONE: rc and error are valid and immutable but for the error's taking over; the finisher has
- * touched the task for the last time, its memory is the owner's again. */
+ * valid. DONE: rc and error are valid and immutable but for the error's taking over; the finisher
+ * has touched the task for the last time, its memory is the owner's again. */
 struct wf_task {
     union {
         struct wf_work work; /* queued to start */
@@ -94,8 +94,8 @@ struct wf_task {
     int rc;
     uint8_t kind;      /* enum wf_task_kind; immutable */
     uint8_t cut_short; /* valid if rc < 0: see wf_outcome */
-    /* 1: something below was written that few tasks write, and that a frame which is to be used again as it
-     * is must not keep: see wf_task_touch. Its strands write, and who cancels it */
+    /* 1: something below was written that few tasks write, and that a frame which is to be used
+     * again as it is must not keep: see wf_task_touch. Its strands write, and who cancels it */
     WF_ATOMIC(uint8_t) touched;
     WF_ATOMIC(uint32_t) cancel; /* WF_CANCEL_*: it alone, see wf_task_cancel */
     /* it has ever made a binding, whose env may count tasks that it spawned */
@@ -104,9 +104,10 @@ struct wf_task {
     /* kind SPAWNED: where it has to be awaited; NULL: it was, or need not be */
     WF_ATOMIC(struct wf_env *) spawner;
 
-    /* From here on a task of weft_post is zero when it is free: the thread that posts does not touch
-     * these lines, which so stay with the worker (wf_task_init_posted). */
-    /* whose env `spawner` is; to be compared, not followed: the spawner may be gone. Valid with it */
+    /* From here on a task of weft_post is zero when it is free: the thread that posts does not
+     * touch these lines, which so stay with the worker (wf_task_init_posted). */
+    /* whose env `spawner` is; to be compared, not followed: the spawner may be gone. Valid with
+     * it */
     const struct wf_task *spawner_task;
     WF_ATOMIC(const char *) name; /* given by the program, or NULL; the task writes, reports read */
     WF_ATOMIC(uint32_t) called;   /* kind CALLED: futex word, 1 when ended */
@@ -139,8 +140,9 @@ WF_INLINE bool wf_env_is_base(const struct wf_env *env)
            env->scope == env->task->env.scope; /* the root scope's has no task */
 }
 
-/* The code that runs on `self` goes on under another env. Everywhere but on a loop's frame, where nothing
- * is private, and when it returns to the env before: what was forked in between has been joined. */
+/* The code that runs on `self` goes on under another env. Everywhere but on a loop's frame, where
+ * nothing is private, and when it returns to the env before: what was forked in between has been
+ * joined. */
 WF_INLINE void wf_env_enter(struct wf_fiber *self, struct wf_env *env)
 {
     struct wf_deque *deque = &self->worker->deque;
@@ -150,9 +152,9 @@ WF_INLINE void wf_env_enter(struct wf_fiber *self, struct wf_env *env)
     self->env = env;
 }
 
-/* The same, for code that is in no task, as a callback. Its forks are kept for their joins by their slow path,
- * where they all come (deque.h, G.6): a section that became public would make the join wait, on a stack that must
- * not be left. */
+/* The same, for code that is in no task, as a callback. Its forks are kept for their joins by their
+ * slow path, where they all come (deque.h, G.6): a section that became public would make the join
+ * wait, on a stack that must not be left. */
 WF_INLINE void wf_env_enter_none(struct wf_fiber *self)
 {
     wf_env_enter(self, NULL);
@@ -187,18 +189,19 @@ WF_INLINE bool wf_task_is_done(struct wf_task *task)
     return wf_awaiters_closed(&task->waiters);
 }
 
-/* If the task is unstarted and in the deque of this worker, as the newest: runs it here and now, as a
- * call, and returns true. Only for a waiter that needs this very task to end before it goes on. */
+/* If the task is unstarted and in the deque of this worker, as the newest: runs it here and now, as
+ * a call, and returns true. Only for a waiter that needs this very task to end before it goes
+ * on. */
 bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task);
-/* Takes an awaiter that was added to the task out of it: see wf_awaiters_remove. The caller keeps the
- * task and its owner scope from going away. */
+/* Takes an awaiter that was added to the task out of it: see wf_awaiters_remove. The caller keeps
+ * the task and its owner scope from going away. */
 bool wf_task_unwatch(struct wf_task *task, struct wf_awaiter *awaiter);
-/* Of a task that has ended, and that `awaiter` has waited for: it need not be awaited again. Its error
- * record, or NULL, is the caller's now: the first who asks gets it (see wf_error_of). */
+/* Of a task that has ended, and that `awaiter` has waited for: it need not be awaited again. Its
+ * error record, or NULL, is the caller's now: the first who asks gets it (see wf_error_of). */
 weft_error *wf_task_collect(struct wf_task *task, struct wf_task *awaiter);
-/* Would the code under `env` wait for its own task, or for one that cannot end before that has? The way
- * up is looked at for so many steps, so that a deep tree of tasks does not cost its depth at each
- * await. */
+/* Would the code under `env` wait for its own task, or for one that cannot end before that has? The
+ * way up is looked at for so many steps, so that a deep tree of tasks does not cost its depth at
+ * each await. */
 #define WF_ANCESTORS_MAX 64
 bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task);
 
@@ -287,10 +290,10 @@ void wf_walk_scope(struct wf_walk *walk, struct wf_scope *scope, uint32_t bits,
 weft_reason wf_reason(enum weft_why_kind kind, const char *text, const weft_place *place);
 
 /* Cancels one task that was spawned into a scope, with all that it spawned and has open, and leaves
- * the rest of the scope alone. Any thread that keeps the task and its scope from ending: in practice
- * a member of the scope that holds the task's memory. A task that has ended: no effect. Costs the
- * same however full the scope is, as long as the task has at most one wait, no scope of its own open
- * and nothing spawned; else all that waits or is open in the scope is looked at. */
+ * the rest of the scope alone. Any thread that keeps the task and its scope from ending: in
+ * practice a member of the scope that holds the task's memory. A task that has ended: no effect.
+ * Costs the same however full the scope is, as long as the task has at most one wait, no scope of
+ * its own open and nothing spawned; else all that waits or is open in the scope is looked at. */
 void wf_task_cancel(struct wf_task *task, const weft_reason *reason);
 
 /* --- callbacks, sources: cancel.c ------------------------------------------------------------- */
@@ -304,8 +307,8 @@ extern const weft_reason wf_reason_none;
  * reason, and nothing linked. */
 uint32_t wf_source_link_scope(weft_cancel *handle, struct wf_scope *scope, weft_reason *reason);
 void wf_source_unlink_scope(struct wf_scope *scope);
-/* The same, and cancels the scope if the source has fired. An open scope of the caller's, that is under no
- * source. */
+/* The same, and cancels the scope if the source has fired. An open scope of the caller's, that is
+ * under no source. */
 void wf_scope_put_under(struct wf_scope *scope, weft_cancel *source);
 struct wf_lock *wf_source_lock(struct wf_node *node);
 const weft_reason *wf_source_reason(struct wf_node *node);
@@ -419,8 +422,8 @@ WF_INLINE void wf_scope_let_go(struct wf_scope *scope, uint64_t hold)
         wf_scope_emptied(scope);
     }
 }
-/* A walk that found the scope under its parent's lock, or the like, keeps it from going away. False:
- * it is about to, nothing runs in it any more. */
+/* A walk that found the scope under its parent's lock, or the like, keeps it from going away.
+ * False: it is about to, nothing runs in it any more. */
 bool wf_scope_pin(struct wf_scope *scope);
 void wf_scope_unpin(struct wf_scope *scope);
 /* A pooled task of the scope has ended with rc < 0. Takes the record. Any thread, before
@@ -429,7 +432,8 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error);
 /* Cancels the scope, and runs the callbacks: 0, or -EALREADY. Any thread, while the scope's memory
  * lasts, holding no lock. */
 int wf_scope_fire(struct wf_scope *scope, uint32_t bits, const weft_reason *reason);
-/* The grace of a shield is over: what cancelled the outer scopes reaches it now. The caller pins. */
+/* The grace of a shield is over: what cancelled the outer scopes reaches it now. The caller
+ * pins. */
 void wf_scope_lift(struct wf_scope *scope);
 
 WF_INLINE uint32_t wf_scope_cancelled(struct wf_scope *scope)
@@ -461,13 +465,13 @@ WF_COLD bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env);
 /* Is there anything cancelled, after the wait has entered its slot? */
 WF_INLINE bool wf_wait_is_flagged(struct wf_env *env)
 {
-    /* sync(wait.flag): seq_cst, after the wait is in its slot, and acquire, the flag of a task that was cancelled
-     * alone; pairs sync(walk.marked), sync(walk.marked_alone) */
+    /* sync(wait.flag): seq_cst, after the wait is in its slot, and acquire, the flag of a task that
+     * was cancelled alone; pairs sync(walk.marked), sync(walk.marked_alone) */
     return wf_load_seq_cst(&env->scope->cancel) != 0;
 }
 
-/* A stack, before it lies down in a wait that is its own: makes it reachable for what cancels `env`, which
- * runs. False: that is cancelled, and nobody but the caller will end the wait. */
+/* A stack, before it lies down in a wait that is its own: makes it reachable for what cancels
+ * `env`, which runs. False: that is cancelled, and nobody but the caller will end the wait. */
 WF_INLINE bool wf_wait_enter(struct wf_wait *wait, struct wf_env *env)
 {
     if (wf_unlikely(!wf_slot_enter(&env->slot, wait))) {
@@ -507,10 +511,10 @@ void wf_each_ended(struct wf_scope *scope, struct wf_task *task);
 /* All tasks have left: what was not taken is dropped, failures become the scope's. */
 void wf_each_close(struct wf_fiber *self, struct wf_scope *scope);
 
-/* --- buffers that are lent: loan.c ----------------------------------------------------------------- */
+/* --- buffers that are lent: loan.c ------------------------------------------------------------ */
 
-/* Gives back what is lent to tasks of a scope that nobody receives in any more. `self`: the fiber that
- * closes it; NULL: of the root, by a foreign thread, when all tasks have ended. */
+/* Gives back what is lent to tasks of a scope that nobody receives in any more. `self`: the fiber
+ * that closes it; NULL: of the root, by a foreign thread, when all tasks have ended. */
 WF_COLD void wf_loans_end(struct wf_scope *scope);
 /* Adds what the worker has lent. Any thread. */
 void wf_loans_count(struct wf_worker *worker, weft_stats *out);
@@ -576,8 +580,8 @@ WF_INLINE struct wf_fiber *wf_enter_at_once(void)
 #endif
 
 struct wf_op;
-/* Submits the op; its end claims the call. In `ops` the two that follow. While its descriptor is being
- * closed it ends at once, with -EBADF (uses.h). */
+/* Submits the op; its end claims the call. In `ops` the two that follow. While its descriptor is
+ * being closed it ends at once, with -EBADF (uses.h). */
 ssize_t wf_op_begin(struct wf_op *op, struct wf_call *call, struct wf_work *resume,
                     struct wf_worker *worker, const struct wf_wait_ops *ops);
 /* Instead of wf_op_begin: the call has ended with `result` (< 0), and nothing is tried. */
@@ -600,7 +604,8 @@ WF_COLD void wf_gens_abandon(struct wf_fiber *self, struct wf_env *env);
  * generators that were not closed it has complained itself. */
 WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
 {
-    /* relaxed, both: only its own strands write, and whoever closes a generator of theirs for them */
+    /* relaxed, both: only its own strands write, and whoever closes a generator of theirs for
+     * them */
     if (wf_likely(wf_load_relaxed(&env->unawaited) == 0)) {
         return false;
     }
@@ -624,8 +629,8 @@ int wf_dump_waits(struct weft_rt *rt, int fd);
 /* A body has ended elsewhere than it began: back to where its stack was. */
 void wf_exec_return(struct wf_fiber *self, struct wf_home *to);
 bool wf_exec_is_loop(struct wf_home *home);
-/* From a loop, which has no ring, to the pool for an operation, and back. In between the loop counts
- * the strand as its own, so that it is not freed meanwhile. */
+/* From a loop, which has no ring, to the pool for an operation, and back. In between the loop
+ * counts the strand as its own, so that it is not freed meanwhile. */
 struct wf_home *wf_exec_lend(struct wf_fiber *self);
 void wf_exec_take_back(struct wf_fiber *self, struct wf_home *home);
 /* Around the sleep of a foreign thread in weft_call. */
@@ -667,7 +672,8 @@ void wf_failures_add(struct wf_failures *failures, int rc, weft_error *error);
 /* When all have been added: the record of the first, with the others in it, which is the caller's
  * now. `first` stays, as a memory of it. */
 weft_error *wf_failures_take(struct wf_failures *failures);
-/* What messages call a task: the name that it was given, or the function that it was started with. */
+/* What messages call a task: the name that it was given, or the function that it was started
+ * with. */
 const char *wf_task_name(const struct wf_task *task);
 /* On stderr: a failure that no task will ever read, after `what`. `error` may be NULL. */
 void wf_error_report(const char *what, const char *name, const weft_place *started, int rc,
@@ -675,9 +681,9 @@ void wf_error_report(const char *what, const char *name, const weft_place *start
 
 /* --- failures that nobody looked at: fault.c -------------------------------------------------- */
 
-/* Calls the hook of the runtime, and does what it says; `verdict` (enum weft_verdict) if there is no
- * hook, or it does not say. Takes the record (may be NULL). On a worker of the runtime, holding no
- * lock. */
+/* Calls the hook of the runtime, and does what it says; `verdict` (enum weft_verdict) if there is
+ * no hook, or it does not say. Takes the record (may be NULL). On a worker of the runtime, holding
+ * no lock. */
 void wf_fault_unobserved(struct weft_rt *rt, const char *name, const weft_place *started, int rc,
                          weft_error *error, int verdict);
 /* The same for each failure that a closed scope has kept. */
@@ -731,7 +737,8 @@ struct weft_rt {
     struct wf_lock drain_lock;    /* before the lock of a scope or an object */
     struct wf_list services;      /* that run; under drain_lock */
     struct wf_list drain_waiters; /* wf_waiter.in_queue; under drain_lock */
-    /* 0; what services are asked for that start now: enum service_phase. Written under drain_lock */
+    /* 0; what services are asked for that start now: enum service_phase. Written under
+     * drain_lock */
     WF_ATOMIC(uint32_t) draining;
     WF_ATOMIC(uint32_t) lookups_abandoned; /* that still run: resolve.c */
 
@@ -754,11 +761,14 @@ WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)
 void wf_runtime_fault(struct weft_rt *rt, int rc);
 /* A shield without a bound was opened: said on stderr when the runtime stops. */
 void wf_runtime_note_shield(struct weft_rt *rt, const weft_place *place);
-/* Ends what listeners have in the kernel; no task runs any more, and none will. By a foreign thread. */
+/* Ends what listeners have in the kernel; no task runs any more, and none will. By a foreign
+ * thread. */
 void wf_listeners_end(struct weft_rt *rt);
-/* Tasks of the root scope that have not ended, by root.live less what is in it for others: a snapshot. */
+/* Tasks of the root scope that have not ended, by root.live less what is in it for others: a
+ * snapshot. */
 size_t wf_runtime_count(struct weft_rt *rt);
-/* A pooled task of the root scope has ended on `worker`: wf_scope_leave, together with its next ones. */
+/* A pooled task of the root scope has ended on `worker`: wf_scope_leave, together with its next
+ * ones. */
 void wf_runtime_leave_root(struct weft_rt *rt, struct wf_worker *worker);
 /* The root scope is empty: wakes weft_rt_stop. */
 void wf_runtime_quiet(struct wf_scope *root);

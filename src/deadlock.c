@@ -1,19 +1,19 @@
 /* deadlock.c: notices that no task of a runtime can ever go on, and ends that.
  *
- * Called by the last worker that is about to sleep. Nothing will ever come if: every worker is parked,
- * none is called, and no inbox has a message; no timer is armed; the kernel has no operation of ours;
- * no blocking call runs; no loop lends itself a thread of the program; a foreign thread waits in
- * weft_call; and the process has no other thread that could wake a task. All of this holds still once
- * it holds, because only these could change it.
- * The last point is found by counting: the threads of the process, less those that the kernel made
- * for io_uring, are our workers, our idle blocking threads, and those that wait in weft_call. With any
- * other thread (a second runtime, the program's own, a sanitizer's) nothing is certain and nothing is
- * done. A signal handler that would wake a task counts as nobody: such a program keeps a timer or a
+ * Called by the last worker that is about to sleep. Nothing will ever come if: every worker is
+ * parked, none is called, and no inbox has a message; no timer is armed; the kernel has no
+ * operation of ours; no blocking call runs; no loop lends itself a thread of the program; a foreign
+ * thread waits in weft_call; and the process has no other thread that could wake a task. All of
+ * this holds still once it holds, because only these could change it. The last point is found by
+ * counting: the threads of the process, less those that the kernel made for io_uring, are our
+ * workers, our idle blocking threads, and those that wait in weft_call. With any other thread (a
+ * second runtime, the program's own, a sanitizer's) nothing is certain and nothing is done. A
+ * signal handler that would wake a task counts as nobody: such a program keeps a timer or a
  * descriptor waiting, or says `.deadlock = WEFT_DEADLOCK_OFF`.
  *
- * Then the waits are written to stderr, and the root scope is cancelled, so that what can be cancelled
- * ends with -ECANCELED, and weft_call, weft_run return -EDEADLK. If that does not help (tasks that
- * await each other), the process is aborted: it would hang for ever. */
+ * Then the waits are written to stderr, and the root scope is cancelled, so that what can be
+ * cancelled ends with -ECANCELED, and weft_call, weft_run return -EDEADLK. If that does not help
+ * (tasks that await each other), the process is aborted: it would hang for ever. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
@@ -25,7 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Timers, messages, operations. An operation that has ended is under way until its task is ready. */
+/* Timers, messages, operations. An operation that has ended is under way until its task is
+ * ready. */
 static bool is_anything_under_way(weft_rt *rt)
 {
     struct wf_pool *pool = rt->pool;
@@ -40,8 +41,8 @@ static bool is_anything_under_way(weft_rt *rt)
     for (int i = 0; i < pool->worker_count; i++) {
         struct wf_worker *worker = &pool->workers[i];
         submitted += wf_load_relaxed(&worker->counters.ops_submitted); /* relaxed: see is_stuck */
-        /* sync(worker.look): acquire, a message that is gone was taken by a worker that we see awake;
-         * pairs sync(worker.post), sync(worker.collect) */
+        /* sync(worker.look): acquire, a message that is gone was taken by a worker that we see
+         * awake; pairs sync(worker.post), sync(worker.collect) */
         if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX ||
             wf_load_acquire(&worker->inbox) != NULL) {
             return true;
@@ -118,13 +119,13 @@ static bool are_all_threads_known(weft_rt *rt, int callers)
  * ready afterwards, and wakes us. */
 static bool is_stuck(weft_rt *rt)
 {
-    /* sync(deadlock.quiet): seq_cst, what the others did before they announced their sleep, which we
-     * have seen; pairs sync(park.announce) */
+    /* sync(deadlock.quiet): seq_cst, what the others did before they announced their sleep, which
+     * we have seen; pairs sync(park.announce) */
     wf_fence_seq_cst();
     int callers = (int)wf_load_relaxed(&rt->callers);
     bool live = wf_runtime_count(rt) > 0;
-    /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued its
-     * task; pairs sync(deadlock.enter) */
+    /* sync(deadlock.look): seq_cst, a call that we see in the scope is seen entering, or has queued
+     * its task; pairs sync(deadlock.enter) */
     wf_fence_seq_cst();
     uint64_t ups = count_ups(rt->pool);
     /* sync(deadlock.ups): seq_cst, between two looks at all workers, each parked, with
@@ -134,12 +135,12 @@ static bool is_stuck(weft_rt *rt)
                  wf_load_relaxed(&rt->entering) == 0 && !is_anything_under_way(rt) &&
                  are_all_threads_known(rt, callers) && wf_load_relaxed(&rt->entering) == 0 &&
                  !is_anything_queued(rt->pool);
-    /* sync(deadlock.again): seq_cst, whoever has taken what we did not find looks awake, or has been
-     * since; pairs sync(worker.up) */
+    /* sync(deadlock.again): seq_cst, whoever has taken what we did not find looks awake, or has
+     * been since; pairs sync(worker.up) */
     wf_fence_seq_cst();
     stuck = stuck && wf_park_all(&rt->pool->park);
-    /* sync(deadlock.parked): acquire, a worker that we see parked has counted its last waking before;
-     * pairs sync(worker.up) */
+    /* sync(deadlock.parked): acquire, a worker that we see parked has counted its last waking
+     * before; pairs sync(worker.up) */
     wf_fence_acquire();
     return stuck && count_ups(rt->pool) == ups;
 }
@@ -171,8 +172,8 @@ static void cancel_all(struct wf_pool *pool)
     errno = saved;
     weft_reason reason = wf_reason(WEFT_WHY_DEADLOCK, "deadlock", rt->root.place);
     (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, &reason);
-    /* sync(deadlock.fired): release, who sees it sees us awake, with what was made ready in our queue;
-     * pairs sync(deadlock.stage) */
+    /* sync(deadlock.fired): release, who sees it sees us awake, with what was made ready in our
+     * queue; pairs sync(deadlock.stage) */
     wf_store_release(&rt->deadlocked, FIRED);
 }
 
@@ -189,8 +190,8 @@ wf_stood_still_fn *wf_runtime_stands_still(struct wf_pool *pool)
     if (rt == NULL || rt->pool != pool || rt->deadlock == WEFT_DEADLOCK_OFF) {
         return NULL;
     }
-    /* sync(deadlock.stage): acquire, the worker that cancelled is seen awake until it sleeps again; pairs
-     * sync(deadlock.fired) */
+    /* sync(deadlock.stage): acquire, the worker that cancelled is seen awake until it sleeps again;
+     * pairs sync(deadlock.fired) */
     uint32_t stage = wf_load_acquire(&rt->deadlocked);
     if (stage == FIRING || !is_stuck(rt)) {
         return NULL;

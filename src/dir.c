@@ -1,6 +1,6 @@
-/* dir.c: listing directories. A thread fills the buffer (getdents64); entries are then read out of it
- * without a call. The kernel's position in the directory is the descriptor's own, so a call that was
- * refused (cancelled before it began) loses nothing.
+/* dir.c: listing directories. A thread fills the buffer (getdents64); entries are then read out of
+ * it without a call. The kernel's position in the directory is the descriptor's own, so a call that
+ * was refused (cancelled before it began) loses nothing.
  *
  * Who may call: one task at a time. */
 #include "pool/base/sys.h"
@@ -11,7 +11,8 @@
 #include <sys/syscall.h>
 #include <weft/file.h>
 
-/* What libc's readdir asks for at a time. The kernel wants room for one entry at least: 280 bytes. */
+/* What libc's readdir asks for at a time. The kernel wants room for one entry at least: 280
+ * bytes. */
 #define WF_DIR_BYTES 32768
 
 struct weft_dir {
@@ -120,7 +121,8 @@ static const struct wf_wait_ops next_ops = {.cancel = wf_thread_cancel,
                                             .again = next_again,
                                             .name = "a directory (not interruptible)"};
 
-/* There was nothing but dots. (That there is no thread has the same code, but the call gave nothing.) */
+/* There was nothing but dots. (That there is no thread has the same code, but the call gave
+ * nothing.) */
 static bool next_again(struct wf_call *call, ssize_t result)
 {
     const struct wf_thread_call *thread = call->object;

@@ -1,9 +1,10 @@
 /* dump.c: what the tasks of a runtime wait for, written without their help.
  *
- * A dump may come from any thread, at any time, also from a debugger or a signal handler: it takes no
- * lock that a task may hold, and stops nobody. It looks at every stack of the process and copies what
- * it follows through wf_sys.peek, which survives an address that has gone away meanwhile. So a line
- * may be of a moment ago, or mix two moments, of a task that runs; of tasks that wait it is exact. */
+ * A dump may come from any thread, at any time, also from a debugger or a signal handler: it takes
+ * no lock that a task may hold, and stops nobody. It looks at every stack of the process and copies
+ * what it follows through wf_sys.peek, which survives an address that has gone away meanwhile. So a
+ * line may be of a moment ago, or mix two moments, of a task that runs; of tasks that wait it is
+ * exact. */
 #include "pool/base/sys.h"
 #include "src/core.h"
 #include "src/guard.h"

@@ -4,8 +4,8 @@
  * error record, until the owner takes it or the scope ends. Facts under the scope's lock:
  *
  *   - untaken = running + kept + (1 on its way to a call), at most max: weft_go refuses beyond it;
- *   - a call waits only if nothing is kept and running > 0. Then the next end is handed to it, so it
- *     need not be told when the last one has ended;
+ *   - a call waits only if nothing is kept and running > 0. Then the next end is handed to it, so
+ *     it need not be told when the last one has ended;
  *   - if running == 0 nothing that could be handed over will come: a call returns 0.
  *
  * The frame that was taken last is the owner's to look at until it asks again. */
@@ -178,7 +178,8 @@ int weft_scope_next(weft_scope *handle, weft_done *done)
     struct wf_call call;
     ssize_t result = next_begin(scope, &call, &self->resume, done);
     if (result == WF_PENDING && !inside) {
-        /* no point of cancellation: who cancels the scope cancels its tasks, and one of them ends soon */
+        /* no point of cancellation: who cancels the scope cancels its tasks, and one of them ends
+         * soon */
         (void)wf_wait_block(self, &call.wait);
         return (int)next_finish(&call);
     }

@@ -1,9 +1,9 @@
 /* error.c: error records, and the two ways to complain: to the misuse hook, and to stderr.
  *
- * A record belongs to the task that failed, then to whoever awaited it; a record owns its causes and
- * the others of its scope. Records come from the slab of the worker that runs when something fails;
- * they are freed on whichever worker the last owner runs. When none is to be had, the text is lost
- * and the code is kept.
+ * A record belongs to the task that failed, then to whoever awaited it; a record owns its causes
+ * and the others of its scope. Records come from the slab of the worker that runs when something
+ * fails; they are freed on whichever worker the last owner runs. When none is to be had, the text
+ * is lost and the code is kept.
  *
  * A task that succeeds never comes here. One that fails without weft_fail gets its record only when
  * somebody looks: a million tasks that fail cost a record for each that is awaited, not more. */

@@ -68,8 +68,8 @@ static WF_NOINLINE int set_otherwise(struct wf_event *event)
     return 0;
 }
 
-/* One that resets itself, and has waiters: the first that lives takes the signal. Called with the lock, returns
- * without it. */
+/* One that resets itself, and has waiters: the first that lives takes the signal. Called with the
+ * lock, returns without it. */
 static WF_NOINLINE int set_for_waiter(struct wf_event *event)
 {
     struct wf_work *owed;

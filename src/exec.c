@@ -1,12 +1,12 @@
 /* exec.c: executors: where a task runs.
  *
- * A place is a wf_home (pool/worker.h) that the task's stack carries; NULL is the pool. Whoever makes
- * the stack ready runs its `arrive` on some worker, which switches to it, or keeps it until its turn,
- * or sends it on. All waits therefore come back to the same place without knowing of it.
+ * A place is a wf_home (pool/worker.h) that the task's stack carries; NULL is the pool. Whoever
+ * makes the stack ready runs its `arrive` on some worker, which switches to it, or keeps it until
+ * its turn, or sends it on. All waits therefore come back to the same place without knowing of it.
  *
- * Serial. `owner` is the stack that may run; the others lie in a FIFO. A stack that arrives owns the
- * executor if nobody does. A stack that suspends or moves away hands ownership to the oldest that
- * waits, and makes it ready: it will find itself the owner when it arrives.
+ * Serial. `owner` is the stack that may run; the others lie in a FIFO. A stack that arrives owns
+ * the executor if nobody does. A stack that suspends or moves away hands ownership to the oldest
+ * that waits, and makes it ready: it will find itself the owner when it arrives.
  *
  * Loop. A pool of its own without a thread (pool/loop.h): a stack that is ready on it goes to that
  * pool's queue, and stays with that pool because wakers make a stack ready where it last ran.
@@ -37,8 +37,8 @@ struct weft_exec {
     struct weft_exec *next; /* in loops_open, then in rt->loops, under rt->foreign_lock */
 };
 
-/* The loop that this thread ran last: when it blocks in weft_call, the loop stands still. It may have
- * been freed since, by another thread: so a number, that no other loop ever has. 0: none. */
+/* The loop that this thread ran last: when it blocks in weft_call, the loop stands still. It may
+ * have been freed since, by another thread: so a number, that no other loop ever has. 0: none. */
 static _Thread_local uint64_t loop_of_thread;
 
 static struct wf_lock loops_lock;    /* no other is taken under it */
@@ -201,7 +201,8 @@ static bool is_held_by(struct wf_task *task, const struct wf_task *holder)
     return task != NULL;
 }
 
-/* An executor is for the tasks of one runtime: whoever leaves makes the next one ready where he is. */
+/* An executor is for the tasks of one runtime: whoever leaves makes the next one ready where he
+ * is. */
 static bool belongs_to(struct weft_exec *exec, weft_rt *rt)
 {
     if (exec->loop != NULL) {

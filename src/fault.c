@@ -1,9 +1,9 @@
 /* fault.c: failures that nobody looked at, and detached tasks, which are the usual source of them.
  *
- * A failure is unobserved if no caller can get its code: of a task that was posted or detached, of a
- * service, and of the tasks of a scope that was left without weft_scope_end. The runtime's hook hears
- * of each one once, on the worker that ended it, and says what to do. An answer to a cancellation is
- * no failure and never comes here. */
+ * A failure is unobserved if no caller can get its code: of a task that was posted or detached, of
+ * a service, and of the tasks of a scope that was left without weft_scope_end. The runtime's hook
+ * hears of each one once, on the worker that ended it, and says what to do. An answer to a
+ * cancellation is no failure and never comes here. */
 #include "src/core.h"
 #include "src/guard.h"
 #include <weft/service.h>

@@ -4,8 +4,8 @@
  * KiB against 950 and two switches through the ring. A file system in memory refuses the flag, but
  * has nothing to wait for: it is read at once, 1 us against 26 by a thread of the ring. Writes,
  * fsync, open and statx go through the ring, where the kernel's own threads do them. close ends
- * what uses the descriptor (uses.h), and is then a plain system call: an operation on its way could be
- * cancelled, and then the descriptor would leak.
+ * what uses the descriptor (uses.h), and is then a plain system call: an operation on its way could
+ * be cancelled, and then the descriptor would leak.
  *
  * errno: the functions here that make system calls leave it as it was, and do not suspend between
  * reading and writing it (its address differs by thread, and compilers keep it). */
@@ -96,16 +96,17 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
 }
 
-/* With O_DIRECT there is no cache, and RWF_NOWAIT waits for the disk all the same (Linux 6.18 does not
- * even refuse memory that is not aligned). So whether a file is open like that has to be known before,
- * and asking is a system call, 170 ns of 1,000. The answer is kept in the descriptor's slot (uses.h),
- * for WF_ANSWER_READS reads:
+/* With O_DIRECT there is no cache, and RWF_NOWAIT waits for the disk all the same (Linux 6.18 does
+ * not even refuse memory that is not aligned). So whether a file is open like that has to be known
+ * before, and asking is a system call, 170 ns of 1,000. The answer is kept in the descriptor's slot
+ * (uses.h), for WF_ANSWER_READS reads:
  *
- *     number within the slot (the bits from ANSWER_NUMBER on) | ANSWER_DIRECT | reads that it is good for
+ *     number within the slot (the bits from ANSWER_NUMBER on) | ANSWER_DIRECT | reads that it is
+ *     good for
  *
- * weft_close forgets it. Behind the back of that (close, dup2, fcntl) it is wrong for the rest of its
- * reads: a direct file's then wait for the disk in place, as pread does, and another one's go through
- * the ring. The bytes are the same. */
+ * weft_close forgets it. Behind the back of that (close, dup2, fcntl) it is wrong for the rest of
+ * its reads: a direct file's then wait for the disk in place, as pread does, and another one's go
+ * through the ring. The bytes are the same. */
 #define WF_ANSWER_READS 32 /* 5 ns each; by two workers at once some more */
 #define ANSWER_LEFT     0x3fU
 #define ANSWER_DIRECT   0x40U
@@ -121,7 +122,8 @@ static WF_COLD bool ask_direct(int fd, struct wf_use_slot *slot, uint32_t number
         return true; /* the ring says why */
     }
     uint32_t direct = (flags & O_DIRECT) != 0 ? ANSWER_DIRECT : 0;
-    /* relaxed, as below: the word is all there is, and an older answer is a few reads longer there */
+    /* relaxed, as below: the word is all there is, and an older answer is a few reads longer
+     * there */
     wf_store_relaxed(&slot->known, number | direct | WF_ANSWER_READS);
     return direct != 0;
 }
@@ -225,8 +227,8 @@ static WF_COLD ssize_t read_rest(int fd, uint32_t meant, char *buffer, size_t by
     return done > 0 || n == 0 ? (ssize_t)done : n;
 }
 
-/* A call's first step needs no touch, for nothing was done at another file. Nor need it note what is meant before it
- * reads, unless the file's position moves by that (7 instructions of 192). */
+/* A call's first step needs no touch, for nothing was done at another file. Nor need it note what
+ * is meant before it reads, unless the file's position moves by that (7 instructions of 192). */
 WF_INLINE ssize_t read_at(int fd, uint32_t meant, bool is_first, void *buffer, size_t bytes,
                           uint64_t offset)
 {
@@ -362,8 +364,8 @@ weft_val weft_open_v_(const char *path, int flags, mode_t mode, const weft_place
     return weft_openat_v_(AT_FDCWD, path, flags, mode, place);
 }
 
-/* Another number for a socket whose close(2) may take its time, so that the first one is free at once and
- * only a thread waits; -1: it does not, or there is none to be had. */
+/* Another number for a socket whose close(2) may take its time, so that the first one is free at
+ * once and only a thread waits; -1: it does not, or there is none to be had. */
 static int number_to_linger(int fd)
 {
     struct linger linger = {0};

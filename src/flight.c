@@ -5,8 +5,9 @@
  *
  * A leader's party is in a bucket of the table, and has the queue of its passengers. Nothing is
  * allocated, and what there is is bounded by the tasks that call. When the leader lands, it copies
- * its result into each passenger's memory, before the claim, as chan.c does and for the same reason:
- * a passenger may be gone after the claim, and one whose claim fails was cancelled and does not look.
+ * its result into each passenger's memory, before the claim, as chan.c does and for the same
+ * reason: a passenger may be gone after the claim, and one whose claim fails was cancelled and does
+ * not look.
  *
  * A leader that was cancelled has no result that would be of use to others. It takes the first live
  * passenger, gives it its place in the bucket and the other passengers, and that one runs its own

@@ -14,19 +14,19 @@
  * that it is split into.
  *
  * When is a split worth it? A loop of 1000 additions is over in less time than another worker takes
- * to hear of it. So a loop runs alone at first: for WF_HOT_TICKS if somebody searches, for WF_COLD_TICKS
- * if the others sleep. Except when it has few indices: then they are probably long ones, and a
- * single one of them may be longer than all we could save. While a piece takes long nobody can ask;
- * so a span with long pieces (*dear*) is split before anybody does, and its right half lies in the
- * open.
+ * to hear of it. So a loop runs alone at first: for WF_HOT_TICKS if somebody searches, for
+ * WF_COLD_TICKS if the others sleep. Except when it has few indices: then they are probably long
+ * ones, and a single one of them may be longer than all we could save. While a piece takes long
+ * nobody can ask; so a span with long pieces (*dear*) is split before anybody does, and its right
+ * half lies in the open.
  *
- * That is a guess, for bodies that have not been run yet. A loop tells the next one over the same body what an
- * index cost (known.h), which then decides at its begin whether to offer half at once, or to run alone at first. Nothing
- * else: no piece is longer for it. So what is wrong about it costs what a wrong guess does: a wake in vain, or one
- * body that runs alone.
+ * That is a guess, for bodies that have not been run yet. A loop tells the next one over the same
+ * body what an index cost (known.h), which then decides at its begin whether to offer half at once,
+ * or to run alone at first. Nothing else: no piece is longer for it. So what is wrong about it
+ * costs what a wrong guess does: a wake in vain, or one body that runs alone.
  *
- * Errors. The first failure is kept under a lock and sets `stopped`, which each span looks at before
- * a piece (loop.h).
+ * Errors. The first failure is kept under a lock and sets `stopped`, which each span looks at
+ * before a piece (loop.h).
  *
  * Roads not taken. One shared counter of indices: each piece then costs a line's way from core to
  * core. Splitting eagerly down to a grain: somebody has to choose it. Pieces that grow with the
@@ -51,18 +51,19 @@
 #define GROWTH          8
 #define PIECE_TICKS     (4 * WF_TICKS_US)
 #define PIECE_TICKS_MAX (8 * WF_TICKS_US)
-/* Doubled while a piece takes less: where the look around is 1 % of it. Longer ones would keep an asker waiting for
- * nothing. */
+/* Doubled while a piece takes less: where the look around is 1 % of it. Longer ones would keep an
+ * asker waiting for nothing. */
 #define PIECE_TICKS_MIN (1 * WF_TICKS_US)
 #define PIECE_MAX       2048 /* that of the cheapest body */
 
-/* With fewer pieces of grain size for each worker than this, a loop over an unknown body does not run alone first:
- * one body would be too large a part of it (3 % and more). */
+/* With fewer pieces of grain size for each worker than this, a loop over an unknown body does not
+ * run alone first: one body would be too large a part of it (3 % and more). */
 #define FEW 32
 
-/* A loop that is known to take at least this long is split at its begin, if somebody searches, or sleeps: a wake
- * costs both sides 10 us, and who is woken comes 30 to 50 us late. (With somebody who searches, two indices of
- * 1.1 us are over in 1.6 us, and alone in 2.2; 8 of 0.1 us in 0.97, and alone in 0.88.) */
+/* A loop that is known to take at least this long is split at its begin, if somebody searches, or
+ * sleeps: a wake costs both sides 10 us, and who is woken comes 30 to 50 us late. (With somebody
+ * who searches, two indices of 1.1 us are over in 1.6 us, and alone in 2.2; 8 of 0.1 us in 0.97,
+ * and alone in 0.88.) */
 #define WORTH_HOT_TICKS  (2 * WF_HOT_TICKS)
 #define WORTH_COLD_TICKS (20 * WF_COLD_TICKS)
 
@@ -204,8 +205,8 @@ static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *s
 static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ran)
 {
     struct wf_worker *worker = self->worker; /* a body that waited may have moved us */
-    /* Relaxed: a hint, and the fork has the orders. Above LOOK nobody was idle at the last fork, and
-     * nobody has asked since. */
+    /* Relaxed: a hint, and the fork has the orders. Above LOOK nobody was idle at the last fork,
+     * and nobody has asked since. */
     return (wf_load_relaxed(&worker->deque.pass) <= WF_DEQUE_LOOK || span->dear) &&
            is_wanted(worker, span, ran);
 }

@@ -5,14 +5,14 @@
  * one: a slot that gets an item and sees that more may follow starts the next, so a loop of two
  * items starts one, and a loop whose bodies do not wait may end before a second worker has woken.
  *
- * Where items come from is a `struct source`: counted (an array, or the indices alone), asked in turn
- * (a function, a generator), or a channel, which its receivers share anyhow. What a source copies out
- * goes into the slot's frame, so that it lasts for the body and nothing is allocated.
+ * Where items come from is a `struct source`: counted (an array, or the indices alone), asked in
+ * turn (a function, a generator), or a channel, which its receivers share anyhow. What a source
+ * copies out goes into the slot's frame, so that it lasts for the body and nothing is allocated.
  *
  * Local state. `slot_open` is called before the slot takes its first item, so that an item is never
- * lost because a slot could not be opened. The first slot's failure is the loop's. A later slot that
- * cannot be opened ends at once: those that run do the work, with one body less at a time. No further
- * one is tried, since a slot starts the next when it has an item.
+ * lost because a slot could not be opened. The first slot's failure is the loop's. A later slot
+ * that cannot be opened ends at once: those that run do the work, with one body less at a time. No
+ * further one is tried, since a slot starts the next when it has an item.
  *
  * Errors. The first failure stops the taking of items and cancels the loop's scope, under which all
  * bodies run. What bodies then return is looked at in order of time: -ECANCELED after that is an
@@ -27,9 +27,9 @@
 /* Items after which a slot that never waited lets others run: as for calls that did not wait. */
 #define YIELD_EVERY WF_BUDGET
 
-/* Items that count as a work done, to thieves who wonder whether to take the next slot from us: with bodies
- * of 125 ns and more they do (pool/light.h). Two workers at bodies of 5 ns wait for the line
- * with the next index, 50 ns an item. */
+/* Items that count as a work done, to thieves who wonder whether to take the next slot from us:
+ * with bodies of 125 ns and more they do (pool/light.h). Two workers at bodies of 5 ns wait for the
+ * line with the next index, 50 ns an item. */
 #define STEP_EVERY 8
 
 #define ITEM_MAX WEFT_CHAN_ITEM_MAX /* largest item that is copied out */

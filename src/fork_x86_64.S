@@ -1,13 +1,13 @@
 /* fork_x86_64.S: weft_fork_slow_ for clang, which then keeps what it has in registers over a fork.
  *
  * void weft_fork_saving_(weft_branch *branch): as weft_fork_slow_, but called by the convention
- * "preserve_most" of clang: all integer registers but r11 are as before. Why: to clang a call on the rare
- * path costs the frequent one. It puts what the caller needs after a fork into registers that calls
- * preserve, and has to save these where the function begins, before it is known whether anything
- * will be forked at all: in each leaf of a recursion. gcc splits such a function and needs no help.
- * fork.h calls it by its address, not through a linker that resolves the call when it is first made: that
- * one keeps only the arguments and rax. The call in here may go through one: what is used after it is
- * on the stack. */
+ * "preserve_most" of clang: all integer registers but r11 are as before. Why: to clang a call on
+ * the rare path costs the frequent one. It puts what the caller needs after a fork into registers
+ * that calls preserve, and has to save these where the function begins, before it is known whether
+ * anything will be forked at all: in each leaf of a recursion. gcc splits such a function and needs
+ * no help. fork.h calls it by its address, not through a linker that resolves the call when it is
+ * first made: that one keeps only the arguments and rax. The call in here may go through one: what
+ * is used after it is on the stack. */
 
         .text
 

@@ -11,8 +11,8 @@
  * names. Only the worker that steps it touches it; the wait's protocol hands it on.
  *
  * It has no task of its own. While it is stepped, a struct wf_stepping on the worker's stack is its
- * identity: error record, spawns, the answer to "which frame is stepping here". What it waits for is
- * enlisted under its scope's env. */
+ * identity: error record, spawns, the answer to "which frame is stepping here". What it waits for
+ * is enlisted under its scope's env. */
 #ifndef WF_FRAME_H
 #define WF_FRAME_H
 
@@ -67,8 +67,8 @@ struct wf_stepping {
         token; /* of the operation begun in the frame's own call and not awaited yet; 0: none */
 };
 
-/* The frame that is being stepped by the running code itself: not by a task that it awaits, a branch
- * that it forked, or a scope that it opened. NULL: none. */
+/* The frame that is being stepped by the running code itself: not by a task that it awaits, a
+ * branch that it forked, or a scope that it opened. NULL: none. */
 WF_INLINE struct wf_stepping *wf_stepping_of(struct wf_fiber *self)
 {
     struct wf_task *task = self->env->task;

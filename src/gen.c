@@ -7,22 +7,23 @@
  *     gen->consumer   waits for an item; set in next_begin
  *     gen->producer   rests in weft_emit, its item taken (place.item == NULL) or not
  *
- * The turn goes to and fro: next claims the producer's wait and lies down; emit copies its item into
- * the consumer's memory, claims the consumer's wait and lies down. Whoever claims a stack that lies
- * already switches straight to it (wf_suspend_to), since it is about to lie down itself. All of it
- * under the generator's lock, except lying down.
+ * The turn goes to and fro: next claims the producer's wait and lies down; emit copies its item
+ * into the consumer's memory, claims the consumer's wait and lies down. Whoever claims a stack that
+ * lies already switches straight to it (wf_suspend_to), since it is about to lie down itself. All
+ * of it under the generator's lock, except lying down.
  *
  *     UNSTARTED --[first next]--> STARTED --[produce: the body has returned, its scope is closed]--> ENDED
  *         +--------------[close, abandon: the body is never called]-----------------------------------^
  *
  * Guarantees.
- * G.1  An item is taken once, or the producer is told -ECANCELED and it is taken not at all or once:
- *      a claim of the consumer that fails (it was cancelled) leaves the item with the producer, for
- *      the next that asks.
- * G.2  A next that was cancelled fires the producer's scope, without a lock (scopes are locked before
- *      objects), and before it empties gen->consumer: until then nobody can close the generator.
- * G.3  The producer's last touch of the generator is its unlocking in `produce`; close takes the lock
- *      before it frees. */
+ * G.1  An item is taken once, or the producer is told -ECANCELED and it is taken not at all or
+ *      once: a claim of the consumer that fails (it was cancelled) leaves the item with the
+ *      producer, for the next that asks.
+ * G.2  A next that was cancelled fires the producer's scope, without a lock (scopes are locked
+ *      before objects), and before it empties gen->consumer: until then nobody can close the
+ *      generator.
+ * G.3  The producer's last touch of the generator is its unlocking in `produce`; close takes the
+ *      lock before it frees. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/block.h"
@@ -74,8 +75,8 @@ WF_INLINE struct wf_work *claim_locked(struct wf_waiter **place, enum wf_wait_st
     return claim == WF_CLAIM_OWED ? waiter->wait->resume : NULL;
 }
 
-/* Can the running stack switch to the one that `work` resumes? Only if that ran on this worker last:
- * else the queues decide where it runs. */
+/* Can the running stack switch to the one that `work` resumes? Only if that ran on this worker
+ * last: else the queues decide where it runs. */
 static bool is_of_worker(struct wf_work *work, struct wf_worker *worker)
 {
     return work->run == wf_fiber_run_resume &&
@@ -233,8 +234,8 @@ int weft_emit(const void *item)
 
 /* --- the consumer ----------------------------------------------------------------------------- */
 
-/* Of an ended generator, by its consumer; or by whoever gives up the value of a next, which may be no
- * task. The first task that asks gets the record. */
+/* Of an ended generator, by its consumer; or by whoever gives up the value of a next, which may be
+ * no task. The first task that asks gets the record. */
 static ssize_t end_of(struct weft_gen *gen)
 {
     if (wf_likely(gen->rc >= 0)) {

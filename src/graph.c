@@ -1,18 +1,20 @@
 /* graph.c: weft_graph: nodes that are run when those they depend on have ended.
  *
- * A graph is one block: the nodes, each a work that can be queued, and behind them the edges, sorted by
- * where they begin: the successors of a node are successors[first] to successors[next node's first - 1].
+ * A graph is one block: the nodes, each a work that can be queued, and behind them the edges,
+ * sorted by where they begin: the successors of a node are successors[first] to successors[next
+ * node's first - 1].
  *
- * Who ends a node counts it down in each successor. Whoever brings one to 0 has it: it runs one of those
- * itself, as the next turn of its loop, and makes the others ready. So a chain costs no queue, and no stack
- * grows. Nodes are not tasks: they run on a loop's frame under the env of the run's scope, as sections of
- * the calling task do (fork.c).
+ * Who ends a node counts it down in each successor. Whoever brings one to 0 has it: it runs one of
+ * those itself, as the next turn of its loop, and makes the others ready. So a chain costs no
+ * queue, and no stack grows. Nodes are not tasks: they run on a loop's frame under the env of the
+ * run's scope, as sections of the calling task do (fork.c).
  *
- * The run ends when all nodes have been counted in `left`, where the caller counts as one: by whoever
- * comes last, a strand, which resumes the caller, or the caller itself once it has left its stack.
+ * The run ends when all nodes have been counted in `left`, where the caller counts as one: by
+ * whoever comes last, a strand, which resumes the caller, or the caller itself once it has left its
+ * stack.
  *
- * Stopping. A strand that sees the run stopped goes on counting down, without calling the body: so the end
- * is the same, and every counter is as it must be.
+ * Stopping. A strand that sees the run stopped goes on counting down, without calling the body: so
+ * the end is the same, and every counter is as it must be.
  *
  * G.1  Each node's body is called at most once in a run, after those of all that it depends on have
  *      returned, and exactly once if the run returns 0.
@@ -25,8 +27,8 @@
 #include <weft/graph.h>
 
 #define SIZE_LIMIT ((size_t)1 << 31)
-/* Nodes of a path between two times that thieves are told of them: few beside what is done in WF_PACE_NS. Telling
- * of each cost up to 2 ns a node. */
+/* Nodes of a path between two times that thieves are told of them: few beside what is done in
+ * WF_PACE_NS. Telling of each cost up to 2 ns a node. */
 #define TELL_EVERY 8
 
 struct node {
@@ -198,16 +200,17 @@ static void call_body(struct wf_fiber *self, struct node *node)
     }
 }
 
-/* Counts the node down in its successors: one of those that are ready now is the caller's to run; NULL:
- * none. The others are queued, cheap to move: a node is one line, and its end gives nothing back. */
+/* Counts the node down in its successors: one of those that are ready now is the caller's to run;
+ * NULL: none. The others are queued, cheap to move: a node is one line, and its end gives nothing
+ * back. */
 static struct node *release_successors(struct wf_fiber *self, struct node *node)
 {
     struct weft_graph *graph = node->graph;
     struct node *next = NULL;
     for (uint32_t i = node[0].first; i < node[1].first; i++) {
         struct node *successor = &graph->nodes[graph->successors[i]];
-        /* sync(graph.ended): acq_rel, who brings it to 0 has seen what all its predecessors wrote; pairs
-         * sync(graph.ended) */
+        /* sync(graph.ended): acq_rel, who brings it to 0 has seen what all its predecessors wrote;
+         * pairs sync(graph.ended) */
         if (wf_sub_acq_rel(&successor->waits_for, 1) != 1) {
             continue;
         }
@@ -222,8 +225,9 @@ static struct node *release_successors(struct wf_fiber *self, struct node *node)
 /* True: it was the last, and all that the others did is visible. */
 static bool count_off(struct weft_graph *graph, uint32_t nodes)
 {
-    /* sync(graph.over): acq_rel, what the nodes did is visible to who resumes the caller, and its saved
-     * context to the last strand; pairs sync(graph.over). LAST TOUCH, unless it was the last. */
+    /* sync(graph.over): acq_rel, what the nodes did is visible to who resumes the caller, and its
+     * saved context to the last strand; pairs sync(graph.over). LAST TOUCH, unless it was the
+     * last. */
     return wf_sub_acq_rel(&graph->left, nodes) == nodes;
 }
 

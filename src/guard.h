@@ -2,9 +2,10 @@
  *
  * An exception (C++), or a thread's cancellation, that leaves a task's body or a hook would unwind
  * through frames of the library that are half done: a task would never end, an awaiter would go on
- * under another task's env. With a handler further up on the same stack, where a task runs on top of
- * its awaiter, the program would not even notice. So the unwinder, when it comes to such a frame, ends
- * the process. An exception that nobody catches ends it before, where it was thrown (std::terminate).
+ * under another task's env. With a handler further up on the same stack, where a task runs on top
+ * of its awaiter, the program would not even notice. So the unwinder, when it comes to such a
+ * frame, ends the process. An exception that nobody catches ends it before, where it was thrown
+ * (std::terminate).
  *
  * Costs an entry in the tables of the unwinder, and nothing when nothing is thrown.
  *

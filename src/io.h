@@ -1,5 +1,5 @@
-/* io.h: what the files of <weft/io.h> and <weft/file.h> share: awaiting an operation of io/op.h, or a
- * system call on a thread that may block, as a call of the API. */
+/* io.h: what the files of <weft/io.h> and <weft/file.h> share: awaiting an operation of io/op.h, or
+ * a system call on a thread that may block, as a call of the API. */
 #ifndef WF_SRC_IO_H
 #define WF_SRC_IO_H
 
@@ -24,17 +24,17 @@ WF_INLINE uint64_t wf_io_address(const void *pointer)
  * begun again. The caller has a fiber or gets the code for having none. */
 ssize_t wf_io_await(struct wf_op *op);
 
-/* The same for a step of something longer, after which the caller goes on with the descriptor's number:
- * -EBADF, whatever it has done, if that was closed under it (uses.h, U.3). */
+/* The same for a step of something longer, after which the caller goes on with the descriptor's
+ * number: -EBADF, whatever it has done, if that was closed under it (uses.h, U.3). */
 ssize_t wf_io_await_step(struct wf_op *op);
 
-/* For who was told -EAGAIN at the number `fd`, of which `meant` is meant (uses.h): waits until one of `events`
- * (POLL*) is there, or an error or an end, which come unasked and may stay for ever; *vain counts these in a
- * row (0 at first), and from the second on each is waited for a millisecond longer. >= 0: try again; or
- * -errno. */
+/* For who was told -EAGAIN at the number `fd`, of which `meant` is meant (uses.h): waits until one
+ * of `events` (POLL*) is there, or an error or an end, which come unasked and may stay for ever;
+ * *vain counts these in a row (0 at first), and from the second on each is waited for a millisecond
+ * longer. >= 0: try again; or -errno. */
 ssize_t wf_io_await_events(int fd, uint32_t meant, uint32_t events, int *vain);
-/* weft_pread and weft_pwrite, and with offset UINT64_MAX weft_read and weft_write, of what is meant; 0: of what
- * the number means now. */
+/* weft_pread and weft_pwrite, and with offset UINT64_MAX weft_read and weft_write, of what is
+ * meant; 0: of what the number means now. */
 ssize_t wf_read_meant(int fd, uint32_t meant, void *buffer, size_t bytes, uint64_t offset);
 ssize_t wf_write_meant(int fd, uint32_t meant, const void *buffer, size_t bytes, uint64_t offset);
 
@@ -52,13 +52,14 @@ struct msghdr;
 /* Closes the descriptors that came with a received message. */
 void wf_message_close_fds(struct msghdr *message);
 
-/* --- system calls on a thread that may block: thread_call.c ------------------------------------ */
+/* --- system calls on a thread that may block: thread_call.c ----------------------------------- */
 
 /* A system call by its number, as wf_sys.call takes it. */
 struct wf_thread_call {
     int number;
     uint32_t fds; /* bit i: args[i] is a descriptor, or AT_FDCWD; two at most */
-    /* of the descriptors, in their order: what is meant (uses.h); 0: what each means when the call begins */
+    /* of the descriptors, in their order: what is meant (uses.h); 0: what each means when the call
+     * begins */
     uint32_t meant[2];
     long args[6];
     /* the call's own */
@@ -75,11 +76,12 @@ struct wf_thread_call {
         .number = (number_), .fds = (fds_), .args = { __VA_ARGS__ } /* the rest: 0 */ \
     }
 
-/* Makes the call on a thread of the runtime's, and suspends until it has returned: what it gave, >= 0
- * or -errno. Once on the thread it cannot be interrupted, so a cancellation is seen by the next call.
- * -ECANCELED: the scope was cancelled before, or its deadline had passed; not called. -EAGAIN: no
- * thread at all could be had. -EBADF: or weft_close was quicker than the thread; not called. A weft_close that
- * comes later waits for the call. The memory that the arguments name is the call's until it returns. */
+/* Makes the call on a thread of the runtime's, and suspends until it has returned: what it gave, >=
+ * 0 or -errno. Once on the thread it cannot be interrupted, so a cancellation is seen by the next
+ * call. -ECANCELED: the scope was cancelled before, or its deadline had passed; not called.
+ * -EAGAIN: no thread at all could be had. -EBADF: or weft_close was quicker than the thread; not
+ * called. A weft_close that comes later waits for the call. The memory that the arguments name is
+ * the call's until it returns. */
 long wf_thread_await(struct wf_thread_call *call);
 
 /* The same, and is no point of cancellation: for what has to be undone. */

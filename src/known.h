@@ -1,16 +1,20 @@
-/* known.h: what an index of a loop's body cost the last time, kept by the body's address for the next loop over it.
+/* known.h: what an index of a loop's body cost the last time, kept by the body's address for the
+ * next loop over it.
  *
- * Who may call: for.c, on any thread; nothing is kept but for hints, and nothing waits. Not for bodies that are
- * called once: a loop cannot know what it begins with, but programs run the same loops again and again.
+ * Who may call: for.c, on any thread; nothing is kept but for hints, and nothing waits. Not for
+ * bodies that are called once: a loop cannot know what it begins with, but programs run the same
+ * loops again and again.
  *
  * Terms. *cost*: log2 of the ticks of an index, to within 1; WF_COST_NONE: not known.
  *
  * G.1  What is found was remembered for the same body, on some thread, or is WF_COST_NONE.
- * G.2  A loop that costs what is known writes nothing, so that workers can run the same loop side by side.
+ * G.2  A loop that costs what is known writes nothing, so that workers can run the same loop side
+ *      by side.
  *
- * A table of the process's, as functions are, not of a runtime's. Roads not taken: to keep it by the context too,
- * which for most programs is an address on a stack; and to begin with a long piece where an index is known to be
- * cheap: if it is not, as in programs whose loops all go through one function, all of that piece runs alone. */
+ * A table of the process's, as functions are, not of a runtime's. Roads not taken: to keep it by
+ * the context too, which for most programs is an address on a stack; and to begin with a long piece
+ * where an index is known to be cheap: if it is not, as in programs whose loops all go through one
+ * function, all of that piece runs alone. */
 #ifndef WF_KNOWN_H
 #define WF_KNOWN_H
 

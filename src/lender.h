@@ -1,8 +1,10 @@
-/* lender.h: the buffers of one worker that receives borrow: who has which, and who waits for one. It
- * knows no socket, and of the kernel only that it may have some.
+/* lender.h: the buffers of one worker that receives borrow: who has which, and who waits for one.
+ * It knows no socket, and of the kernel only that it may have some.
  *
- * Terms. *buffer*: memory with a record (struct wf_borrowed). *spare*: nobody has it. *out*: a task has
- * it. *number*: of one time that it is out; odd, and never the same again. *line*: tasks that wait for a
+ * Terms. *buffer*: memory with a record (struct wf_borrowed). *spare*: nobody has it. *out*: a task
+ * has
+ * it. *number*: of one time that it is out; odd, and never the same again. *line*: tasks that wait
+ *     for a
  * buffer.
  *
  *      SPARE --[wf_lender_take, wf_lender_take_or_wait]-------------------> TAKEN --[wf_borrowed_out]--> OUT
@@ -13,18 +15,19 @@
  *                                        ^                                    |
  *                                        +--[wf_lender_put on its worker]-----+
  *
- * TAKEN: it is the taker's alone. LENT: the kernel's, until it has chosen it for data that have come; on
- * the lender's worker only (loan.c). Put, it goes straight to the first in line, TAKEN, if there is one.
+ * TAKEN: it is the taker's alone. LENT: the kernel's, until it has chosen it for data that have
+ * come; on the lender's worker only (loan.c). Put, it goes straight to the first in line, TAKEN, if
+ * there is one.
  *
- * Who finds that the kernel had no buffer for it may come here late: one has come back meanwhile, and
- * nobody being in line it was lent. So it does not stand in line while any is lent, but asks the kernel
- * again.
+ * Who finds that the kernel had no buffer for it may come here late: one has come back meanwhile,
+ * and nobody being in line it was lent. So it does not stand in line while any is lent, but asks
+ * the kernel again.
  *
  * Guarantees.
- * L.1  A buffer is with one party at a time. Of all attempts to give one time back, one succeeds; one that
- *      comes later finds another number.
- * L.2  Nobody comes into the line while a buffer is spare or lent; those in line are served in order, by
- *      each that comes back. One that was cancelled has been given none.
+ * L.1  A buffer is with one party at a time. Of all attempts to give one time back, one succeeds;
+ *      one that comes later finds another number.
+ * L.2  Nobody comes into the line while a buffer is spare or lent; those in line are served in
+ *      order, by each that comes back. One that was cancelled has been given none.
  * L.3  Whoever has a buffer sees all that those before did with its record.
  * (tests/model/model_lender.c) */
 #ifndef WF_LENDER_H
@@ -37,7 +40,8 @@ struct wf_lender;
 struct wf_scope;
 
 struct wf_borrowed {
-    /* the number, or the even one before it. Written by who has the buffer, but for `back`, by any thread */
+    /* the number, or the even one before it. Written by who has the buffer, but for `back`, by any
+     * thread */
     WF_ATOMIC(uint64_t) life;
     /* immutable */
     struct wf_lender *lender;
@@ -71,7 +75,7 @@ WF_INLINE void wf_lender_init(struct wf_lender *lender)
     wf_store_relaxed(&lender->out_count, 0);
 }
 
-/* --- under the lock; relaxed accesses to spare_count: written under the lock only -------------- */
+/* --- under the lock; relaxed accesses to spare_count: written under the lock only ------------- */
 
 WF_INLINE struct wf_borrowed *wf_lender_pop_(struct wf_lender *lender)
 {
@@ -127,8 +131,8 @@ WF_INLINE void wf_lender_chosen(struct wf_lender *lender)
 
 enum wf_lender_answer { WF_LENDER_GOT, WF_LENDER_IN_LINE, WF_LENDER_ASK_KERNEL };
 
-/* A spare buffer: it is the place's item; or the place, of a wait that was set up, stands in line: granted,
- * its item is the buffer; or neither. */
+/* A spare buffer: it is the place's item; or the place, of a wait that was set up, stands in line:
+ * granted, its item is the buffer; or neither. */
 WF_INLINE enum wf_lender_answer wf_lender_take_or_wait(struct wf_lender *lender,
                                                        struct wf_waiter *place)
 {
@@ -170,8 +174,8 @@ WF_INLINE bool wf_lender_put_(struct wf_lender *lender, struct wf_borrowed *buff
     return may_lend;
 }
 
-/* The buffer, TAKEN, is the caller's no more. True, only if `may_lend`: the caller, on the lender's worker,
- * lends it to the kernel. */
+/* The buffer, TAKEN, is the caller's no more. True, only if `may_lend`: the caller, on the lender's
+ * worker, lends it to the kernel. */
 WF_INLINE bool wf_lender_put(struct wf_lender *lender, struct wf_borrowed *buffer, bool may_lend)
 {
     wf_lock(&lender->lock);
@@ -183,7 +187,8 @@ WF_INLINE bool wf_lender_put(struct wf_lender *lender, struct wf_borrowed *buffe
 /* The caller, who has the buffer, lets it out: the number of this time. */
 WF_INLINE uint64_t wf_borrowed_out(struct wf_borrowed *buffer)
 {
-    /* Relaxed, both: it came to us with all that was done to it, by the lock or with a completion. */
+    /* Relaxed, both: it came to us with all that was done to it, by the lock or with a
+     * completion. */
     uint64_t number = wf_load_relaxed(&buffer->life) + 1;
     wf_store_relaxed(&buffer->life, number);
     return number;
@@ -192,8 +197,8 @@ WF_INLINE uint64_t wf_borrowed_out(struct wf_borrowed *buffer)
 /* It comes back: the caller has it now. False: that time is over. */
 WF_INLINE bool wf_borrowed_back(struct wf_borrowed *buffer, uint64_t number)
 {
-    /* relaxed: decides who may; what that one then reads came to it with the number, or by the scope's
-     * lock */
+    /* relaxed: decides who may; what that one then reads came to it with the number, or by the
+     * scope's lock */
     return wf_cas_relaxed(&buffer->life, &number, number + 1);
 }
 

@@ -1,9 +1,9 @@
 /* listen.c: listeners: sockets from which the kernel accepts by an operation that goes on, and the
  * connections that nobody has taken so far.
  *
- * Terms. *lane*: one socket of a listener, with its operation (WF_OP_ACCEPT_MANY) on one worker. *ready*:
- * connections that were accepted and not asked for yet, in the order in which they came. *acceptor*: a
- * task in weft_listener_accept.
+ * Terms. *lane*: one socket of a listener, with its operation (WF_OP_ACCEPT_MANY) on one worker.
+ * *ready*: connections that were accepted and not asked for yet, in the order in which they came.
+ * *acceptor*: a task in weft_listener_accept.
  *
  * A lane, under the listener's lock and the runtime's (rt->listeners_lock, the outer one):
  *
@@ -14,24 +14,26 @@
  *        +<--[its message: stop]-------+                                            |
  *        +<--[lane_done]------------------------------------------------------------+
  *
- * IDLE: the kernel knows nothing of it. CALLED: a message is on its way to the worker. ARMED: the op is
- * submitted. `stop`: somebody wants it IDLE; the op has been asked to end, or the message will see it.
+ * IDLE: the kernel knows nothing of it. CALLED: a message is on its way to the worker. ARMED: the
+ * op is submitted. `stop`: somebody wants it IDLE; the op has been asked to end, or the message
+ * will see it.
  *
- * The lanes belong to no scope: they go on between two accepts, whoever makes them. An acceptor that
- * finds nothing ready arms what is IDLE. A lane that has made WEFT_ACCEPT_AHEAD connections ready stops,
- * and so does one whose op has failed; whoever waits then arms it again. What is armed when the last task
- * of a runtime has ended is stopped by the runtime (wf_listeners_end).
+ * The lanes belong to no scope: they go on between two accepts, whoever makes them. An acceptor
+ * that finds nothing ready arms what is IDLE. A lane that has made WEFT_ACCEPT_AHEAD connections
+ * ready stops, and so does one whose op has failed; whoever waits then arms it again. What is armed
+ * when the last task of a runtime has ended is stopped by the runtime (wf_listeners_end).
  *
  * Guarantees.
- * G.1  A connection that was accepted is given to one acceptor, or waits in `ready`, or is closed; an
- *      acceptor that is cancelled has been given none.
+ * G.1  A connection that was accepted is given to one acceptor, or waits in `ready`, or is closed;
+ *      an acceptor that is cancelled has been given none.
  * G.2  Acceptors are served in order. None waits while something is ready.
  * G.3  While an acceptor waits every lane is armed, or about to be.
- * G.4  An error of a lane is told to one acceptor. With none there it is forgotten: the lane stays IDLE
- *      until somebody asks, so a process without descriptors does not spin.
+ * G.4  An error of a lane is told to one acceptor. With none there it is forgotten: the lane stays
+ *      IDLE until somebody asks, so a process without descriptors does not spin.
  * G.5  The listener's memory is not touched by a lane that has become IDLE, after the locks.
- * G.6  A lane whose worker is busy in the program's code brings its connections all the same, where there
- *      is rescue; if its op ends meanwhile, the worker that has come for it takes the lane over. */
+ * G.6  A lane whose worker is busy in the program's code brings its connections all the same, where
+ *      there is rescue; if its op ends meanwhile, the worker that has come for it takes the lane
+ *      over. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -49,8 +51,8 @@
 #include <sys/un.h>
 
 #define BACKLOG_DEFAULT 4096
-/* What a lane may bring in one go: the kernel accepts all that it has before it hears that it should
- * stop, up to the length of a completion queue (io/uring.c). More is closed. */
+/* What a lane may bring in one go: the kernel accepts all that it has before it hears that it
+ * should stop, up to the length of a completion queue (io/uring.c). More is closed. */
 #define READY_MAX 2048
 
 enum lane_state { LANE_IDLE, LANE_CALLED, LANE_ARMED };
@@ -389,8 +391,8 @@ static const struct wf_wait_ops accept_ops = {.cancel = wf_wait_cancel_claim,
                                               .discard = accept_discard,
                                               .name = "weft_listener_accept"};
 
-/* For a caller that may not wait. The sockets have O_NONBLOCK; the caller holds the listener as a lane
- * does, so that they stay open. */
+/* For a caller that may not wait. The sockets have O_NONBLOCK; the caller holds the listener as a
+ * lane does, so that they stay open. */
 static ssize_t accept_now(struct weft_listener *listener)
 {
     long rc = -EAGAIN;

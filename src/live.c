@@ -1,4 +1,5 @@
-/* live.c: the table of live.h. Whoever looks at an entry holds the lock; no user code runs under it. */
+/* live.c: the table of live.h. Whoever looks at an entry holds the lock; no user code runs under
+ * it. */
 #include "src/live.h"
 #include "pool/base/lock.h"
 #include "src/core.h"

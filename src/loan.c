@@ -1,34 +1,37 @@
 /* loan.c: <weft/loan.h>: receives that borrow a buffer, and its way back.
  *
- * Each worker has a lender (lender.h), made on it when it first needs one. If its ring knows lent buffers
- * (io/op.h, WF_OP_RECV_LENT) those that are spare are lent to it, on the worker, whenever a receive
- * begins there. A receive goes through these steps; each is a call that waits (call.h), and whoever
- * waits for it, a stack or a frame, begins the next one (go_on):
+ * Each worker has a lender (lender.h), made on it when it first needs one. If its ring knows lent
+ * buffers (io/op.h, WF_OP_RECV_LENT) those that are spare are lent to it, on the worker, whenever a
+ * receive begins there. A receive goes through these steps; each is a call that waits (call.h), and
+ * whoever waits for it, a stack or a frame, begins the next one (go_on):
  *
  *      begin --+--[the ring has buffers: RECV_LENT]--+--> data, in a buffer
  *         ^    |                                     +--> -ENOBUFS: they are all out --+
  *         |    +--[else: RECV, MSG_PEEK of one byte]----> there is something ----------+
  *         |                                                                            v
  *         +--[somebody else has taken it]-- received, without waiting, into it <-- a buffer is taken,
- *                                                                                  or waited for in line
+ *                                                                                  or waited for in
+ *                                                                                  line
  *
  * What need not stand in line is received in the op's done (receive_done).
  *
- * A buffer that comes back goes to the first in line, else to the ring if we are on its worker, else it
- * is spare until a receive begins there. A ring without buffers while some are spare costs a receive one
- * more step, and nobody waits: so nobody has to be woken to lend them.
+ * A buffer that comes back goes to the first in line, else to the ring if we are on its worker,
+ * else it is spare until a receive begins there. A ring without buffers while some are spare costs
+ * a receive one more step, and nobody waits: so nobody has to be woken to lend them.
  *
- * The road not taken: a queue of messages to the ring's worker, so that it alone puts buffers into the
- * ring. The line has to be served at once, also while that worker computes or sleeps; so each return
- * looks at the line under its lock anyway, and under it the buffer may as well change its owner.
+ * The road not taken: a queue of messages to the ring's worker, so that it alone puts buffers into
+ * the ring. The line has to be served at once, also while that worker computes or sleeps; so each
+ * return looks at the line under its lock anyway, and under it the buffer may as well change its
+ * owner.
  *
- * A loan that is out is in the list of the scope that owns it, whose end gives it back (wf_loans_end).
- * Who gives it back holds the lender's lock until it is through, and so whoever waits for that (the end of the
- * scope, the stop) waits for the lock. Order of locks: that of all lenders, the lender's, then the scope's.
+ * A loan that is out is in the list of the scope that owns it, whose end gives it back
+ * (wf_loans_end). Who gives it back holds the lender's lock until it is through, and so whoever
+ * waits for that (the end of the scope, the stop) waits for the lock. Order of locks: that of all
+ * lenders, the lender's, then the scope's.
  *
- * A reader that has no memory for a copy of what came with a loan keeps the loan (wf_loan_keep): that goes to
- * the root scope, since the reader may live longer than the scope of the call, or than the runtime; so it is
- * looked up in a list of all lenders when it is taken at last. */
+ * A reader that has no memory for a copy of what came with a loan keeps the loan (wf_loan_keep):
+ * that goes to the root scope, since the reader may live longer than the scope of the call, or than
+ * the runtime; so it is looked up in a list of all lenders when it is taken at last. */
 #include "src/io_value.h"
 #include "src/lender.h"
 #include "src/net.h"
@@ -57,7 +60,8 @@ struct lender {
 
 _Static_assert(WEFT_LOANS_MAX <= WF_LENT_MAX, "what a ring takes");
 
-/* Of the process: for who comes with a loan of which nobody knows whether its runtime is still there. */
+/* Of the process: for who comes with a loan of which nobody knows whether its runtime is still
+ * there. */
 static struct wf_lock all_lock;
 static struct wf_list all = {&all, &all}; /* under all_lock */
 static uint64_t lenders_made;             /* likewise */
@@ -140,8 +144,8 @@ void wf_loans_count(struct wf_worker *worker, weft_stats *out)
     }
 }
 
-/* A thread that gives a loan back is through with the scope before it is through with us; but it holds the
- * lender's lock from before the one until after the other. */
+/* A thread that gives a loan back is through with the scope before it is through with us; but it
+ * holds the lender's lock from before the one until after the other. */
 static void wait_for_givers(struct lender *lender)
 {
     wf_lock(&lender->base.lock);
@@ -170,8 +174,8 @@ void wf_loans_fini(struct wf_worker *worker)
 
 /* --- out and back ----------------------------------------------------------------------------- */
 
-/* The buffer is nobody's: for the next one. Lets go of the lender's lock. LAST TOUCH of the lender on other
- * threads than its worker's: the runtime may stop. */
+/* The buffer is nobody's: for the next one. Lets go of the lender's lock. LAST TOUCH of the lender
+ * on other threads than its worker's: the runtime may stop. */
 static void put_locked(struct lender *lender, struct wf_borrowed *buffer)
 {
     const struct wf_fiber *self = wf_self();
@@ -192,8 +196,8 @@ static void put(struct wf_borrowed *buffer)
     put_locked(lender, buffer);
 }
 
-/* The scope whose end gives back what is received under `env`: one around an expression has ended by the
- * time that its value is used. */
+/* The scope whose end gives back what is received under `env`: one around an expression has ended
+ * by the time that its value is used. */
 static struct wf_scope *owner_of(const struct wf_env *env)
 {
     struct wf_scope *scope = env->scope;
@@ -203,8 +207,8 @@ static struct wf_scope *owner_of(const struct wf_env *env)
     return scope;
 }
 
-/* The buffer, with `n` bytes received into it, goes to the task that runs; if it has none (n <= 0) back
- * to the others. `n`. */
+/* The buffer, with `n` bytes received into it, goes to the task that runs; if it has none (n <= 0)
+ * back to the others. `n`. */
 static ssize_t let_out(struct wf_borrowed *buffer, ssize_t n, weft_loan *out)
 {
     const struct wf_fiber *self = wf_self();
@@ -327,8 +331,8 @@ bool wf_kept_take(const struct wf_kept *kept, void *out, size_t bytes)
     return true;
 }
 
-/* The first loan in the scope's list that nobody is giving back, which is the caller's now; NULL with
- * *busy: that lender's is just being given back; or NULL with NULL: the list is empty. */
+/* The first loan in the scope's list that nobody is giving back, which is the caller's now; NULL
+ * with *busy: that lender's is just being given back; or NULL with NULL: the list is empty. */
 static struct wf_borrowed *take_from_scope(struct wf_scope *scope, struct lender **busy)
 {
     struct wf_borrowed *found = NULL;
@@ -355,7 +359,8 @@ void wf_loans_end(struct wf_scope *scope)
 {
     struct wf_borrowed *buffer;
     struct lender *busy;
-    /* ends: nobody receives in this scope any more, and each turn takes one out, or waits for who does */
+    /* ends: nobody receives in this scope any more, and each turn takes one out, or waits for who
+     * does */
     while ((buffer = take_from_scope(scope, &busy)) != NULL || busy != NULL) {
         if (buffer != NULL) {
             (void)wf_sub_relaxed(&lender_of(buffer)->base.out_count, 1); /* relaxed: for reports */
@@ -408,8 +413,9 @@ static bool is_without_buffer(const struct wf_op *op)
                                (op->kind == WF_OP_RECV && op->res >= 0));
 }
 
-/* -ENOBUFS although the kernel had buffers: of a netlink socket, whose messages it had to drop. (That some were
- * lent only after it had found none may be taken for this, at worst: such a socket's owner asks for all again.) */
+/* -ENOBUFS although the kernel had buffers: of a netlink socket, whose messages it had to drop.
+ * (That some were lent only after it had found none may be taken for this, at worst: such a
+ * socket's owner asks for all again.) */
 static WF_COLD bool is_overrun(const struct wf_op *op, const struct lender *lender)
 {
     int domain = AF_UNSPEC;
@@ -434,8 +440,8 @@ static long receive_into(const struct receive *r, int fd, const struct wf_borrow
                        (long)(r->flags | MSG_DONTWAIT), 0, 0);
 }
 
-/* By hand, while the op still counts as one that uses the descriptor (uses.h): so its number means the
- * file that it meant. Without a buffer it goes on in stand_in_line. */
+/* By hand, while the op still counts as one that uses the descriptor (uses.h): so its number means
+ * the file that it meant. Without a buffer it goes on in stand_in_line. */
 static WF_COLD void receive_by_hand(struct receive *r, struct lender *lender)
 {
     struct wf_borrowed *buffer = wf_lender_take(&lender->base);
@@ -477,9 +483,9 @@ static WF_COLD bool is_same_file(int fd, int other)
            about[0].st_ino == about[1].st_ino && about[0].st_dev == about[1].st_dev;
 }
 
-/* `same`: another number of the file that is meant, whose own may have been closed in between, not by
- * weft_close (that `meant` tells), or -1. If so the op does nothing: not to start it is too late, since a
- * weft_close of the next file may have asked for its end. */
+/* `same`: another number of the file that is meant, whose own may have been closed in between, not
+ * by weft_close (that `meant` tells), or -1. If so the op does nothing: not to start it is too
+ * late, since a weft_close of the next file may have asked for its end. */
 static ssize_t begin(struct receive *r, struct wf_call *call, struct wf_work *resume,
                      struct wf_worker *worker, int same)
 {
@@ -585,8 +591,8 @@ static void end(struct receive *r, struct wf_call *call, struct wf_worker *worke
     wf_op_refuse(&r->op, call, worker, &receive_ops, (int32_t)result);
 }
 
-/* Begins once more; if that fails, or there is no time left, it has ended so. `line_fd`, unless it is -1, is
- * closed. */
+/* Begins once more; if that fails, or there is no time left, it has ended so. `line_fd`, unless it
+ * is -1, is closed. */
 static void begin_again(struct receive *r, struct wf_call *call, struct wf_work *resume,
                         struct wf_worker *worker, int line_fd)
 {
@@ -611,8 +617,8 @@ static int number_for_line(const struct receive *r)
     return (int)fd;
 }
 
-/* The kernel had no buffer: one is there by now, or it waits in line. That may be long, so with a number of
- * its own, that keeps the file whoever closes the other one; but weft_close ends it. */
+/* The kernel had no buffer: one is there by now, or it waits in line. That may be long, so with a
+ * number of its own, that keeps the file whoever closes the other one; but weft_close ends it. */
 static void stand_in_line(struct receive *r, struct wf_call *call, struct wf_work *resume,
                           struct wf_worker *worker)
 {

@@ -1,12 +1,12 @@
-/* loop.h: what loops that compute have in common (for.c, scan.c, sort.c, graph.c): how they stop, what they
- * return, and when it is worth while to give work away.
+/* loop.h: what loops that compute have in common (for.c, scan.c, sort.c, graph.c): how they stop,
+ * what they return, and when it is worth while to give work away.
  *
- * Who may call: those files. A *loop* is one call of the program's; several strands may run parts of it,
- * all of them sections of the same task, so they have one scope and one error record. There is no scope
- * of the loop's own: opening one costs more than a short loop.
+ * Who may call: those files. A *loop* is one call of the program's; several strands may run parts
+ * of it, all of them sections of the same task, so they have one scope and one error record. There
+ * is no scope of the loop's own: opening one costs more than a short loop.
  *
- * G.1  The loop's failure is the first in time; a strand that answers the cancellation of the scope around
- *      the loop with -ECANCELED has not failed.
+ * G.1  The loop's failure is the first in time; a strand that answers the cancellation of the scope
+ *      around the loop with -ECANCELED has not failed.
  * G.2  No strand that sees `stopped` begins anything. */
 #ifndef WF_LOOP_SHARED_H
 #define WF_LOOP_SHARED_H
@@ -35,10 +35,11 @@ void wf_loop_fail(struct wf_fiber *self, struct wf_loop_end *end, int rc);
 void wf_loop_cut_short(struct wf_loop_end *end);
 /* Any strand, now and then: has the scope's deadline passed? It costs a look at the clock. */
 bool wf_loop_is_late(struct wf_fiber *self, struct wf_loop_end *end);
-/* The caller, after all strands have been joined: what the loop returns; hands the error record on. */
+/* The caller, after all strands have been joined: what the loop returns; hands the error record
+ * on. */
 int wf_loop_result(struct wf_fiber *self, struct wf_loop_end *end);
-/* The caller, before it begins: a fiber, or NULL with *rc = -ENOSYS (a forked child) or 0 (outside of a
- * task: run alone). With a fiber *rc is 0 or -ECANCELED. */
+/* The caller, before it begins: a fiber, or NULL with *rc = -ENOSYS (a forked child) or 0 (outside
+ * of a task: run alone). With a fiber *rc is 0 or -ECANCELED. */
 struct wf_fiber *wf_loop_enter(struct wf_loop_end *end, int *rc);
 
 WF_INLINE bool wf_loop_has_stopped(struct wf_loop_end *end)

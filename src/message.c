@@ -266,8 +266,8 @@ ssize_t wf_send_fds_now(int fd, const void *buffer, size_t bytes, const int *fds
     return wf_sys.call(SYS_sendmsg, fd, (long)&m.message, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0);
 }
 
-/* Takes the descriptors out of what has been received: the first `room` of them go to `fds`, and the
- * others are closed. How many there were. */
+/* Takes the descriptors out of what has been received: the first `room` of them go to `fds`, and
+ * the others are closed. How many there were. */
 static int take_fds(struct msghdr *message, int *fds, int room)
 {
     int taken = 0;

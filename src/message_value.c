@@ -1,15 +1,15 @@
-/* message_value.c: the calls of message.c as values. Their records are the widest (WF_V_WIDE): they have
- * room for the message that a stack would have had.
+/* message_value.c: the calls of message.c as values. Their records are the widest (WF_V_WIDE): they
+ * have room for the message that a stack would have had.
  *
  * Two kinds. One datagram, or several buffers, is an operation of the kernel with a message in the
- * record. Several datagrams, and descriptors, are an *act*: a call that takes what is there and does not
- * wait (ADR 0018). It is made at once, and if there is nothing again each time that the socket is ready,
- * by the consumer, when it asks for the result: so nothing is sent or received for a value that was
- * dropped.
+ * record. Several datagrams, and descriptors, are an *act*: a call that takes what is there and
+ * does not wait (ADR 0018). It is made at once, and if there is nothing again each time that the
+ * socket is ready, by the consumer, when it asks for the result: so nothing is sent or received for
+ * a value that was dropped.
  *
- * What is ready. To send: POLLOUT. To receive: a byte can be peeked at. A poll would do, but it also
- * tells of errors that stay, and then one would turn in vain (ADR 0024); a receive waits for data, and
- * says the error of a socket that has one. */
+ * What is ready. To send: POLLOUT. To receive: a byte can be peeked at. A poll would do, but it
+ * also tells of errors that stay, and then one would turn in vain (ADR 0024); a receive waits for
+ * data, and says the error of a socket that has one. */
 #include "pool/base/sys.h"
 #include "src/io_value.h"
 #include "src/net.h"
@@ -140,7 +140,8 @@ static bool message_again(struct wf_call *call, ssize_t result)
     if (result != -EINTR && (result != -EAGAIN || record->act == ACT_NONE)) {
         return false;
     }
-    /* a send that was ready, and was not: the poll has told of an error. After a rest, once more. */
+    /* a send that was ready, and was not: the poll has told of an error. After a rest, once
+     * more. */
     record->rests = result == -EAGAIN && !record->rests && record->op.kind == WF_OP_POLL &&
                     wf_io_is_vain(&record->vain, (uint32_t)record->op.res, record->op.flags);
     if (record->rests) {

@@ -4,8 +4,8 @@
  *                                     OWNED --[unlock: claims the first waiter]--> OWNED by that one
  *
  * Facts under the lock: FREE (owner NULL) means that no live wait is queued. The owner is a task,
- * and only compared: it may be gone if it ended without unlocking. What is said of it in a message is
- * its place, which is static.
+ * and only compared: it may be gone if it ended without unlocking. What is said of it in a message
+ * is its place, which is static.
  *
  * Why hand-off, although it makes convoys (each turn is a switch while anybody waits): a task that
  * unlocks and locks again in a loop would starve those that wait, which on a pool of few workers is

@@ -238,8 +238,8 @@ int weft_fsync_dir(int dirfd, const char *path)
 
 /* --- direct I/O, pipes ------------------------------------------------------------------------ */
 
-/* Of newer headers: include/uapi/linux/stat.h, Linux 6.1. The place in struct statx of two fields of 32
- * bits, stx_dio_mem_align and stx_dio_offset_align. */
+/* Of newer headers: include/uapi/linux/stat.h, Linux 6.1. The place in struct statx of two fields
+ * of 32 bits, stx_dio_mem_align and stx_dio_offset_align. */
 #define DIO_ALIGN    0x2000U /* STATX_DIOALIGN */
 #define DIO_ALIGN_AT 152
 

@@ -111,8 +111,8 @@ ssize_t wf_send_meant(int fd, uint32_t meant, const void *buffer, size_t bytes)
 ssize_t weft_send_all(int fd, const void *buffer, size_t bytes, int flags)
 {
     size_t sent = 0;
-    /* One op for all: if the descriptor is closed under it (uses.h, U.3) the rest is for nobody. MSG_WAITALL:
-     * the kernel does what it can of the looping. */
+    /* One op for all: if the descriptor is closed under it (uses.h, U.3) the rest is for nobody.
+     * MSG_WAITALL: the kernel does what it can of the looping. */
     struct wf_op op = send_op(fd, buffer, bytes, flags | MSG_WAITALL);
     do { /* ends: grows by at least one, or fails */
         op.address = wf_io_address((const char *)buffer + sent);

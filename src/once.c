@@ -6,8 +6,8 @@
  *
  * Zeroed memory is a NEW one, whose queue is made when it is first needed.
  *
- * guard: two words. `entered` is the place of the call that is inside, NULL if none is: whoever sets
- * it is inside. `by` is for messages, and only then read by others: it may lag behind. */
+ * guard: two words. `entered` is the place of the call that is inside, NULL if none is: whoever
+ * sets it is inside. `by` is for messages, and only then read by others: it may lag behind. */
 #include "src/sync.h"
 #include <string.h>
 

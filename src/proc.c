@@ -1,8 +1,8 @@
 /* proc.c: child processes.
  *
- * A process has two holders: the handle, which is the program's, and the guard, a task of the scope it
- * was spawned in. The guard alone waits for it and reaps it, so that the pidfd is closed once and its
- * number means this process until then.
+ * A process has two holders: the handle, which is the program's, and the guard, a task of the scope
+ * it was spawned in. The guard alone waits for it and reaps it, so that the pidfd is closed once
+ * and its number means this process until then.
  *
  *      RUNS --[guard: the pidfd is readable]-------------------------> reaped, ENDED
  *        |                                                              ^
@@ -14,8 +14,8 @@
  * P.3  `exit` and `rc` are written before `ended` is set, and then immutable.
  *
  * The roads not taken. SIGCHLD: a handler is the program's, and one of a library breaks all other
- * waits. PR_SET_PDEATHSIG: it is the thread that spawned whose death counts, and ours come and go. A
- * vfork of our own: posix_spawn(3) is one that has been debugged. */
+ * waits. PR_SET_PDEATHSIG: it is the thread that spawned whose death counts, and ours come and go.
+ * A vfork of our own: posix_spawn(3) is one that has been debugged. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
@@ -164,8 +164,8 @@ static int give_birth(void *arg)
     return pid;
 }
 
-/* What the child gets as `which`: a descriptor in *child, which is to be closed by the caller if it is
- * in *made too. 0 or -errno. */
+/* What the child gets as `which`: a descriptor in *child, which is to be closed by the caller if it
+ * is in *made too. 0 or -errno. */
 static int prepare_end(weft_proc *proc, int which, int option, int *child, int *made)
 {
     int fds[2];

@@ -1,9 +1,9 @@
-/* resolve.c: names of hosts. Numbers are read on the task's own stack; for names getaddrinfo runs on a
- * blocking thread.
+/* resolve.c: names of hosts. Numbers are read on the task's own stack; for names getaddrinfo runs
+ * on a blocking thread.
  *
- * A *lookup* lives in memory of its own, because getaddrinfo cannot be interrupted, and whoever waits
- * for it can: it belongs to two, the thread and the waiter, and is freed by the one who is through with
- * it last. Under its lock:
+ * A *lookup* lives in memory of its own, because getaddrinfo cannot be interrupted, and whoever
+ * waits for it can: it belongs to two, the thread and the waiter, and is freed by the one who is
+ * through with it last. Under its lock:
  *
  *      BEGUN --[lookup_done]--> ENDED --[the waiter]--> freed
  *        +----[the waiter, cancelled]--> ABANDONED --[lookup_done]--> freed

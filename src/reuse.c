@@ -1,20 +1,21 @@
 /* reuse.c: a bounded pool of what is dear to open: connections, sessions, compiled things.
  *
- * Terms. *slot*: room for one item, open or not. *free*: not leased. *lease*: the right to a slot, in
- * its holder's memory.
+ * Terms. *slot*: room for one item, open or not. *free*: not leased. *lease*: the right to a slot,
+ * in its holder's memory.
  *
  *      FREE, not open --[take: open]--> LEASED, open --[give]--> FREE, open --[take: check]--> LEASED
  *            ^                             |                        |
  *            +--------[drop: close]--------+------[idle too long: close, by a taker]
  *
- * A slot is what is waited for, handed over and counted; whether its item is open is the business of
- * whoever has leased it. So the pool is a semaphore whose permits are slots: a slot that is given
- * back goes to the longest-waiting live wait, or to the free ones, under the lock. A wait that was
- * cancelled lost the claim, and the slot goes to the next: an item is never lost, and never open
- * without somebody who will close it.
+ * A slot is what is waited for, handed over and counted; whether its item is open is the business
+ * of whoever has leased it. So the pool is a semaphore whose permits are slots: a slot that is
+ * given back goes to the longest-waiting live wait, or to the free ones, under the lock. A wait
+ * that was cancelled lost the claim, and the slot goes to the next: an item is never lost, and
+ * never open without somebody who will close it.
  *
- * Free open slots are a stack: the warmest is used next, and those that were too many grow old at the
- * bottom, where takers find them. Callbacks run in the task that takes or drops, without the lock. */
+ * Free open slots are a stack: the warmest is used next, and those that were too many grow old at
+ * the bottom, where takers find them. Callbacks run in the task that takes or drops, without the
+ * lock. */
 #include "pool/base/sys.h"
 #include "src/sync.h"
 #include <string.h>
@@ -209,8 +210,8 @@ static bool is_too_old(const weft_reuse *pool, const struct slot *slot, int64_t 
     return pool->opts.idle_max != 0 && now_ns - slot->since_ns > pool->opts.idle_max;
 }
 
-/* 0: it can be used; else it is not to be used any more, be it that the check was only cut short, for
- * nobody knows what it had done until then. */
+/* 0: it can be used; else it is not to be used any more, be it that the check was only cut short,
+ * for nobody knows what it had done until then. */
 static int check_item(weft_reuse *pool, struct slot *slot)
 {
     int64_t now_ns = clock_of(pool);

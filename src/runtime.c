@@ -16,12 +16,12 @@ _Static_assert(WEFT_WORKERS_MAX == WF_WORKERS_MAX, "as documented");
 
 #define BLOCKING_DEFAULT 64
 #define DRAIN_DEFAULT    WEFT_SEC(10)
-/* 1 MiB for each worker: as many requests at once as there are works between two polls, four times; and
- * most requests fit into a page. */
+/* 1 MiB for each worker: as many requests at once as there are works between two polls, four times;
+ * and most requests fit into a page. */
 #define LOANS_DEFAULT      256
 #define LOAN_BYTES_DEFAULT 4096
-/* A frame for weft_post holds a task without an argument copy: whole lines, of which only the first two go from
- * core to core. */
+/* A frame for weft_post holds a task without an argument copy: whole lines, of which only the first
+ * two go from core to core. */
 #define FOREIGN_FRAME_BYTES ((sizeof(struct wf_task) + WF_LINE - 1) / WF_LINE * WF_LINE)
 /* So many (32 KiB) are made before one is used again. */
 #define FOREIGN_FRAMES_KEPT 128
@@ -154,8 +154,8 @@ static void release(weft_rt *rt)
     wf_sys.release(rt);
 }
 
-/* With a driver that does without what the first was refused, if nobody has asked for that one by its
- * name. */
+/* With a driver that does without what the first was refused, if nobody has asked for that one by
+ * its name. */
 static int start_pool(weft_rt *rt, const weft_rt_opts *opts)
 {
     int workers = opts->workers > 0 ? opts->workers : wf_sys_cpu_count();
@@ -454,8 +454,9 @@ void weft_rt_free(weft_rt *rt)
 
 /* --- tasks from outside ----------------------------------------------------------------------- */
 
-/* Posted tasks enter and leave the root scope so many at a time: its count would else go from core to core
- * twice for each, between the thread that posts and the worker that runs them (150 ns of 300). */
+/* Posted tasks enter and leave the root scope so many at a time: its count would else go from core
+ * to core twice for each, between the thread that posts and the worker that runs them (150 ns of
+ * 300). */
 #define ENTRIES_MADE 64
 #define LEAVES_MAX   32
 
@@ -524,9 +525,9 @@ size_t wf_runtime_count(weft_rt *rt)
     return count > others ? count - others : 0;
 }
 
-/* ThreadSanitizer keeps a signal back until its thread makes a call that it knows, which a thread that
- * sleeps here never does: the program's handlers, and weft_signal, would wait as long as the call. So such
- * builds make one now and then. */
+/* ThreadSanitizer keeps a signal back until its thread makes a call that it knows, which a thread
+ * that sleeps here never does: the program's handlers, and weft_signal, would wait as long as the
+ * call. So such builds make one now and then. */
 #define TSAN_SLEEP_NS INT64_C(20000000)
 
 static void sleep_until_called(struct wf_task *task)

@@ -2,8 +2,8 @@
  *
  * Facts under the lock: writer != NULL implies readers == 0. The longest-waiting live waiter is one
  * that has to wait: a writer while anybody is inside, or a reader while a writer is. So a reader
- * waits behind a writer that waits, and neither kind starves the other. Whoever leaves, the inside or
- * the line, serves the line: one writer, or all the readers up to the next writer.
+ * waits behind a writer that waits, and neither kind starves the other. Whoever leaves, the inside
+ * or the line, serves the line: one writer, or all the readers up to the next writer.
  *
  * A reader that reads again would wait behind a writer that waits for it: for ever. Each task
  * therefore knows which locks it holds for reading (struct wf_task, `reads`), and is told -EDEADLK
@@ -56,8 +56,9 @@ void weft_rwlock_fini(weft_rwlock *handle)
 
 /* --- what a task holds for reading ------------------------------------------------------------ */
 
-/* Relaxed, all: only the sections of the task itself look, and each looks for what it or those before
- * its fork have noted. Two sections may note at the same time: hence the compare-and-swap. */
+/* Relaxed, all: only the sections of the task itself look, and each looks for what it or those
+ * before its fork have noted. Two sections may note at the same time: hence the
+ * compare-and-swap. */
 
 static bool reads_already(struct wf_task *task, const struct wf_rwlock *lock)
 {

@@ -1,23 +1,24 @@
 /* scan.c: weft_scan: for each index of a range, what all indices before it come to.
  *
- * Alone, one pass does it: the body walks the range and carries the sum along. In parallel a strand that
- * works ahead needs to know what comes before it, and that is only known when the indices before it have
- * been summed. So a block that is given away is first folded (its sum alone), and walked when the sums
- * before it are known: its indices are looked at twice.
+ * Alone, one pass does it: the body walks the range and carries the sum along. In parallel a strand
+ * that works ahead needs to know what comes before it, and that is only known when the indices
+ * before it have been summed. So a block that is given away is first folded (its sum alone), and
+ * walked when the sums before it are known: its indices are looked at twice.
  *
  * A *round* takes the next blocks 0 to n of the range:
  *   1. Block 0 is walked here. Blocks 1 to n - 1 are offered, to be folded.
- *   2. Blocks 1 to k - 1 were taken and folded, k was not. Now all sums before k are known. Blocks 1 to
- *      k - 1 are offered, to be walked; block k is walked here, without having been folded.
+ *   2. Blocks 1 to k - 1 were taken and folded, k was not. Now all sums before k are known. Blocks
+ *      1 to k - 1 are offered, to be walked; block k is walked here, without having been folded.
  *   3. The range goes on behind block k.
- * With two workers n is 2, and the round takes 2/3 of the time of one; with p workers 2/(p+1). If nobody
- * comes, k is 1: two blocks have been walked, and nothing was done twice.
+ * With two workers n is 2, and the round takes 2/3 of the time of one; with p workers 2/(p+1). If
+ * nobody comes, k is 1: two blocks have been walked, and nothing was done twice.
  *
- * A round begins when somebody is idle; until then the range is walked piece by piece (as for.c does, whose
- * head comment has the reasons for the sizes). Blocks are as long as to take some BLOCK_TICKS.
+ * A round begins when somebody is idle; until then the range is walked piece by piece (as for.c
+ * does, whose head comment has the reasons for the sizes). Blocks are as long as to take some
+ * BLOCK_TICKS.
  *
- * G.1  Each index is walked exactly once and in no parallel with itself, with *acc holding what precedes it,
- *      unless the loop is stopped; folded at most once, before it is walked.
+ * G.1  Each index is walked exactly once and in no parallel with itself, with *acc holding what
+ *      precedes it, unless the loop is stopped; folded at most once, before it is walked.
  * G.2  No strand outlives the call. */
 #include "pool/base/check.h"
 #include "src/guard.h"
@@ -28,10 +29,11 @@
 #define PIECE_TICKS (4 * WF_TICKS_US)
 #define GROWTH      8
 #define PIECE_MAX   1024
-/* Two hand-overs a round are 2 to 4 us; and who waits for the slowest block waits for no more than this. */
+/* Two hand-overs a round are 2 to 4 us; and who waits for the slowest block waits for no more than
+ * this. */
 #define BLOCK_TICKS (100 * WF_TICKS_US)
-/* Blocks of a round: with their accumulators they lie on the caller's stack, 5 KiB. More than 16 workers
- * find no more work here. */
+/* Blocks of a round: with their accumulators they lie on the caller's stack, 5 KiB. More than 16
+ * workers find no more work here. */
 #define BLOCKS_MAX 17
 
 struct scan {
@@ -182,8 +184,8 @@ static int idle_count(struct wf_fiber *self, uint64_t ran)
     return idle > BLOCKS_MAX - 2 ? BLOCKS_MAX - 2 : idle > 0 ? idle : 1;
 }
 
-/* Indices of a block that takes BLOCK_TICKS, if the last `piece` took `took`, but not less than a grain; 0: too few
- * are left. */
+/* Indices of a block that takes BLOCK_TICKS, if the last `piece` took `took`, but not less than a
+ * grain; 0: too few are left. */
 static size_t block_length(const struct scan *scan, size_t left, int blocks, size_t piece,
                            uint64_t took)
 {

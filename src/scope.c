@@ -106,8 +106,8 @@ void wf_scope_unpin(struct wf_scope *scope)
 void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
 {
     if (rc == -ECANCELED && wf_scope_cancelled(scope) != 0) {
-        /* Relaxed, both: for the owner, when the task has left. A store for all of them, and not one for
-         * each: many end at once. */
+        /* Relaxed, both: for the owner, when the task has left. A store for all of them, and not
+         * one for each: many end at once. */
         if (wf_load_relaxed(&scope->cut_short) == 0) {
             wf_store_relaxed(&scope->cut_short, 1);
         }
@@ -127,8 +127,8 @@ void wf_scope_task_failed(struct wf_scope *scope, int rc, weft_error *error)
 
 /* --- open, close ------------------------------------------------------------------------------ */
 
-/* Field by field: most of a scope is for what few scopes do, and need not be cleared (30 ns of 180 for
- * a weft_within). Left as they are: `under` but for its state, and `each` but for its max. */
+/* Field by field: most of a scope is for what few scopes do, and need not be cleared (30 ns of 180
+ * for a weft_within). Left as they are: `under` but for its state, and `each` but for its max. */
 static void init_common(struct wf_scope *scope, const weft_place *place)
 {
     scope->env.task = NULL;
@@ -290,8 +290,8 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
          * sync(scope.leave) */
         (void)wf_load_acquire(&scope->live);
     }
-    /* What could cancel it, so far its tasks too, finds it no more; a walk that comes before cannot pin
-     * it. */
+    /* What could cancel it, so far its tasks too, finds it no more; a walk that comes before cannot
+     * pin it. */
     (void)wf_timer_del(&scope->timer);
     wf_source_unlink_scope(scope);
     wf_lock(&scope->parent->lock);
@@ -300,8 +300,8 @@ void wf_scope_close(struct wf_fiber *self, struct wf_scope *scope)
         scope->outer->task->base_scopes--;
     }
     wf_unlock(&scope->parent->lock);
-    /* No walk is inside: each holds a pin. A cancel call of this very scope may be, and have come too
-     * late for one: wait for it. */
+    /* No walk is inside: each holds a pin. A cancel call of this very scope may be, and have come
+     * too late for one: wait for it. */
     wf_lock(&scope->lock);
     scope->open = 0;
     bool left_over = !wf_list_is_empty(&scope->waits) || !wf_list_is_empty(&scope->ended);
@@ -391,8 +391,8 @@ static struct wf_fiber *enter_close(struct wf_scope *scope, int *rc)
     return self;
 }
 
-/* Of a closed scope: its own deadline makes the cancellation a time-out, unless the code around it is
- * cancelled too, by an outer scope or as a task alone. */
+/* Of a closed scope: its own deadline makes the cancellation a time-out, unless the code around it
+ * is cancelled too, by an outer scope or as a task alone. */
 static int code_of_cancel(const struct wf_scope *scope)
 {
     return scope->own_cause == WF_CANCEL_EXPIRED && wf_env_cancelled(scope->outer) == 0

@@ -1,23 +1,24 @@
 /* select.c: waiting at several objects at once.
  *
  * One wait, and a place in the queue of each case's object; the places lie in the cases. Whoever
- * grants one of them claims the wait, and says which (wf_wait_place); claims at the others fail from
- * then on. The waiter, running again, takes its places out of all queues, under the lock of each.
+ * grants one of them claims the wait, and says which (wf_wait_place); claims at the others fail
+ * from then on. The waiter, running again, takes its places out of all queues, under the lock of
+ * each.
  *
  * Why two selects that face each other (one sends where the other receives) neither miss each other
  * nor claim each other at once. A select is first active, then passive, never both:
  *   1. It takes the locks of all its objects, in the order of their addresses.
- *   2. Under all of them it tries each case. Nobody knows of its wait yet, so nobody can claim it; it
- *      claims passive parties only.
+ *   2. Under all of them it tries each case. Nobody knows of its wait yet, so nobody can claim it;
+ *      it claims passive parties only.
  *   3. If nothing could be done, it enlists everywhere, still under all locks, drops them, and lies
  *      down. From then on it only gets claimed.
  * Of two that face each other, one has the common object's lock first; it lies there when the other
- * tries. Rejected: trying and enlisting under one lock at a time. Then a select that finds something
- * at the second object while it is enlisted at the first must claim two waits, its own and the
- * other's, and undo one if the other fails, while third parties have passed over it.
+ * tries. Rejected: trying and enlisting under one lock at a time. Then a select that finds
+ * something at the second object while it is enlisted at the first must claim two waits, its own
+ * and the other's, and undo one if the other fails, while third parties have passed over it.
  *
- * What cannot be done under locks (a channel that drops calls its user; one that grows allocates) is
- * done after step 2, by an operation that need not wait, or followed by another step 1. */
+ * What cannot be done under locks (a channel that drops calls its user; one that grows allocates)
+ * is done after step 2, by an operation that need not wait, or followed by another step 1. */
 #include "src/select.h"
 #include "pool/base/check.h"
 #include "src/core.h"

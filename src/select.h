@@ -1,5 +1,5 @@
-/* select.h: what an object must offer to be waited at by weft_select, and how its waiters are woken.
- * select.c has the protocol.
+/* select.h: what an object must offer to be waited at by weft_select, and how its waiters are
+ * woken. select.c has the protocol.
  *
  * Who may call: src/ only; the functions of a wf_case_kind only under the object's lock. */
 #ifndef WF_SELECT_H
@@ -38,8 +38,8 @@ extern const struct wf_case_kind wf_case_send, wf_case_recv;   /* chan.c */
 extern const struct wf_case_kind wf_case_watch, wf_case_bcast; /* watch.c */
 extern const struct wf_case_kind wf_case_event;                /* event.c */
 
-/* Of a wait at several objects. Its places share memory that items go to, so an item is copied after
- * the claim; that is in time, because the waiter takes the lock before it looks. */
+/* Of a wait at several objects. Its places share memory that items go to, so an item is copied
+ * after the claim; that is in time, because the waiter takes the lock before it looks. */
 extern const struct wf_wait_ops wf_select_ops;
 
 /* Under the lock: the longest-waiting place, out of the queue; or NULL. */
@@ -83,8 +83,8 @@ WF_INLINE bool wf_claim_owing(struct wf_waiter *place, enum wf_wait_state cause,
     return claim != WF_CLAIM_LOST;
 }
 
-/* Under the lock of the place's object, which is being closed: takes the wait's other places there out
- * of the object's queues. */
+/* Under the lock of the place's object, which is being closed: takes the wait's other places there
+ * out of the object's queues. */
 WF_COLD void wf_select_leave_locked(struct wf_waiter *place);
 
 /* Under the lock: ends all waits of a queue. Each finds `code` in its own place, and does not touch

@@ -256,7 +256,8 @@ int weft_sem_try(weft_sem *handle)
 
 /* --- release ---------------------------------------------------------------------------------- */
 
-/* There are more permits than the first takes. Before the others it is resumed, as it came before them. */
+/* There are more permits than the first takes. Before the others it is resumed, as it came before
+ * them. */
 static WF_COLD void serve_more(struct wf_sem *sem, struct wf_work **owed)
 {
     if (*owed != NULL) {
@@ -287,8 +288,8 @@ static WF_NOINLINE int release_otherwise(struct wf_sem *sem, uint32_t permits)
     return 0;
 }
 
-/* Called with the lock, returns without it: there are `permits` now, and there were waiters. The first of
- * them, as a rule the only one that is served, is resumed without the lock. */
+/* Called with the lock, returns without it: there are `permits` now, and there were waiters. The
+ * first of them, as a rule the only one that is served, is resumed without the lock. */
 static WF_NOINLINE int release_to_waiters(struct wf_sem *sem, uint32_t permits)
 {
     struct wf_waiter *first = wf_container_of(sem->waiters.next, struct wf_waiter, in_queue);

@@ -1,6 +1,6 @@
 /* serve.c: <weft/serve.h>: a server is an accept loop, a scope of connections, two sources of
- * cancellation, a semaphore and some counters; by public calls, but that a scope is put under a source
- * without another one around it.
+ * cancellation, a semaphore and some counters; by public calls, but that a scope is put under a
+ * source without another one around it.
  *
  *     weft_serve, the caller's task
  *      +- watching        stop_with_runtime: fires `closing` when the runtime begins its drain
@@ -10,15 +10,15 @@
  *   STARTED --[stop; the runtime's drain; accept failed: fires closing]--> DRAINING
  *   DRAINING --[its time is over; a second stop: fires cutting]--> CUT --> all have ended
  *
- *   1. `closing` ends the accept loop, and each weft_connection_next that waits: a connection that is at
- *      work is not under it.
+ *   1. `closing` ends the accept loop, and each weft_connection_next that waits: a connection that
+ *      is at work is not under it.
  *   2. The first weft_serve that leaves its accept loop gives `cutting` the drain's time.
- *   3. `cutting` cancels what is left. The last weft_serve to leave takes the time off again, so that
- *      nothing of a server that has ended is armed in a runtime.
+ *   3. `cutting` cancels what is left. The last weft_serve to leave takes the time off again, so
+ *      that nothing of a server that has ended is armed in a runtime.
  *
- * G.1  At most connections_max functions run. Accepting takes a connection and then waits for its turn,
- *      so each weft_serve may hold one accepted connection more; the other way round a listener with
- *      nobody at it would keep a place that others need.
+ * G.1  At most connections_max functions run. Accepting takes a connection and then waits for its
+ *      turn, so each weft_serve may hold one accepted connection more; the other way round a
+ *      listener with nobody at it would keep a place that others need.
  * G.2  Nothing spins: at the maximum the loop waits in line, in a shortage it sleeps.
  * G.3  A connection that was accepted is either given to the function or closed and counted. */
 #include "src/core.h"
@@ -30,8 +30,9 @@
 #include <weft/serve.h>
 #include <weft/service.h>
 
-/* 20 attempts a second cost nothing. The known trick, a spare descriptor that is closed to accept and
- * hang up with, refuses whom we could serve 50 ms later, and is lost to another thread at times. */
+/* 20 attempts a second cost nothing. The known trick, a spare descriptor that is closed to accept
+ * and hang up with, refuses whom we could serve 50 ms later, and is lost to another thread at
+ * times. */
 #define SHORTAGE_PAUSE WEFT_MS(50)
 #define IDLE_TIME      WEFT_SEC(60)
 #define REQUEST_TIME   WEFT_SEC(60)
@@ -158,8 +159,8 @@ static ssize_t peek_one(weft_reader *reader)
     return weft_reader_peek(reader, 1, &there);
 }
 
-/* weft_under(&s->closing, weft_within(c->idle, ...)), by one scope instead of two: a connection that waits
- * here should need one page of stack. */
+/* weft_under(&s->closing, weft_within(c->idle, ...)), by one scope instead of two: a connection
+ * that waits here should need one page of stack. */
 static ssize_t peek_while_open(weft_connection *c, weft_reader *reader)
 {
     weft_scope scope __attribute__((cleanup(weft_scope_cleanup_)));

@@ -1,12 +1,13 @@
-/* service.c: services, and the drain: how tasks that run as long as the program does come to an end.
+/* service.c: services, and the drain: how tasks that run as long as the program does come to an
+ * end.
  *
- * A service is a pooled task of the root scope whose argument begins with a struct service. While its
- * body runs it is in the runtime's list. The drain asks each service in the list once to finish;
- * whoever starts after the drain has begun is asked at its start, under the same lock, so none is
- * missed.
+ * A service is a pooled task of the root scope whose argument begins with a struct service. While
+ * its body runs it is in the runtime's list. The drain asks each service in the list once to
+ * finish; whoever starts after the drain has begun is asked at its start, under the same lock, so
+ * none is missed.
  *
- * Asking may run user code (callbacks of a cancellation), so it is done outside of the lock, with the
- * service pinned; a service does not end while it is pinned. */
+ * Asking may run user code (callbacks of a cancellation), so it is done outside of the lock, with
+ * the service pinned; a service does not end while it is pinned. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"

@@ -1,22 +1,23 @@
 /* signal.c: signals as events.
  *
- * A table of places, one per open listener; the handler walks it (signals.h). It runs on any thread of
- * the program's, between any two instructions, also of the functions here; so it takes no lock, and what
- * it looks at stays: a place's listener may be looked at while the table's `handlers` counts it.
+ * A table of places, one per open listener; the handler walks it (signals.h). It runs on any thread
+ * of the program's, between any two instructions, also of the functions here; so it takes no lock,
+ * and what it looks at stays: a place's listener may be looked at while the table's `handlers`
+ * counts it.
  *
  * open:   the listener is complete -> its place -> the handler is installed
  * close:  the place is NULL -> no handler runs that might have seen it -> the listener is gone
  *
  * Guarantees.
- * N.1  A signal that arrives between open and close sets its bit in each listener that wants it, and
- *      then makes its eventfd readable.
+ * N.1  A signal that arrives between open and close sets its bit in each listener that wants it,
+ *      and then makes its eventfd readable.
  * N.2  A bit is taken by one task. One who takes a bit and leaves others makes the eventfd readable
  *      again; so if a bit is set, the eventfd is readable or somebody is on the way to look.
- * N.3  The former action of a signal is read before the first listener's handler is there, and put back
- *      when the last one closes. Under `table_lock`.
+ * N.3  The former action of a signal is read before the first listener's handler is there, and put
+ *      back when the last one closes. Under `table_lock`.
  *
- * In the child of a fork(2) the listeners are the parent's: the handler there puts the former action
- * back and raises the signal again. */
+ * In the child of a fork(2) the listeners are the parent's: the handler there puts the former
+ * action back and raises the signal again. */
 #include "pool/base/check.h"
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
@@ -106,7 +107,8 @@ static int join_locked(uint64_t bits)
     struct sigaction mine;
     memset(&mine, 0, sizeof mine);
     mine.sa_handler = on_signal;
-    /* RESTART: the program's own calls need not know. ONSTACK: a loop's thread may be on a task's stack */
+    /* RESTART: the program's own calls need not know. ONSTACK: a loop's thread may be on a task's
+     * stack */
     mine.sa_flags = SA_RESTART | SA_ONSTACK;
     sigfillset(&mine.sa_mask); /* one at a time on a thread: its stack is the program's */
     uint64_t joined = 0;

@@ -1,5 +1,5 @@
-/* signals.h: the part of signal.c that a signal's handler runs, and what has to agree with it; without
- * locks. What the guarantees N.1 and N.2 rest on; tests/model/model_signal.c checks it.
+/* signals.h: the part of signal.c that a signal's handler runs, and what has to agree with it;
+ * without locks. What the guarantees N.1 and N.2 rest on; tests/model/model_signal.c checks it.
  *
  * Who may call: signal.c. wf_signals_note by any thread, inside a handler; wf_signals_place and
  * wf_signals_withdraw one at a time. */
@@ -34,7 +34,8 @@ typedef void wf_signals_ready_fn(struct wf_signals *signals);
 WF_INLINE void wf_signals_note(struct wf_signals_table *table, uint64_t bit,
                                wf_signals_ready_fn *ready)
 {
-    /* sync(signal.enter): seq_cst, we count before we look at the places; pairs sync(signal.drain) */
+    /* sync(signal.enter): seq_cst, we count before we look at the places; pairs
+     * sync(signal.drain) */
     (void)wf_add_seq_cst(&table->handlers, 1);
     for (int i = 0; i < WF_SIGNALS_PLACES; i++) {
         /* sync(signal.look): seq_cst, a listener that is complete, and not one whose withdrawal has
@@ -83,8 +84,8 @@ WF_INLINE void wf_signals_withdraw(struct wf_signals_table *table, struct wf_sig
     }
 }
 
-/* The lowest signal that has arrived, as its number, or 0. If it leaves others there, `ready` is called
- * for another one who waits. */
+/* The lowest signal that has arrived, as its number, or 0. If it leaves others there, `ready` is
+ * called for another one who waits. */
 WF_INLINE int wf_signals_take(struct wf_signals *signals, wf_signals_ready_fn *ready)
 {
     for (;;) { /* ends: in each turn but the last another task takes a bit, of 64 */
@@ -94,8 +95,8 @@ WF_INLINE int wf_signals_take(struct wf_signals *signals, wf_signals_ready_fn *r
             return 0;
         }
         uint64_t bit = arrived & -arrived;
-        /* sync(signal.take): acq_rel, what was done before the signal was sent, also for who takes the
-         * rest; pairs sync(signal.arrive), sync(signal.take) */
+        /* sync(signal.take): acq_rel, what was done before the signal was sent, also for who takes
+         * the rest; pairs sync(signal.arrive), sync(signal.take) */
         uint64_t before = wf_and_acq_rel(&signals->arrived, ~bit);
         if ((before & bit) != 0) {
             if ((before & ~bit) != 0) {

@@ -1,10 +1,11 @@
-/* slot.h: how a cancellation finds what a strand waits for, without a lock in the way of the strand.
+/* slot.h: how a cancellation finds what a strand waits for, without a lock in the way of the
+ * strand.
  *
- * A strand waits for one thing at a time. So what code runs under (wf_env, core.h) has one *slot*, a word
- * with the wait of the strand that lies down under it. Whoever cancels (a *walk*, walk.c) looks into the
- * slots of the scope, under the scope's lock; the strand puts its wait in and takes it out by a
- * compare-and-swap each. Which slots a scope has the walk knows from elsewhere: its own, and those of its
- * tasks that have ever waited. Who may call: src/ only.
+ * A strand waits for one thing at a time. So what code runs under (wf_env, core.h) has one *slot*,
+ * a word with the wait of the strand that lies down under it. Whoever cancels (a *walk*, walk.c)
+ * looks into the slots of the scope, under the scope's lock; the strand puts its wait in and takes
+ * it out by a compare-and-swap each. Which slots a scope has the walk knows from elsewhere: its
+ * own, and those of its tasks that have ever waited. Who may call: src/ only.
  *
  *      FREE --[wf_slot_enter]--> wait --[wf_slot_leave]--> FREE
  *                                 |  ^
@@ -12,15 +13,16 @@
  *                                 v  |
  *                           wait, TOUCHED --[wf_slot_free, by the strand, under the scope's lock]--> FREE
  *
- * A walk that takes the task out of the scope's list lets go to (wait, UNLISTED), which the strand makes
- * UNLISTED. UNLISTED: no walk would find the slot: the next wait goes by the scope's lock, and lists it. NONE: of an
- * env that no walk finds at all. In both, and while another strand of the env has the slot, wf_slot_enter
- * fails, and the wait goes into a list of the scope, under its lock.
+ * A walk that takes the task out of the scope's list lets go to (wait, UNLISTED), which the strand
+ * makes UNLISTED. UNLISTED: no walk would find the slot: the next wait goes by the scope's lock,
+ * and lists it. NONE: of an env that no walk finds at all. In both, and while another strand of the
+ * env has the slot, wf_slot_enter fails, and the wait goes into a list of the scope, under its
+ * lock.
  *
- * G.1  Of a walk that sets its flag and looks into the slot, and a strand that enters it and looks at the flag,
- *      at least one sees the other: all four are seq_cst.
- * G.2  A wait that a walk has touched is there until the walk drops the scope's lock, or lets go of it:
- *      the strand takes that lock before it returns. */
+ * G.1  Of a walk that sets its flag and looks into the slot, and a strand that enters it and looks
+ *      at the flag, at least one sees the other: all four are seq_cst.
+ * G.2  A wait that a walk has touched is there until the walk drops the scope's lock, or lets go of
+ *      it: the strand takes that lock before it returns. */
 #ifndef WF_SLOT_H
 #define WF_SLOT_H
 
@@ -47,8 +49,8 @@ WF_INLINE void wf_slot_set(struct wf_slot *slot, uintptr_t word)
 WF_INLINE bool wf_slot_enter(struct wf_slot *slot, struct wf_wait *wait)
 {
     uintptr_t word = WF_SLOT_FREE;
-    /* sync(slot.enter): seq_cst, before the look at the flag, and release, what a walk reads of the wait;
-     * pairs sync(slot.look), sync(slot.touch) */
+    /* sync(slot.enter): seq_cst, before the look at the flag, and release, what a walk reads of the
+     * wait; pairs sync(slot.look), sync(slot.touch) */
     return wf_cas_seq_cst(&slot->word, &word, (uintptr_t)wait);
 }
 
@@ -66,8 +68,8 @@ WF_INLINE void wf_slot_free(struct wf_slot *slot)
     wf_slot_set(slot, WF_SLOT_FREE);
 }
 
-/* A walk, under the scope's lock, after it has set the flag: the wait, which no walk has touched before; or
- * NULL. */
+/* A walk, under the scope's lock, after it has set the flag: the wait, which no walk has touched
+ * before; or NULL. */
 WF_INLINE struct wf_wait *wf_slot_touch(struct wf_slot *slot)
 {
     /* sync(slot.look): seq_cst, after the flag is set; pairs sync(slot.enter) */
@@ -82,8 +84,8 @@ WF_INLINE struct wf_wait *wf_slot_touch(struct wf_slot *slot)
     return NULL;
 }
 
-/* The walk that has touched it, and owes the strand its resumption (WF_CLAIM_OWED), does not touch it any
- * more. `then`: FREE; or UNLISTED. */
+/* The walk that has touched it, and owes the strand its resumption (WF_CLAIM_OWED), does not touch
+ * it any more. `then`: FREE; or UNLISTED. */
 WF_INLINE void wf_slot_let_go(struct wf_slot *slot, struct wf_wait *wait, uintptr_t then)
 {
     wf_slot_set(slot, (uintptr_t)wait | then);

@@ -1,4 +1,5 @@
-/* sockopt.c: options of connections, as <weft/net.h> names them, given to the kernel. Any thread. */
+/* sockopt.c: options of connections, as <weft/net.h> names them, given to the kernel. Any
+ * thread. */
 #include "pool/base/sys.h"
 #include "src/core.h"
 #include "src/net.h"

@@ -1,20 +1,21 @@
 /* sort.c: weft_sort: a stable merge sort of an array, parallel if workers are idle.
  *
- * The array and a scratch of its size take turns: each level of the recursion merges from one into the
- * other. Both halves of a sort, and both of a long merge, are forked sections (fork.h), which cost 3 ns
- * while nobody takes them; so nothing has to be chosen or measured, down to LEAF elements, which are
- * inserted one by one.
+ * The array and a scratch of its size take turns: each level of the recursion merges from one into
+ * the other. Both halves of a sort, and both of a long merge, are forked sections (fork.h), which
+ * cost 3 ns while nobody takes them; so nothing has to be chosen or measured, down to LEAF
+ * elements, which are inserted one by one.
  *
- * A merge of two runs is split at the middle element of the longer one: what is to stand before it is found
- * in the other by bisection, and both parts are merges of their own. Stability decides on which side equal
- * elements go: those of the left run come first.
+ * A merge of two runs is split at the middle element of the longer one: what is to stand before it
+ * is found in the other by bisection, and both parts are merges of their own. Stability decides on
+ * which side equal elements go: those of the left run come first.
  *
- * Stopping. A cancelled sort must leave each element in the array exactly once, in whatever order. So a
- * strand that sees `stopped` does not return, it goes on without comparing: a sort copies its elements to
- * where they were expected, a merge appends the right run to the left one. Both take a memcpy.
+ * Stopping. A cancelled sort must leave each element in the array exactly once, in whatever order.
+ * So a strand that sees `stopped` does not return, it goes on without comparing: a sort copies its
+ * elements to where they were expected, a merge appends the right run to the left one. Both take a
+ * memcpy.
  *
- * G.1  After any return but -EINVAL, -E2BIG, -ENOMEM the array is a permutation of what it was; after 0 it
- *      is sorted, and equal elements are in their old order. */
+ * G.1  After any return but -EINVAL, -E2BIG, -ENOMEM the array is a permutation of what it was;
+ *      after 0 it is sorted, and equal elements are in their old order. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/guard.h"
@@ -23,8 +24,8 @@
 #include <weft/fork.h>
 #include <weft/par.h>
 
-/* Elements that are inserted one by one: 16 ints cost as much as two merges of 8. Fewer of those that are
- * dear to move. */
+/* Elements that are inserted one by one: 16 ints cost as much as two merges of 8. Fewer of those
+ * that are dear to move. */
 #define LEAF       16
 #define LEAF_BYTES 1024
 /* Below this a merge is not split: the bisection and the fork would cost 2 % of it. */
@@ -215,8 +216,8 @@ static int merge(struct sort *sort, unsigned char *to, struct run *left, struct 
 
 /* --- sorting ---------------------------------------------------------------------------------- */
 
-/* The elements are in `from`; sorted they will be in `to` if `moves`, else in `from`. The other one's
- * memory is scratch. */
+/* The elements are in `from`; sorted they will be in `to` if `moves`, else in `from`. The other
+ * one's memory is scratch. */
 static void sort_run(struct sort *sort, unsigned char *from, unsigned char *to, size_t count,
                      bool moves);
 

@@ -5,15 +5,17 @@
  *      0          start            end         capacity
  *      |  read    |  to be read    |  room     |
  *
- * G.1  What was received is in the buffer until a call gives it out, and it is given out only when the
- *      whole call succeeds, or is counted in the caller's *done. So a wait that fails loses nothing.
- * G.2  A pooled buffer with nothing in it is given back before the reader waits: in make_room, and not
- *      when the last byte is taken, for the caller may still look at it. What comes with a loan is copied
- *      into one, so that the loan can go back before anybody waits (ADR 0036); if there is none then, the
- *      reader keeps the loan until there is (lent_bytes; nothing is held meanwhile).
- * G.3  A writer's bytes [0, used) were accepted and not written. They leave in order, and are moved to
- *      the front when the stream has taken some. Its error is set only where bytes of the caller's were
- *      lost, or the stream is beyond use: see may_repeat.
+ * G.1  What was received is in the buffer until a call gives it out, and it is given out only when
+ *      the whole call succeeds, or is counted in the caller's *done. So a wait that fails loses
+ *      nothing.
+ * G.2  A pooled buffer with nothing in it is given back before the reader waits: in make_room, and
+ *      not when the last byte is taken, for the caller may still look at it. What comes with a loan
+ *      is copied into one, so that the loan can go back before anybody waits (ADR 0036); if there
+ *      is none then, the reader keeps the loan until there is (lent_bytes; nothing is held
+ *      meanwhile).
+ * G.3  A writer's bytes [0, used) were accepted and not written. They leave in order, and are moved
+ *      to the front when the stream has taken some. Its error is set only where bytes of the
+ *      caller's were lost, or the stream is beyond use: see may_repeat.
  *
  * Waiting is the stream's: nothing here suspends by itself, and no lock is held. */
 #include "src/buffer.h"
@@ -109,7 +111,8 @@ static void reader_release(struct reader *r)
     }
 }
 
-/* Takes what the loan has that was kept, and gives it back: to `out`, or to nobody. False: it has gone. */
+/* Takes what the loan has that was kept, and gives it back: to `out`, or to nobody. False: it has
+ * gone. */
 static bool take_kept(struct reader *r, void *out, size_t bytes)
 {
     struct wf_kept kept = {.buffer = r->lent, .number = r->lent_number};
@@ -405,8 +408,8 @@ int weft_reader_line(weft_reader *reader, size_t max, char **line, size_t *bytes
 
 enum { VARINT_BYTES_MAX = 5 };
 
-/* The number before the next frame, and how many bytes it takes, without reading them. 1; 0: the end;
- * -errno. */
+/* The number before the next frame, and how many bytes it takes, without reading them. 1; 0: the
+ * end; -errno. */
 static int peek_varint(struct reader *r, size_t *value, size_t *head)
 {
     uint64_t sum = 0;
@@ -542,8 +545,8 @@ static int fail(struct writer *w, int rc)
     return rc;
 }
 
-/* Gives the stream what is in the buffer and then data[0 .. bytes), as much as it takes at once. How
- * much of the data it took, or -errno; 0: some of the buffer. One of them is not empty. */
+/* Gives the stream what is in the buffer and then data[0 .. bytes), as much as it takes at once.
+ * How much of the data it took, or -errno; 0: some of the buffer. One of them is not empty. */
 static ssize_t push(struct writer *w, const void *data, size_t bytes)
 {
     const weft_stream_ops *ops = w->stream.ops;
@@ -755,8 +758,9 @@ int weft_copy(weft_reader *from, weft_writer *to, uint64_t max, uint64_t *copied
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
-/* A descriptor's object: its number, and which of the number's files the stream means (uses.h), that of its
- * making. So it ends with the file, though all that a program passes around is a number. */
+/* A descriptor's object: its number, and which of the number's files the stream means (uses.h),
+ * that of its making. So it ends with the file, though all that a program passes around is a
+ * number. */
 static int fd_of(void *object)
 {
     return (int)(uint32_t)(uintptr_t)object;

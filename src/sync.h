@@ -2,9 +2,9 @@
  * event.c (events, latches), barrier.c, once.c, flight.c, ticker.c, reuse.c.
  *
  * Such an object is a lock, a few words and one queue of waits (waitq.h), all under the lock. It
- * suspends in the form of call.h: a beginning that takes what is there or stands in line, and an end
- * that leaves the line. Whoever gives something away (a release, an unlock, a set) claims waiters
- * under the lock, so a queued waiter is served before any newcomer, and in order.
+ * suspends in the form of call.h: a beginning that takes what is there or stands in line, and an
+ * end that leaves the line. Whoever gives something away (a release, an unlock, a set) claims
+ * waiters under the lock, so a queued waiter is served before any newcomer, and in order.
  *
  * S.1  The lock decides. A waiter that was granted something has it, cancelled or not (E25); one
  *      that was cancelled before has nothing, and whoever would have served it serves the next.
@@ -14,10 +14,10 @@
  * S.3  An end that was SHUT does not touch the object: it may be gone. Every other end takes the
  *      object's lock if it says so where it stands; that makes it the last one to touch the object
  *      before its task goes on, and then the object may lie on that task's stack.
- * S.4  Zeroed memory was never initialised, and is nobody's: fini returns at once (E41). A queue that
- *      was initialised has a `next`.
- * S.5  In a forked child nobody takes a lock: a thread that the child does not have may hold it. What
- *      cannot return -ENOSYS does nothing, and says that there is nothing. */
+ * S.4  Zeroed memory was never initialised, and is nobody's: fini returns at once (E41). A queue
+ *      that was initialised has a `next`.
+ * S.5  In a forked child nobody takes a lock: a thread that the child does not have may hold it.
+ *      What cannot return -ENOSYS does nothing, and says that there is nothing. */
 #ifndef WF_SYNC_H
 #define WF_SYNC_H
 
@@ -62,8 +62,9 @@ WF_INLINE ssize_t wf_sync_finish(struct wf_call *call)
     return outcome == WF_WAIT_GRANTED ? 0 : -ECANCELED;
 }
 
-/* The beginning of weft_event_wait, for who waits for an event in another's name: `ops` says how it ends,
- * by wf_sync_finish and what follows. The call's object is the event, which begins with its lock. */
+/* The beginning of weft_event_wait, for who waits for an event in another's name: `ops` says how it
+ * ends, by wf_sync_finish and what follows. The call's object is the event, which begins with its
+ * lock. */
 ssize_t wf_event_begin(weft_event *event, struct wf_call *call, struct wf_work *resume,
                        const struct wf_wait_ops *ops);
 

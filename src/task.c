@@ -22,7 +22,8 @@ struct stack_awaiter {
  * for: enough for a task with a buffer of some pages. */
 #define WF_INLINE_STACK_MIN ((size_t)64 * 1024)
 
-/* The lines of a task that are zero when the frame of a posted one is free: see wf_task_init_posted. */
+/* The lines of a task that are zero when the frame of a posted one is free: see
+ * wf_task_init_posted. */
 WF_INLINE void init_rest(struct wf_task *task)
 {
     /* they lie side by side; queuing the task publishes them */
@@ -219,9 +220,9 @@ static struct wf_fiber *only_stack(struct wf_fiber *self, struct wf_awaiter *awa
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* The body of a task that ran on top of this one was never returned from. The end, whatever the hook does:
- * `above` is the topmost. Others may have been between them, and nobody knows of these any more; they would
- * stay in their scopes' lists, with nobody to end them. */
+/* The body of a task that ran on top of this one was never returned from. The end, whatever the
+ * hook does: `above` is the topmost. Others may have been between them, and nobody knows of these
+ * any more; they would stay in their scopes' lists, with nobody to end them. */
 WF_NORETURN static WF_COLD void left_by_longjmp(const struct wf_task *task,
                                                 const struct wf_task *above)
 {
@@ -233,8 +234,8 @@ WF_NORETURN static WF_COLD void left_by_longjmp(const struct wf_task *task,
     wf_panic(__FILE__, __LINE__, "no way to go on after a longjmp out of a task's body");
 }
 
-/* Calls it under the task's env. In line, as what follows: each level of calls above a switch is a return that the
- * processor mispredicts, some 2 ns. */
+/* Calls it under the task's env. In line, as what follows: each level of calls above a switch is a
+ * return that the processor mispredicts, some 2 ns. */
 WF_INLINE int call_body(struct wf_fiber *self, struct wf_task *task)
 {
     self->env = &task->env;
@@ -244,7 +245,8 @@ WF_INLINE int call_body(struct wf_fiber *self, struct wf_task *task)
     return rc;
 }
 
-/* The body has returned. `outer`, `home`: the env that the stack was under, and its home, to go back to. */
+/* The body has returned. `outer`, `home`: the env that the stack was under, and its home, to go
+ * back to. */
 WF_INLINE void end_body(struct wf_fiber *self, struct wf_task *task, struct wf_env *outer,
                         struct wf_home *home)
 {
@@ -287,8 +289,8 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
     return run_body(self, task, self->env, wf_fiber_home(self));
 }
 
-/* Is all at the end of a pooled task as it was at its beginning, so that end_body and settle_pooled would do nothing
- * but give back the frame and leave the scope? */
+/* Is all at the end of a pooled task as it was at its beginning, so that end_body and settle_pooled
+ * would do nothing but give back the frame and leave the scope? */
 WF_INLINE bool is_as_begun(struct wf_fiber *self, struct wf_task *task, int rc)
 {
     /* relaxed, all: its strands are over, but for this one; `touched`: see wf_task_touch */
@@ -304,8 +306,8 @@ static WF_NOINLINE void end_pooled(struct wf_fiber *self, struct wf_task *task, 
     settle_pooled(self, task, rc);
 }
 
-/* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are; and of those in a
- * scope with `.each`, and those of weft_post. */
+/* work.run of a task of kind POOLED, on a loop's frame: apart, since most tasks of a flood are; and
+ * of those in a scope with `.each`, and those of weft_post. */
 static void pooled_run(struct wf_fiber *self, struct wf_work *work)
 {
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
@@ -339,8 +341,8 @@ static void task_run(struct wf_fiber *self, struct wf_work *work)
     struct wf_task *task = wf_container_of(work, struct wf_task, work);
     enum wf_task_kind kind = (enum wf_task_kind)task->kind;
     if (wf_unlikely(kind == WF_TASK_CALLED)) {
-        /* Relaxed: a count, for this worker when it sleeps, or for one that sleeps after it. Not by the
-         * caller: nobody would look again for a deadlock that it had held back. */
+        /* Relaxed: a count, for this worker when it sleeps, or for one that sleeps after it. Not by
+         * the caller: nobody would look again for a deadlock that it had held back. */
         (void)wf_sub_relaxed(&task->rt->entering, 1);
     }
     int rc = run_on_loop(self, task);
@@ -509,8 +511,8 @@ bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
     return true;
 }
 
-/* The task that cannot end before this one has: it spawned it, or opened the scope that owns it. NULL:
- * none, the owner is the root. */
+/* The task that cannot end before this one has: it spawned it, or opened the scope that owns it.
+ * NULL: none, the owner is the root. */
 static struct wf_task *parent_of(struct wf_task *task)
 {
     struct wf_env *spawner = wf_load_relaxed(&task->spawner); /* relaxed: see weft_spawn_ */
@@ -653,8 +655,9 @@ WF_INLINE bool try_enter(struct wf_scope *scope)
                      wf_cas_relaxed(&scope->live, &live, live + 1));
 }
 
-/* Is the frame as a task left it that had nothing of its own in it at its end? Fresh ones are zero. Most of a
- * task is the same for all that lie in the frame, one after the other: 6 words are written instead of 26. */
+/* Is the frame as a task left it that had nothing of its own in it at its end? Fresh ones are zero.
+ * Most of a task is the same for all that lie in the frame, one after the other: 6 words are
+ * written instead of 26. */
 WF_INLINE bool is_initialised(struct wf_task *task)
 {
     return task->env.task == task;
@@ -746,8 +749,8 @@ static WF_NOINLINE int go_otherwise(weft_scope *handle, weft_fn *fn, const void 
     return rc < 0 ? rc : go_entered(handle, fn, arg, bytes, place, NULL);
 }
 
-/* Straight, and without a call, if a pointer is copied, there is room, and the frame that is free since just now will
- * do. */
+/* Straight, and without a call, if a pointer is copied, there is room, and the frame that is free
+ * since just now will do. */
 int weft_go_(weft_scope *handle, weft_fn *fn, const void *arg, size_t bytes,
              const weft_place *place)
 {

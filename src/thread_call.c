@@ -1,6 +1,6 @@
-/* thread_call.c: a system call on a thread that may block, as a call of the API: for what no ring does
- * faster, on both backends in the same way (io.h; ADR 0019). As weft_blocking it cannot be interrupted:
- * the thread is inside the kernel. */
+/* thread_call.c: a system call on a thread that may block, as a call of the API: for what no ring
+ * does faster, on both backends in the same way (io.h; ADR 0019). As weft_blocking it cannot be
+ * interrupted: the thread is inside the kernel. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
@@ -15,8 +15,8 @@ static bool is_fd(const struct wf_thread_call *call, int i)
     return (call->fds & WF_FD_ARG(i)) != 0;
 }
 
-/* On the thread. Touches the descriptors: how many were touched; *all: none of them was closed since the call
- * was begun. */
+/* On the thread. Touches the descriptors: how many were touched; *all: none of them was closed
+ * since the call was begun. */
 static int touch(const struct wf_thread_call *call, struct wf_held held[FDS_MAX], bool *all)
 {
     int touched = 0;
@@ -47,7 +47,8 @@ static int make_call(void *arg)
     return 0;
 }
 
-/* The call begins: its descriptors mean from now on what they mean now, unless that was said before. */
+/* The call begins: its descriptors mean from now on what they mean now, unless that was said
+ * before. */
 static void mean(struct wf_thread_call *call)
 {
     int at = 0;

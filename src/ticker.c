@@ -1,15 +1,17 @@
 /* ticker.c: a wait for the next of many instants that lie a period apart.
  *
- * The instants are fixed when the ticker is made, so what a task does between two waits does not add
+ * The instants are fixed when the ticker is made, so what a task does between two waits does not
+ * add
  * up. No timer runs while nobody waits: a tick that is due is seen from the clock, and several that
  * have passed are one wait's result (coalesced), so a task that is late neither runs after lost
- * time nor forgets how much it lost. While a task waits, a timer of its worker's wheel stands for the
- * next tick.
+ * time nor forgets how much it lost. While a task waits, a timer of its worker's wheel stands for
+ * the next tick.
  *
- * Under the lock: `waiters` holds the one wait, live, or none. The timer is added by the waiter after
- * its beginning has let go of the lock, and taken back by its end, because the wheel's lock comes
- * before ours; fire() takes ours in that order. From its beginning to its end the timer and the tick
- * that it waits for are one waiter's, also when its wait is over and it has not run yet. */
+ * Under the lock: `waiters` holds the one wait, live, or none. The timer is added by the waiter
+ * after its beginning has let go of the lock, and taken back by its end, because the wheel's lock
+ * comes before ours; fire() takes ours in that order. From its beginning to its end the timer and
+ * the tick that it waits for are one waiter's, also when its wait is over and it has not run
+ * yet. */
 #include "pool/base/sys.h"
 #include "src/sync.h"
 #include "src/value.h"

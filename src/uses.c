@@ -64,8 +64,8 @@ static struct wf_closing *find_locked(struct wf_use_slot *slot, int fd, const st
     return NULL;
 }
 
-/* close(2) takes a microsecond: file.c lets no socket linger meanwhile. On a network file system it may take
- * longer, and naps are as good as anything. */
+/* close(2) takes a microsecond: file.c lets no socket linger meanwhile. On a network file system it
+ * may take longer, and naps are as good as anything. */
 #define LOOKS_MAX 100
 #define NAP_NS    INT64_C(20000)
 
@@ -170,7 +170,8 @@ static void count_touches_locked(struct wf_use_slot *slot, struct wf_closing *cl
     }
 }
 
-/* Ends the wait of one that stands in line at the descriptor: its own number, to be closed; -1: there is none. */
+/* Ends the wait of one that stands in line at the descriptor: its own number, to be closed; -1:
+ * there is none. */
 static int shut_one_locked(struct wf_use_slot *slot, int fd)
 {
     struct wf_list *node = slot->held.next;

@@ -1,43 +1,46 @@
-/* uses.h: which operations in flight use a descriptor, so that weft_close can end them before it closes.
+/* uses.h: which operations in flight use a descriptor, so that weft_close can end them before it
+ * closes.
  *
- * A table of slots, by the descriptor's number. An operation is in the list of its slot from before it is
- * submitted until its end (op_done in await.c): an addition and a removal under the slot's lock, 89
- * instructions of an operation's 574 (ADR 0031). Two descriptors of one slot only meet in a list that is a
- * little longer.
+ * A table of slots, by the descriptor's number. An operation is in the list of its slot from before
+ * it is submitted until its end (op_done in await.c): an addition and a removal under the slot's
+ * lock, 89 instructions of an operation's 574 (ADR 0031). Two descriptors of one slot only meet in
+ * a list that is a little longer.
  *
- * A descriptor that the library owns, of a listener, stands there too, for as long as it is open: to close it
- * is misuse, and is refused. So does what uses a descriptor without being an operation: a *touch*, one system
- * call that the library makes itself, on a thread that may block, or as a later step of a longer call; and a
- * receive that stands in *line* for a lent buffer (loan.c).
+ * A descriptor that the library owns, of a listener, stands there too, for as long as it is open:
+ * to close it is misuse, and is refused. So does what uses a descriptor without being an operation:
+ * a *touch*, one system call that the library makes itself, on a thread that may block, or as a
+ * later step of a longer call; and a receive that stands in *line* for a lent buffer (loan.c).
  *
- * Terms. *closing*: a weft_close under way. It *drains* while operations are to end, and then *frees* the
- * number, by close(2). *meant*: a number means one file after the other; which one is told by how often
- * weft_close has closed it. Whoever is to use a number more than once notes that when it begins.
+ * Terms. *closing*: a weft_close under way. It *drains* while operations are to end, and then
+ * *frees* the number, by close(2). *meant*: a number means one file after the other; which one is
+ * told by how often weft_close has closed it. Whoever is to use a number more than once notes that
+ * when it begins.
  *
  * Guarantees.
- * U.1  When close(2) is called, no operation that was begun before, by a task of this runtime, is in
- *      flight at the descriptor: none will touch the next file of that number.
- * U.2  While a closing drains, an operation that is begun at the descriptor is -EBADF and is not submitted.
- *      While it frees, nobody knows whether the number means the old file or the next one: then whoever
- *      begins waits until it is through, and so for no file that has gone.
- * U.3  Operations that are cancelled for this end with -EBADF instead of -ECANCELED, and as ever with
- *      what they had done, if they had done something; from then on their `fd` is WF_FD_CLOSED. One whose
- *      `meant` is not what the number means is -EBADF, and is not submitted; and so it is with a touch and
- *      who stands in line. So a call that makes several of them in turn, or waits in between for whatever
- *      (a thread, its turn to run, a rest), makes none at another's file. (Only for numbers below
- *      WF_USE_NUMBERS.)
- * U.4  Lock order: the slot's lock is the innermost but for inboxes and parking. `done` runs under the
- *      locks of a driver (a rescuer's queue) and takes it; so under it the driver is not touched:
- *      cancellations go by message.
+ * U.1  When close(2) is called, no operation that was begun before, by a task of this runtime, is
+ *      in flight at the descriptor: none will touch the next file of that number.
+ * U.2  While a closing drains, an operation that is begun at the descriptor is -EBADF and is not
+ *      submitted. While it frees, nobody knows whether the number means the old file or the next
+ *      one: then whoever begins waits until it is through, and so for no file that has gone.
+ * U.3  Operations that are cancelled for this end with -EBADF instead of -ECANCELED, and as ever
+ *      with what they had done, if they had done something; from then on their `fd` is
+ *      WF_FD_CLOSED. One whose `meant` is not what the number means is -EBADF, and is not
+ *      submitted; and so it is with a touch and who stands in line. So a call that makes several of
+ *      them in turn, or waits in between for whatever (a thread, its turn to run, a rest), makes
+ *      none at another's file. (Only for numbers below WF_USE_NUMBERS.)
+ * U.4  Lock order: the slot's lock is the innermost but for inboxes and parking. `done` runs under
+ *      the locks of a driver (a rescuer's queue) and takes it; so under it the driver is not
+ *      touched: cancellations go by message.
  *
- * Not here: operations of other runtimes of the process (their touches and lines are), and what the program does
- * with the number by itself.
+ * Not here: operations of other runtimes of the process (their touches and lines are), and what the
+ * program does with the number by itself.
  *
- * The roads not taken: a count for each descriptor is as dear, and does not say which operations they are;
- * a search through all scopes or rings is free until there is a close, and then costs as much as there
- * are connections. The slot's lock over close(2) instead of U.2's second half: close(2) may take seconds
- * (a network file system), and the lock is needed at the end of operations at other descriptors. To refuse what is
- * begun meanwhile, as before: it may well be at the next file. ADR 0031.
+ * The roads not taken: a count for each descriptor is as dear, and does not say which operations
+ * they are; a search through all scopes or rings is free until there is a close, and then costs as
+ * much as there are connections. The slot's lock over close(2) instead of U.2's second half:
+ * close(2) may take seconds (a network file system), and the lock is needed at the end of
+ * operations at other descriptors. To refuse what is begun meanwhile, as before: it may well be at
+ * the next file. ADR 0031.
  *
  * Who may call: src/ only. */
 #ifndef WF_USES_H
@@ -90,7 +93,8 @@ struct wf_use_slot {
     struct wf_list calls;   /* place.in_queue; `next` is NULL before the first one */
     struct wf_list closing; /* likewise */
     struct wf_list held;    /* likewise */
-    /* any thread; atomic: what is known of a descriptor of this slot (file.c, is_direct); 0: nothing */
+    /* any thread; atomic: what is known of a descriptor of this slot (file.c, is_direct); 0:
+     * nothing */
     WF_ATOMIC(uint32_t) known;
     char padding[WF_LINE - 60];
 };
@@ -106,8 +110,8 @@ extern struct wf_use_number wf_use_numbers[WF_USE_NUMBERS];
 /* What the number means now, for wf_op.meant and the like. 0: whatever it means when it is used. */
 WF_INLINE uint32_t wf_use_meant(int fd)
 {
-    /* relaxed: whoever got the number after a close came by it through the system's table of descriptors,
-     * and sees that close as it sees the number */
+    /* relaxed: whoever got the number after a close came by it through the system's table of
+     * descriptors, and sees that close as it sees the number */
     return (uint32_t)fd < WF_USE_NUMBERS ? wf_load_relaxed(&wf_use_numbers[fd].closes) + 1 : 0;
 }
 
@@ -123,8 +127,9 @@ WF_INLINE struct wf_use_slot *wf_use_slot(int fd)
 }
 
 WF_COLD void wf_use_slot_init_locked(struct wf_use_slot *slot);
-/* Some number of the slot is being closed. True: not `fd`, or it is free by now and nothing else is `meant`.
- * False: it drains, or was closed. `pool`: of the closing; NULL: of any. May let go of the lock in between. */
+/* Some number of the slot is being closed. True: not `fd`, or it is free by now and nothing else is
+ * `meant`. False: it drains, or was closed. `pool`: of the closing; NULL: of any. May let go of the
+ * lock in between. */
 WF_COLD bool wf_use_may_begin(struct wf_use_slot *slot, int fd, uint32_t meant,
                               const struct wf_pool *pool);
 
@@ -134,7 +139,8 @@ WF_INLINE bool wf_use_means(int fd, uint32_t meant)
     return meant == 0 || meant == wf_use_meant(fd);
 }
 
-/* Before the op is started, after it was prepared: true; or false: its descriptor is being closed. */
+/* Before the op is started, after it was prepared: true; or false: its descriptor is being
+ * closed. */
 WF_INLINE bool wf_use_begin(struct wf_call *call, struct wf_op *op)
 {
     call->detail = 0; /* its closing */
@@ -183,19 +189,20 @@ WF_INLINE bool wf_use_was_closed(const struct wf_call *call)
 
 /* From here to wf_unhold weft_close refuses the descriptor, which is open at both. Any thread. */
 void wf_own(struct wf_held *held, int fd);
-/* From here to wf_unhold the caller makes a system call with the number, which weft_close waits for: so on a
- * worker one that does not wait. False: it is not what was meant, and wf_unhold is not called. A number that
- * is none, as AT_FDCWD: true. Any thread. */
+/* From here to wf_unhold the caller makes a system call with the number, which weft_close waits
+ * for: so on a worker one that does not wait. False: it is not what was meant, and wf_unhold is not
+ * called. A number that is none, as AT_FDCWD: true. Any thread. */
 bool wf_touch(struct wf_held *held, int fd, uint32_t meant);
-/* From here to wf_unhold weft_close claims the wait, as WF_WAIT_SHUT, and if it wins it closes `own_fd`.
- * False: as above, and `own_fd` is the caller's. */
+/* From here to wf_unhold weft_close claims the wait, as WF_WAIT_SHUT, and if it wins it closes
+ * `own_fd`. False: as above, and `own_fd` is the caller's. */
 bool wf_hold_in_line(struct wf_held *held, int fd, uint32_t meant, int own_fd,
                      struct wf_wait *wait);
 void wf_unhold(struct wf_held *held);
 
-/* In a task: ends what is in flight at the descriptor and waits until it has ended, whatever becomes of
- * the task's scope. 0: the caller closes it, without suspending, and calls wf_closing_end; -EBADF: another
- * task is closing it, or it is owned, and nothing is to be done. Suspends only if there was something. */
+/* In a task: ends what is in flight at the descriptor and waits until it has ended, whatever
+ * becomes of the task's scope. 0: the caller closes it, without suspending, and calls
+ * wf_closing_end; -EBADF: another task is closing it, or it is owned, and nothing is to be done.
+ * Suspends only if there was something. */
 int wf_closing_begin(struct wf_closing *closing, int fd);
 void wf_closing_end(struct wf_closing *closing);
 

@@ -48,8 +48,9 @@ static struct wf_value *take_record(struct wf_worker *worker, enum wf_v_kind kin
     struct wf_value *value = wf_slab_take(slab_of(worker, kind));
     if (value != NULL) {
         value->place = place;
-        /* Relaxed, as all accesses to `life` that have no label: a compare-and-swap decides who owns
-         * the life; what the owner then reads came to it with the value, or by the wait's claim. */
+        /* Relaxed, as all accesses to `life` that have no label: a compare-and-swap decides who
+         * owns the life; what the owner then reads came to it with the value, or by the wait's
+         * claim. */
         wf_store_relaxed(&value->life, wf_load_relaxed(&value->life) | WF_LIFE_PENDING);
     }
     return value;

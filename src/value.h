@@ -1,4 +1,5 @@
-/* value.h: completions behind pending weft_vals, and what modules need to offer an operation with _v.
+/* value.h: completions behind pending weft_vals, and what modules need to offer an operation with
+ * _v.
  *
  * A module offers it with the beginning that its stackful call is made of (call.h):
  *
@@ -95,7 +96,8 @@ weft_val wf_v_end(struct wf_begun *b, ssize_t rc);
 /* Makes the caller the only one who may consume the value, which is *val no more: 0 and the record,
  * or -ESTALE (the misuse hook was called), -EBUSY. */
 int wf_value_take(weft_val *val, struct wf_value **out);
-/* Enlists the wait in `scope`; if `env`, which runs, is cancelled, the wait is cancelled at once. */
+/* Enlists the wait in `scope`; if `env`, which runs, is cancelled, the wait is cancelled at
+ * once. */
 void wf_value_enlist(struct wf_wait *wait, struct wf_scope *scope, struct wf_env *env);
 /* The taken record's wait has ended: its result in *result and true, the record is given back; or
  * false: it was begun anew, not enlisted. Then what happens in the kernel's name has to be awaited
@@ -107,8 +109,8 @@ void wf_value_discard(struct wf_call *call);
 
 /* As weft_promise_set, with a record that goes to the consumer; owned. */
 int wf_promise_set(const weft_promise *promise, int64_t result, weft_error *error);
-/* A pending value that the caller alone completes, once; until then the record stays, with `scope` in
- * it, whatever becomes of the value. NULL: *val says why. */
+/* A pending value that the caller alone completes, once; until then the record stays, with `scope`
+ * in it, whatever becomes of the value. NULL: *val says why. */
 struct wf_value *wf_value_new_pinned(struct wf_scope *scope, weft_val *val,
                                      const weft_place *place);
 void wf_value_complete(struct wf_value *value, int64_t result, weft_error *error);

@@ -142,8 +142,8 @@ ssize_t weft_pwritev(int fd, const struct iovec *parts, int count, int64_t offse
 
 /* --- as values -------------------------------------------------------------------------------- */
 
-/* Through the driver, which looks into the cache itself: a rest would need a window that outlives this
- * call. */
+/* Through the driver, which looks into the cache itself: a rest would need a window that outlives
+ * this call. */
 static weft_val vector_v(enum wf_op_kind kind, int fd, const struct iovec *parts, int count,
                          uint64_t offset, const weft_place *place)
 {

@@ -3,9 +3,9 @@
  *
  * Everything in weft that waits and can be cancelled waits through a wf_wait in its own memory, on
  * a stack or in a frame: semaphore, channel, sleep, kernel operation. What is resumed at the end is
- * a work: that of a suspended fiber, or that of a frame. Whoever wants to end the wait *claims* it: the
- * object that hands something over, the timer, the cancellation of the scope. The first claim wins
- * and says why; the others fail and go on looking for somebody else. Who may call: src/ only.
+ * a work: that of a suspended fiber, or that of a frame. Whoever wants to end the wait *claims* it:
+ * the object that hands something over, the timer, the cancellation of the scope. The first claim
+ * wins and says why; the others fail and go on looking for somebody else. Who may call: src/ only.
  *
  *                         [wf_wait_block, on the next stack]
  *          SETUP ------------------------------------------> ARMED
@@ -86,8 +86,9 @@ struct wf_wait {
     const struct wf_wait_ops *ops; /* immutable after init */
     union {
         struct wf_list in_scope; /* the scope's waits; under the scope's lock */
-        /* while it is in none (env is NULL): memory that the waiter will touch when it runs again, for whoever
-         * resumes it to fetch. A hint; waiter only, before it arms; of those calls alone that say so */
+        /* while it is in none (env is NULL): memory that the waiter will touch when it runs again,
+         * for whoever resumes it to fetch. A hint; waiter only, before it arms; of those calls
+         * alone that say so */
         const void *near;
     };
     struct wf_env
@@ -127,7 +128,8 @@ WF_INLINE enum wf_claim wf_wait_take(struct wf_wait *wait, enum wf_wait_state ca
 WF_INLINE bool wf_wait_take_armed(struct wf_wait *wait, const struct wf_waiter *place)
 {
     uintptr_t state = WF_WAIT_ARMED;
-    /* sync(wait.grant): as sync(wait.claim); pairs sync(wait.arm), sync(wait.look), sync(wait.claim) */
+    /* sync(wait.grant): as sync(wait.claim); pairs sync(wait.arm), sync(wait.look),
+     * sync(wait.claim) */
     return wf_cas_acq_rel(&wait->state, &state, (uintptr_t)place | WF_WAIT_GRANTED);
 }
 

@@ -35,9 +35,9 @@ WF_INLINE bool wf_waitq_claim_all(struct wf_list *queue, enum wf_wait_state caus
     return any;
 }
 
-/* The place of the longest-waiting live wait, still in the queue, or NULL: for granters that look at
- * what is wanted before they give it, and for newcomers that must not pass anybody. Takes the ended
- * ones before it out. A wait that is seen alive may be cancelled before it is claimed. */
+/* The place of the longest-waiting live wait, still in the queue, or NULL: for granters that look
+ * at what is wanted before they give it, and for newcomers that must not pass anybody. Takes the
+ * ended ones before it out. A wait that is seen alive may be cancelled before it is claimed. */
 WF_INLINE struct wf_waiter *wf_waitq_first(struct wf_list *queue)
 {
     while (!wf_list_is_empty(queue)) { /* ends: each turn takes one out */
@@ -58,8 +58,8 @@ WF_INLINE bool wf_waitq_grant(struct wf_waiter *place)
     return wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place);
 }
 
-/* wf_waitq_grant, and does not resume: in *owed what the caller resumes when it has let go of the lock (wf_wait_resume),
- * if anything: so that who wakes up at once does not find it held. */
+/* wf_waitq_grant, and does not resume: in *owed what the caller resumes when it has let go of the
+ * lock (wf_wait_resume), if anything: so that who wakes up at once does not find it held. */
 WF_INLINE bool wf_waitq_grant_owing(struct wf_waiter *place, struct wf_work **owed)
 {
     struct wf_wait *wait = place->wait;
@@ -71,9 +71,9 @@ WF_INLINE bool wf_waitq_grant_owing(struct wf_waiter *place, struct wf_work **ow
     return claim != WF_CLAIM_LOST;
 }
 
-/* What happens to most waits, of one that has to be in no list afterwards: `place` is of a stack, or a frame, that
- * lies and that nobody else ends now. It is granted and taken out, and the caller resumes *owed when it has let go of
- * the lock. False: it is not so, and nothing was done. */
+/* What happens to most waits, of one that has to be in no list afterwards: `place` is of a stack,
+ * or a frame, that lies and that nobody else ends now. It is granted and taken out, and the caller
+ * resumes *owed when it has let go of the lock. False: it is not so, and nothing was done. */
 WF_INLINE bool wf_waitq_grant_lying(struct wf_waiter *place, struct wf_work **owed)
 {
     struct wf_wait *wait = place->wait;

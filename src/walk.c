@@ -7,22 +7,25 @@
  * in the scopes that are open under them.
  *
  * A walk holds at most one lock of a scope, for at most WALK_BATCH steps. What keeps a scope on its
- * path alive is a *pin*: a hold like a task's, which the owner waits for before the scope goes away.
- * A scope whose last hold is gone cannot be pinned, and need not be: nothing runs in it any more.
+ * path alive is a *pin*: a hold like a task's, which the owner waits for before the scope goes
+ * away. A scope whose last hold is gone cannot be pinned, and need not be: nothing runs in it any
+ * more.
  *
  * To visit. A walk that sets new flags in a scope moves all children into the scope's `visit` list,
- * in O(1), and takes them out one after another, back into `children`. A child that closes meanwhile
- * unlinks itself from either list under the same lock. A scope that opens meanwhile takes over the
- * flags from its parent under that lock, and need not be visited. Two walks in one scope (a deadline,
- * then a call) share the list: what is handed to a child is computed when it is taken, so it has
- * the flags of both, and a walk that sets a flag moves *all* children to `visit` again.
+ * in O(1), and takes them out one after another, back into `children`. A child that closes
+ * meanwhile unlinks itself from either list under the same lock. A scope that opens meanwhile takes
+ * over the flags from its parent under that lock, and need not be visited. Two walks in one scope
+ * (a deadline, then a call) share the list: what is handed to a child is computed when it is taken,
+ * so it has the flags of both, and a walk that sets a flag moves *all* children to `visit` again.
  *
  * G.1  When no walk is under way, each scope has all flags that its parent has, but for shields.
- * G.2  A wait whose scope has a flag has been ended: it was in the list when the flag was set, or in a
- *      slot that the walk looks into after it (slot.h), and a walk takes it from there; or who began it
- *      has seen the flag. There is no third case: of the list both hold the lock, of a slot G.1 of slot.h.
- * G.3  A waiter that a walk ended does not return before the walk is through with its wait: it takes
- *      the scope's lock once in wf_wait_delist, or wf_wait_leave if the walk has not let go of it.
+ * G.2  A wait whose scope has a flag has been ended: it was in the list when the flag was set, or
+ *      in a slot that the walk looks into after it (slot.h), and a walk takes it from there; or who
+ *      began it has seen the flag. There is no third case: of the list both hold the lock, of a
+ *      slot G.1 of slot.h.
+ * G.3  A waiter that a walk ended does not return before the walk is through with its wait: it
+ *      takes the scope's lock once in wf_wait_delist, or wf_wait_leave if the walk has not let go
+ *      of it.
  * G.4  A scope comes from "no flag" to "some flag" once; the walk that does it runs the callbacks
  *      registered before. Later ones run at once (weft_cancel_on).
  * G.5  A walk that finds nothing new in a scope passes over what is below: the walk that set the
@@ -39,8 +42,8 @@
 
 /* --- being found ------------------------------------------------------------------------------ */
 
-/* Under the lock of env's scope: a walk that comes later finds the wait in the scope's list. A wait under the
- * task's own env is counted in the task: see wf_task_cancel. */
+/* Under the lock of env's scope: a walk that comes later finds the wait in the scope's list. A wait
+ * under the task's own env is counted in the task: see wf_task_cancel. */
 static void enlist_locked(struct wf_wait *wait, struct wf_env *env)
 {
     wf_list_push_back(&env->scope->waits, &wait->in_scope);
@@ -144,12 +147,13 @@ struct woken {
     struct wf_work *first, **last;
 };
 
-/* A place in the scope's list of waits, or of waiters: where a walk for one task alone goes on when it
- * has the lock again. Another walk that comes across it unlinks it. */
+/* A place in the scope's list of waits, or of waiters: where a walk for one task alone goes on when
+ * it has the lock again. Another walk that comes across it unlinks it. */
 static const struct wf_wait_ops bookmark_ops = {.cancel = wf_wait_cancel_claim};
 static const weft_place bookmark_place = {.file = "", .function = ""};
 
-/* Under the scope's lock: claims, or asks the kernel. True: it is claimed, and lies until we resume it. */
+/* Under the scope's lock: claims, or asks the kernel. True: it is claimed, and lies until we resume
+ * it. */
 static bool end_wait_locked(struct wf_wait *wait, struct woken *woken)
 {
     if (wait->ops->cancel != wf_wait_cancel_claim) {
@@ -166,8 +170,8 @@ static bool end_wait_locked(struct wf_wait *wait, struct woken *woken)
     return true;
 }
 
-/* The same of what is in a slot, if anything is that no walk has come to. `then`: FREE; or UNLISTED, its task
- * is in no list any more. */
+/* The same of what is in a slot, if anything is that no walk has come to. `then`: FREE; or
+ * UNLISTED, its task is in no list any more. */
 static void end_slot_locked(struct wf_slot *slot, uintptr_t then, struct woken *woken)
 {
     struct wf_wait *wait = wf_slot_touch(slot);
@@ -186,9 +190,9 @@ static void resume_all(struct woken *woken)
     }
 }
 
-/* A batch of what waits in the scope, under its lock. Waits go into another list of the scope, until they
- * leave: a value that nobody has taken may never (value.h); tasks into none: they do not enter a slot again, since
- * they see the flag. True: there are more. */
+/* A batch of what waits in the scope, under its lock. Waits go into another list of the scope,
+ * until they leave: a value that nobody has taken may never (value.h); tasks into none: they do not
+ * enter a slot again, since they see the flag. True: there are more. */
 static bool end_waits_locked(struct wf_scope *scope, struct woken *woken)
 {
     end_slot_locked(&scope->env.slot, WF_SLOT_FREE, woken);
@@ -565,12 +569,12 @@ static bool end_single_wait_locked(struct wf_task *task, struct woken *woken)
     return task->base_waits == 0;
 }
 
-/* Has it spawned nothing, under its own env or one of its bindings, that is still to be awaited? Then
- * all that waits or is open in the owner scope on its behalf is counted by itself. */
+/* Has it spawned nothing, under its own env or one of its bindings, that is still to be awaited?
+ * Then all that waits or is open in the owner scope on its behalf is counted by itself. */
 static bool is_without_children(struct wf_task *task)
 {
-    /* relaxed, both: a task that it spawns meanwhile looks at the flag under the owner's lock before it
-     * waits, or opens a scope */
+    /* relaxed, both: a task that it spawns meanwhile looks at the flag under the owner's lock
+     * before it waits, or opens a scope */
     return wf_load_relaxed(&task->env.unawaited) == 0 && wf_load_relaxed(&task->has_bound) == 0;
 }
 

@@ -1,11 +1,11 @@
-/* watch.c: watches and broadcasts, both a *feed*: numbered items of which the last few are kept, and
- * readers that each know the number they want next.
+/* watch.c: watches and broadcasts, both a *feed*: numbered items of which the last few are kept,
+ * and readers that each know the number they want next.
  *
  * A watch keeps one, and its readers do not care what they missed. Items are copied under the lock,
- * so that none is torn. Readers that wait have nothing copied into them: all are claimed by the next
- * item, and take under the lock what is there when they run, which may be a later one. The state only
- * goes forward (numbers grow, a closed feed stays closed), so what they were woken for is still
- * true. */
+ * so that none is torn. Readers that wait have nothing copied into them: all are claimed by the
+ * next item, and take under the lock what is there when they run, which may be a later one. The
+ * state only goes forward (numbers grow, a closed feed stays closed), so what they were woken for
+ * is still true. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/core.h"

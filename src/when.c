@@ -1,14 +1,14 @@
 /* when.c: weft_when: waiting for several tasks, for all of them or for the first.
  *
- * The call has a watch in each task (when.h has the protocol), one wait for the waiter, and no queue.
- * It is not a point of cancellation, as weft_await is not: the tasks are cancelled with their scope,
- * and they end.
+ * The call has a watch in each task (when.h has the protocol), one wait for the waiter, and no
+ * queue. It is not a point of cancellation, as weft_await is not: the tasks are cancelled with
+ * their scope, and they end.
  *
- * Where a task may run on top of the waiter: under ALL and FAILFAST, which need every one of them to
- * end anyway. Under FIRST and FIRST_OK never: the stack of a task that suspends there would lie above
- * a waiter that may have to go on before it. Under FAILFAST all watches are in place before that,
- * because a task that suspends on top of the waiter must be cancelled by another one's failure while
- * the waiter cannot run. */
+ * Where a task may run on top of the waiter: under ALL and FAILFAST, which need every one of them
+ * to end anyway. Under FIRST and FIRST_OK never: the stack of a task that suspends there would lie
+ * above a waiter that may have to go on before it. Under FAILFAST all watches are in place before
+ * that, because a task that suspends on top of the waiter must be cancelled by another one's
+ * failure while the waiter cannot run. */
 #include "src/when.h"
 #include "pool/base/check.h"
 #include "src/core.h"
@@ -103,8 +103,8 @@ static int deciding_task(struct when_call *call)
     if (first && winner != WF_WHEN_NOBODY) {
         return winner;
     }
-    /* Of ALL and FAILFAST, a failure before a cancellation. Of FIRST_OK, which nobody won: if one was
-     * cut short, another outcome was still possible. */
+    /* Of ALL and FAILFAST, a failure before a cancellation. Of FIRST_OK, which nobody won: if one
+     * was cut short, another outcome was still possible. */
     int failed = first_failure(call, first);
     return failed != WF_WHEN_NOBODY ? failed : first_failure(call, !first);
 }

@@ -1,24 +1,24 @@
 /* when.h: one call that waits for several tasks: who decides it, and who is the last.
  *
- * Who may call: src/when.c, and its model. It knows no scheduler: what ends the wait is a wf_wait, and
- * what is done to losers is the business of when.c.
+ * Who may call: src/when.c, and its model. It knows no scheduler: what ends the wait is a wf_wait,
+ * and what is done to losers is the business of when.c.
  *
- * Terms. A *watch* is the call's awaiter in one task. The call is *decided* when its result no longer
- * depends on tasks that run: by the first task that ends (FIRST), that succeeds (FIRST_OK), that
- * fails (FAILFAST); ALL is never decided early. The *winner* is the task that decided, the others are
- * *losers*. The call is *listed* when it has a watch in every task that it waits for.
+ * Terms. A *watch* is the call's awaiter in one task. The call is *decided* when its result no
+ * longer depends on tasks that run: by the first task that ends (FIRST), that succeeds (FIRST_OK),
+ * that fails (FAILFAST); ALL is never decided early. The *winner* is the task that decided, the
+ * others are *losers*. The call is *listed* when it has a watch in every task that it waits for.
  *
  *      decision:  0 --[wf_when_decide]--> winner --+
  *                 |                                +--> winner and LISTED: losers are settled
  *                 +--[wf_when_listed]--> LISTED ---+
  *
- * Whoever makes the second of the two steps settles the losers: cancels them, or takes the watches out
- * of them again. So they are settled once, when all watches are where they can be found.
+ * Whoever makes the second of the two steps settles the losers: cancels them, or takes the watches
+ * out of them again. So they are settled once, when all watches are where they can be found.
  *
- * `left` counts the waiter's own hold until it has nothing more to do before it waits, and the watches
- * that are in a task or being told. Who brings it to 0 ends the wait, or the waiter finds that it need
- * not wait. So the wait ends once; and the call's memory, and that of the tasks, lasts until nobody
- * touches them any more: losers are settled before the winner's watch is counted off.
+ * `left` counts the waiter's own hold until it has nothing more to do before it waits, and the
+ * watches that are in a task or being told. Who brings it to 0 ends the wait, or the waiter finds
+ * that it need not wait. So the wait ends once; and the call's memory, and that of the tasks, lasts
+ * until nobody touches them any more: losers are settled before the winner's watch is counted off.
  *
  * G.1  The wait is claimed at most once, and only if the waiter's own wf_when_leave returned false.
  * G.2  After the last wf_when_leave nobody but the waiter touches the call, its claim excepted.

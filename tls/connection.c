@@ -10,24 +10,25 @@
  *                 v        |
  *            below: TLS's bytes
  *
- * Bounds. `in` gets more only when SSL_read has eaten what was there: PIECE_BYTES. `out` gets one record
- * at most before it is sent: SSL_write is given RECORD_BYTES at a time.
+ * Bounds. `in` gets more only when SSL_read has eaten what was there: PIECE_BYTES. `out` gets one
+ * record at most before it is sent: SSL_write is given RECORD_BYTES at a time.
  *
  * Order. Whoever lets OpenSSL make bytes for the peer sends them before another may: `sending`. The
  * reader makes some too (an alert, an answer to a change of keys). It sends them if nobody else is
- * sending, and else leaves them to that one: it must not wait, for the peer may take nothing before we
- * have read. send_out looks again after it has let go, so that nothing is left by both.
+ * sending, and else leaves them to that one: it must not wait, for the peer may take nothing before
+ * we have read. send_out looks again after it has let go, so that nothing is left by both.
  *
- * Memory. What is moved from `out` lies in `room`, which is kept: no flush allocates, once it is as large as
- * the connection's records. Before a reader that holds no buffer waits, it is given back if it is larger
- * than IDLE_BYTES. (OpenSSL's own buffers come and go with each record: SSL_MODE_RELEASE_BUFFERS.)
+ * Memory. What is moved from `out` lies in `room`, which is kept: no flush allocates, once it is as
+ * large as the connection's records. Before a reader that holds no buffer waits, it is given back
+ * if it is larger than IDLE_BYTES. (OpenSSL's own buffers come and go with each record:
+ * SSL_MODE_RELEASE_BUFFERS.)
  *
  * Cancellation. Bytes are moved from `out` to `room` and leave from there; a send that is cut short
- * leaves the rest there, and the next one begins with it. So a record is never torn, and a write that was
- * cancelled after SSL_write has taken its bytes says that it has written them.
+ * leaves the rest there, and the next one begins with it. So a record is never torn, and a write
+ * that was cancelled after SSL_write has taken its bytes says that it has written them.
  *
- * Threads. OpenSSL's queue of errors is the thread's, and a task may go on on another thread after any
- * wait: it is read in the same call that found the error (call_ssl). */
+ * Threads. OpenSSL's queue of errors is the thread's, and a task may go on on another thread after
+ * any wait: it is read in the same call that found the error (call_ssl). */
 #include "tls/tls.h"
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -155,8 +156,8 @@ void weft_tls_free(weft_tls *tls)
         return;
     }
     if (tls->is_ready && tls->error == 0) {
-        /* OpenSSL forgets the session of a connection that was not ended by both; that it may be resumed
-         * has nothing to do with that */
+        /* OpenSSL forgets the session of a connection that was not ended by both; that it may be
+         * resumed has nothing to do with that */
         SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
     SSL_free(tls->ssl);
@@ -225,8 +226,8 @@ static void note_ready_locked(weft_tls *tls)
     tls->is_ready = true;
 }
 
-/* > 0: what it returned; 0: the peer has finished; -EAGAIN: it wants to receive; else the error that
- * sticks. Does not suspend. */
+/* > 0: what it returned; 0: the peer has finished; -EAGAIN: it wants to receive; else the error
+ * that sticks. Does not suspend. */
 static int call_ssl(weft_tls *tls, enum call call, void *buffer, size_t bytes)
 {
     int n = bytes < RECORD_BYTES ? (int)bytes : RECORD_BYTES;
@@ -295,7 +296,8 @@ static bool make_room(weft_tls *tls, size_t bytes)
     return tls->room != NULL;
 }
 
-/* Holding `sending`, with nothing unsent: takes over what OpenSSL has made. 1: something; 0; -ENOMEM. */
+/* Holding `sending`, with nothing unsent: takes over what OpenSSL has made. 1: something; 0;
+ * -ENOMEM. */
 static int take_output(weft_tls *tls)
 {
     int rc = 0;
@@ -313,7 +315,8 @@ static int take_output(weft_tls *tls)
     return rc;
 }
 
-/* The connection is about to be idle: it gives its memory back, if it is large and nobody is sending. */
+/* The connection is about to be idle: it gives its memory back, if it is large and nobody is
+ * sending. */
 static void give_room(weft_tls *tls)
 {
     if (weft_mutex_try(&tls->sending) == 0) {
@@ -370,8 +373,8 @@ static int send_if_free(weft_tls *tls)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-/* Gives OpenSSL some more of what comes from below: 0 or -errno. Its frame is large, and gone when it
- * returns. */
+/* Gives OpenSSL some more of what comes from below: 0 or -errno. Its frame is large, and gone when
+ * it returns. */
 static __attribute__((noinline)) int receive(weft_tls *tls)
 {
     unsigned char piece[PIECE_BYTES];

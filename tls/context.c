@@ -1,9 +1,9 @@
 /* context.c: what many connections share: certificates, whom to trust, protocols, sessions.
  *
- * Server: sessions are resumed by tickets, as OpenSSL does by default. Client: OpenSSL hands us each
- * session that it could resume, and we keep one for each of WF_TLS_SESSIONS hosts. A session is only ever
- * made by a handshake that was verified by the same context, so resuming it needs no second look at the
- * certificate. */
+ * Server: sessions are resumed by tickets, as OpenSSL does by default. Client: OpenSSL hands us
+ * each session that it could resume, and we keep one for each of WF_TLS_SESSIONS hosts. A session
+ * is only ever made by a handshake that was verified by the same context, so resuming it needs no
+ * second look at the certificate. */
 #include "tls/tls.h"
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -55,7 +55,8 @@ static int no_password(char *buffer, int bytes, int writing, void *arg)
     return 0;
 }
 
-/* The next certificate; NULL: there is none, and *at_end says whether that is the end or an error. */
+/* The next certificate; NULL: there is none, and *at_end says whether that is the end or an
+ * error. */
 static X509 *read_cert(BIO *bio, bool *at_end)
 {
     X509 *cert = PEM_read_bio_X509_AUX(bio, NULL, no_password, NULL);

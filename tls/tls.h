@@ -1,5 +1,5 @@
-/* tls.h: what context.c and connection.c share. This folder is a user of weft: it includes nothing but
- * <weft/...>, OpenSSL and libc. */
+/* tls.h: what context.c and connection.c share. This folder is a user of weft: it includes nothing
+ * but <weft/...>, OpenSSL and libc. */
 #ifndef WF_TLS_H
 #define WF_TLS_H
 
@@ -11,7 +11,8 @@
 
 #define WF_TLS_HOST_MAX 256 /* with its NUL */
 
-/* Sessions that a client keeps for resumption, by a hash of the host: a newer one replaces another. */
+/* Sessions that a client keeps for resumption, by a hash of the host: a newer one replaces
+ * another. */
 #define WF_TLS_SESSIONS 64
 
 struct wf_tls_kept {
@@ -34,14 +35,14 @@ struct weft_tls_ctx {
 };
 
 void wf_tls_ctx_ref(weft_tls_ctx *ctx);
-/* A session for this host, which is the caller's; or NULL. Each is given out once: TLS 1.3's tickets are
- * for one use. */
+/* A session for this host, which is the caller's; or NULL. Each is given out once: TLS 1.3's
+ * tickets are for one use. */
 SSL_SESSION *wf_tls_session_take(weft_tls_ctx *ctx, const char *host);
 /* The host of a client's connection. */
 const char *wf_tls_host(const weft_tls *tls);
 
-/* What OpenSSL's queue of errors says, which is empty afterwards: its first entry, in words. To be called
- * on the thread that made the failing call, before anything suspends. */
+/* What OpenSSL's queue of errors says, which is empty afterwards: its first entry, in words. To be
+ * called on the thread that made the failing call, before anything suspends. */
 void wf_tls_words(char *out, size_t bytes);
 
 #endif

@@ -1,10 +1,12 @@
-/* grain.c: the pieces that weft's loops choose by themselves, against fixed ones, for bodies of 1 ns, 1 us and 1 ms.
+/* grain.c: the pieces that weft's loops choose by themselves, against fixed ones, for bodies of 1
+ * ns, 1 us and 1 ms.
  *
  *     grain WORKERS [ROUNDS]     prints a table; bench/grain/run builds and calls it
  *
- * Each round runs every grain once, so that a processor that is slow for a while is slow for each of them. Medians of
- * the rounds. The body turns a loop for as long as is wanted, per index. A scan walks what others take twice; its
- * fixed grains do so too. weft_sort has no grain: it is not here. */
+ * Each round runs every grain once, so that a processor that is slow for a while is slow for each
+ * of them. Medians of the rounds. The body turns a loop for as long as is wanted, per index. A scan
+ * walks what others take twice; its fixed grains do so too. weft_sort has no grain: it is not
+ * here. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +44,8 @@ static __attribute__((noinline)) uint64_t turn(uint64_t x, uint64_t turns)
     return x;
 }
 
-/* Goes on from piece to piece: else the processor would run short pieces side by side. No piece waits. */
+/* Goes on from piece to piece: else the processor would run short pieces side by side. No piece
+ * waits. */
 static __thread uint64_t carried;
 
 static int run(size_t from, size_t to, void *ctx)

@@ -2,14 +2,17 @@
  *
  *     PROGRAM metg-PATTERN THREADS      prints METG in ns, as workloads.h says
  *
- * A graph has GRAPH_STEPS rows of GRAPH_WIDTH nodes; each needs some nodes of the row before, as the pattern says (those
- * of Task Bench, Slaughter and others, 2020, and of tools/taskbench/load_graph.c), and then turns a loop. *Grain* is the
- * time per node, elapsed / nodes * threads. *Efficiency* is the part of it that the loop alone takes. METG(50 %) is the
- * grain at which efficiency is a half: shorter tasks are not worth their cost. The turns are doubled until efficiency is
- * above a half; METG is between the last two grains, in a straight line.
+ * A graph has GRAPH_STEPS rows of GRAPH_WIDTH nodes; each needs some nodes of the row before, as
+ * the pattern says (those of Task Bench, Slaughter and others, 2020, and of
+ * tools/taskbench/load_graph.c), and then turns a loop. *Grain* is the time per node, elapsed /
+ * nodes * threads. *Efficiency* is the part of it that the loop alone takes. METG(50 %) is the
+ * grain at which efficiency is a half: shorter tasks are not worth their cost. The turns are
+ * doubled until efficiency is above a half; METG is between the last two grains, in a straight
+ * line.
  *
- * The result is checked: a node's value is made of its number and of all values that it needs, which are cleared before
- * each run, so a node that begins too early changes the sum of all of them. The sums are the same in every language. */
+ * The result is checked: a node's value is made of its number and of all values that it needs,
+ * which are cleared before each run, so a node that begins too early changes the sum of all of
+ * them. The sums are the same in every language. */
 #ifndef PEERS_GRAPHS_H
 #define PEERS_GRAPHS_H
 

@@ -1,5 +1,5 @@
-/* workloads.h: what the programs of this folder have in common: the sizes of the workloads, their leaves, and
- * how a program is called and answers. C and C++.
+/* workloads.h: what the programs of this folder have in common: the sizes of the workloads, their
+ * leaves, and how a program is called and answers. C and C++.
  *
  *     PROGRAM WORKLOAD THREADS      prints ns per op; exits with 1 if the result is wrong, 2 if it has no such
  *
@@ -113,7 +113,8 @@ static inline double now_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Runs `run` three times; prints ns per op of the fastest. `run` returns whether the result is right. */
+/* Runs `run` three times; prints ns per op of the fastest. `run` returns whether the result is
+ * right. */
 static inline int measure(int (*run)(void *arg), void *arg, double ops)
 {
     double best = 1e300;

@@ -1,14 +1,15 @@
-/* steal.c: a discrete-event simulation of how work spreads over many workers: what cannot be tried on a machine
- * with few processors. docs/scaling.md has its results.
+/* steal.c: a discrete-event simulation of how work spreads over many workers: what cannot be tried
+ * on a machine with few processors. docs/scaling.md has its results.
  *
  *     steal WORKERS POLICY [GRAIN_NS [NODES [COUNT_GROUP]]]
  *
- * The work is a binary tree of `nodes` equal leaves, as a parallel loop or fib makes it: who runs a subtree of
- * more than one leaf forks half of it, which others may steal. Time is virtual, in ns.
+ * The work is a binary tree of `nodes` equal leaves, as a parallel loop or fib makes it: who runs a
+ * subtree of more than one leaf forks half of it, which others may steal. Time is virtual, in ns.
  *
- * Costs, from the machine that the tables of docs/benchmarks.md were made on: a line from core to core 55 ns on one
- * chip (L3 group of 8), 155 between groups, 300 between sockets (of 64 workers; assumed); a compare-and-swap on a
- * contended line waits for those before it. A failed probe costs one line, a steal three.
+ * Costs, from the machine that the tables of docs/benchmarks.md were made on: a line from core to
+ * core 55 ns on one chip (L3 group of 8), 155 between groups, 300 between sockets (of 64 workers;
+ * assumed); a compare-and-swap on a contended line waits for those before it. A failed probe costs
+ * one line, a steal three.
  *
  * Policies of choosing a victim:
  *   ring     from a random start around the ring, as pool/worker.c does
@@ -219,7 +220,7 @@ static bool steal(int thief, enum policy policy, double *now_ns)
     return got;
 }
 
-/* --- counts of searchers ----------------------------------------------------------------------- */
+/* --- counts of searchers ---------------------------------------------------------------------- */
 
 static void write_line(int self, int number, double *now_ns)
 {
@@ -277,7 +278,8 @@ static bool is_counted(enum policy policy)
     return policy >= COUNTER && policy <= ASKS;
 }
 
-/* The lock's line and the first line of slots, and each further line of 8 slots at a third: they are fetched at once. */
+/* The lock's line and the first line of slots, and each further line of 8 slots at a third: they
+ * are fetched at once. */
 static bool take_injected(struct worker *w, enum policy policy, double *now_ns)
 {
     if (injected == 0) {

@@ -1,11 +1,11 @@
 /* files.c: files below the root, with conditions and single ranges (RFC 9110).
  *
  * What a stranger named is opened with openat2(RESOLVE_BENEATH): the kernel sees to it that neither
- * "..", nor a link, nor a rename while we look leads out of the root. What is in the kernel's cache of
- * names is opened on the spot (RESOLVE_CACHED), else by weft_openat2, which waits.
+ * "..", nor a link, nor a rename while we look leads out of the root. What is in the kernel's cache
+ * of names is opened on the spot (RESOLVE_CACHED), else by weft_openat2, which waits.
  *
- * Several ranges at once are not answered one by one, which would be a way to have a file sent a hundred
- * times: the whole file is, as the standard allows. */
+ * Several ranges at once are not answered one by one, which would be a way to have a file sent a
+ * hundred times: the whole file is, as the standard allows. */
 #define _GNU_SOURCE
 #include "httpd.h"
 #include <fcntl.h>
@@ -164,8 +164,8 @@ static bool parse_number(const char **text, uint64_t *out)
     return any;
 }
 
-/* What of the file was asked for: 200 all of it, 206 *range, 416 nothing that it has. A range that is
- * not understood is as good as none. */
+/* What of the file was asked for: 200 all of it, 206 *range, 416 nothing that it has. A range that
+ * is not understood is as good as none. */
 static int choose_range(const struct request *request, const struct file *file, struct range *range)
 {
     *range = (struct range){0, file->bytes};

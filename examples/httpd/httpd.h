@@ -9,8 +9,8 @@
  *   secure.c    https, if weft_tls is there
  *
  * An *exchange* is one connection with its present request and answer; it lies on the stack of the
- * connection's task. Functions that work on one return 0, or -errno (the connection is beyond use), or
- * a status of HTTP (400 to 599), with which the request is to be refused. */
+ * connection's task. Functions that work on one return 0, or -errno (the connection is beyond use),
+ * or a status of HTTP (400 to 599), with which the request is to be refused. */
 #ifndef HTTPD_H
 #define HTTPD_H
 
@@ -93,14 +93,15 @@ struct httpd {
 
 /* request.c */
 int request_read_head(struct exchange *x);
-/* Reads the body, up to `max` bytes, to `out`; out == NULL: and drops it. *bytes: how many. Of a request
- * without a body: 0 bytes. Has to be called once for each head that was read. 413: more than `max`. */
+/* Reads the body, up to `max` bytes, to `out`; out == NULL: and drops it. *bytes: how many. Of a
+ * request without a body: 0 bytes. Has to be called once for each head that was read. 413: more
+ * than `max`. */
 int request_read_body(struct exchange *x, char *out, size_t max, size_t *bytes);
 bool request_has_body(const struct request *request);
 
 /* answer.c */
-/* The status line and the headers that all answers have; more may follow by weft_writer_printf, and then
- * answer_end_head. `length`: of the body; `type` NULL: there is none to speak of. */
+/* The status line and the headers that all answers have; more may follow by weft_writer_printf, and
+ * then answer_end_head. `length`: of the body; `type` NULL: there is none to speak of. */
 int answer_head(struct exchange *x, int status, const char *type, uint64_t length);
 int answer_end_head(struct exchange *x);
 /* A piece of the body, unless only the head was asked for. */

@@ -1,6 +1,6 @@
-/* log.c: the access log. Tasks put lines into a channel, a service writes them out: many at once while
- * they come fast, and at once when they do not. A log that is slower than the server loses lines, which
- * are counted; it does not hold anybody up. */
+/* log.c: the access log. Tasks put lines into a channel, a service writes them out: many at once
+ * while they come fast, and at once when they do not. A log that is slower than the server loses
+ * lines, which are counted; it does not hold anybody up. */
 #include "httpd.h"
 #include <stdio.h>
 #include <string.h>

@@ -15,9 +15,9 @@
  *
  *     -e, -k  https, with the certificate and key in these files (PEM)
  *
- * Prints "httpd: listening on ADDRESS:PORT", serves until SIGINT or SIGTERM, lets requests in flight
- * finish (a second signal: no longer), prints what it did. Exit status 0; 1 if it could not start; 2
- * for a wrong usage.
+ * Prints "httpd: listening on ADDRESS:PORT", serves until SIGINT or SIGTERM, lets requests in
+ * flight finish (a second signal: no longer), prints what it did. Exit status 0; 1 if it could not
+ * start; 2 for a wrong usage.
  *
  *     GET, HEAD /path   the file ROOT/path, or its index.html: with ETag, Last-Modified, If-None-Match,
  *                       If-Modified-Since, single ranges and If-Range
@@ -25,9 +25,10 @@
  *     GET /metrics      counters, for Prometheus
  *
  * Guarantees.
- * G.1  Whatever a peer sends, it gets an answer or the end of its connection, and the others get theirs.
- * G.2  What a peer can make us keep is bounded (httpd.h), and how long it can take too: a head, a body,
- *      the taking of an answer, the silence between requests.
+ * G.1  Whatever a peer sends, it gets an answer or the end of its connection, and the others get
+ *      theirs.
+ * G.2  What a peer can make us keep is bounded (httpd.h), and how long it can take too: a head, a
+ *      body, the taking of an answer, the silence between requests.
  * G.3  No path leads out of ROOT (files.c).
  * G.4  Where a request ends is never a matter of opinion (request.c).
  * G.5  An idle connection holds no buffer. */
@@ -50,7 +51,8 @@
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* The body is read into memory of its own, which is found when its length is known to be allowed. */
+/* The body is read into memory of its own, which is found when its length is known to be
+ * allowed. */
 static int echo_body(struct exchange *x)
 {
     const struct request *request = &x->request;

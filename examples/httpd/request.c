@@ -10,8 +10,8 @@
  *   - a Transfer-Encoding that does not end in chunked, or in HTTP/1.0, is refused. (With a
  *     Content-Length, or two of those, http-parser refuses itself.)
  *
- * The head is collected in the reader's buffer, where its parts are spans of offsets; what is wanted
- * later is copied out, because the body's bytes take that place. */
+ * The head is collected in the reader's buffer, where its parts are spans of offsets; what is
+ * wanted later is copied out, because the body's bytes take that place. */
 #include "httpd.h"
 #include <string.h>
 #include <strings.h>
@@ -257,7 +257,8 @@ static int take_head(struct exchange *x, const struct head *head)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Waits until `least` bytes are there. Who waits for a peer has sent it first what it may wait for. */
+/* Waits until `least` bytes are there. Who waits for a peer has sent it first what it may wait
+ * for. */
 static ssize_t read_more(struct exchange *x, size_t least, const void **bytes)
 {
     if (weft_reader_peek(&x->reader, 0, bytes) < (ssize_t)least) {

@@ -2,23 +2,25 @@
  * misuse.
  *
  * Conventions of the whole API. A function that can fail returns `>= 0` or `-errno`, and never sets
- * errno. Nothing takes ownership of a caller's memory unless it says so. "Task context" means: called by code that runs inside a task; such a call made elsewhere returns -EPERM. In the
- * child of a fork(2) that was made while there was a runtime, a call that can fail returns -ENOSYS,
- * and any other does nothing. What does not say that it may suspend
- * does not; what names no thread may be called on any, of objects that last until it has returned.
+ * errno. Nothing takes ownership of a caller's memory unless it says so. "Task context" means:
+ * called by code that runs inside a task; such a call made elsewhere returns -EPERM. In the child
+ * of a fork(2) that was made while there was a runtime, a call that can fail returns -ENOSYS, and
+ * any other does nothing. What does not say that it may suspend does not; what names no thread may
+ * be called on any, of objects that last until it has returned.
  *
  * Lives. What lies in the caller's memory has `init` and `fini`, and cannot fail to begin. What the
  * library allocates has `new`, which returns a code and fills in *out (NULL after a failure), and
  * `free`, which accepts NULL; only a runtime is `start`ed and `stop`ped before. `close` is a state,
  * of what is shared: no more goes in. (A generator, which has one user, is freed by its close.)
- * Extents of code have `begin` and `end`, `enter` and `leave`, `bind` and `unbind`, in one function.
+ * Extents of code have `begin` and `end`, `enter` and `leave`, `bind` and `unbind`, in one
+ * function.
  *
  * Options. All zero is the default of every options struct, and NULL for a pointer to one means
- * that. A macro with "options" takes them as designated initialisers after its other arguments, in C
- * (none need be given; a comma after the last is an error); the function under it, which has the same
- * name and an underscore at the end, takes the pointer: C++ and wrappers call that. Where options are
- * not optional (weft_reuse_new), or are kept beside a handle (weft_rt_start), there is the pointer
- * alone.
+ * that. A macro with "options" takes them as designated initialisers after its other arguments, in
+ * C (none need be given; a comma after the last is an error); the function under it, which has the
+ * same name and an underscore at the end, takes the pointer: C++ and wrappers call that. Where
+ * options are not optional (weft_reuse_new), or are kept beside a handle (weft_rt_start), there is
+ * the pointer alone.
  *
  * Callbacks get what they are about first and the program's own pointer last: `arg` if it is all
  * that they work on, `ctx` if it comes besides. A `why` or `name` is a static string, kept by
@@ -82,8 +84,8 @@ typedef struct weft_place {
         &weft_here_;                                                                          \
     })
 
-/* The options of a macro, as a pointer. They end in a comma, which the macro has put there so that ISO C
- * sees an argument where none is given; and -Wpedantic has nothing to say of empty braces. */
+/* The options of a macro, as a pointer. They end in a comma, which the macro has put there so that
+ * ISO C sees an argument where none is given; and -Wpedantic has nothing to say of empty braces. */
 #define WEFT_OPTS_(type, ...) (__extension__(&(const type){__VA_ARGS__}))
 
 /* --- errors ----------------------------------------------------------------------------------- */
@@ -128,13 +130,13 @@ int weft_fail_(const weft_place *place, int code, const char *format, ...)
 
 /* The error record of the current task: the last weft_fail in it, or the one handed on by the last
  * weft_await or weft_scope_end that returned a failure. A task that fails without weft_fail gets
- * one when it is awaited, which says where it was started; only -ECANCELED has none unless weft_fail
- * made it. NULL if there is none, or outside a task. Valid until the task's next failing call, or
- * weft_forget. */
+ * one when it is awaited, which says where it was started; only -ECANCELED has none unless
+ * weft_fail made it. NULL if there is none, or outside a task. Valid until the task's next failing
+ * call, or weft_forget. */
 const weft_error *weft_last(void);
 
-/* Drops the current task's error record: that failure has been dealt with, and is not the cause of a
- * later one. Any thread; outside a task it does nothing. */
+/* Drops the current task's error record: that failure has been dealt with, and is not the cause of
+ * a later one. Any thread; outside a task it does nothing. */
 void weft_forget(void);
 
 /* Writes all that is known of a failure to `out`, NUL-terminated, cut to `bytes`: some lines, each

@@ -1,12 +1,13 @@
-/* bench.h: a program's own code as workloads of taskbench: time per op, allocations and their places, system
- * calls, instructions, memory, by the same tool that measures weft itself.
+/* bench.h: a program's own code as workloads of taskbench: time per op, allocations and their
+ * places, system calls, instructions, memory, by the same tool that measures weft itself.
  *
  * Build a shared object that defines one table, and name the file:
  *
  *     static int lookups(weft_bench_trial *t, uint64_t rounds)
  *     {
  *         for (uint64_t i = 0; i < rounds; i++) {
- *             if (cache_get(t->state, i) < 0) { return weft_bench_wrong(t, "key %d is lost", (int)i); }
+ *             if (cache_get(t->state, i) < 0) { return weft_bench_wrong(t, "key %d is lost",
+ *             (int)i); }
  *         }
  *         return 0;
  *     }
@@ -19,8 +20,8 @@
  *     taskbench run ./cache.so
  *     taskbench gate ./cache.so --budgets budgets.json --update
  *
- * The object need not be linked with weft: taskbench brings it. Nothing here is of use without taskbench,
- * and no function of this header is in the library. */
+ * The object need not be linked with weft: taskbench brings it. Nothing here is of use without
+ * taskbench, and no function of this header is in the library. */
 #ifndef WEFT_BENCH_H
 #define WEFT_BENCH_H
 
@@ -62,9 +63,9 @@ typedef struct weft_bench_trial {
     char reason[WEFT_BENCH_REASON_MAX]; /* see weft_bench_wrong */
 } weft_bench_trial;
 
-/* A workload. open, sample, check and close run in one task of trial->rt, one after the other, and may call
- * anything of weft. Each but `sample` may be NULL. The int is 0, or a negative code (-errno) with which the
- * row is wrong. All strings are static. */
+/* A workload. open, sample, check and close run in one task of trial->rt, one after the other, and
+ * may call anything of weft. Each but `sample` may be NULL. The int is 0, or a negative code
+ * (-errno) with which the row is wrong. All strings are static. */
 typedef struct weft_bench {
     const char *name; /* 13 characters at most, "noun" or "noun/variant"; none of taskbench's own */
     const char *about; /* one line; NULL: nothing to say */
@@ -72,7 +73,8 @@ typedef struct weft_bench {
     int workers;       /* 1: a second worker can do nothing for it. 0: measured on one and on two */
     weft_bench_param params[WEFT_BENCH_PARAMS_MAX + 1];
     int (*open)(weft_bench_trial *trial);
-    /* What is measured: so many rounds, of `ops_per_round` ops each. Leaves nothing behind that grows. */
+    /* What is measured: so many rounds, of `ops_per_round` ops each. Leaves nothing behind that
+     * grows. */
     int (*sample)(weft_bench_trial *trial, uint64_t rounds);
     /* Looks at the result of the sample before, out of the time measured. */
     int (*check)(weft_bench_trial *trial, uint64_t rounds);
@@ -86,8 +88,8 @@ typedef struct weft_bench {
 extern const int weft_bench_abi;
 extern const weft_bench weft_benches[];
 
-/* Says that a result is wrong (printf-like, 159 bytes at most), and returns a code to return. Any thread, one
- * at a time. */
+/* Says that a result is wrong (printf-like, 159 bytes at most), and returns a code to return. Any
+ * thread, one at a time. */
 static inline int weft_bench_wrong(weft_bench_trial *trial, const char *format, ...)
     __attribute__((format(printf, 2, 3), unused));
 static inline int weft_bench_wrong(weft_bench_trial *trial, const char *format, ...)

@@ -1,9 +1,9 @@
 /* chan.h: channels: many senders and many receivers, first in first out.
  *
- * A channel holds up to `capacity` items, copied in and out. With capacity 0 an item goes from hand to
- * hand: a send lasts until somebody takes it (rendezvous). With WEFT_CHAN_UNBOUNDED it grows, up to a
- * bound that has a name. What happens when it is full is chosen when it is made: the sender waits, or
- * something is dropped. */
+ * A channel holds up to `capacity` items, copied in and out. With capacity 0 an item goes from hand
+ * to hand: a send lasts until somebody takes it (rendezvous). With WEFT_CHAN_UNBOUNDED it grows, up
+ * to a bound that has a name. What happens when it is full is chosen when it is made: the sender
+ * waits, or something is dropped. */
 #ifndef WEFT_CHAN_H
 #define WEFT_CHAN_H
 
@@ -30,9 +30,9 @@ enum weft_full {
 
 typedef struct weft_chan_opts {
     int full; /* enum weft_full; 0: WEFT_FULL_WAIT */
-    /* Called with each item that is dropped, and with those that weft_chan_free finds in the channel;
-     * by the sender, or whoever frees, under no lock, with a copy that is valid for the call. NULL:
-     * nobody is told. */
+    /* Called with each item that is dropped, and with those that weft_chan_free finds in the
+     * channel; by the sender, or whoever frees, under no lock, with a copy that is valid for the
+     * call. NULL: nobody is told. */
     void (*on_drop)(const void *item, void *ctx);
     void *ctx; /* its second argument */
     /* Of an unbounded channel: items at which it is full after all; 0: WEFT_CHAN_UNBOUNDED_MAX. */
@@ -57,8 +57,8 @@ int weft_chan_new_(weft_chan **out, size_t item_bytes, size_t capacity, const we
 void weft_chan_free(weft_chan *chan);
 
 /* Copies *item into the channel. While it is full: waits, or drops something, as chosen when it was
- * made. 0; 1: something was dropped (never waits); -EPIPE: closed; -ECANCELED: the item is not in the
- * channel; -ENOMEM: an unbounded one could not grow, the item is not in it. May suspend. Task
+ * made. 0; 1: something was dropped (never waits); -EPIPE: closed; -ECANCELED: the item is not in
+ * the channel; -ENOMEM: an unbounded one could not grow, the item is not in it. May suspend. Task
  * context. */
 int weft_chan_send(weft_chan *chan, const void *item);
 
@@ -84,9 +84,9 @@ size_t weft_chan_len(const weft_chan *chan);
 size_t weft_chan_item_bytes(const weft_chan *chan);
 
 /* A channel of items of type T, under a type of its own: defines the struct `name` (a handle, to be
- * passed by value), the type name_item, and inline functions name_new, name_free, name_send, name_recv, name_try_send,
- * name_try_recv, name_close, name_len as above, and name_of, which wraps a weft_chan: one of another
- * item size is misuse. At file scope.
+ * passed by value), the type name_item, and inline functions name_new, name_free, name_send,
+ * name_recv, name_try_send, name_try_recv, name_close, name_len as above, and name_of, which wraps
+ * a weft_chan: one of another item size is misuse. At file scope.
  *
  *     WEFT_CHAN(mailbox, struct email);
  *     ...

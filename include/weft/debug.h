@@ -27,8 +27,8 @@ typedef struct weft_stats {
     uint64_t slab_chunks;
     /* stacks that exist: in use or cached, over all runtimes of the process */
     uint64_t stacks;
-    /* of ops_completed, those that an idle worker took over from a busy one (weft_rt_opts.rescue), and
-     * the signals that this took */
+    /* of ops_completed, those that an idle worker took over from a busy one (weft_rt_opts.rescue),
+     * and the signals that this took */
     uint64_t ops_rescued, kicks;
     uint64_t loans;         /* buffers that are lent right now (loan.h) */
     uint64_t loans_awaited; /* times that a receive had to wait for one */
@@ -43,21 +43,23 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes);
 
 /* Writes to the descriptor `fd`, in lines of text, what every task of the runtime does that has a
  * stack: its name, where it was started, what it waits for and in which scopes, and how much of its
- * deadline is left. Needs no help of the tasks and takes no lock of theirs: it may be called while they
- * run, from any thread, and from a debugger. Of tasks that run a line may be out of date. Returns the
- * number of stacks with a task. Between start and free. Blocks as write(2) does. */
+ * deadline is left. Needs no help of the tasks and takes no lock of theirs: it may be called while
+ * they run, from any thread, and from a debugger. Of tasks that run a line may be out of date.
+ * Returns the number of stacks with a task. Between start and free. Blocks as write(2) does. */
 int weft_dump(weft_rt *rt, int fd);
 
-/* What messages call the current task, NUL-terminated, cut to `bytes`: "task NAME (started in FUNCTION,
- * FILE:LINE)"; outside of tasks "no task". Returns the length that it would have. Cannot suspend. */
+/* What messages call the current task, NUL-terminated, cut to `bytes`: "task NAME (started in
+ * FUNCTION, FILE:LINE)"; outside of tasks "no task". Returns the length that it would have. Cannot
+ * suspend. */
 int weft_describe(char *out, size_t bytes);
 
-/* For tests that disturb a program at each of its waits: hook(arg) is called on a task's stack each time
- * that it is about to be suspended, for whatever reason, and may do what cannot suspend: cancel a scope,
- * fire a source, release, close. NULL: no hook (the default). Set it while no runtime runs. Costs a load
- * for each suspension when there is none.
+/* For tests that disturb a program at each of its waits: hook(arg) is called on a task's stack each
+ * time that it is about to be suspended, for whatever reason, and may do what cannot suspend:
+ * cancel a scope, fire a source, release, close. NULL: no hook (the default). Set it while no
+ * runtime runs. Costs a load for each suspension when there is none.
  *
- *     static void cancel_at_nth(void *scope) { if (--left == 0) weft_scope_cancel(scope, "sweep"); } */
+ *     static void cancel_at_nth(void *scope) { if (--left == 0) weft_scope_cancel(scope, "sweep");
+ *     } */
 typedef void weft_suspend_fn(void *arg);
 void weft_on_suspend(weft_suspend_fn *hook, void *arg);
 

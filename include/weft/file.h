@@ -1,15 +1,15 @@
-/* file.h: files and directories beyond reading and writing, which io.h has: opening below a directory,
- * names, sizes, whole files, copies, directories' entries, direct I/O; and pipes.
+/* file.h: files and directories beyond reading and writing, which io.h has: opening below a
+ * directory, names, sizes, whole files, copies, directories' entries, direct I/O; and pipes.
  *
  * What holds for all of them, beside what io.h says of its own:
- * - A `dirfd` is a directory's descriptor, or AT_FDCWD (the working directory); a relative path starts
- *   there. Paths are NUL-terminated and at most PATH_MAX bytes, else -ENAMETOOLONG.
- * - What begins with "On a thread" is one system call on a thread that may block (as weft_blocking),
- *   on both backends: no ring does it faster. It cannot be interrupted: when the scope is cancelled
- *   meanwhile it returns its real result once the kernel has done it. In a cancelled scope, or under a
- *   deadline that has passed, it is -ECANCELED and nothing was done; -EAGAIN: no thread at all could
- *   be had; -EBADF, and nothing was done: weft_close has closed a descriptor of it before it came to a
- *   thread. (One that comes later waits for it.) It suspends.
+ * - A `dirfd` is a directory's descriptor, or AT_FDCWD (the working directory); a relative path
+ *   starts there. Paths are NUL-terminated and at most PATH_MAX bytes, else -ENAMETOOLONG.
+ * - What begins with "On a thread" is one system call on a thread that may block (as
+ *   weft_blocking), on both backends: no ring does it faster. It cannot be interrupted: when the
+ *   scope is cancelled meanwhile it returns its real result once the kernel has done it. In a
+ *   cancelled scope, or under a deadline that has passed, it is -ECANCELED and nothing was done;
+ *   -EAGAIN: no thread at all could be had; -EBADF, and nothing was done: weft_close has closed a
+ *   descriptor of it before it came to a thread. (One that comes later waits for it.) It suspends.
  * - Errors are those of the system call of the same name. */
 #ifndef WEFT_FILE_H
 #define WEFT_FILE_H
@@ -28,10 +28,11 @@ int weft_openat(int dirfd, const char *path, int flags, mode_t mode);
 
 struct open_how; /* <linux/openat2.h> */
 
-/* As openat2(2): how->resolve (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS ...) says how far a path may lead,
- * which is how to open what a stranger named. O_CLOEXEC is added; *how is copied. -EXDEV, -ELOOP: the
- * path leads out of what is allowed; -ENOSYS: by epoll, where a sandbox knows no openat2. The descriptor
- * is the caller's, also when the scope was cancelled but the file had been opened. Suspends.
+/* As openat2(2): how->resolve (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS ...) says how far a path may
+ * lead, which is how to open what a stranger named. O_CLOEXEC is added; *how is copied. -EXDEV,
+ * -ELOOP: the path leads out of what is allowed; -ENOSYS: by epoll, where a sandbox knows no
+ * openat2. The descriptor is the caller's, also when the scope was cancelled but the file had been
+ * opened. Suspends.
  *
  *     struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
  *     int fd = weft_openat2(root, name_from_the_network, &how); */
@@ -39,11 +40,12 @@ int weft_openat2(int dirfd, const char *path, const struct open_how *how);
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* On a thread. Gives `from` the name `to`; what had it is gone. `flags`: 0, RENAME_NOREPLACE (-EEXIST
- * if there is such a name), RENAME_EXCHANGE. 0. */
+/* On a thread. Gives `from` the name `to`; what had it is gone. `flags`: 0, RENAME_NOREPLACE
+ * (-EEXIST if there is such a name), RENAME_EXCHANGE. 0. */
 int weft_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags);
 
-/* On a thread. Takes a name away: of a file, or with AT_REMOVEDIR in `flags` of an empty directory. 0. */
+/* On a thread. Takes a name away: of a file, or with AT_REMOVEDIR in `flags` of an empty directory.
+ * 0. */
 int weft_unlinkat(int dirfd, const char *path, int flags);
 
 /* On a thread. Makes a directory; `mode` is cut by the umask. 0; -EEXIST. */
@@ -56,11 +58,12 @@ int weft_symlinkat(const char *target, int dirfd, const char *path);
  * AT_EMPTY_PATH. 0. */
 int weft_linkat(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags);
 
-/* On a thread. What a symbolic link says, without a NUL, into `buffer`: the bytes, cut to `bytes`. */
+/* On a thread. What a symbolic link says, without a NUL, into `buffer`: the bytes, cut to
+ * `bytes`. */
 ssize_t weft_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes);
 
-/* The same with paths from the working directory: a file's new name, a name taken away, a directory made,
- * an empty one taken away. */
+/* The same with paths from the working directory: a file's new name, a name taken away, a directory
+ * made, an empty one taken away. */
 int weft_rename(const char *from, const char *to);
 int weft_unlink(const char *path);
 int weft_mkdir(const char *path, mode_t mode);
@@ -77,27 +80,28 @@ int weft_fstat(int fd, struct statx *out);
 
 /* --- size and durability ---------------------------------------------------------------------- */
 
-/* On a thread. The file has `bytes` from now on: cut, or longer with zeros. 0; -EINVAL: bytes < 0, or
- * no regular file that is open for writing; -EFBIG. */
+/* On a thread. The file has `bytes` from now on: cut, or longer with zeros. 0; -EINVAL: bytes < 0,
+ * or no regular file that is open for writing; -EFBIG. */
 int weft_ftruncate(int fd, int64_t bytes);
 
 /* On a thread. As fallocate(2): reserves the disk's space for a range, or by `mode` (FALLOC_FL_*)
  * punches a hole, zeroes ... 0; -ENOSPC, -EOPNOTSUPP; -EINVAL: offset < 0 or bytes <= 0. */
 int weft_fallocate(int fd, int mode, int64_t offset, int64_t bytes);
 
-/* As weft_fsync (io.h), without what is not needed to read the data again, such as times. Suspends. */
+/* As weft_fsync (io.h), without what is not needed to read the data again, such as times.
+ * Suspends. */
 int weft_fdatasync(int fd);
 
-/* On threads. Waits until the names in a directory are on the disk: what a new or renamed file needs,
- * besides its own weft_fsync, to be found after a crash. 0; -ENOTDIR. */
+/* On threads. Waits until the names in a directory are on the disk: what a new or renamed file
+ * needs, besides its own weft_fsync, to be found after a crash. 0; -ENOTDIR. */
 int weft_fsync_dir(int dirfd, const char *path);
 
 /* --- whole ------------------------------------------------------------------------------------ */
 
-/* weft_pread and weft_pwrite (io.h) again and again, until all of `bytes` (any number) are there or the
- * file ends. The bytes: fewer than asked for are the end of the file, or what came before an error or a
- * cancellation, which the next call will tell; or -errno: nothing was transferred. For files; of pipes
- * and sockets -ESPIPE. May suspend. */
+/* weft_pread and weft_pwrite (io.h) again and again, until all of `bytes` (any number) are there or
+ * the file ends. The bytes: fewer than asked for are the end of the file, or what came before an
+ * error or a cancellation, which the next call will tell; or -errno: nothing was transferred. For
+ * files; of pipes and sockets -ESPIPE. May suspend. */
 ssize_t weft_pread_all(int fd, void *buffer, size_t bytes, int64_t offset);
 ssize_t weft_pwrite_all(int fd, const void *buffer, size_t bytes, int64_t offset);
 
@@ -117,25 +121,25 @@ int weft_file_write(int dirfd, const char *path, const void *buffer, size_t byte
 /* weft_copy_range: up to the end of the file. */
 #define WEFT_COPY_ALL INT64_MAX
 
-/* On threads. Copies `bytes` of one file, from `in_offset` on, to `out_offset` in another one (or the
- * same one, if the ranges are apart), inside the kernel where it can: copy_file_range(2), which shares
- * the blocks on file systems that know how. The bytes copied: fewer are the end of the file, or what
- * came before an error or a cancellation, which is seen every 8 MiB; or -errno: nothing was copied.
- * -EINVAL: an offset or bytes < 0. For regular files; of others as far as they can be read and written
- * at offsets.
+/* On threads. Copies `bytes` of one file, from `in_offset` on, to `out_offset` in another one (or
+ * the same one, if the ranges are apart), inside the kernel where it can: copy_file_range(2), which
+ * shares the blocks on file systems that know how. The bytes copied: fewer are the end of the file,
+ * or what came before an error or a cancellation, which is seen every 8 MiB; or -errno: nothing was
+ * copied. -EINVAL: an offset or bytes < 0. For regular files; of others as far as they can be read
+ * and written at offsets.
  *
  *     int64_t n = weft_copy_range(from, 0, to, 0, WEFT_COPY_ALL); */
 int64_t weft_copy_range(int in, int64_t in_offset, int out, int64_t out_offset, int64_t bytes);
 
 /* On threads. Copies a file with its permissions (cut by the umask). `flags`: 0, what `to` named is
- * written over; O_EXCL: -EEXIST instead. The bytes; or -errno, and what `to` names may be a part of it.
- * -EINVAL: not a regular file, or both are the same. */
+ * written over; O_EXCL: -EEXIST instead. The bytes; or -errno, and what `to` names may be a part of
+ * it. -EINVAL: not a regular file, or both are the same. */
 int64_t weft_copy_file(const char *from, const char *to, int flags);
 
 /* --- directories ------------------------------------------------------------------------------ */
 
-/* A directory that is being listed. Opaque; of the library's memory, with a buffer of 32 KiB: that is
- * all that is held at once, however long the directory is. */
+/* A directory that is being listed. Opaque; of the library's memory, with a buffer of 32 KiB: that
+ * is all that is held at once, however long the directory is. */
 typedef struct weft_dir weft_dir;
 
 /* Of an entry. DT_* of <dirent.h> have the same values. */
@@ -169,9 +173,9 @@ typedef struct weft_dir_entry {
 int weft_dir_open(weft_dir **out, int dirfd, const char *path);
 
 /* The next entry, without "." and "..", in no order; it comes from the buffer, which a thread fills
- * some hundred entries at a time. 1: *out is filled; 0: there are no more; or -errno. What is made or
- * taken away meanwhile may be told or not. -ECANCELED: the place is kept, the next call goes on. One
- * task at a time. May suspend. */
+ * some hundred entries at a time. 1: *out is filled; 0: there are no more; or -errno. What is made
+ * or taken away meanwhile may be told or not. -ECANCELED: the place is kept, the next call goes on.
+ * One task at a time. May suspend. */
 int weft_dir_next(weft_dir *dir, weft_dir_entry *out);
 
 /* Begins again with the first entry. 0. Does not suspend. */
@@ -192,10 +196,10 @@ typedef struct weft_direct {
     uint32_t offset_align; /* offsets, and lengths */
 } weft_direct;
 
-/* Fills *out for an open file: as the kernel says (statx, from 6.1 on, if the file system knows), else
- * a page for both, which is enough on any. 0; -EINVAL: the file cannot be read and written directly.
- * Direct reads and writes pass by the page cache and go through the ring, many at a time; see
- * docs/guide/files.md for when that pays. Suspends.
+/* Fills *out for an open file: as the kernel says (statx, from 6.1 on, if the file system knows),
+ * else a page for both, which is enough on any. 0; -EINVAL: the file cannot be read and written
+ * directly. Direct reads and writes pass by the page cache and go through the ring, many at a time;
+ * see docs/guide/files.md for when that pays. Suspends.
  *
  *     weft_direct d;
  *     rc = weft_direct_get(fd, &d);
@@ -206,9 +210,10 @@ int weft_direct_get(int fd, weft_direct *out);
 /* --- pipes ------------------------------------------------------------------------------------ */
 
 /* Makes a pipe: what is written to fds[1] can be read from fds[0]. Both are the caller's, with
- * close-on-exec, to be closed with weft_close. `bytes`: at least so much room, rounded up by the kernel;
- * 0: its default (64 KiB). 0; -EMFILE, -ENFILE; -EPERM: more room than /proc/sys/fs/pipe-max-size
- * allows, -ENOMEM; after an error there is no pipe. Any thread. Does not suspend. */
+ * close-on-exec, to be closed with weft_close. `bytes`: at least so much room, rounded up by the
+ * kernel; 0: its default (64 KiB). 0; -EMFILE, -ENFILE; -EPERM: more room than
+ * /proc/sys/fs/pipe-max-size allows, -ENOMEM; after an error there is no pipe. Any thread. Does not
+ * suspend. */
 int weft_pipe(int fds[2], size_t bytes);
 
 #ifdef __cplusplus

@@ -5,18 +5,18 @@
  * it has the same scope, cancellation and error record, and may itself wait. It allocates nothing
  * and cannot fail: when nobody may take it (no task context, no room), it simply runs at the join.
  * Joins come in the opposite order of forks, in the function that forked, before it returns, and in
- * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made for
- * itself (coroutines of another library).
+ * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made
+ * for itself (coroutines of another library).
  *
- * A section is best a local variable, or an array of them: one on the heap is offered at once instead of when
- * somebody asks, which costs more.
+ * A section is best a local variable, or an array of them: one on the heap is offered at once
+ * instead of when somebody asks, which costs more.
  *
- * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the program
- * as an archive: a fork is an instruction shorter then. In code for shared objects
- * (-fPIC) it changes nothing.
+ * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the
+ * program as an archive: a fork is an instruction shorter then. In code for shared objects (-fPIC)
+ * it changes nothing.
  *
- * A shared object that uses this header and is loaded by dlopen(3), bringing libweft with it, takes 8
- * bytes of what the loader keeps for static thread-local storage; without these the dlopen fails.
+ * A shared object that uses this header and is loaded by dlopen(3), bringing libweft with it, takes
+ * 8 bytes of what the loader keeps for static thread-local storage; without these the dlopen fails.
  *
  * The typed form lets the compiler call the function directly, with its arguments in registers:
  *
@@ -31,10 +31,10 @@
  *         return fib_join(&a) + b;
  *     }
  *
- * Leaves: most calls of a recursion are leaves, which fork nothing. A compiler that does not expect that
- * makes each of them save all registers that the others use. A hint helps where there are several
- * arguments or children, `if (__builtin_expect(leaves == 1, 1))`; measured, a tree of ten children a node takes
- * less than half of the time (gcc 12).
+ * Leaves: most calls of a recursion are leaves, which fork nothing. A compiler that does not expect
+ * that makes each of them save all registers that the others use. A hint helps where there are
+ * several arguments or children, `if (__builtin_expect(leaves == 1, 1))`; measured, a tree of ten
+ * children a node takes less than half of the time (gcc 12).
  *
  * This header is the one place where structs of the library are open, because its few instructions
  * run in the caller's code; the library checks that it agrees with them when it is built. Names
@@ -55,8 +55,8 @@ typedef int weft_branch_fn_(weft_branch *branch);
  * touched. 24 bytes. */
 struct weft_branch {
     void (*run)(void *fiber, weft_branch *branch); /* as a worker runs it: weft_branch_run_ */
-    /* Private, which is forked, not joined, and known to nobody else: its mark, which has the top bit set.
-     * Public: the task and scope that it belongs to, an address. */
+    /* Private, which is forked, not joined, and known to nobody else: its mark, which has the top
+     * bit set. Public: the task and scope that it belongs to, an address. */
     uintptr_t link;
     /* Public: whose task and scope it belongs to, until somebody waits for it; WEFT_BRANCH_*_ */
     uintptr_t state;
@@ -81,9 +81,9 @@ struct weft_deque_line_ {
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
 void weft_fork_slow_(weft_branch *branch);
-/* clang, x86-64: the same, but with all registers kept; see src/fork_x86_64.S. Called by its address, which
- * the loader has found before the program runs: a linker that resolves a call when it is first made keeps
- * fewer registers than clang takes for granted here. */
+/* clang, x86-64: the same, but with all registers kept; see src/fork_x86_64.S. Called by its
+ * address, which the loader has found before the program runs: a linker that resolves a call when
+ * it is first made keeps fewer registers than clang takes for granted here. */
 #if defined(__clang__) && defined(__x86_64__)
 typedef __attribute__((preserve_most)) void weft_fork_saving_fn_(weft_branch *branch);
 weft_fork_saving_fn_ weft_fork_saving_;
@@ -102,17 +102,18 @@ void weft_call_branch_run_(void *fiber, weft_branch *branch);
 /* The deque of the worker that this runs on; on other threads one that takes nothing.
  *
  * A task may go on on another thread after any call, so nothing that was found through thread-local
- * storage may be kept over a call, not even the address. The compiler is not told that there is such a
- * variable: it sees an assembly that it may neither leave out, nor do once for two, nor move over a call
- * ("volatile"). Between it and the last use of its result there is no call: see where it is used. */
+ * storage may be kept over a call, not even the address. The compiler is not told that there is
+ * such a variable: it sees an assembly that it may neither leave out, nor do once for two, nor move
+ * over a call ("volatile"). Between it and the last use of its result there is no call: see where
+ * it is used. */
 static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque_here_(void)
 {
     struct weft_deque_line_ *deque;
 #if defined(__x86_64__) && defined(WEFT_STATIC) && (defined(__PIE__) || !defined(__PIC__))
     __asm__ volatile("movq %%fs:weft_thread_deque_@tpoff, %0" : "=r"(deque));
 #elif defined(__x86_64__)
-    /* The linker makes a constant of the first, in a program that has weft_static in it and does not
-     * export the variable. */
+    /* The linker makes a constant of the first, in a program that has weft_static in it and does
+     * not export the variable. */
     __asm__ volatile("movq weft_thread_deque_@gottpoff(%%rip), %0\n\t"
                      "movq %%fs:(%0), %0"
                      : "=r"(deque));
@@ -129,28 +130,30 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
     return deque;
 }
 
-/* Is it farther away than this stack can be? For where the compiler sees only a pointer: of a variable it knows the
- * size, and on this stack it lies. */
+/* Is it farther away than this stack can be? For where the compiler sees only a pointer: of a
+ * variable it knows the size, and on this stack it lies. */
 static inline __attribute__((always_inline)) int weft_is_elsewhere_(const weft_branch *branch)
 {
     uintptr_t distance = (uintptr_t)branch - (uintptr_t)__builtin_frame_address(0);
     return __builtin_expect(distance + WEFT_STACK_REACH_ >= 2 * WEFT_STACK_REACH_, 0);
 }
 
-/* A fork writes down what is to be run, and the section's mark: its address and the worker's pass, added up. That is
- * all: whoever needs private sections finds them by their marks, on the stack. A pass that a thief has revoked
- * makes a sum without the top bit. `bytes`: of the section with its arguments. */
+/* A fork writes down what is to be run, and the section's mark: its address and the worker's pass,
+ * added up. That is all: whoever needs private sections finds them by their marks, on the stack. A
+ * pass that a thief has revoked makes a sum without the top bit. `bytes`: of the section with its
+ * arguments. */
 static inline __attribute__((always_inline)) void weft_fork_(
     weft_branch *branch, void (*run)(void *fiber, weft_branch *branch), size_t bytes)
 {
-    /* relaxed: what a thief stores here is a hint. (gcc takes this for a call, and what forks for unlikely: so it splits
-     * a recursion's leaf off, and makes no call for it.) */
+    /* relaxed: what a thief stores here is a hint. (gcc takes this for a call, and what forks for
+     * unlikely: so it splits a recursion's leaf off, and makes no call for it.) */
     uint64_t pass = __atomic_load_n(&weft_deque_here_()->pass, __ATOMIC_RELAXED);
     if (__builtin_object_size(branch, 0) == (size_t)-1 && weft_is_elsewhere_(branch)) {
         pass = 0; /* no mark: the slow path makes it public */
     }
     uintptr_t mark = (uintptr_t)branch + WEFT_MARK_SIZE_(bytes);
-    /* Computed from the stack pointer where it is needed, instead of kept in a register over calls. */
+    /* Computed from the stack pointer where it is needed, instead of kept in a register over
+     * calls. */
     __asm__("" : "+r"(mark));
     mark += pass;
     branch->run = run;
@@ -162,8 +165,8 @@ static inline __attribute__((always_inline)) void weft_fork_(
     }
 }
 
-/* Whether the caller has to run the section itself, now. If not, it has been run. A private section is taken by
- * erasing its mark. */
+/* Whether the caller has to run the section itself, now. If not, it has been run. A private section
+ * is taken by erasing its mark. */
 static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
 {
     if (__builtin_expect((intptr_t)branch->link >= 0, 0)) {

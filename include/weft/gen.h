@@ -3,12 +3,13 @@
  *
  * A *generator* is a task, the *producer*, that hands out items with weft_emit. It begins with the
  * first weft_gen_next, works only while somebody waits for an item, and rests in weft_emit between
- * two of them: it never runs ahead. Where both are on one worker, which is the rule, an item costs two
- * switches of stacks and no turn of the scheduler.
+ * two of them: it never runs ahead. Where both are on one worker, which is the rule, an item costs
+ * two switches of stacks and no turn of the scheduler.
  *
- * It belongs to the scope in which weft_gen_new was called: cancelling that reaches what the producer
- * waits for. So does a cancellation or deadline that ends a weft_gen_next: the producer worked for
- * that call. Either way the stream is over, and the producer's next call says -ECANCELED.
+ * It belongs to the scope in which weft_gen_new was called: cancelling that reaches what the
+ * producer waits for. So does a cancellation or deadline that ends a weft_gen_next: the producer
+ * worked for that call. Either way the stream is over, and the producer's next call says
+ * -ECANCELED.
  *
  *     WEFT_TASK(products, struct query)
  *     {
@@ -59,18 +60,18 @@ int weft_gen_new_(weft_gen **out, weft_fn *fn, void *arg, size_t item_bytes,
  * suspend. */
 int weft_emit(const void *item);
 
-/* Takes the next item into *item; the producer works meanwhile. 1: got one; 0: the producer has ended
- * with success; its code, if it has failed, with its error record; -ECANCELED: no item was taken, and
- * the producer was cancelled, unless it had not been asked (the scope was cancelled, or its deadline
- * had passed, before). -EBUSY: another task is in weft_gen_next, or closes it. -EDEADLK: called by the producer.
- * Any task of the runtime, one at a time. May suspend. */
+/* Takes the next item into *item; the producer works meanwhile. 1: got one; 0: the producer has
+ * ended with success; its code, if it has failed, with its error record; -ECANCELED: no item was
+ * taken, and the producer was cancelled, unless it had not been asked (the scope was cancelled, or
+ * its deadline had passed, before). -EBUSY: another task is in weft_gen_next, or closes it.
+ * -EDEADLK: called by the producer. Any task of the runtime, one at a time. May suspend. */
 int weft_gen_next(weft_gen *gen, void *item);
 
 /* Cancels the producer if it still runs, waits until it has ended, and frees the generator. The
- * producer's code, which is 0 where this call has cancelled it and it answered -ECANCELED. A producer
- * that never started is never called: 0. NULL: 0. Not a point of cancellation. -EBUSY: another task
- * is in weft_gen_next, or closes it; -EDEADLK: called by the producer, or a task in one of its scopes; -EPERM:
- * outside a task; the generator is there still. May suspend. */
+ * producer's code, which is 0 where this call has cancelled it and it answered -ECANCELED. A
+ * producer that never started is never called: 0. NULL: 0. Not a point of cancellation. -EBUSY:
+ * another task is in weft_gen_next, or closes it; -EDEADLK: called by the producer, or a task in
+ * one of its scopes; -EPERM: outside a task; the generator is there still. May suspend. */
 int weft_gen_close(weft_gen *gen);
 
 #ifdef __cplusplus

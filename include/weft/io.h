@@ -17,11 +17,12 @@
  *   can a weft_open, weft_fsync or weft_statx that has begun.
  * - Any number of tasks may use one descriptor at once, for what the system call allows; who gets
  *   which bytes is not defined when several read, or several write, at the same position or stream.
- * - weft_close ends the calls that are using the descriptor, with -EBADF. Any other close (close(2), of
- *   another runtime too) must not come while a call is using it: it does not end what is in flight, and
- *   the number may be somebody else's next file. What waits in the kernel then stays so until it is
- *   cancelled, or gets -EBADF; it does not touch the next file. What was called just before may find
- *   that file instead of its own, and so may a call that is made after any close: a number is no file. */
+ * - weft_close ends the calls that are using the descriptor, with -EBADF. Any other close
+ *   (close(2), of another runtime too) must not come while a call is using it: it does not end what
+ *   is in flight, and the number may be somebody else's next file. What waits in the kernel then
+ *   stays so until it is cancelled, or gets -EBADF; it does not touch the next file. What was
+ *   called just before may find that file instead of its own, and so may a call that is made after
+ *   any close: a number is no file. */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 
@@ -64,9 +65,9 @@ ssize_t weft_pwrite(int fd, const void *buffer, size_t bytes, int64_t offset);
 
 struct iovec; /* <sys/uio.h> */
 
-/* As the four above, into or from `count` buffers, one after the other (0 to IOV_MAX, which is 1024;
- * 0: 0). The array is the kernel's until the call has returned, and is not changed. -EINVAL: count or
- * offset out of range, or the lengths' sum is more than a ssize_t holds. May suspend.
+/* As the four above, into or from `count` buffers, one after the other (0 to IOV_MAX, which is
+ * 1024; 0: 0). The array is the kernel's until the call has returned, and is not changed. -EINVAL:
+ * count or offset out of range, or the lengths' sum is more than a ssize_t holds. May suspend.
  *
  *     struct iovec parts[] = {{.iov_base = head, .iov_len = head_bytes},
  *                             {.iov_base = body, .iov_len = body_bytes}};
@@ -92,18 +93,20 @@ int weft_open(const char *path, int flags, mode_t mode);
 /* Closes the descriptor, always: in a cancelled scope too, and it is not a point of cancellation.
  * 0, or -EBADF and the errors that the file had kept for its closer (-EIO, -ENOSPC, -EDQUOT; it is
  * closed nevertheless). Occupies the worker for as long as close(2) takes, which is long only for
- * network file systems. A socket with SO_LINGER is waited for on a thread, and its number is free meanwhile.
+ * network file systems. A socket with SO_LINGER is waited for on a thread, and its number is free
+ * meanwhile.
  *
- * Calls of this file, file.h, net.h and loan.h that are using it, of any task of this runtime, are ended
- * first: they return what they had done, or -EBADF, as a cancelled one does -ECANCELED; and so does one that
- * is begun meanwhile. weft_close waits until the kernel has let go of all of them, and suspends only then. (A
- * disk that has begun to read or write cannot be asked, nor can a call "on a thread" of file.h that has come
- * to its thread.) A call that is between two operations of its own (it is about to run, rests, waits for a
- * thread, or is a value that nobody awaits yet) is not waited for: it makes no other, and returns what it
- * had done, or -EBADF. So none that had begun touches the number's next file; nor does a stream (stream.h)
- * that was made of the number before. (A process that has raised fs.nr_open: this, between two operations,
- * holds for numbers below 1048576.) Of two closes at once one is -EBADF. The descriptor of a weft_listener:
- * misuse, -EBADF, and it stays open (weft_listener_close). */
+ * Calls of this file, file.h, net.h and loan.h that are using it, of any task of this runtime, are
+ * ended first: they return what they had done, or -EBADF, as a cancelled one does -ECANCELED; and
+ * so does one that is begun meanwhile. weft_close waits until the kernel has let go of all of them,
+ * and suspends only then. (A disk that has begun to read or write cannot be asked, nor can a call
+ * "on a thread" of file.h that has come to its thread.) A call that is between two operations of
+ * its own (it is about to run, rests, waits for a thread, or is a value that nobody awaits yet) is
+ * not waited for: it makes no other, and returns what it had done, or -EBADF. So none that had
+ * begun touches the number's next file; nor does a stream (stream.h) that was made of the number
+ * before. (A process that has raised fs.nr_open: this, between two operations, holds for numbers
+ * below 1048576.) Of two closes at once one is -EBADF. The descriptor of a weft_listener: misuse,
+ * -EBADF, and it stays open (weft_listener_close). */
 int weft_close(int fd);
 
 /* Waits until what was written to the file, its data and what is needed to find it, is on the disk.
@@ -170,7 +173,8 @@ int weft_shutdown(int fd, int how);
 
 /* Waits until one of `events` (POLLIN, POLLOUT, POLLPRI, POLLRDHUP of <poll.h>) is so for the
  * descriptor, which may be of any kind that poll(2) takes. The events that are, > 0; POLLERR,
- * POLLHUP and POLLRDHUP come unasked. For descriptors that another library reads and writes. May suspend. */
+ * POLLHUP and POLLRDHUP come unasked. For descriptors that another library reads and writes. May
+ * suspend. */
 int weft_wait_fd(int fd, int events);
 
 #ifdef __cplusplus

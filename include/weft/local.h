@@ -1,13 +1,13 @@
 /* local.h: values that a task and what it starts can look up: task-local data.
  *
  * A binding is immutable and has an extent: it holds from weft_bind to weft_unbind in the function
- * that made it, and in everything called, forked or spawned meanwhile. Nothing is copied and nothing
- * allocated: the inner code finds the binding through a pointer.
+ * that made it, and in everything called, forked or spawned meanwhile. Nothing is copied and
+ * nothing allocated: the inner code finds the binding through a pointer.
  *
  * Who sees it: the code inside, its forked sections, the tasks that it spawns (they are awaited
- * before the binding ends), and the tasks of scopes that were opened inside. A task given to a scope
- * by weft_go sees what was bound when that scope was opened, not what its starter has bound since:
- * the starter may be gone before the task. Detached, posted and called tasks see none. */
+ * before the binding ends), and the tasks of scopes that were opened inside. A task given to a
+ * scope by weft_go sees what was bound when that scope was opened, not what its starter has bound
+ * since: the starter may be gone before the task. Detached, posted and called tasks see none. */
 #ifndef WEFT_LOCAL_H
 #define WEFT_LOCAL_H
 
@@ -28,17 +28,17 @@ typedef struct weft_binding {
 } weft_binding;
 
 /* Binds `value` (any pointer, kept as it is; what it points to is the caller's) to `key` until
- * weft_unbind, and hides an outer binding of the same key. Cannot fail, cannot suspend. Task context;
- * elsewhere it binds nothing, and weft_unbind does nothing. */
+ * weft_unbind, and hides an outer binding of the same key. Cannot fail, cannot suspend. Task
+ * context; elsewhere it binds nothing, and weft_unbind does nothing. */
 void weft_bind(weft_binding *binding, const weft_key *key, const void *value);
 
-/* Ends the binding. In the function that made it, in the opposite order of scopes and other bindings;
- * out of order, or with a task that was spawned inside not awaited: misuse. Zeroed memory, and a
- * second call: nothing. */
+/* Ends the binding. In the function that made it, in the opposite order of scopes and other
+ * bindings; out of order, or with a task that was spawned inside not awaited: misuse. Zeroed
+ * memory, and a second call: nothing. */
 void weft_unbind(weft_binding *binding);
 
-/* What the innermost binding of `key` holds; NULL if there is none. Some nanoseconds for each binding
- * on the way out. Cannot suspend. Outside a task: NULL. */
+/* What the innermost binding of `key` holds; NULL if there is none. Some nanoseconds for each
+ * binding on the way out. Cannot suspend. Outside a task: NULL. */
 const void *weft_get(const weft_key *key);
 
 /* weft_bind for the rest of the block: unbinds by itself. C and C++.

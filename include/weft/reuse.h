@@ -1,5 +1,5 @@
-/* reuse.h: sharing what is dear: one call for all who want the same (weft_flight), and a bounded pool
- * of things that take long to open (weft_reuse).
+/* reuse.h: sharing what is dear: one call for all who want the same (weft_flight), and a bounded
+ * pool of things that take long to open (weft_reuse).
  *
  * What sync.h says of waiting in line, cancellation and memory holds here too. */
 #ifndef WEFT_REUSE_H
@@ -63,8 +63,8 @@ typedef struct weft_reuse_opts {
     /* Closes it. It may be called in a cancelled scope, where waiting is refused: use what does not
      * wait. Needed. */
     void (*close)(void *item, void *ctx);
-    /* Before it is used again, after `idle` without use: < 0 if it is not good any more, and then it
-     * is closed and another opened. NULL: all are good. */
+    /* Before it is used again, after `idle` without use: < 0 if it is not good any more, and then
+     * it is closed and another opened. NULL: all are good. */
     int (*check)(void *item, weft_time idle, void *ctx);
     weft_time idle_max; /* what was unused for longer is closed and not used again; 0: no limit */
 } weft_reuse_opts;
@@ -76,8 +76,8 @@ typedef struct weft_lease {
 } weft_lease;
 
 /* A pool; takes its memory here and never again, and opens nothing. *opts is copied. *out is the
- * caller's, to be freed with weft_reuse_free. Any thread. Cannot suspend. 0; -EINVAL: out of range; -ENOMEM (*out =
- * NULL after both). */
+ * caller's, to be freed with weft_reuse_free. Any thread. Cannot suspend. 0; -EINVAL: out of range;
+ * -ENOMEM (*out = NULL after both). */
 int weft_reuse_new(weft_reuse **out, const weft_reuse_opts *opts);
 
 /* Closes what is not leased and frees the pool. NULL is fine. With leases out or tasks waiting:
@@ -85,10 +85,10 @@ int weft_reuse_new(weft_reuse **out, const weft_reuse_opts *opts);
  * does not wait. */
 void weft_reuse_free(weft_reuse *pool);
 
-/* Leases one, the last used first; opens one if none is there; waits in line while `max` are leased.
- * 0, and *lease is to be given back, which its scope does if it was declared with WEFT_LEASE.
- * Otherwise lease->item is NULL: what `open` returned; -ECANCELED; -ESHUTDOWN: the pool is closed.
- * May suspend. Task context.
+/* Leases one, the last used first; opens one if none is there; waits in line while `max` are
+ * leased. 0, and *lease is to be given back, which its scope does if it was declared with
+ * WEFT_LEASE. Otherwise lease->item is NULL: what `open` returned; -ECANCELED; -ESHUTDOWN: the pool
+ * is closed. May suspend. Task context.
  *
  *     WEFT_LEASE(lease);
  *     int rc = weft_reuse_take(pool, &lease);
@@ -102,17 +102,17 @@ int weft_reuse_take(weft_reuse *pool, weft_lease *lease);
  * thread. Cannot suspend. */
 void weft_lease_give(weft_lease *lease);
 
-/* Closes it, as one that is broken, and gives its place back. No effect if there is none. May suspend
- * if `close` does; any thread, if it does not. */
+/* Closes it, as one that is broken, and gives its place back. No effect if there is none. May
+ * suspend if `close` does; any thread, if it does not. */
 void weft_lease_drop(weft_lease *lease);
 
-/* Declares a lease in the current block, which gives back what it has at its end, whichever way that
- * is reached. C only. */
+/* Declares a lease in the current block, which gives back what it has at its end, whichever way
+ * that is reached. C only. */
 #define WEFT_LEASE(name) weft_lease name __attribute__((cleanup(weft_lease_give))) = {NULL, NULL}
 
-/* No lease from now on (-ESHUTDOWN to those who wait or come), closes what is there, and waits until
- * the leases have ended, closing what they give back. 0; -ECANCELED: some are still out; may be
- * called again. May suspend. Task context. */
+/* No lease from now on (-ESHUTDOWN to those who wait or come), closes what is there, and waits
+ * until the leases have ended, closing what they give back. 0; -ECANCELED: some are still out; may
+ * be called again. May suspend. Task context. */
 int weft_reuse_close(weft_reuse *pool);
 
 typedef struct weft_reuse_stats {

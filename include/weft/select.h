@@ -88,12 +88,12 @@ static inline void *weft_case_item_(const void *item) /* only read from */
 #define WEFT_ORDERED 1 /* of several that can be done, the first in the array */
 #define WEFT_NOWAIT  2 /* if none can be done now: -EAGAIN */
 
-/* Does one of the n cases (1 to WEFT_SELECT_MAX), waiting until one can be done; its index, with the
- * result in that case's rc. The others have no effect: nothing was sent or taken. A case that has
- * come to its end counts as one that can be done: a closed channel gives 0 or its code, or -EPIPE to a
- * sender. If several can be done, the choice is random, or with WEFT_ORDERED the first. flags: 0 or
- * the sum of those above. With all cases disabled it waits to be cancelled; a time limit is a
- * deadline around it.
+/* Does one of the n cases (1 to WEFT_SELECT_MAX), waiting until one can be done; its index, with
+ * the result in that case's rc. The others have no effect: nothing was sent or taken. A case that
+ * has come to its end counts as one that can be done: a closed channel gives 0 or its code, or
+ * -EPIPE to a sender. If several can be done, the choice is random, or with WEFT_ORDERED the first.
+ * flags: 0 or the sum of those above. With all cases disabled it waits to be cancelled; a time
+ * limit is a deadline around it.
  *
  *     weft_case cases[] = {WEFT_ON_RECV(work, &job), WEFT_ON_RECV(stop, &reason)};
  *     int which = weft_within(WEFT_SEC(1), weft_select(cases, 2, 0)); // 0, 1, -ETIME

@@ -1,10 +1,10 @@
-/* serve.h: the outside of a server: it accepts connections, gives each a task and a scope of its own,
- * bounds how many there are and how long they take, and stops without cutting anybody short.
+/* serve.h: the outside of a server: it accepts connections, gives each a task and a scope of its
+ * own, bounds how many there are and how long they take, and stops without cutting anybody short.
  *
  * What a server does with a connection is a function of the program, which reads and writes as it
  * likes. It says where a request begins (weft_connection_next), so that waiting for one can be told
- * from being at work on one: who waits is sent away after the idle time, and at once when the server
- * stops; who is at work has the request's time, and the drain's.
+ * from being at work on one: who waits is sent away after the idle time, and at once when the
+ * server stops; who is at work has the request's time, and the drain's.
  *
  *     static int answer_all(weft_connection *c)
  *     {
@@ -67,47 +67,47 @@ typedef struct weft_server_opts {
     weft_time request;        /* see weft_connection_within; 0: 60 s */
     weft_time drain;          /* see weft_server_stop; 0: 10 s */
     /* Called when accepting begins to pause because something is short (code: -EMFILE, -ENFILE,
-     * -ENOBUFS, -ENOMEM), once until it is over. In task context; must not wait for long. NULL: a line
-     * on stderr. */
+     * -ENOBUFS, -ENOMEM), once until it is over. In task context; must not wait for long. NULL: a
+     * line on stderr. */
     void (*on_shortage)(int code, void *ctx);
 } weft_server_opts;
 
-/* Makes *server one that has not begun. *opts is copied. Without a function, or with at_max out of its
- * range: misuse, and weft_serve gives -EINVAL. Any thread. */
+/* Makes *server one that has not begun. *opts is copied. Without a function, or with at_max out of
+ * its range: misuse, and weft_serve gives -EINVAL. Any thread. */
 void weft_server_init(weft_server *server, const weft_server_opts *opts);
 
 /* Ends its life. Zeroed memory is fine. While a weft_serve runs: misuse. Any thread. May suspend;
  * outside a task it blocks. */
 void weft_server_fini(weft_server *server);
 
-/* Accepts connections at the listening socket `fd` (TCP, Unix; it stays the caller's) and serves them,
- * until the server is stopped, by weft_server_stop or since the runtime stops, or this task is
- * cancelled. Then it closes nothing that is at work: it returns when all connections that it accepted
- * have ended. Several tasks may serve at several sockets with one server; the bounds and the counters
- * are common to them. When a descriptor or memory is short, accepting pauses for 50 ms at a time.
- * 0: stopped, and all connections have come to their end by themselves; > 0: so many of the server's
- * connections were cut off at the end of the drain. -ECANCELED: this task was cancelled, and with it all
- * connections. Others: the socket cannot accept; the server is stopped as by weft_server_stop. May
- * suspend. Task context. */
+/* Accepts connections at the listening socket `fd` (TCP, Unix; it stays the caller's) and serves
+ * them, until the server is stopped, by weft_server_stop or since the runtime stops, or this task
+ * is cancelled. Then it closes nothing that is at work: it returns when all connections that it
+ * accepted have ended. Several tasks may serve at several sockets with one server; the bounds and
+ * the counters are common to them. When a descriptor or memory is short, accepting pauses for 50 ms
+ * at a time. 0: stopped, and all connections have come to their end by themselves; > 0: so many of
+ * the server's connections were cut off at the end of the drain. -ECANCELED: this task was
+ * cancelled, and with it all connections. Others: the socket cannot accept; the server is stopped
+ * as by weft_server_stop. May suspend. Task context. */
 int weft_serve(weft_server *server, int fd);
 
-/* The same at a listener (net.h), which stays the caller's, too: a weft_listener_close ends the queue
- * of those who have not been accepted. Closed by somebody while the server is not stopped:
+/* The same at a listener (net.h), which stays the caller's, too: a weft_listener_close ends the
+ * queue of those who have not been accepted. Closed by somebody while the server is not stopped:
  * -ESHUTDOWN. */
 int weft_serve_listener(weft_server *server, weft_listener *listener);
 
 /* Stops accepting; connections that wait for a request end (weft_connection_next gives 0, unless a
- * request has arrived already), those that are at work go on until the drain's time is over, and are
- * cancelled then. `why` is a static string, kept by pointer, or NULL. 0; -EALREADY: it is being stopped;
- * this second call ends the drain, and everything that is left is cancelled now. Any thread. Cannot
- * suspend. */
+ * request has arrived already), those that are at work go on until the drain's time is over, and
+ * are cancelled then. `why` is a static string, kept by pointer, or NULL. 0; -EALREADY: it is being
+ * stopped; this second call ends the drain, and everything that is left is cancelled now. Any
+ * thread. Cannot suspend. */
 #define weft_server_stop(server, why) weft_server_stop_((server), (why), WEFT_HERE)
 int weft_server_stop_(weft_server *server, const char *why, const weft_place *place);
 
-/* Waits for the beginning of the connection's next request: until `reader` holds at least a byte, for at
- * most c->idle. 1; 0: the peer has finished, or the server stops and nothing has arrived; -ETIME;
- * -ECANCELED; or the stream's error. The reader is over c->stream, or over something that is (TLS). May
- * suspend. Task context. */
+/* Waits for the beginning of the connection's next request: until `reader` holds at least a byte,
+ * for at most c->idle. 1; 0: the peer has finished, or the server stops and nothing has arrived;
+ * -ETIME; -ECANCELED; or the stream's error. The reader is over c->stream, or over something that
+ * is (TLS). May suspend. Task context. */
 int weft_connection_next(weft_connection *c, weft_reader *reader);
 
 /* Evaluates `expr` (as for weft_within) within the request's time. */

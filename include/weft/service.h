@@ -2,9 +2,9 @@
  *
  * A *service* is a task that runs as long as the program does: the reader of a mailbox, a clean-up
  * every minute. The runtime owns it, asks it to finish when the runtime stops, and stops when it
- * fails. *Drain*: the time from the beginning of the stop, in which everything may still come to its
- * end by itself: a call of weft_rt_stop, the end of weft_run's root task, or a failure that stops
- * the runtime begins it. */
+ * fails. *Drain*: the time from the beginning of the stop, in which everything may still come to
+ * its end by itself: a call of weft_rt_stop, the end of weft_run's root task, or a failure that
+ * stops the runtime begins it. */
 #ifndef WEFT_SERVICE_H
 #define WEFT_SERVICE_H
 
@@ -17,9 +17,10 @@ extern "C" {
 
 /* Starts fn as a task that nobody waits for, owned by the runtime, with a copy of *ptr as its
  * argument; *ptr is the caller's again on return. It outlives the scope that it was started in, is
- * not cancelled with it, inherits no task-local bindings, and is waited for when the runtime stops. A
- * failure goes to on_unobserved. fn and the type of *ptr: as for weft_go. May suspend. Task context.
- * 0; fn not called: -ESHUTDOWN (the runtime has cancelled its tasks, for it stops), -ENOMEM.
+ * not cancelled with it, inherits no task-local bindings, and is waited for when the runtime stops.
+ * A failure goes to on_unobserved. fn and the type of *ptr: as for weft_go. May suspend. Task
+ * context. 0; fn not called: -ESHUTDOWN (the runtime has cancelled its tasks, for it stops),
+ * -ENOMEM.
  *
  *     weft_detach(send_email, &mail); */
 #define weft_detach(fn, ...) /* (fn, ptr) */                                                    \
@@ -43,23 +44,23 @@ typedef struct weft_service_opts {
     /* what a failure of the service does, unless the hook on_unobserved says: enum weft_verdict; 0:
      * WEFT_STOP */
     int on_fault;
-    /* closed, with 0, when the drain begins: the service gets what is in it, then 0. Must stay valid
-     * until the service has ended. NULL: it has none */
+    /* closed, with 0, when the drain begins: the service gets what is in it, then 0. Must stay
+     * valid until the service has ended. NULL: it has none */
     weft_chan *mailbox;
-    /* without a mailbox, a service is cancelled when the drain begins; 1: only when the drain is over,
-     * for it looks by itself (weft_draining, weft_drain_wait) */
+    /* without a mailbox, a service is cancelled when the drain begins; 1: only when the drain is
+     * over, for it looks by itself (weft_draining, weft_drain_wait) */
     int drains;
 } weft_service_opts;
 
 /* Starts fn as a service of the runtime, with a copy of *ptr as its argument, and with a name for
- * messages: `name` is a static string, kept by pointer. (A compound literal as ptr needs parentheses
- * of its own, for options follow it.) Inherits no task-local bindings. When the
- * drain begins, its mailbox is closed, or it is cancelled; when the drain is over it is cancelled in
- * any case. It may end with 0 at any time. A failure other than an answer to its cancellation goes to
+ * messages: `name` is a static string, kept by pointer. (A compound literal as ptr needs
+ * parentheses of its own, for options follow it.) Inherits no task-local bindings. When the drain
+ * begins, its mailbox is closed, or it is cancelled; when the drain is over it is cancelled in any
+ * case. It may end with 0 at any time. A failure other than an answer to its cancellation goes to
  * on_unobserved, and then does what .on_fault says: by default the runtime reports it, drains and
- * stops, and weft_run returns the failure's code. fn and the type of *ptr: as for weft_go. Options (C
- * only) are designated initialisers of weft_service_opts. May suspend. Task context. 0; fn not called:
- * -EINVAL (on_fault), -E2BIG, -ESHUTDOWN (the drain has begun), -ENOMEM.
+ * stops, and weft_run returns the failure's code. fn and the type of *ptr: as for weft_go. Options
+ * (C only) are designated initialisers of weft_service_opts. May suspend. Task context. 0; fn not
+ * called: -EINVAL (on_fault), -E2BIG, -ESHUTDOWN (the drain has begun), -ENOMEM.
  *
  *     weft_service("mailer", mailer, &box, .mailbox = box); */
 #define weft_service(...) weft_service_opts_(__VA_ARGS__, ) /* (name, fn, ptr, options) */
@@ -76,7 +77,8 @@ typedef struct weft_service_opts {
 int weft_service_(const char *name, weft_fn *fn, const void *arg, size_t bytes,
                   const weft_service_opts *opts, const weft_place *place);
 
-/* 1 if the drain of the current task's runtime has begun, else 0; outside a task 0. Cannot suspend. */
+/* 1 if the drain of the current task's runtime has begun, else 0; outside a task 0. Cannot
+ * suspend. */
 int weft_draining(void);
 
 /* Waits until the drain begins: 0, at once if it has. -ECANCELED. May suspend. Task context. */

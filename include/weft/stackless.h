@@ -1,9 +1,10 @@
 /* stackless.h: once-only values, and frames: tasks without a stack of their own.
  *
- * A *value* (weft_val) is the result of an operation that was begun and may still be under way: what
- * a ValueTask is elsewhere. It is 24 bytes, made by a call whose name ends in _v, and consumed once.
- * What is known at once lies in the value itself: no allocation, a few nanoseconds. What is not
- * stands in a pooled completion of 128 bytes (256 for an operation of the kernel, 384 with a message).
+ * A *value* (weft_val) is the result of an operation that was begun and may still be under way:
+ * what a ValueTask is elsewhere. It is 24 bytes, made by a call whose name ends in _v, and consumed
+ * once. What is known at once lies in the value itself: no allocation, a few nanoseconds. What is
+ * not stands in a pooled completion of 128 bytes (256 for an operation of the kernel, 384 with a
+ * message).
  *
  * A *frame* is a task that keeps what it needs over a wait in a struct instead of on a stack: 128
  * bytes of weft and the program's own fields, where a stack takes some KiB. For a million
@@ -28,8 +29,8 @@
  *         }
  *     }
  *
- * Which operations have a form with _v; their arguments are the same, and so are their results, which
- * the value carries:
+ * Which operations have a form with _v; their arguments are the same, and so are their results,
+ * which the value carries:
  *
  *     task.h    weft_await_v, weft_sleep_v
  *     sync.h    weft_sem_acquire_v, weft_sem_acquire_n_v, weft_event_wait_v, weft_latch_wait_v,
@@ -38,10 +39,11 @@
  *     select.h  weft_select_v; so also a watch, and a broadcast: it waits at one case
  *     gen.h     weft_gen_next_v
  *     io.h      weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
- *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v, weft_wait_fd_v,
- *               weft_readv_v, weft_writev_v, weft_preadv_v, weft_pwritev_v
+ *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v,
+ *               weft_wait_fd_v, weft_readv_v, weft_writev_v, weft_preadv_v, weft_pwritev_v
  *     net.h     weft_listener_accept_v, weft_sendmsg_v, weft_recvmsg_v, weft_sendv_v, weft_sendto_v,
- *               weft_recvfrom_v, weft_send_many_v, weft_recv_many_v, weft_send_fds_v, weft_recv_fds_v
+ *               weft_recvfrom_v, weft_send_many_v, weft_recv_many_v, weft_send_fds_v,
+ *               weft_recv_fds_v
  *     loan.h    weft_recv_loan_v
  *     file.h    weft_openat_v, weft_openat2_v, weft_renameat_v, weft_unlinkat_v, weft_mkdirat_v,
  *               weft_symlinkat_v, weft_linkat_v, weft_readlinkat_v, weft_ftruncate_v,
@@ -54,9 +56,9 @@
  * weft_dir_open, weft_proc_spawn and weft_proc_run, readers and writers, a whole function of the
  * program), becomes a value by weft_task_v. weft_stat and its like are weft_statx_v with other
  * arguments. What does not wait needs no form: weft_close (which waits only for others' mistakes),
- * weft_shutdown, weft_pipe, weft_proc_kill. Mutexes and rwlocks have owners that are tasks, and a frame
- * is none between its steps: it takes a semaphore of one permit. Nor has it scopes that last over a
- * wait, so there is no weft_scope_next_v; and what emits into a generator is a task.
+ * weft_shutdown, weft_pipe, weft_proc_kill. Mutexes and rwlocks have owners that are tasks, and a
+ * frame is none between its steps: it takes a semaphore of one permit. Nor has it scopes that last
+ * over a wait, so there is no weft_scope_next_v; and what emits into a generator is a task.
  *
  * An operation that was begun belongs to the scope in which it was begun: cancelling the scope
  * cancels it, and the scope's end waits for it. Memory that it names (a buffer, an item) must stay
@@ -94,8 +96,8 @@ typedef struct weft_val {
 #define WEFT_VAL_DONE_     ((uintptr_t)1)
 #define WEFT_VAL_EMBEDDED_ ((uintptr_t)2) /* in the frame that is about to await it */
 
-/* A value that is there already: `result` is >= 0, or -errno. What a function returns that found its
- * answer in a cache. Any thread. Cannot fail, allocates nothing.
+/* A value that is there already: `result` is >= 0, or -errno. What a function returns that found
+ * its answer in a cache. Any thread. Cannot fail, allocates nothing.
  *
  *     weft_val find_v(int id)
  *     {
@@ -150,13 +152,13 @@ static inline int weft_val_ready_(const weft_val *val)
     return val->source_ == WEFT_VAL_DONE_ ? 1 : weft_val_ready_slow_(val);
 }
 
-/* Gives the value up: a pending operation is cancelled, and completes into the pool; what it brought
- * all the same (a permit, a descriptor) goes back. Of a value that is ready already it does not: await
- * that, and give back what it brought. Does not wait for the operation: the end of the scope in which it
- * was begun does. A value that is neither consumed nor dropped when that scope ends is
- * misuse, reported once with its place, and dropped then. 0; -ESTALE, -EBUSY: nothing was done. Any
- * thread. Cannot suspend; but for an operation that a WEFT_AWAIT's own expression has begun and
- * drops, which lies in the frame: the step waits until it has ended. */
+/* Gives the value up: a pending operation is cancelled, and completes into the pool; what it
+ * brought all the same (a permit, a descriptor) goes back. Of a value that is ready already it does
+ * not: await that, and give back what it brought. Does not wait for the operation: the end of the
+ * scope in which it was begun does. A value that is neither consumed nor dropped when that scope
+ * ends is misuse, reported once with its place, and dropped then. 0; -ESTALE, -EBUSY: nothing was
+ * done. Any thread. Cannot suspend; but for an operation that a WEFT_AWAIT's own expression has
+ * begun and drops, which lies in the frame: the step waits until it has ended. */
 #define weft_val_drop(val) weft_val_drop_(&(val))
 static inline int weft_val_drop_(weft_val *val)
 {
@@ -195,8 +197,8 @@ int weft_promise_set(const weft_promise *promise, int64_t result);
 /* --- operations ------------------------------------------------------------------------------- */
 
 /* Each begins what the call of the same name without _v does. When no memory can be had the value
- * is -ENOMEM; in a cancelled scope -ECANCELED, nothing was begun. Task context, frames included. May
- * not suspend. */
+ * is -ENOMEM; in a cancelled scope -ECANCELED, nothing was begun. Task context, frames included.
+ * May not suspend. */
 #define weft_sem_acquire_v(sem)        weft_sem_acquire_n_v_((sem), 1, WEFT_HERE)
 #define weft_sem_acquire_n_v(sem, n)   weft_sem_acquire_n_v_((sem), (n), WEFT_HERE)
 #define weft_event_wait_v(event)       weft_event_wait_v_((event), WEFT_HERE)
@@ -224,9 +226,10 @@ weft_val weft_sleep_v_(weft_time duration, const weft_place *place);
 #define weft_await_v(task) weft_await_v_((task), WEFT_HERE)
 weft_val weft_await_v_(weft_task *task, const weft_place *place);
 
-/* The same of the kernel's operations; what io.h and file.h say about memory holds until the value was
- * consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v, weft_open_v,
- * weft_listener_accept_v or weft_recvmsg_v brings to a value that was dropped is closed. */
+/* The same of the kernel's operations; what io.h and file.h say about memory holds until the value
+ * was consumed, or was dropped and its scope has ended. A descriptor that weft_accept_v,
+ * weft_open_v, weft_listener_accept_v or weft_recvmsg_v brings to a value that was dropped is
+ * closed. */
 #define weft_read_v(fd, buffer, bytes)  weft_read_v_((fd), (buffer), (bytes), WEFT_HERE)
 #define weft_write_v(fd, buffer, bytes) weft_write_v_((fd), (buffer), (bytes), WEFT_HERE)
 #define weft_pread_v(fd, buffer, bytes, offset) \
@@ -301,9 +304,9 @@ weft_val weft_recvmsg_v_(int fd, struct msghdr *message, int flags, const weft_p
 weft_val weft_listener_accept_v_(weft_listener *listener, weft_addr *peer, const weft_place *place);
 
 /* What weft_recvfrom_v and weft_recv_fds_v fill in besides the buffer, and the messages of
- * weft_send_many_v and weft_recv_many_v, are the call's as the buffer is. What would be received for a
- * value that was dropped stays in the socket, with the descriptors, but for weft_recvfrom_v, which may have
- * a datagram already. */
+ * weft_send_many_v and weft_recv_many_v, are the call's as the buffer is. What would be received
+ * for a value that was dropped stays in the socket, with the descriptors, but for weft_recvfrom_v,
+ * which may have a datagram already. */
 #define weft_sendv_v(fd, parts, count, flags) \
     weft_sendv_v_((fd), (parts), (count), (flags), WEFT_HERE)
 #define weft_sendto_v(fd, buffer, bytes, flags, to) \
@@ -333,8 +336,8 @@ weft_val weft_send_fds_v_(int fd, const void *buffer, size_t bytes, const int *f
 weft_val weft_recv_fds_v_(int fd, void *buffer, size_t bytes, int *fds, int *count,
                           const weft_place *place);
 
-/* *how is not copied: it has to stay as a path does, and to have O_CLOEXEC in its flags, or the value is
- * -EINVAL. */
+/* *how is not copied: it has to stay as a path does, and to have O_CLOEXEC in its flags, or the
+ * value is -EINVAL. */
 #define weft_openat2_v(dirfd, path, how) weft_openat2_v_((dirfd), (path), (how), WEFT_HERE)
 #define weft_symlinkat_v(target, dirfd, path) \
     weft_symlinkat_v_((target), (dirfd), (path), WEFT_HERE)
@@ -355,9 +358,9 @@ weft_val weft_readlinkat_v_(int dirfd, const char *path, char *buffer, size_t by
 weft_val weft_fallocate_v_(int fd, int mode, int64_t offset, int64_t bytes,
                            const weft_place *place);
 
-/* The directory, the process, the listener of signals stay until the value was consumed, or was dropped
- * and its scope has ended; a directory is not used meanwhile. An entry or a signal that nobody took
- * of a dropped value is for the next who asks. */
+/* The directory, the process, the listener of signals stay until the value was consumed, or was
+ * dropped and its scope has ended; a directory is not used meanwhile. An entry or a signal that
+ * nobody took of a dropped value is for the next who asks. */
 #define weft_dir_next_v(dir, out)   weft_dir_next_v_((dir), (out), WEFT_HERE)
 #define weft_proc_wait_v(proc, out) weft_proc_wait_v_((proc), (out), WEFT_HERE)
 #define weft_signal_next_v(signals) weft_signal_next_v_((signals), WEFT_HERE)
@@ -432,10 +435,10 @@ void weft_frame_yield_(weft_frame *frame);
     (int32_t)((char *)__extension__ && label - (char *)__extension__ && weft_begin_)
 
 /* Awaits the value of the last argument, an expression, and assigns its result to `result`, which
- * must lie in the frame or not be needed beyond. Anywhere in the step: in loops, in a switch, several on one
- * line; not inside a statement expression. When the expression is one call with _v, a wait takes no
- * memory but the frame's own (an operation of the kernel: 256 bytes from the pool). A value that was
- * consumed before: as in weft_val_await. */
+ * must lie in the frame or not be needed beyond. Anywhere in the step: in loops, in a switch,
+ * several on one line; not inside a statement expression. When the expression is one call with _v,
+ * a wait takes no memory but the frame's own (an operation of the kernel: 256 bytes from the pool).
+ * A value that was consumed before: as in weft_val_await. */
 #define WEFT_AWAIT(frame, result, ...)                                   \
     do {                                                                 \
         __label__ weft_again_, weft_resume_;                             \
@@ -469,9 +472,9 @@ void weft_frame_yield_(weft_frame *frame);
 
 /* Starts the frame *ptr, of the type that `fn` was defined with by WEFT_STEP, as a task of `scope`.
  * The memory is the caller's, and must stay until the frame has ended: the scope's end waits for
- * that, and its step may free it as its last act. From the scope's owner or any task inside it. When many
- * are queued already the caller yields first. May suspend. Task context. 0; -ECANCELED: the scope is
- * cancelled or ended, nothing was started. */
+ * that, and its step may free it as its last act. From the scope's owner or any task inside it.
+ * When many are queued already the caller yields first. May suspend. Task context. 0; -ECANCELED:
+ * the scope is cancelled or ended, nothing was started. */
 #define weft_go_frame(scope, fn, ptr)                                                     \
     __extension__({                                                                       \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(ptr)), fn##_weft_frame), \
@@ -491,10 +494,10 @@ void weft_frame_yield_(weft_frame *frame);
         weft_frame_v_(fn##_weft_run, &(ptr)->sm, WEFT_HERE);                              \
     })
 
-/* Any function that was defined by WEFT_TASK(fn, T), started as a task of the innermost scope with a
- * copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what takes several
- * waits, or needs a stack. (In a scope with `.each` it is one of the tasks that weft_scope_next gives,
- * with the result 0.) */
+/* Any function that was defined by WEFT_TASK(fn, T), started as a task of the innermost scope with
+ * a copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what takes
+ * several waits, or needs a stack. (In a scope with `.each` it is one of the tasks that
+ * weft_scope_next gives, with the result 0.) */
 #define weft_task_v(fn, ...) /* (fn, ptr) */                                                    \
     __extension__({                                                                             \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg), \

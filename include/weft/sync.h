@@ -40,8 +40,8 @@ void weft_sem_fini(weft_sem *sem);
 int weft_sem_acquire(weft_sem *sem);
 
 /* Takes n permits at once or none, 1 <= n <= max. A request that has to wait holds up smaller ones
- * behind it, so it gets its turn. The errors of weft_sem_acquire; -EINVAL: n out of range. May suspend. Task
- * context. */
+ * behind it, so it gets its turn. The errors of weft_sem_acquire; -EINVAL: n out of range. May
+ * suspend. Task context. */
 int weft_sem_acquire_n(weft_sem *sem, uint32_t n);
 
 /* Takes a permit if one is there and nobody waits: 0, else -EAGAIN; -ESHUTDOWN: closed. Any thread.
@@ -55,8 +55,8 @@ int weft_sem_try_n(weft_sem *sem, uint32_t n);
  * suspend. */
 int weft_sem_release(weft_sem *sem, uint32_t n);
 
-/* No permit is given out from now on: whoever waits or comes later gets -ESHUTDOWN. Permits that are
- * out may still be released. 0; -EALREADY: it was closed. Any thread. Cannot suspend. */
+/* No permit is given out from now on: whoever waits or comes later gets -ESHUTDOWN. Permits that
+ * are out may still be released. 0; -EALREADY: it was closed. Any thread. Cannot suspend. */
 int weft_sem_close(weft_sem *sem);
 
 /* Permits available. A snapshot. Any thread. */
@@ -113,10 +113,11 @@ void weft_rwlock_init(weft_rwlock *lock);
 void weft_rwlock_fini(weft_rwlock *lock);
 
 /* Waits in line and holds the lock, with other readers or alone. 0; -ECANCELED: not held; -EDEADLK:
- * this task holds it already, for reading or writing. There is no upgrade, and no second read, which
- * would wait behind a writer that waits for the first. A task is told so of the locks that it holds
- * for reading only while these are two at most; a third is held like any other, but reading it once
- * more waits if a writer waits. May suspend. Task context; forked sections count as their task. */
+ * this task holds it already, for reading or writing. There is no upgrade, and no second read,
+ * which would wait behind a writer that waits for the first. A task is told so of the locks that it
+ * holds for reading only while these are two at most; a third is held like any other, but reading
+ * it once more waits if a writer waits. May suspend. Task context; forked sections count as their
+ * task. */
 int weft_rwlock_read(weft_rwlock *lock);
 int weft_rwlock_write(weft_rwlock *lock);
 
@@ -135,8 +136,8 @@ const weft_place *weft_rwlock_writer(const weft_rwlock *lock);
 
 /* --- event ------------------------------------------------------------------------------------ */
 
-/* Something that has happened or not. Opaque. Its memory may go, after
- * weft_event_fini, as soon as a wait for it has returned 0, even if the thread that set it is still in weft_event_set. */
+/* Something that has happened or not. Opaque. Its memory may go, after weft_event_fini, as soon as
+ * a wait for it has returned 0, even if the thread that set it is still in weft_event_set. */
 typedef struct weft_event {
     WEFT_ALIGNAS(8) unsigned char opaque[32];
 } weft_event;
@@ -152,8 +153,8 @@ void weft_event_init(weft_event *event, int mode);
 /* Zeroed memory is fine. With tasks waiting: misuse; they get -ESHUTDOWN. */
 void weft_event_fini(weft_event *event);
 
-/* Manual: sets it, and everybody who waits goes on. Auto: the one who has waited longest goes on; if
- * nobody waits, the next who comes. To set what is set has no effect. 0. Any thread. Cannot
+/* Manual: sets it, and everybody who waits goes on. Auto: the one who has waited longest goes on;
+ * if nobody waits, the next who comes. To set what is set has no effect. 0. Any thread. Cannot
  * suspend. */
 int weft_event_set(weft_event *event);
 
@@ -170,7 +171,8 @@ int weft_event_try(weft_event *event);
 /* --- latch ------------------------------------------------------------------------------------ */
 
 /* A count of things to come, and the wait for the last of them. Opaque. Its memory may go, after
- * weft_latch_fini, as soon as a wait for it has returned 0, even if the thread that counted to 0 is still in weft_latch_down. */
+ * weft_latch_fini, as soon as a wait for it has returned 0, even if the thread that counted to 0 is
+ * still in weft_latch_down. */
 typedef struct weft_latch {
     WEFT_ALIGNAS(8) unsigned char opaque[32];
 } weft_latch;
@@ -210,9 +212,9 @@ void weft_barrier_init(weft_barrier *barrier, uint32_t parties);
 /* Zeroed memory is fine. With tasks waiting: misuse; they get -ESHUTDOWN. */
 void weft_barrier_fini(weft_barrier *barrier);
 
-/* Waits until so many have come. 1 to the one that came last; 0 to the others; -ECANCELED: this task
- * does not count as having come, the others go on waiting for another, and the barrier is as good
- * as before. May suspend. Task context. */
+/* Waits until so many have come. 1 to the one that came last; 0 to the others; -ECANCELED: this
+ * task does not count as having come, the others go on waiting for another, and the barrier is as
+ * good as before. May suspend. Task context. */
 int weft_barrier_wait(weft_barrier *barrier);
 
 /* --- once ------------------------------------------------------------------------------------- */
@@ -229,9 +231,9 @@ typedef struct weft_once {
         }              \
     }
 
-/* Runs fn(arg), which may wait, unless it has been run with success before; waits while another task
- * runs it. If that fails or is cancelled, the next that waits runs it with its own fn and arg. 0: it
- * has been done, and what it did is visible; fn's error, if it was this call that ran it;
+/* Runs fn(arg), which may wait, unless it has been run with success before; waits while another
+ * task runs it. If that fails or is cancelled, the next that waits runs it with its own fn and arg.
+ * 0: it has been done, and what it did is visible; fn's error, if it was this call that ran it;
  * -ECANCELED: cancelled while waiting; -EDEADLK: called by fn. May suspend. Task context.
  *
  *     static weft_once once = WEFT_ONCE_INIT;
@@ -252,9 +254,9 @@ void weft_ticker_init(weft_ticker *ticker, weft_time period);
 /* Zeroed memory is fine. With a task waiting: misuse; it gets -ESHUTDOWN. */
 void weft_ticker_fini(weft_ticker *ticker);
 
-/* Waits for the next tick; at once, and only once, if some have passed since the last call. How many
- * ticks these were, >= 1: 1 if the task keeps up; -ECANCELED: no tick was used up; -EBUSY: another
- * task is waiting for it. Never early. May suspend. Task context.
+/* Waits for the next tick; at once, and only once, if some have passed since the last call. How
+ * many ticks these were, >= 1: 1 if the task keeps up; -ECANCELED: no tick was used up; -EBUSY:
+ * another task is waiting for it. Never early. May suspend. Task context.
  *
  *     weft_ticker_init(&t, WEFT_SEC(1));
  *     while ((rc = weft_ticker_wait(&t)) > 0) { report(); }     // until cancelled
@@ -263,8 +265,8 @@ int weft_ticker_wait(weft_ticker *ticker);
 
 /* --- guard ------------------------------------------------------------------------------------ */
 
-/* Finds out that two use at once what only one may use, such as a database session: it does not make
- * anybody wait. All zero is one that nobody is in. Opaque. */
+/* Finds out that two use at once what only one may use, such as a database session: it does not
+ * make anybody wait. All zero is one that nobody is in. Opaque. */
 typedef struct weft_guard {
     WEFT_ALIGNAS(8) unsigned char opaque[24];
 } weft_guard;

@@ -40,26 +40,27 @@ typedef struct weft_fault {
 
 /* Called once for each failure that nobody will see: of a task that was detached or posted, of a
  * service, and of a task in a scope that was left without weft_scope_end. Not for a task that was
- * cancelled. On the worker that ends the task or scope, outside of any task: it may not suspend, and
- * must neither throw nor longjmp. Returns an enum weft_verdict; 0: WEFT_LOG. */
+ * cancelled. On the worker that ends the task or scope, outside of any task: it may not suspend,
+ * and must neither throw nor longjmp. Returns an enum weft_verdict; 0: WEFT_LOG. */
 typedef int weft_unobserved_fn(const weft_fault *fault, void *arg);
 
 /* What a runtime does when all of its tasks wait for each other, and so will for ever. */
 enum weft_deadlock {
-    /* if it is certain, since the process has no other threads: writes to stderr what each task waits
-     * for, cancels them all, and weft_call and weft_run return -EDEADLK */
+    /* if it is certain, since the process has no other threads: writes to stderr what each task
+     * waits for, cancels them all, and weft_call and weft_run return -EDEADLK */
     WEFT_DEADLOCK_CERTAIN = 0,
     WEFT_DEADLOCK_OFF = 1, /* nothing: for a program whose signal handlers wake tasks */
     WEFT_DEADLOCK_ALWAYS =
         2, /* the same whatever other threads there are: none of them wakes tasks */
 };
 
-/* Rescue: while a worker computes, or blocks in a call that is not weft's, an idle worker takes over
- * the operations of the kernel that have completed for it, so that the tasks that wait for them go on.
- * By io_uring only, with two workers or more. To this end a worker that has been away for half a
- * millisecond is sent SIGURG; its handler restarts what can be restarted (SA_RESTART), but a call of
- * the program's on that thread which the kernel never restarts (poll, nanosleep ...) gives EINTR. A
- * program that handles SIGURG itself, at the start or later, keeps it, and has no rescue. */
+/* Rescue: while a worker computes, or blocks in a call that is not weft's, an idle worker takes
+ * over the operations of the kernel that have completed for it, so that the tasks that wait for
+ * them go on. By io_uring only, with two workers or more. To this end a worker that has been away
+ * for half a millisecond is sent SIGURG; its handler restarts what can be restarted (SA_RESTART),
+ * but a call of the program's on that thread which the kernel never restarts (poll, nanosleep ...)
+ * gives EINTR. A program that handles SIGURG itself, at the start or later, keeps it, and has no
+ * rescue. */
 enum weft_rescue {
     WEFT_RESCUE_AUTO =
         0, /* on if it can be had; said once on stderr if the program has the signal */
@@ -73,30 +74,30 @@ typedef struct weft_rt_opts {
     /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
     int workers;
     int blocking_max; /* threads for weft_blocking; 0: 64 */
-    /* "uring", "epoll", or "auto" (also NULL): io_uring, or epoll where the kernel refuses that, which
-     * is said once on stderr; the environment's WEFT_IO overrides NULL and "auto" */
+    /* "uring", "epoll", or "auto" (also NULL): io_uring, or epoll where the kernel refuses that,
+     * which is said once on stderr; the environment's WEFT_IO overrides NULL and "auto" */
     const char *io;
     weft_unobserved_fn *on_unobserved; /* NULL: all such failures are logged */
     void *on_unobserved_arg;           /* its second argument; stays the caller's */
     int deadlock;                      /* enum weft_deadlock; 0: if it is certain */
-    /* How long a stop that nobody gave times for (WEFT_STOP, the end of weft_run) lets things end by
-     * themselves before it cancels them, and how long it then waits before it reports what is still
-     * there. 0: 10 s each. */
+    /* How long a stop that nobody gave times for (WEFT_STOP, the end of weft_run) lets things end
+     * by themselves before it cancels them, and how long it then waits before it reports what is
+     * still there. 0: 10 s each. */
     weft_time drain, kill;
-    /* enum weft_rescue; 0: if it can be had; the environment's WEFT_RESCUE (auto, off, on) overrides
-     * 0 */
+    /* enum weft_rescue; 0: if it can be had; the environment's WEFT_RESCUE (auto, off, on)
+     * overrides 0 */
     int rescue;
-    /* Buffers of each worker for weft_recv_loan: how many, 1 to WEFT_LOANS_MAX (<weft/loan.h>), and the
-     * bytes of each, WEFT_LOAN_BYTES_MIN to WEFT_LOAN_BYTES_MAX, rounded up to a multiple of 64. 0: 256 of
-     * 4096 bytes. They cost nothing until the first is asked for. */
+    /* Buffers of each worker for weft_recv_loan: how many, 1 to WEFT_LOANS_MAX (<weft/loan.h>), and
+     * the bytes of each, WEFT_LOAN_BYTES_MIN to WEFT_LOAN_BYTES_MAX, rounded up to a multiple of
+     * 64. 0: 256 of 4096 bytes. They cost nothing until the first is asked for. */
     int loans, loan_bytes;
-    /* How long a worker with nothing to do may go on looking for what the kernel has for it before it
-     * sleeps. It does so only where that has come soon enough in the last times, and does not serve more
-     * than some eight at once (of io_uring); it then answers some 20 us earlier, and whoever wakes it is
-     * spared 8; but while requests come that fast its processor is busy, with them or with waiting (at
-     * 20,000 a second 100 % instead of 53 %). 0: 50 us; the
-     * environment's WEFT_PATIENCE_US, a number of us, 0 for never, overrides 0. Up to WEFT_PATIENCE_MAX.
-     * < 0: never; then a worker looks for work of others for 2 us at most, too, instead of 20, before it
+    /* How long a worker with nothing to do may go on looking for what the kernel has for it before
+     * it sleeps. It does so only where that has come soon enough in the last times, and does not
+     * serve more than some eight at once (of io_uring); it then answers some 20 us earlier, and
+     * whoever wakes it is spared 8; but while requests come that fast its processor is busy, with
+     * them or with waiting (at 20,000 a second 100 % instead of 53 %). 0: 50 us; the environment's
+     * WEFT_PATIENCE_US, a number of us, 0 for never, overrides 0. Up to WEFT_PATIENCE_MAX. < 0:
+     * never; then a worker looks for work of others for 2 us at most, too, instead of 20, before it
      * sleeps: for what shares its processors, or pays for their time. */
     weft_time patience;
 } weft_rt_opts;
@@ -109,9 +110,10 @@ typedef struct weft_rt_opts {
  * Options (C only) are designated initialisers of weft_rt_opts. Foreign thread; from inside a task:
  * -EDEADLK. Returns fn's result (fn was called); the code of the failure that stopped the runtime
  * (WEFT_STOP), unless fn had failed before it; or before fn was called: -EINVAL (workers < 0 or >
- * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, patience > WEFT_PATIENCE_MAX, unknown io), -ENOMEM, -EAGAIN (no
- * thread to be had), or, if io_uring was asked for by its name, what it said: -EPERM (forbidden
- * here), -ENOSYS (not there). A line on stderr says what was refused and the remedy. */
+ * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, patience > WEFT_PATIENCE_MAX, unknown
+ * io), -ENOMEM, -EAGAIN (no thread to be had), or, if io_uring was asked for by its name, what it
+ * said: -EPERM (forbidden here), -ENOSYS (not there). A line on stderr says what was refused and
+ * the remedy. */
 #define weft_run(...) weft_run_opts_(__VA_ARGS__, ) /* (fn, arg, options) */
 #define weft_run_opts_(fn, arg, ...) \
     weft_run_((fn), (arg), WEFT_OPTS_(weft_rt_opts, __VA_ARGS__), WEFT_HERE_STARTS_(#fn))
@@ -125,9 +127,10 @@ int weft_rt_start(weft_rt **out, const weft_rt_opts *opts);
 /* Stops a runtime, in phases. *Drain*: it takes no new task from outside (-ESHUTDOWN), services are
  * asked to finish, and for up to `drain` all tasks may end by themselves. *Cancel*: those that are
  * left are cancelled, and have up to `kill`. Then what is still there is listed on stderr: name,
- * where it was started, what it waits for. 0: all tasks have ended and the threads are gone. -ETIME:
- * some are still there; the runtime stays as it is, and the call may be repeated. -EALREADY: stopped
- * before, or by another thread meanwhile. -EDEADLK: called by a task of this runtime. Foreign thread. */
+ * where it was started, what it waits for. 0: all tasks have ended and the threads are gone.
+ * -ETIME: some are still there; the runtime stays as it is, and the call may be repeated.
+ * -EALREADY: stopped before, or by another thread meanwhile. -EDEADLK: called by a task of this
+ * runtime. Foreign thread. */
 int weft_rt_stop(weft_rt *rt, weft_time drain, weft_time kill);
 
 /* The code of the failure that stopped the runtime by itself (WEFT_STOP); 0: none did. Any thread,
@@ -179,10 +182,10 @@ int weft_spawn_(weft_task *task, weft_fn *fn, void *arg, const weft_place *place
 
 /* Waits for the end of the task and returns its result; at once if it has ended. Any number of
  * tasks may await one task, any number of times, while its memory lasts; the error record goes to
- * the first, with the place of this call added to it. It is not a point of cancellation: a cancelled
- * scope cancels its tasks too, and they end soon. May suspend. Task context. -EDEADLK: a task awaits
- * itself, or one that cannot end before it: one that spawned it, or that opened a scope that it is in
- * (seen up to 64 levels up). */
+ * the first, with the place of this call added to it. It is not a point of cancellation: a
+ * cancelled scope cancels its tasks too, and they end soon. May suspend. Task context. -EDEADLK: a
+ * task awaits itself, or one that cannot end before it: one that spawned it, or that opened a scope
+ * that it is in (seen up to 64 levels up). */
 #define weft_await(task) weft_await_((task), WEFT_HERE)
 int weft_await_(weft_task *task, const weft_place *place);
 
@@ -207,33 +210,33 @@ enum weft_policy {
     WEFT_ALL = 1,      /* all of them, whatever becomes of them */
     WEFT_FIRST = 3,    /* the first that ends, in whatever way */
     WEFT_FIRST_OK = 4, /* the first that succeeds; if none does, all of them */
-    /* with WEFT_FIRST and WEFT_FIRST_OK: the others go on, instead of being cancelled and awaited */
+    /* with WEFT_FIRST and WEFT_FIRST_OK: the others go on, instead of being cancelled and
+     * awaited */
     WEFT_KEEP_LOSERS = 8,
 };
 
 /* Tasks in one weft_when, at most. For more, use a scope. */
 #define WEFT_WHEN_MAX 1024
 
-/* Waits for n tasks of the array `tasks` together, as `policy` says (enum weft_policy;
- * 0: WEFT_FAILFAST). On return every
- * one of them has ended and counts as awaited, and its result stays in its place (weft_status) - but
- * for WEFT_KEEP_LOSERS, which awaits the winner alone: the others must still be awaited. `tasks`, the
- * tasks and the scopes that they were spawned in stay the caller's and last until the call returns.
- * *which, if `which` is not NULL: the index of the task whose result is returned, or -1.
+/* Waits for n tasks of the array `tasks` together, as `policy` says (enum weft_policy; 0:
+ * WEFT_FAILFAST). On return every one of them has ended and counts as awaited, and its result stays
+ * in its place (weft_status) - but for WEFT_KEEP_LOSERS, which awaits the winner alone: the others
+ * must still be awaited. `tasks`, the tasks and the scopes that they were spawned in stay the
+ * caller's and last until the call returns. *which, if `which` is not NULL: the index of the task
+ * whose result is returned, or -1.
  *
- * WEFT_ALL, WEFT_FAILFAST: the failure that came first in time; if there is none, -ECANCELED if some
- * task was cut short by a cancellation; else 0. n == 0: 0.
- * WEFT_FIRST: the result of the task that ended first; of several that have ended already, that of the
- * lowest index.
- * WEFT_FIRST_OK: the result of the first that succeeded (>= 0). If none did: -ECANCELED if some task
- * was cut short by a cancellation, else the failure that came first in time.
+ * WEFT_ALL, WEFT_FAILFAST: the failure that came first in time; if there is none, -ECANCELED if
+ * some task was cut short by a cancellation; else 0. n == 0: 0. WEFT_FIRST: the result of the task
+ * that ended first; of several that have ended already, that of the lowest index. WEFT_FIRST_OK:
+ * the result of the first that succeeded (>= 0). If none did: -ECANCELED if some task was cut short
+ * by a cancellation, else the failure that came first in time.
  *
- * A task that the call cancels sees the cancellation like any other; what it then returns is kept in
- * its place, and is no failure of the call. The error record of the returned failure is weft_last(),
- * those of the other awaited tasks are dropped. The call is not a point of cancellation: a cancelled
- * scope cancels its tasks too, and they end soon. May suspend. Task context. Other errors, nothing
- * waited for: -EINVAL (n < 0, n == 0 with a WEFT_FIRST, no such policy), -E2BIG (n > WEFT_WHEN_MAX),
- * -EDEADLK (as for weft_await).
+ * A task that the call cancels sees the cancellation like any other; what it then returns is kept
+ * in its place, and is no failure of the call. The error record of the returned failure is
+ * weft_last(), those of the other awaited tasks are dropped. The call is not a point of
+ * cancellation: a cancelled scope cancels its tasks too, and they end soon. May suspend. Task
+ * context. Other errors, nothing waited for: -EINVAL (n < 0, n == 0 with a WEFT_FIRST, no such
+ * policy), -E2BIG (n > WEFT_WHEN_MAX), -EDEADLK (as for weft_await).
  *
  *     weft_spawn(&fast, ask_one, &q1);
  *     weft_spawn(&slow, ask_other, &q2);
@@ -256,17 +259,18 @@ typedef struct weft_cont {
     WEFT_ALIGNAS(16) unsigned char opaque[48];
 } weft_cont;
 
-/* Runs fn(arg) as a task of its own when `task` ends in one of the ways `ends` (WEFT_ON_*, or-ed): soon
- * after that, never inside the call that ends it; at once if it has ended already. If it ends in another
- * way fn is not called, and the result of the continuation is -ECANCELED. Several continuations of one
- * task are started in the order in which they were made, and may overlap.
+/* Runs fn(arg) as a task of its own when `task` ends in one of the ways `ends` (WEFT_ON_*, or-ed):
+ * soon after that, never inside the call that ends it; at once if it has ended already. If it ends
+ * in another way fn is not called, and the result of the continuation is -ECANCELED. Several
+ * continuations of one task are started in the order in which they were made, and may overlap.
  *
- * The continuation is a task of the caller's current scope, as those of weft_go are: the end of the scope
- * waits for it, its failure is the scope's, and it still runs if the scope is cancelled meanwhile. It need
- * not be awaited; weft_await(&c->task) gives its result. *c, `arg` and, until it has ended, `task` stay
- * the caller's: *c and `arg` until the continuation was awaited or its scope has ended (outside of any
- * scope of your own: await it). Cannot suspend. Task context. 0; -EINVAL: `ends` is 0 or no such bits;
- * -ECANCELED: the scope is cancelled or ended; -EDEADLK: the scope would wait for a task that waits for
+ * The continuation is a task of the caller's current scope, as those of weft_go are: the end of the
+ * scope waits for it, its failure is the scope's, and it still runs if the scope is cancelled
+ * meanwhile. It need not be awaited; weft_await(&c->task) gives its result. *c, `arg` and, until it
+ * has ended, `task` stay the caller's: *c and `arg` until the continuation was awaited or its scope
+ * has ended (outside of any scope of your own: await it). Cannot suspend. Task context. 0; -EINVAL:
+ * `ends` is 0 or no such bits; -ECANCELED: the scope is cancelled or ended; -EDEADLK: the scope
+ * would wait for a task that waits for
  * it. After an error fn is not called, and that code is the result of the continuation.
  *
  *     weft_cont c;
@@ -368,21 +372,21 @@ int weft_errors(const weft_scope *scope, const weft_error **out, int n);
 /* The end of one task of weft_go, as weft_scope_next gives it. */
 typedef struct weft_done {
     int rc; /* what its function returned */
-    /* its argument: the task's own copy, with what it wrote there; the library's, valid until the next
-     * weft_scope_next in this scope or the scope's end */
+    /* its argument: the task's own copy, with what it wrote there; the library's, valid until the
+     * next weft_scope_next in this scope or the scope's end */
     void *arg;
     const weft_error *error; /* the record of a failure, or NULL; valid as long */
 } weft_done;
 
 /* Takes the next task of the scope that has ended, in the order of their ends, and waits for one if
  * need be. For a scope with `.each`, by the task that opened it, one call at a time. A failure that
- * was taken is not the scope's failure any more; the first one still cancels the other tasks, unless
- * `.on_error = WEFT_CONTINUE`. What is not taken is dropped at the end of the scope, with failures
- * that count as usual. In the scope itself it is no point of cancellation, so that results can be
- * taken while a cancelled scope's tasks come to their ends; in a scope or weft_within opened inside
- * it, it is. May suspend. Task context. 1: *done is filled. 0: every task that was started has been
- * taken. -ECANCELED: nothing was taken. -EINVAL: a scope without `.each`; -EPERM: another task's
- * scope; -EBUSY: another call waits.
+ * was taken is not the scope's failure any more; the first one still cancels the other tasks,
+ * unless `.on_error = WEFT_CONTINUE`. What is not taken is dropped at the end of the scope, with
+ * failures that count as usual. In the scope itself it is no point of cancellation, so that results
+ * can be taken while a cancelled scope's tasks come to their ends; in a scope or weft_within opened
+ * inside it, it is. May suspend. Task context. 1: *done is filled. 0: every task that was started
+ * has been taken. -ECANCELED: nothing was taken. -EINVAL: a scope without `.each`; -EPERM: another
+ * task's scope; -EBUSY: another call waits.
  *
  *     WEFT_SCOPE(s, .each = 100, .on_error = WEFT_CONTINUE);
  *     for (int i = 0; i < 100; i++) weft_go(&s, fetch, &jobs[i]);
@@ -392,10 +396,10 @@ typedef struct weft_done {
 int weft_scope_next(weft_scope *scope, weft_done *done);
 
 /* Cancels everything in the scope, now and later: each task of it, and what it waits for in the
- * kernel. `why` is a static string, kept by pointer, or NULL. Cancel callbacks run in this call, and
- * only after everything in the scope sees the cancellation. Any thread, while the scope's memory
- * lasts. Idempotent: -EALREADY, the first reason stays (and the first call may still be at it). Does
- * not wait: weft_scope_end does. Cannot suspend. */
+ * kernel. `why` is a static string, kept by pointer, or NULL. Cancel callbacks run in this call,
+ * and only after everything in the scope sees the cancellation. Any thread, while the scope's
+ * memory lasts. Idempotent: -EALREADY, the first reason stays (and the first call may still be at
+ * it). Does not wait: weft_scope_end does. Cannot suspend. */
 #define weft_scope_cancel(scope, why) weft_scope_cancel_((scope), (why), WEFT_HERE)
 int weft_scope_cancel_(weft_scope *scope, const char *why, const weft_place *place);
 
@@ -405,8 +409,8 @@ size_t weft_scope_count(const weft_scope *scope);
 
 /* --- waiting, giving way ---------------------------------------------------------------------- */
 
-/* Lets others run; comes back soon. 0; -ECANCELED, without having yielded: the scope is cancelled, or
- * its deadline has passed. May suspend. Task context. */
+/* Lets others run; comes back soon. 0; -ECANCELED, without having yielded: the scope is cancelled,
+ * or its deadline has passed. May suspend. Task context. */
 int weft_yield(void);
 
 /* Waits at least `duration`. 0, or -ECANCELED as soon as the scope is cancelled. Never early, and

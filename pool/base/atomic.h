@@ -95,10 +95,11 @@ WF_INLINE void wf_fence_seq_cst(void)
 #endif
 }
 
-/* An asymmetric pair. If one thread stores, has a light fence, and loads, and another stores, has a heavy
- * one, and loads, then at least one of the two sees what the other stored, as if both fences were full. The light one
- * only keeps the compiler from exchanging the two; the heavy one is a full fence in each thread of
- * the process (sys.c), and costs microseconds. Only after wf_sys_prepare_fences has said yes. */
+/* An asymmetric pair. If one thread stores, has a light fence, and loads, and another stores, has a
+ * heavy one, and loads, then at least one of the two sees what the other stored, as if both fences
+ * were full. The light one only keeps the compiler from exchanging the two; the heavy one is a full
+ * fence in each thread of the process (sys.c), and costs microseconds. Only after
+ * wf_sys_prepare_fences has said yes. */
 WF_INLINE void wf_fence_light(void)
 {
     atomic_signal_fence(memory_order_seq_cst);

@@ -28,8 +28,8 @@
 #define WF_HIDDEN       __attribute__((visibility("hidden")))
 #define WF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-/* A thread-local variable that a signal handler may touch: it has its place from the thread's start,
- * where the general model may allocate at the first touch. */
+/* A thread-local variable that a signal handler may touch: it has its place from the thread's
+ * start, where the general model may allocate at the first touch. */
 #define WF_TLS_STATIC __attribute__((tls_model("initial-exec")))
 
 /* Two lines: the adjacent-line prefetcher of x86 makes pairs of 64-byte lines move together. */
@@ -40,9 +40,10 @@
 /* Fetches the line for a load soon to come; for a store. Hints, of any address. */
 #define wf_prefetch(address) __builtin_prefetch(address)
 #if defined(__x86_64__)
-/* Not the builtin: unless it may compile for newer processors only, it fetches the line for a load. Of a line
- * that another core has written the store then waits as long as without: it has to be taken from that core
- * once more. (A processor that does not know this instruction takes it for none.) */
+/* Not the builtin: unless it may compile for newer processors only, it fetches the line for a load.
+ * Of a line that another core has written the store then waits as long as without: it has to be
+ * taken from that core once more. (A processor that does not know this instruction takes it for
+ * none.) */
 #define wf_prefetch_write(address) \
     __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
 #else
@@ -126,8 +127,8 @@ WF_INLINE uint64_t wf_ticks(void)
 /* The address of the current frame: which stack slot runs this code. Constant within a function. */
 #define wf_frame_address() ((uintptr_t)__builtin_frame_address(0))
 
-/* Some address in it, for which the function needs no frame pointer. Not volatile: any moment of the
- * function will do. */
+/* Some address in it, for which the function needs no frame pointer. Not volatile: any moment of
+ * the function will do. */
 WF_INLINE uintptr_t wf_stack_pointer(void)
 {
 #if WF_X86_64

@@ -8,8 +8,8 @@
 /* About 1.5 us of pauses (25 ns each on Zen 4): longer than any critical section, shorter than a
  * sleep. */
 #define LOCK_SPINS 64
-/* The first sleep, and the longest: each is twice the one before. A thread that lost its core gets it
- * back after 1 to 4 ms (the scheduler's slice); the kernel adds 50 us to each sleep. */
+/* The first sleep, and the longest: each is twice the one before. A thread that lost its core gets
+ * it back after 1 to 4 ms (the scheduler's slice); the kernel adds 50 us to each sleep. */
 #define LOCK_SLEEP_MIN_NS INT64_C(20000)
 #define LOCK_SLEEP_MAX_NS INT64_C(320000)
 

@@ -1,16 +1,16 @@
 /* lock.h: a 4-byte lock for critical sections of a few dozen instructions that call nobody's code.
  *
- * Any thread may take it. Spins for a bounded time, then sleeps for bounded times until it is free, so
- * that a holder which lost its core does not make every other worker burn theirs (64 workers on 2
- * cores must not convoy). Not recursive, not fair. Zeroed memory is an unlocked lock. It is never held
- * across a suspension, a system call or user code.
+ * Any thread may take it. Spins for a bounded time, then sleeps for bounded times until it is free,
+ * so that a holder which lost its core does not make every other worker burn theirs (64 workers on
+ * 2 cores must not convoy). Not recursive, not fair. Zeroed memory is an unlocked lock. It is never
+ * held across a suspension, a system call or user code.
  *
  * States: 0 free, 1 held.  0 -> 1 [lock], 1 -> 0 [unlock].
  *
- * Unlocking is a plain store, and wakes nobody: a locked exchange that learns whether somebody sleeps
- * (the lock of three states) costs as much as taking the lock, 5 ns at each use, and the call that
- * wakes costs the holder 1 us or more; but a sleeper is there only when the holder has lost its core,
- * which takes longer than any sleep here. */
+ * Unlocking is a plain store, and wakes nobody: a locked exchange that learns whether somebody
+ * sleeps (the lock of three states) costs as much as taking the lock, 5 ns at each use, and the
+ * call that wakes costs the holder 1 us or more; but a sleeper is there only when the holder has
+ * lost its core, which takes longer than any sleep here. */
 #ifndef WF_LOCK_H
 #define WF_LOCK_H
 
@@ -34,7 +34,8 @@ WF_INLINE void wf_lock(struct wf_lock *lock)
     }
 }
 
-/* Takes it if it is free. For who has another way, with wf_lock, and so needs no register kept over a call. */
+/* Takes it if it is free. For who has another way, with wf_lock, and so needs no register kept over
+ * a call. */
 WF_INLINE bool wf_lock_at_once(struct wf_lock *lock)
 {
     uint32_t expected = 0;

@@ -138,8 +138,9 @@ struct sched_attributes {
     uint64_t runtime, deadline, period;
 };
 
-/* What is forked begins with the kernel's own slice, and without a priority above the common one, so this is not for a
- * thread that has such a one: the flag cannot be taken back without privilege. */
+/* What is forked begins with the kernel's own slice, and without a priority above the common one,
+ * so this is not for a thread that has such a one: the flag cannot be taken back without
+ * privilege. */
 #define RESET_ON_FORK UINT64_C(1)
 
 static int sys_thread_slice(int64_t ns)
@@ -204,9 +205,9 @@ static int sys_barrier(void)
     return (int)raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }
 
-/* Through a pipe: the kernel checks the address, with no call that a sandbox would forbid. A pipe of
- * its own each time: dumps are rare, and may come from any thread at once. By syscall(2), so that
- * ThreadSanitizer does not see a read that races by design. */
+/* Through a pipe: the kernel checks the address, with no call that a sandbox would forbid. A pipe
+ * of its own each time: dumps are rare, and may come from any thread at once. By syscall(2), so
+ * that ThreadSanitizer does not see a read that races by design. */
 static int sys_peek(void *to, const void *from, size_t bytes)
 {
     int fds[2];
@@ -282,8 +283,8 @@ static int sys_close(int fd)
 
 /* --- child processes */
 
-/* What the child is to have as 0, 1 and 2 must not be one of these numbers itself, or the first copy
- * made would hide the source of the next: the descriptor, or a copy of it, or -errno. */
+/* What the child is to have as 0, 1 and 2 must not be one of these numbers itself, or the first
+ * copy made would hide the source of the next: the descriptor, or a copy of it, or -errno. */
 static int spawn_source(int fd, int target)
 {
     return fd == target || fd > STDERR_FILENO ? fd : or_errno(fcntl(fd, F_DUPFD_CLOEXEC, 3));
@@ -679,7 +680,8 @@ static int affinity_cpus(void)
 
 uint64_t wf_sys_random(void)
 {
-    /* libc has taken both halves for secrets of its own: what is made of them here must not tell either. */
+    /* libc has taken both halves for secrets of its own: what is made of them here must not tell
+     * either. */
     const uint64_t *given =
         (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
     uint64_t halves[2] = {(uintptr_t)&wf_sys, (uint64_t)wf_sys.now_ns()};
@@ -703,8 +705,8 @@ bool wf_sys_prepare_fences(void)
     return wf_sys.barrier_prepare() == 0;
 }
 
-/* Refused after all, for lack of memory: what stays in a processor's buffer of stores, ours included, is out of it
- * long before this is over. */
+/* Refused after all, for lack of memory: what stays in a processor's buffer of stores, ours
+ * included, is out of it long before this is over. */
 #define FENCE_NAP_NS INT64_C(1000000)
 
 void wf_fence_heavy(void)

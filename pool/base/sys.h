@@ -44,9 +44,10 @@ struct wf_sys {
     /* Threads. Each 0 or -errno. */
     int (*thread_start)(pthread_t *thread, void *(*body)(void *), void *arg);
     int (*thread_join)(pthread_t thread);
-    /* This thread asks the scheduler for its time in slices of about `ns`; what it starts does not. 0, or
-     * -errno with nothing changed: -EOPNOTSUPP the kernel has no slices to choose (before Linux 6.12); -EPERM
-     * the thread has a policy, a priority or slices that somebody has chosen. */
+    /* This thread asks the scheduler for its time in slices of about `ns`; what it starts does not.
+     * 0, or -errno with nothing changed: -EOPNOTSUPP the kernel has no slices to choose (before
+     * Linux 6.12); -EPERM the thread has a policy, a priority or slices that somebody has
+     * chosen. */
     int (*thread_slice)(int64_t ns);
 
     /* Time, CLOCK_MONOTONIC, ns. Cannot fail. */
@@ -60,9 +61,9 @@ struct wf_sys {
     int (*futex_wait)(void *word, uint32_t expected, int64_t deadline_ns);
     int (*futex_wake)(void *word, int count);
 
-    /* A full fence in each thread of the process, at some time between begin and end of the call: for
-     * who may say so after barrier_prepare, which takes some 15 ms if the process has threads already
-     * and never asked before. 0 or -errno: -ENOSYS, -EPERM, or what a sandbox says. */
+    /* A full fence in each thread of the process, at some time between begin and end of the call:
+     * for who may say so after barrier_prepare, which takes some 15 ms if the process has threads
+     * already and never asked before. 0 or -errno: -ENOSYS, -EPERM, or what a sandbox says. */
     int (*barrier_prepare)(void);
     int (*barrier)(void);
 
@@ -78,8 +79,8 @@ struct wf_sys {
     /* preadv2 of one part; `flags` are its RWF_* */
     ssize_t (*pread_flags)(int fd, void *buffer, size_t bytes, int64_t offset, int flags);
 
-    /* Names of hosts: getaddrinfo, which blocks, and freeaddrinfo. 0, or -errno: -ENOENT there is no
-     * such name, or it has no address of that kind; -EAGAIN no server answers; -EINVAL no such
+    /* Names of hosts: getaddrinfo, which blocks, and freeaddrinfo. 0, or -errno: -ENOENT there is
+     * no such name, or it has no address of that kind; -EAGAIN no server answers; -EINVAL no such
      * service; -EIO the server's failure ... */
     int (*resolve)(const char *host, const char *service, const struct addrinfo *hints,
                    struct addrinfo **out);
@@ -89,8 +90,8 @@ struct wf_sys {
      * epoll and on blocking threads. */
     long (*call)(long number, long a, long b, long c, long d, long e, long f);
 
-    /* A child process that executes a program, with no signal blocked: its number, or -errno, also of
-     * the execution. Blocks for some milliseconds. */
+    /* A child process that executes a program, with no signal blocked: its number, or -errno, also
+     * of the execution. Blocks for some milliseconds. */
     int (*spawn)(const struct wf_spawn *spawn);
 
     /* io_uring, raw: liburing's wrappers go through libc's errno or enter by themselves. */

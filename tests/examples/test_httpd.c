@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* More than the kernel takes for a peer that does not read: tcp_wmem is 4 MiB at most, and a window that
- * nobody reads from stays small. */
+/* More than the kernel takes for a peer that does not read: tcp_wmem is 4 MiB at most, and a window
+ * that nobody reads from stays small. */
 #define BIG_BYTES (8 << 20)
 
 /* --- server and clients ----------------------------------------------------------------------- */
@@ -35,7 +35,8 @@ static unsigned char *big(void)
     return bytes;
 }
 
-/* A folder that holds the root, a secret beside it, and a way out of the root that must not work. */
+/* A folder that holds the root, a secret beside it, and a way out of the root that must not
+ * work. */
 static void make_root(void)
 {
     static char folder[] = "/tmp/weft-httpd-XXXXXX";
@@ -791,7 +792,8 @@ static void fuzz_mutate(struct fuzz *fuzz)
     }
 }
 
-/* An answer, the end, or a reset because it had sent more than anybody read: anything but silence. */
+/* An answer, the end, or a reset because it had sent more than anybody read: anything but
+ * silence. */
 static void fuzz_send(const struct fuzz *fuzz, uint64_t seed)
 {
     static char answer[1 << 16];

@@ -1,4 +1,5 @@
-/* test_storefront.c: examples/storefront.c as a program: a server, its client, and how it closes. */
+/* test_storefront.c: examples/storefront.c as a program: a server, its client, and how it
+ * closes. */
 #include "program.h"
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,11 +1,11 @@
-/* model_cancel.c: cancellation against what comes and goes: src/walk.c and src/cancel.c themselves. What
- * src/scope.c does in its sections under a scope's lock (open, close, pin) is written out here again, because
- * that file needs the whole runtime.
+/* model_cancel.c: cancellation against what comes and goes: src/walk.c and src/cancel.c themselves.
+ * What src/scope.c does in its sections under a scope's lock (open, close, pin) is written out here
+ * again, because that file needs the whole runtime.
  *
- * Checked in every execution: a wait in a cancelled scope ends; a scope below one that is cancelled has
- * its flags; nobody touches a scope, wait, source or registration after its owner has let it go; a
- * callback runs once or never, as weft_cancel_off says, and has returned when it says so; nobody waits
- * for ever. */
+ * Checked in every execution: a wait in a cancelled scope ends; a scope below one that is cancelled
+ * has its flags; nobody touches a scope, wait, source or registration after its owner has let it
+ * go; a callback runs once or never, as weft_cancel_off says, and has returned when it says so;
+ * nobody waits for ever. */
 #include "src/walk.c"
 
 #define mark_locked mark_source_locked /* two files in one, with names of their own */
@@ -381,7 +381,8 @@ static void a_task_enters_and_is_cancelled_alone(void)
     wloom_join_all();
 }
 
-/* It has something in the list, so that all that waits in the scope is looked at; a walk does the same. */
+/* It has something in the list, so that all that waits in the scope is looked at; a walk does the
+ * same. */
 static void a_task_is_cancelled_alone_in_a_scope_that_is_cancelled(void)
 {
     begin();

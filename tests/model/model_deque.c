@@ -102,7 +102,8 @@ static void pop(void)
     check();
 }
 
-/* Owner, after all thieves have ended: items [0, n) were taken once, those that are still private by their joins. */
+/* Owner, after all thieves have ended: items [0, n) were taken once, those that are still private
+ * by their joins. */
 static void end(int n)
 {
     wloom_join_all();
@@ -169,8 +170,8 @@ static void push_three_thief_of_two(void)
     end(3);
 }
 
-/* Owner: its own oldest, as a thief would take it; it alone moves `bottom`, so it may meet thieves, and not
- * itself. */
+/* Owner: its own oldest, as a thief would take it; it alone moves `bottom`, so it may meet thieves,
+ * and not itself. */
 static void take_own_oldest(void)
 {
     take(wf_deque_steal(&d));
@@ -399,8 +400,8 @@ static void asks_are_heard_with_their_reasons(void)
     end(2);
 }
 
-/* As the ask comes, the owner takes the pass back, since the env is about to change. `end_free` is how it does, or a
- * road not taken. */
+/* As the ask comes, the owner takes the pass back, since the env is about to change. `end_free` is
+ * how it does, or a road not taken. */
 static void ask_as_free_forks_end(void (*end_free)(void))
 {
     begin_asking();

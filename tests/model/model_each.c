@@ -1,10 +1,10 @@
-/* model_each.c: weft_scope_next against tasks that end, against its cancellation, and against the end
- * of the scope: src/each.c itself.
+/* model_each.c: weft_scope_next against tasks that end, against its cancellation, and against the
+ * end of the scope: src/each.c itself.
  *
- * Checked in every execution: each task is taken once or dropped once, with its result seen; its frame
- * is freed once, and not touched after that; a call waits only if something will come, and is resumed
- * once; the count of what may be started comes back to nothing. There are no mutants: all of it is under
- * one lock, and model_wait.c has those of the wait. */
+ * Checked in every execution: each task is taken once or dropped once, with its result seen; its
+ * frame is freed once, and not touched after that; a call waits only if something will come, and is
+ * resumed once; the count of what may be started comes back to nothing. There are no mutants: all
+ * of it is under one lock, and model_wait.c has those of the wait. */
 #include "src/each.c"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* model_inject.c: pool/inject.h, with a ring of two and a store of one: producers, consumers of single works and of
- * batches, works that do not fit into the ring, or into the store.
+/* model_inject.c: pool/inject.h, with a ring of two and a store of one: producers, consumers of
+ * single works and of batches, works that do not fit into the ring, or into the store.
  *
  * Checked in every execution: each work is taken exactly once; the taker sees what the giver wrote
  * into it; the works of one producer come out in its order; has() after a push that is ordered

@@ -1,10 +1,10 @@
-/* model_lender.c: buffers that are lent: src/lender.h itself, with receivers that take one or wait in
- * line, some of them cancelled, parties that give back the same loan, and a kernel that is lent some: a
- * list under a lock of its own, since it does one thing after the other.
+/* model_lender.c: buffers that are lent: src/lender.h itself, with receivers that take one or wait
+ * in line, some of them cancelled, parties that give back the same loan, and a kernel that is lent
+ * some: a list under a lock of its own, since it does one thing after the other.
  *
- * Checked in every execution: a buffer is with one party at a time, who sees what the one before did
- * with its record; of all attempts to give one time back exactly one succeeds; nobody waits for ever
- * while a buffer is spare; in the end every buffer is there. */
+ * Checked in every execution: a buffer is with one party at a time, who sees what the one before
+ * did with its record; of all attempts to give one time back exactly one succeeds; nobody waits for
+ * ever while a buffer is spare; in the end every buffer is there. */
 #include "src/lender.h"
 
 #include <string.h>
@@ -247,7 +247,8 @@ static void give_shared(void *arg)
     gave += give(shared, shared_number, false);
 }
 
-/* Two give back the same loan, as a task and the end of its scope, while another wants the buffer. */
+/* Two give back the same loan, as a task and the end of its scope, while another wants the
+ * buffer. */
 static void given_twice(void)
 {
     begin(1);

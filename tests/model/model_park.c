@@ -212,8 +212,8 @@ static void sleeper(void *arg)
     worker(arg);
 }
 
-/* The workers from `awake` on sleep already: with three that all fall asleep, not even one preemption could
- * be tried to the end. */
+/* The workers from `awake` on sleep already: with three that all fall asleep, not even one
+ * preemption could be tried to the end. */
 static void start_awake(int awake)
 {
     for (int i = awake; i < workers; i++) {
@@ -437,8 +437,8 @@ static void claim_lost_between_groups(void)
     claim_lost(1);
 }
 
-/* Workers 0 and 1 search, and each finds the work of its number; worker 2 sleeps. A submitter that sees one
- * of them search leaves its work to both, and each of them to the other. */
+/* Workers 0 and 1 search, and each finds the work of its number; worker 2 sleeps. A submitter that
+ * sees one of them search leaves its work to both, and each of them to the other. */
 static int leave_well(int self)
 {
     return wf_park_found(&park, self, any_work, NULL);
@@ -604,9 +604,9 @@ static void watching_worker(void *arg)
     wake(wf_park_found(&park, self, more, NULL));
 }
 
-/* The owner of the light work: computes on until somebody has taken it. It stands for a thread outside
- * of the pool as well, whose work the worker that took the last such would take (wf_ready_foreign):
- * nothing here relies on that one. */
+/* The owner of the light work: computes on until somebody has taken it. It stands for a thread
+ * outside of the pool as well, whose work the worker that took the last such would take
+ * (wf_ready_foreign): nothing here relies on that one. */
 static void busy_owner(void *arg)
 {
     (void)arg;
@@ -768,11 +768,12 @@ static void quiet_watch_ends_in_sleep(void)
     watch_ends_in_sleep(true);
 }
 
-/* --- the taker, as in pool/worker.c ------------------------------------------------------------- */
+/* --- the taker, as in pool/worker.c ----------------------------------------------------------- */
 
-/* What comes from outside lies in a queue of its own (`work`, as before), and is left to the worker that took
- * from there last while that one is awake. Who takes, takes all: one to run, the rest into its own queue, where
- * every worker may take it; between the two queues it is in sight of nobody. */
+/* What comes from outside lies in a queue of its own (`work`, as before), and is left to the worker
+ * that took from there last while that one is awake. Who takes, takes all: one to run, the rest
+ * into its own queue, where every worker may take it; between the two queues it is in sight of
+ * nobody. */
 static WF_ATOMIC(uint32_t) moved[WORKS]; /* 1: in the queue of some worker */
 static WF_ATOMIC(int32_t) taker;
 static bool wakes_for_the_rest, relies_on_the_taker; /* the second is a road not taken */
@@ -786,7 +787,8 @@ static bool is_taker_running(void)
 static void submit_outside(int number)
 {
     wf_store_relaxed(&work[number], 1);
-    /* sync(worker.light_outside): the work is visible before we look for a watcher, and for the taker */
+    /* sync(worker.light_outside): the work is visible before we look for a watcher, and for the
+     * taker */
     wf_fence_seq_cst();
     bool watched = wf_watchers_count(&watchers) != 0 || relies_on_the_taker;
     if (!watched || !is_taker_running()) {
@@ -943,7 +945,8 @@ static void begin_taking(int worker_count, int work_count)
     run_work = run_together;
 }
 
-/* Two works are there when worker 0, which runs, takes both; the other worker goes to sleep meanwhile. */
+/* Two works are there when worker 0, which runs, takes both; the other worker goes to sleep
+ * meanwhile. */
 static void batch_of_a_running_worker(void)
 {
     begin_taking(2, 2);

@@ -1,11 +1,11 @@
-/* model_rescue.c: an owner and a rescuer at one ring (io/uring.c, uring_ring.c, uring_rescue.c, op.c
- * and uring_slots.h themselves): draining, submitting, kicking, cancelling and the wake.
+/* model_rescue.c: an owner and a rescuer at one ring (io/uring.c, uring_ring.c, uring_rescue.c,
+ * op.c and uring_slots.h themselves): draining, submitting, kicking, cancelling and the wake.
  *
  * The kernel is a function that runs inside the owner's enters, as DEFER_TASKRUN has it: it takes
  * entries, completes a NOP at once and a READ when it is entered the next time, and answers
  * cancellations. A kick is the handler's function, called by the owner between its own: that it may
- * come between any two instructions is not modelled; it stores nothing but the words that the kernel
- * shares.
+ * come between any two instructions is not modelled; it stores nothing but the words that the
+ * kernel shares.
  *
  * Checked in every execution: `done` comes once for each submit; what the owner wrote before it
  * submitted is seen by `done`, and what that wrote by the owner that uses the op again; no slot is
@@ -421,8 +421,8 @@ static void cancelled_while_it_waits(void)
     check_end();
 }
 
-/* The results of one op, each by whoever comes first, but in order; its end, which somebody may have
- * asked for. */
+/* The results of one op, each by whoever comes first, but in order; its end, which somebody may
+ * have asked for. */
 static void several_results(void)
 {
     begin();
@@ -449,8 +449,8 @@ static const struct wloom_scenario scenarios[] = {
 static const char *const under_test[] = {"io/uring_rescue.c", "io/uring_slots.h", "io/op.c",
                                          "io/uring.c", NULL};
 
-/* What makes a number known, a completion, comes after its chunk in any case. The order is for one that
- * the kernel made up, which this one does not. */
+/* What makes a number known, a completion, comes after its chunk in any case. The order is for one
+ * that the kernel made up, which this one does not. */
 static const struct wloom_survivor survivors[] = {
     {"slots.grow", "relaxed", "a number is completed after its chunk was published with its entry"},
     {"slots.find", "relaxed", "likewise"},

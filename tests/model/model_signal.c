@@ -1,15 +1,15 @@
-/* model_signal.c: src/signals.h, signals that are noted for listeners by handlers, while listeners come
- * and go. A handler is a thread here: it is on another thread in truth, or else it has returned before
- * the function that it interrupted goes on.
+/* model_signal.c: src/signals.h, signals that are noted for listeners by handlers, while listeners
+ * come and go. A handler is a thread here: it is on another thread in truth, or else it has
+ * returned before the function that it interrupted goes on.
  *
- * What is modelled of signal.c: the eventfd is an event that one waiter takes. It orders, as writing to it
- * and reading from it do in the kernel.
+ * What is modelled of signal.c: the eventfd is an event that one waiter takes. It orders, as
+ * writing to it and reading from it do in the kernel.
  *
  * Checked in every execution.
  *   Never too late: after its withdrawal nobody touches a listener (its memory is retired), and its
- *   owner sees all that was done to it (a data race on `wanted`, which is written again).
- *   Never lost: a signal that was noted for a listener is taken; a waiter that is left over is a deadlock.
- *   In order: who takes a signal sees what was done before it was sent. */
+ *   owner sees all that was done to it (a data race on `wanted`, which is written again). Never
+ *   lost: a signal that was noted for a listener is taken; a waiter that is left over is a
+ *   deadlock. In order: who takes a signal sees what was done before it was sent. */
 #define WF_SIGNALS_PLACES 2
 #include "src/signals.h"
 

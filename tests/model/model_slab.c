@@ -1,12 +1,14 @@
-/* model_slab.c: pool/slab.c: one owner that takes, others that give, object by object and in bundles.
+/* model_slab.c: pool/slab.c: one owner that takes, others that give, object by object and in
+ * bundles.
  *
- * Abstracted: an object is its payload, a plain word; what the slab keeps in a free one (the link, the bundle's
- * list) is plain memory that the checker does not see, and the payload stands for: it is written before the
- * same release, and read after the same acquire. A chunk is a static array. Full bundles (14 objects) are not
- * tried: they are given by the same function as those that end early.
+ * Abstracted: an object is its payload, a plain word; what the slab keeps in a free one (the link,
+ * the bundle's list) is plain memory that the checker does not see, and the payload stands for: it
+ * is written before the same release, and read after the same acquire. A chunk is a static array.
+ * Full bundles (14 objects) are not tried: they are given by the same function as those that end
+ * early.
  *
- * Checked in every execution: no object is out twice; who takes one sees what the one before wrote into it
- * (S.2); in the end every object is free, and found before another is cut. */
+ * Checked in every execution: no object is out twice; who takes one sees what the one before wrote
+ * into it (S.2); in the end every object is free, and found before another is cut. */
 #include "pool/slab.c"
 
 #include "tests/model/wloom.h"

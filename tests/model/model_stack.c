@@ -1,22 +1,25 @@
-/* model_stack.c: the calls by which tasks on stacks hand over to each other, from the public function to the
- * switch: semaphore, mutex, event, channel, generator (src/block.h, ADR 0033); against a cancellation that finds
- * the stack by its slot (src/slot.h, src/walk.c). model_sync.c and model_chan.c have the ways of frames, and
- * more of what the objects do; model_cancel.c more of what a cancellation does.
+/* model_stack.c: the calls by which tasks on stacks hand over to each other, from the public
+ * function to the switch: semaphore, mutex, event, channel, generator (src/block.h, ADR 0033);
+ * against a cancellation that finds the stack by its slot (src/slot.h, src/walk.c). model_sync.c
+ * and model_chan.c have the ways of frames, and more of what the objects do; model_cancel.c more of
+ * what a cancellation does.
  *
- * A strand is a model thread with a fiber and a task, which calls the public functions of the sources. It is in a
- * scope that may be cancelled (`inside`), or in one that is not. Written out here again, since it needs the
- * runtime: the switch. A suspended stack is a plain word, which stands for its saved context, and a word that
- * resumes it; "on the next stack" is the same model thread, until it has called `after`. A direct switch to
- * another stack (wf_suspend_to) resumes that one after `after`, as the real one does. What src/scope.c does to
- * pin a scope is written out too.
+ * A strand is a model thread with a fiber and a task, which calls the public functions of the
+ * sources. It is in a scope that may be cancelled (`inside`), or in one that is not. Written out
+ * here again, since it needs the runtime: the switch. A suspended stack is a plain word, which
+ * stands for its saved context, and a word that resumes it; "on the next stack" is the same model
+ * thread, until it has called `after`. A direct switch to another stack (wf_suspend_to) resumes
+ * that one after `after`, as the real one does. What src/scope.c does to pin a scope is written out
+ * too.
  *
- * Not here: budgets, values and frames, select, what a body's end does (produce, in gen.c), deadlines; and mutants of
- * slot.h and walk.c, since here they would read a stack that is used again: model_cancel.c has them.
+ * Not here: budgets, values and frames, select, what a body's end does (produce, in gen.c),
+ * deadlines; and mutants of slot.h and walk.c, since here they would read a stack that is used
+ * again: model_cancel.c has them.
  *
- * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model); a stack is
- * resumed once, and only when it lies; what is counted is conserved, and an item is whole; the wf_call of a call
- * that has returned, which lies on its stack, is not touched any more, whoever ended the wait; nor is an object
- * whose waiter may free it. */
+ * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model); a
+ * stack is resumed once, and only when it lies; what is counted is conserved, and an item is whole;
+ * the wf_call of a call that has returned, which lies on its stack, is not touched any more,
+ * whoever ended the wait; nor is an object whose waiter may free it. */
 #include "src/call.h"
 #include "src/core.h"
 #include "src/item.h"
@@ -24,7 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The call that the running strand lies down in: to be retired when the public function has returned. */
+/* The call that the running strand lies down in: to be retired when the public function has
+ * returned. */
 static struct wf_wait *note_wait(struct wf_wait *wait);
 
 static void queue_call(struct wf_call *call, struct wf_work *resume, const struct wf_wait_ops *ops,

@@ -1,15 +1,15 @@
-/* model_still.c: the last worker that goes to sleep, and knows that it is the last (src/deadlock.c): two
- * workers that send messages to each other, with pool/park.c in full.
+/* model_still.c: the last worker that goes to sleep, and knows that it is the last
+ * (src/deadlock.c): two workers that send messages to each other, with pool/park.c in full.
  *
- * What is modelled of deadlock.c: a worker that has announced its sleep and found nothing asks whether
- * all workers are parked, looks at all inboxes, and asks again. One that finds it so cancels when it
- * looks awake again, which makes work ready in its own queue.
+ * What is modelled of deadlock.c: a worker that has announced its sleep and found nothing asks
+ * whether all workers are parked, looks at all inboxes, and asks again. One that finds it so
+ * cancels when it looks awake again, which makes work ready in its own queue.
  *
  * Checked in every execution.
- *   Never too early: who finds that all stands still, finds that every message was run.
- *   Never missed: when nothing is left, a worker finds it; else all sleep, which is a deadlock here too.
- *   Once: of two that find it, one acts, and neither takes the other's work in progress for a second
- *   deadlock. */
+ *   Never too early: who finds that all stands still, finds that every message was run. Never
+ *   missed: when nothing is left, a worker finds it; else all sleep, which is a deadlock here too.
+ *   Once: of two that find it, one acts, and neither takes the other's work in progress for a
+ *   second deadlock. */
 #define WF_WORKERS_MAX 2
 #include "pool/park.c"
 

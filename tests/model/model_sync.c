@@ -7,8 +7,8 @@
  * for its saved context, as in model_wait.c. One scope can be cancelled, and some actors are in it.
  *
  * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model);
- * what is counted is conserved; two owners are never inside; a call's memory is not touched once the
- * call has returned, nor the object's, where the header says that it may go. */
+ * what is counted is conserved; two owners are never inside; a call's memory is not touched once
+ * the call has returned, nor the object's, where the header says that it may go. */
 #include "src/barrier.c"
 #include "src/event.c"
 #include "src/flight.c"

@@ -236,7 +236,7 @@ static void join_of_a_taken_branch(void)
     wloom_join_all();
 }
 
-/* --- the await of a task: awaiter.h itself, as src/task.c uses it ------------------------------ */
+/* --- the await of a task: awaiter.h itself, as src/task.c uses it ----------------------------- */
 
 static struct task {
     struct wf_awaiters waiters;

@@ -1,11 +1,12 @@
-/* model_when.c: the end of a task against those who wait for it: src/when.c and src/cont.c themselves,
- * with when.h and awaiter.h, over finishers that do what src/task.c does at the end of a task.
+/* model_when.c: the end of a task against those who wait for it: src/when.c and src/cont.c
+ * themselves, with when.h and awaiter.h, over finishers that do what src/task.c does at the end of
+ * a task.
  *
  * Checked in every execution: the waiter is resumed exactly once, and sees the results of the tasks
- * that it waited for; the call says what its policy promises; losers are settled once, when all watches
- * can be found; nobody touches the call's memory, which is its stack, after it has returned; an awaiter
- * beside the call is told exactly once; a continuation runs once, or is skipped, and is not touched after
- * its scope has ended; nobody waits for ever. */
+ * that it waited for; the call says what its policy promises; losers are settled once, when all
+ * watches can be found; nobody touches the call's memory, which is its stack, after it has
+ * returned; an awaiter beside the call is told exactly once; a continuation runs once, or is
+ * skipped, and is not touched after its scope has ended; nobody waits for ever. */
 #include "src/cont.c"
 #include "src/when.c"
 
@@ -493,9 +494,9 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-/* They order a watch, which is put into a task, before its removal by a compare-and-swap on the same
- * word. Here the order of such writes is that of execution, so what could go wrong cannot be seen: that
- * the removal comes before the watch in the word's modification order. */
+/* They order a watch, which is put into a task, before its removal by a compare-and-swap on the
+ * same word. Here the order of such writes is that of execution, so what could go wrong cannot be
+ * seen: that the removal comes before the watch in the word's modification order. */
 #define ONE_WORD "two read-modify-writes of one word are never out of order here"
 
 static const struct wloom_survivor survivors[] = {

@@ -1,5 +1,6 @@
-/* park_roads.h: how searchers of several groups might leave, and be counted, and how a watch might end, and may
- * not: part of model_park.c, in a file of its own since its orders are not under test. */
+/* park_roads.h: how searchers of several groups might leave, and be counted, and how a watch might
+ * end, and may not: part of model_park.c, in a file of its own since its orders are not under
+ * test. */
 #ifndef WF_PARK_ROADS_H
 #define WF_PARK_ROADS_H
 
@@ -33,8 +34,8 @@ static int leave_unfenced(int self)
     return !others && any_work(NULL) ? pick_parked(&park) : -1;
 }
 
-/* It looks at its own group only, and leaves the rest to whoever searches: to nobody, if that one has left
- * before. What a count of one group says is not "nobody searches". */
+/* It looks at its own group only, and leaves the rest to whoever searches: to nobody, if that one
+ * has left before. What a count of one group says is not "nobody searches". */
 static int leave_to_the_first_group(int self)
 {
     if (self == 0) {
@@ -46,7 +47,8 @@ static int leave_to_the_first_group(int self)
     return -1;
 }
 
-/* A submitter that counts a worker in where it found one parked, and then claims one of another group. */
+/* A submitter that counts a worker in where it found one parked, and then claims one of another
+ * group. */
 static int pick_across(void)
 {
     wf_fence_seq_cst();

@@ -17,10 +17,10 @@
  *
  * Searches. DFS tries all choices, without those that differ only in the order of independent steps
  * (sleep sets). BOUND tries all choices with at most so many preemptions and so many loads of old
- * values; with 0 preemptions first, then with one more, for as long as it comes to its end (wloom_run.c).
- * RANDOM chooses uniformly. PCT (Burckhardt et al., 2010) gives the threads priorities and
- * changes them at a few random steps. DFS and BOUND report whether they came to an end
- * ("complete").
+ * values; with 0 preemptions first, then with one more, for as long as it comes to its end
+ * (wloom_run.c). RANDOM chooses uniformly. PCT (Burckhardt et al., 2010) gives the threads
+ * priorities and changes them at a few random steps. DFS and BOUND report whether they came to an
+ * end ("complete").
  *
  * Memory. SC: every load reads the newest value. Weak: every location keeps all the values it had,
  * each with the writer's view of the others, and a load may return any that its thread is not yet

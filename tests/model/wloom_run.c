@@ -2,12 +2,13 @@
  * printed.
  *
  * Each scenario is run in both memories: by a DFS first. Where that does not come to its end, BOUND
- * follows with 1 preemption, then 2, up to --bound, for as long as its executions last; a bound that
- * would not come to its end in what is left of them is not begun, since half of a search says nothing
- * but where it began. The largest bound that did is printed: "2+1" says that no execution with at most 2
- * preemptions and 1 load of an old value fails; "0+1" that threads changed only where one of them had to
- * wait; "all" that no execution fails. RANDOM and PCT do not replace that, nor are they replaced: they
- * find in a few executions what a DFS that starts from the wrong end would find in a year.
+ * follows with 1 preemption, then 2, up to --bound, for as long as its executions last; a bound
+ * that would not come to its end in what is left of them is not begun, since half of a search says
+ * nothing but where it began. The largest bound that did is printed: "2+1" says that no execution
+ * with at most 2 preemptions and 1 load of an old value fails; "0+1" that threads changed only
+ * where one of them had to wait; "all" that no execution fails. RANDOM and PCT do not replace that,
+ * nor are they replaced: they find in a few executions what a DFS that starts from the wrong end
+ * would find in a year.
  *
  * Mutants show that the harness would notice. Each site of the sources under test that is stronger
  * than relaxed is weakened to relaxed (a fence is removed), and each read-modify-write is split
@@ -24,8 +25,8 @@
 #include <string.h>
 
 #define SURVIVOR_SHARE 0.2 /* of the executions, for a mutant that is known to survive */
-/* So many times the executions are needed for a preemption more, at least: 20 to 260 for the first, 14 to
- * 60 for others in the scenarios of model_park. */
+/* So many times the executions are needed for a preemption more, at least: 20 to 260 for the first,
+ * 14 to 60 for others in the scenarios of model_park. */
 #define BOUND_GROWTH_FIRST 100
 #define BOUND_GROWTH       20
 

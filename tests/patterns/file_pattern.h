@@ -1,5 +1,5 @@
-/* file_pattern.h: a folder of its own for each test on files, descriptors counted. Who uses it calls
- * folder_open first and folder_close last. */
+/* file_pattern.h: a folder of its own for each test on files, descriptors counted. Who uses it
+ * calls folder_open first and folder_close last. */
 #ifndef FILE_PATTERN_H
 #define FILE_PATTERN_H
 

@@ -1,5 +1,5 @@
-/* net_pattern.h: what the tests of <weft/net.h> share: plain sockets that are made without weft, and
- * counting descriptors. */
+/* net_pattern.h: what the tests of <weft/net.h> share: plain sockets that are made without weft,
+ * and counting descriptors. */
 #ifndef NET_PATTERN_H
 #define NET_PATTERN_H
 

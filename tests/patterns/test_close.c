@@ -1,5 +1,5 @@
-/* A descriptor that is closed while calls use it: weft_close ends them, and waits until they have ended, so
- * that none of them touches the next file of that number. */
+/* A descriptor that is closed while calls use it: weft_close ends them, and waits until they have
+ * ended, so that none of them touches the next file of that number. */
 #include "net_pattern.h"
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -375,8 +375,8 @@ struct life {
     atomic_int begun;
 };
 
-/* One receive, of more than will come. It is under way when `begun` says so: a call that begins after the
- * close may find the next file, as everywhere. */
+/* One receive, of more than will come. It is under way when `begun` says so: a call that begins
+ * after the close may find the next file, as everywhere. */
 static int live(void *arg)
 {
     struct life *life = arg;

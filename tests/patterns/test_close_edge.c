@@ -1,4 +1,5 @@
-/* Descriptors that are closed, and whose numbers go to other files, between two operations of one call. */
+/* Descriptors that are closed, and whose numbers go to other files, between two operations of one
+ * call. */
 #include "net_pattern.h"
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -102,7 +103,7 @@ EdgeTest(nor_does_it_with_several_workers, .workers = 3)
     return 0;
 }
 
-/* --- a reader ---------------------------------------------------------------------------------- */
+/* --- a reader --------------------------------------------------------------------------------- */
 
 static int do_read_line(void *arg)
 {
@@ -193,8 +194,8 @@ EdgeTest(a_loan_is_refused_while_it_closes_also_past_a_deadline, .workers = 1)
     return 0;
 }
 
-/* The kernel finds no buffer; one comes back, and is lent to it again; the descriptor is closed; and only
- * then the receiver runs, and asks the kernel once more. */
+/* The kernel finds no buffer; one comes back, and is lent to it again; the descriptor is closed;
+ * and only then the receiver runs, and asks the kernel once more. */
 EdgeTest(a_loan_that_asks_again_does_not_ask_the_next_file, .workers = 1, .loans = 1)
 {
     for (int i = 0; i < 10; i++) {
@@ -229,7 +230,8 @@ EdgeTest(a_loan_that_asks_again_does_not_ask_the_next_file, .workers = 1, .loans
     return 0;
 }
 
-/* Whoever stands in line is ended, though no buffer comes: on a stack, and as a value that nobody awaits yet. */
+/* Whoever stands in line is ended, though no buffer comes: on a stack, and as a value that nobody
+ * awaits yet. */
 EdgeTest(a_loan_in_line_is_ended, .workers = 1, .loans = 1)
 {
     int before = open_descriptors();
@@ -314,8 +316,9 @@ static int do_read_nonblock_v(void *arg)
     return byte == 'n' ? -EPROTO : 0;
 }
 
-/* What the call waits for comes, and then what we wait for, or the other way round: so one of us runs first, with
- * the other's operation ended. When it is we, we close, and the number becomes another file's. */
+/* What the call waits for comes, and then what we wait for, or the other way round: so one of us
+ * runs first, with the other's operation ended. When it is we, we close, and the number becomes
+ * another file's. */
 static void close_before_it_runs(weft_fn *fn, const struct use *like, bool first)
 {
     int mine[2], ends[2], next[2];
@@ -360,7 +363,8 @@ EdgeTest(what_is_ready_and_has_not_run_does_not_go_on_at_the_next_file, .workers
     return 0;
 }
 
-/* A reader is of the file that its descriptor meant, and of no later one: also between two calls. */
+/* A reader is of the file that its descriptor meant, and of no later one: also between two
+ * calls. */
 EdgeTest(a_stream_ends_with_its_file, .workers = 1)
 {
     for (int lent = 0; lent < 2; lent++) {

@@ -83,7 +83,8 @@ TaskTest(cont, it_never_runs_inside_the_call_that_makes_it, 1)
     return 0;
 }
 
-/* With one worker: the task is run on top of the root, whose await then goes on before anybody else. */
+/* With one worker: the task is run on top of the root, whose await then goes on before anybody
+ * else. */
 TaskTest(cont, it_never_runs_inside_the_call_that_ends_the_task, 1)
 {
     atomic_int count = 0;

@@ -1,4 +1,5 @@
-/* What weft says when nothing can ever go on: enum weft_deadlock of <weft/task.h>, and weft_dump. */
+/* What weft says when nothing can ever go on: enum weft_deadlock of <weft/task.h>, and
+ * weft_dump. */
 #include "pattern.h"
 #include "capture.h"
 #include <errno.h>

@@ -193,7 +193,7 @@ Test(event, fini_of_zeroed_memory_is_harmless) /* E41 */
     weft_latch_fini(&latch);
 }
 
-/* --- gone when waited for ---------------------------------------------------------------------- */
+/* --- gone when waited for --------------------------------------------------------------------- */
 
 static _Atomic(weft_event *) told_event; /* NULL: none yet */
 static _Atomic(weft_latch *) told_latch;
@@ -215,8 +215,8 @@ static void *tell(void *arg)
     return NULL;
 }
 
-/* Under ASan and TSan this finds a teller that is still in the object. A round there is 10 ms where others use the
- * machine: two wakes from a sleep. */
+/* Under ASan and TSan this finds a teller that is still in the object. A round there is 10 ms where
+ * others use the machine: two wakes from a sleep. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define FREE_ROUNDS 500
 #else
@@ -317,7 +317,7 @@ TaskTest(latch, a_wait_that_is_cancelled_leaves_the_count_alone, 1)
     return 0;
 }
 
-/* --- many -------------------------------------------------------------------------------------- */
+/* --- many ------------------------------------------------------------------------------------- */
 
 struct relay {
     weft_event event;

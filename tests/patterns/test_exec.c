@@ -166,8 +166,8 @@ static int give_pinned_turns(void *unused)
     return 0;
 }
 
-/* The other worker sends a message that the task is to resume. Its own may collect that while a task yields, and
- * then went from one yielding task to the next. */
+/* The other worker sends a message that the task is to resume. Its own may collect that while a
+ * task yields, and then went from one yielding task to the next. */
 TaskTest(exec, a_pinned_task_has_its_turn_beside_tasks_that_yield, 2)
 {
     weft_sem_init(&beside.turn, 0, 0);

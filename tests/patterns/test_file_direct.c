@@ -1,5 +1,5 @@
-/* test_file_direct.c: which reads are made in place, from the cache, and which go to the kernel as operations: those
- * of files that are open with O_DIRECT, which would wait for the disk. */
+/* test_file_direct.c: which reads are made in place, from the cache, and which go to the kernel as
+ * operations: those of files that are open with O_DIRECT, which would wait for the disk. */
 #include "file_pattern.h"
 #include <errno.h>
 #include <weft/debug.h>

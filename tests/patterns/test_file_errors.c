@@ -1,5 +1,6 @@
-/* test_file_errors.c: what the calls of <weft/file.h> and <weft/io.h> on files say when they cannot do it: each the
- * same as the system call of its name, which is asked beside it, under the same circumstances. */
+/* test_file_errors.c: what the calls of <weft/file.h> and <weft/io.h> on files say when they cannot
+ * do it: each the same as the system call of its name, which is asked beside it, under the same
+ * circumstances. */
 #include "file_pattern.h"
 #include <errno.h>
 #include <linux/falloc.h>
@@ -8,7 +9,8 @@
 #include <sys/uio.h>
 #include <weft/stackless.h>
 
-/* In the folder, anew before each call: file, with 3 bytes; full/file; empty/; link to file; loop to itself. */
+/* In the folder, anew before each call: file, with 3 bytes; full/file; empty/; link to file; loop
+ * to itself. */
 static int fd, read_fd, write_fd, dir_fd, pipe_fd[2];
 static int gone_fd; /* a number of no file */
 
@@ -244,7 +246,8 @@ FileTest(file_errors, of_what_is_known, 1)
     return 0;
 }
 
-/* Of a descriptor for which it is wrong: a number of no file, one open for the other direction, a directory, a pipe. */
+/* Of a descriptor for which it is wrong: a number of no file, one open for the other direction, a
+ * directory, a pipe. */
 #define EACH_WRONG(at, ours, theirs, ...)                             \
     do {                                                              \
         const int wrong_[] = {__VA_ARGS__};                           \

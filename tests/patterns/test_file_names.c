@@ -381,8 +381,8 @@ Test(file_names, outside_a_task_it_is_eperm)
     wt_eq(weft_dir_open(&dir, AT_FDCWD, "/"), -EPERM);
 }
 
-/* Each task opens, renames and takes away while its scope is cancelled at some moment: no descriptor
- * is left, and each file has one of its two names. */
+/* Each task opens, renames and takes away while its scope is cancelled at some moment: no
+ * descriptor is left, and each file has one of its two names. */
 #define STORM_TASKS 40
 
 WEFT_TASK(move_about, int)

@@ -1,5 +1,5 @@
-/* Loops that compute: each index once, whatever the body costs and wherever the loop is cut; errors,
- * cancellation and deadlines between pieces; bodies that wait. */
+/* Loops that compute: each index once, whatever the body costs and wherever the loop is cut;
+ * errors, cancellation and deadlines between pieces; bodies that wait. */
 #include "pattern.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -319,7 +319,8 @@ static int dawdle_first(size_t from, size_t to, void *ctx)
     return to > from ? 0 : -EIO;
 }
 
-/* Tried again, since a worker that was interrupted in the loop before takes the body for a long one. */
+/* Tried again, since a worker that was interrupted in the loop before takes the body for a long
+ * one. */
 TaskTest(for, a_body_known_to_be_short_is_not_shared_for_a_few_indices, 2)
 {
     bool alone = false;

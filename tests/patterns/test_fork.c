@@ -188,7 +188,8 @@ TaskTest(fork, the_rare_path_for_clang_keeps_all_registers, 2)
 
 /* --- what a section may do -------------------------------------------------------------------- */
 
-/* For ThreadSanitizer whatever waits has a fiber, whose 0.8 MB are cleared: there a part of it waits. */
+/* For ThreadSanitizer whatever waits has a fiber, whose 0.8 MB are cleared: there a part of it
+ * waits. */
 #if defined(__SANITIZE_THREAD__)
 #define PART 5
 #else

@@ -453,7 +453,7 @@ TaskTest(frame, a_frame_whose_value_is_dropped_goes_on_and_its_scope_waits_for_i
     return 0;
 }
 
-/* --- every primitive --------------------------------------------------------------------------- */
+/* --- every primitive -------------------------------------------------------------------------- */
 
 static int three(void *arg)
 {

@@ -1,6 +1,6 @@
-/* What stands above the single operations, awaited by frames: processes, signals, directories, datagrams,
- * descriptors; and the same values on a loop, which has no ring. (What each gives is in the script of
- * tests/unit/io/conformance.h.) */
+/* What stands above the single operations, awaited by frames: processes, signals, directories,
+ * datagrams, descriptors; and the same values on a loop, which has no ring. (What each gives is in
+ * the script of tests/unit/io/conformance.h.) */
 #include "net_pattern.h"
 #include <poll.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* The debugging library that finds pthread mutexes held across a wait; this test is linked with it. */
+/* The debugging library that finds pthread mutexes held across a wait; this test is linked with
+ * it. */
 #include "capture.h"
 #include "pattern.h"
 #include <pthread.h>

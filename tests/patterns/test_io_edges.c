@@ -1,6 +1,6 @@
-/* test_io_edges.c: what a program may do to its I/O from outside: close, signals, credentials, processors,
- * fork, a stop; and one connection to the others. The results of the operations themselves are in
- * tests/unit/io/conformance.h. docs/io-invariants.md has the list. */
+/* test_io_edges.c: what a program may do to its I/O from outside: close, signals, credentials,
+ * processors, fork, a stop; and one connection to the others. The results of the operations
+ * themselves are in tests/unit/io/conformance.h. docs/io-invariants.md has the list. */
 #include "capture.h"
 #include "pattern.h"
 #include <arpa/inet.h>
@@ -111,7 +111,8 @@ TaskTest(io_edges, a_shutdown_by_another_task_ends_the_wait_before_the_close, 2)
     return 0;
 }
 
-/* Its peer will send no more, which poll says all the time; but reads nothing, so there is no room. */
+/* Its peer will send no more, which poll says all the time; but reads nothing, so there is no
+ * room. */
 TaskTest(io_edges, a_full_socket_whose_peer_has_finished_is_not_asked_without_end, 1)
 {
     int ends[2];
@@ -237,8 +238,8 @@ static void *call_traffic(void *arg)
     return NULL;
 }
 
-/* `times` calls of `disturb` for each thread, while there is traffic; and on, until *seen, if that is not
- * NULL, has come to 100. */
+/* `times` calls of `disturb` for each thread, while there is traffic; and on, until *seen, if that
+ * is not NULL, has come to 100. */
 static void disturb_traffic(void (*disturb)(pid_t thread), int times, atomic_int *seen)
 {
     int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
@@ -456,8 +457,8 @@ static int drain(void *arg)
     return (int)n;
 }
 
-/* One worker, so that both share whatever there is. A round trip is four operations; each may wait for
- * the flood's share of a turn, and for two passes of at most 128 completions. */
+/* One worker, so that both share whatever there is. A round trip is four operations; each may wait
+ * for the flood's share of a turn, and for two passes of at most 128 completions. */
 TaskTest(io_edges, a_flooding_connection_does_not_starve_another, 1)
 {
     enum { ROUNDS = 200, FLOODS = 4, OPS_MAX = 4 * 2 * 128 };

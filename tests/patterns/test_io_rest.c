@@ -1,5 +1,6 @@
-/* test_io_rest.c: descriptors that a poll calls ready for ever, because of an error that stays, though nothing can
- * be read or written: values that are begun again and again rest meanwhile (as calls on a stack do). */
+/* test_io_rest.c: descriptors that a poll calls ready for ever, because of an error that stays,
+ * though nothing can be read or written: values that are begun again and again rest meanwhile (as
+ * calls on a stack do). */
 #include "pattern.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,8 +38,8 @@ static int erring_socket(void)
     return fd;
 }
 
-/* TCP, O_NONBLOCK, whose peer reads nothing: full, and the time at which a byte was sent waits in its queue of
- * errors. False: this system keeps no such times. */
+/* TCP, O_NONBLOCK, whose peer reads nothing: full, and the time at which a byte was sent waits in
+ * its queue of errors. False: this system keeps no such times. */
 static bool full_erring_sockets(int fds[2])
 {
     static char bytes[65536];
@@ -72,8 +73,8 @@ static bool full_erring_sockets(int fds[2])
     return keeps && (poll_fd.revents & POLLERR) != 0;
 }
 
-/* Nothing comes of the value, as a rule (a buffer that is full may get room late); and while it is awaited it
- * tries again each millisecond or less often. */
+/* Nothing comes of the value, as a rule (a buffer that is full may get room late); and while it is
+ * awaited it tries again each millisecond or less often. */
 static void rests_in_vain(weft_val *val)
 {
     weft_stats before;

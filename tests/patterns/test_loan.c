@@ -686,7 +686,8 @@ static int receive_all(void *arg)
     return weft_scope_end(&s);
 }
 
-/* No enter, no sleep that ends, for a fifth of a second; sooner or later, whoever else has the machine. */
+/* No enter, no sleep that ends, for a fifth of a second; sooner or later, whoever else has the
+ * machine. */
 Test(loan, nobody_runs_while_all_connections_are_idle)
 {
     weft_rt *rt;
@@ -712,7 +713,7 @@ Test(loan, nobody_runs_while_all_connections_are_idle)
     }
 }
 
-/* --- on a thread's own loop -------------------------------------------------------------------- */
+/* --- on a thread's own loop ------------------------------------------------------------------- */
 
 static weft_exec *loop;
 static atomic_int ended;

@@ -1,5 +1,5 @@
-/* test_net_connect.c: names of hosts, and connecting by name. getaddrinfo is ours here, so that names
- * mean what a test needs, and it blocks for as long as that wants. */
+/* test_net_connect.c: names of hosts, and connecting by name. getaddrinfo is ours here, so that
+ * names mean what a test needs, and it blocks for as long as that wants. */
 #include "net_pattern.h"
 #include <netdb.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* test_net_listen.c: listeners: who gets which connection, what is told when there is none to be had,
- * and that nothing is left behind. */
+/* test_net_listen.c: listeners: who gets which connection, what is told when there is none to be
+ * had, and that nothing is left behind. */
 #include "net_pattern.h"
 #include <pthread.h>
 #include <sys/resource.h>

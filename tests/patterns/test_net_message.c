@@ -1,4 +1,5 @@
-/* test_net_message.c: messages with addresses, ancillary data and descriptors; datagrams by the batch. */
+/* test_net_message.c: messages with addresses, ancillary data and descriptors; datagrams by the
+ * batch. */
 #include "net_pattern.h"
 #include <limits.h>
 #include <poll.h>

@@ -1,4 +1,5 @@
-/* test_net_race.c: the calls of <weft/net.h> against cancellation, shutdown, close, and each other. */
+/* test_net_race.c: the calls of <weft/net.h> against cancellation, shutdown, close, and each
+ * other. */
 #include "net_pattern.h"
 #include <sys/eventfd.h>
 
@@ -60,7 +61,8 @@ TaskTest(net_race, shutdown_ends_each_of_them, 1)
     return 0;
 }
 
-/* With one worker: what was queued before is in the kernel now, or stands in its descriptor's list. */
+/* With one worker: what was queued before is in the kernel now, or stands in its descriptor's
+ * list. */
 static void until_the_driver_has_been_there(void)
 {
     weft_stats before, now;
@@ -75,7 +77,8 @@ static void until_the_driver_has_been_there(void)
     } while (now.driver_enters == before.driver_enters);
 }
 
-/* A number that was closed and is another file's by now. io.h forbids the close, and promises this. */
+/* A number that was closed and is another file's by now. io.h forbids the close, and promises
+ * this. */
 TaskTest(net_race, the_next_file_of_the_same_number_is_not_touched, 1)
 {
     for (int how = 0; how < HOWS; how++) {
@@ -215,8 +218,8 @@ WEFT_TASK(visit_until_it_is_closed, struct visitor)
         rc = fd < 0 ? fd : 0;
         char byte = 'x';
         if (fd >= 0) {
-            /* If the listening socket was closed between the two last steps of the handshake, the peer is
-             * gone, and we are not told before we send something. */
+            /* If the listening socket was closed between the two last steps of the handshake, the
+             * peer is gone, and we are not told before we send something. */
             (void)weft_send(fd, &byte, 1, 0);
             (void)weft_recv(fd, &byte, 1, 0);
             weft_close(fd);

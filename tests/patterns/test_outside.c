@@ -1,5 +1,5 @@
-/* test_outside.c: tasks that threads post from outside: a stream of short ones, more than the pool's
- * queue holds in one piece, and a long one in front of one that cannot wait. */
+/* test_outside.c: tasks that threads post from outside: a stream of short ones, more than the
+ * pool's queue holds in one piece, and a long one in front of one that cannot wait. */
 #include "tests/patterns/pattern.h"
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
-/* test_poison.c: in builds with AddressSanitizer, memory that the kernel writes to is poisoned while it
- * may do so: a task that touches it is reported. Elsewhere these tests are skipped. */
+/* test_poison.c: in builds with AddressSanitizer, memory that the kernel writes to is poisoned
+ * while it may do so: a task that touches it is reported. Elsewhere these tests are skipped. */
 #include "capture.h"
 #include "pattern.h"
 #include <fcntl.h>

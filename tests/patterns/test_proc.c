@@ -1,4 +1,5 @@
-/* test_proc.c: child processes: what they are given, how they end, and that nothing is left of them. */
+/* test_proc.c: child processes: what they are given, how they end, and that nothing is left of
+ * them. */
 #include "file_pattern.h"
 #include <errno.h>
 #include <signal.h>

@@ -1,9 +1,10 @@
 /* test_rescue.c: a task that waits for the kernel goes on although its worker is busy in another
  * task's code (weft_rt_opts.rescue).
  *
- * "Its worker" is found out by the thread: a reader that has noted the thread on which it waits, and
- * that root runs on too, waits in this worker's ring. Busy is a loop without a call of weft, or a
- * system call that blocks. Without rescue such a test waits until its patience is over, and fails. */
+ * "Its worker" is found out by the thread: a reader that has noted the thread on which it waits,
+ * and that root runs on too, waits in this worker's ring. Busy is a loop without a call of weft, or
+ * a system call that blocks. Without rescue such a test waits until its patience is over, and
+ * fails. */
 #include "capture.h"
 #include "pattern.h"
 #include <errno.h>
@@ -172,8 +173,8 @@ struct yielder {
     int most_turns;
 };
 
-/* Waits in this worker's ring for bytes that come between two turns of a task that yields; each time at
- * another distance from the turn at which the worker would ask the kernel anyhow. */
+/* Waits in this worker's ring for bytes that come between two turns of a task that yields; each
+ * time at another distance from the turn at which the worker would ask the kernel anyhow. */
 static int count_turns(void *arg)
 {
     enum { ROUNDS = 16, TURNS_MAX = 200 };
@@ -246,7 +247,8 @@ TaskTest(rescue, many_readers_go_on_while_their_worker_computes, 2, .timeout = 6
     return 0;
 }
 
-/* The buffers are in the busy worker's ring, fewer than readers; they go back to it from another worker. */
+/* The buffers are in the busy worker's ring, fewer than readers; they go back to it from another
+ * worker. */
 TaskTest(rescue, readers_without_a_buffer_go_on_while_their_worker_computes, 2, .timeout = 60)
 {
     enum { READERS = 300 };
@@ -371,9 +373,9 @@ TaskTest(rescue, a_listener_of_a_busy_worker_is_accepted_from, 2, .timeout = 60)
     return 0;
 }
 
-/* Its operation ends, because of an error that one of two acceptors is told; for the other one it is begun
- * again, and ends again, while its own worker is still busy. The kernel remembers how many descriptors there
- * may be from when the operation was begun, so the limit is set before. */
+/* Its operation ends, because of an error that one of two acceptors is told; for the other one it
+ * is begun again, and ends again, while its own worker is still busy. The kernel remembers how many
+ * descriptors there may be from when the operation was begun, so the limit is set before. */
 TaskTest(rescue, a_listener_of_a_busy_worker_whose_operation_has_ended_is_taken_over, 2,
          .timeout = 60)
 {

@@ -521,7 +521,8 @@ static int use_everything(void *arg)
     return weft_scope_end(&s);
 }
 
-/* Sanitizers keep memory of their own for each thread and stack that there ever was, and are slow. */
+/* Sanitizers keep memory of their own for each thread and stack that there ever was, and are
+ * slow. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STARTS        30
 #define MAPPINGS_MORE 10000

@@ -371,7 +371,8 @@ TaskTest(select, what_a_cancelled_sender_offered_is_written_nowhere, 1)
 
 #define PLACES 64
 
-/* A thread that closes the channel in the very moment in which a select enlists in it, in many places. */
+/* A thread that closes the channel in the very moment in which a select enlists in it, in many
+ * places. */
 struct closer {
     weft_chan *chan;
     atomic_int asked, closed;

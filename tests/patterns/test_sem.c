@@ -211,7 +211,8 @@ TaskTest(sem, a_cancellation_before_the_hand_over_takes_no_permit, 1)
     return 0;
 }
 
-/* E25; anyio#1145, cpython#90155: the permit that a cancelled waiter does not take goes to the next. */
+/* E25; anyio#1145, cpython#90155: the permit that a cancelled waiter does not take goes to the
+ * next. */
 TaskTest(sem, a_cancelled_first_waiter_does_not_hold_up_those_behind_it, 1)
 {
     weft_sem sem;

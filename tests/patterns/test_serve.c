@@ -1,5 +1,5 @@
-/* The server helper: everybody is served or refused and counted; the cap, the idle time and the request's
- * time hold; stopping ends who waits, lets who works finish, and cuts what is left. */
+/* The server helper: everybody is served or refused and counted; the cap, the idle time and the
+ * request's time hold; stopping ends who waits, lets who works finish, and cuts what is left. */
 #include "pattern.h"
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,8 +1,8 @@
 /* test_signal.c: signals as events.
  *
  * They are sent to a thread of the test's own, which has them unblocked and sleeps, and not to the
- * process: ThreadSanitizer delivers a signal only when the thread calls something that it knows, which
- * the main thread, waiting in weft_run, does not. */
+ * process: ThreadSanitizer delivers a signal only when the thread calls something that it knows,
+ * which the main thread, waiting in weft_run, does not. */
 #include "file_pattern.h"
 #include <errno.h>
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <weft/signal.h>
 
-/* --- a thread that gets signals ---------------------------------------------------------------- */
+/* --- a thread that gets signals --------------------------------------------------------------- */
 
 static pthread_t catcher;
 static atomic_int catcher_stops;
@@ -59,7 +59,7 @@ static void send_signal(int number)
     }                                                                              \
     static void signal_##name##_body(void)
 
-/* --- one listener ------------------------------------------------------------------------------ */
+/* --- one listener ----------------------------------------------------------------------------- */
 
 SignalTest(one_that_comes_before_the_wait_is_kept_and_one_during_it_ends_it, 2)
 {
@@ -138,7 +138,7 @@ SignalTest(a_cancelled_wait_takes_none, 1)
     weft_signal_close(&signals);
 }
 
-/* --- several ----------------------------------------------------------------------------------- */
+/* --- several ---------------------------------------------------------------------------------- */
 
 SignalTest(each_listener_gets_each_signal, 2)
 {
@@ -194,7 +194,7 @@ SignalTest(of_several_tasks_that_wait_one_gets_it_and_none_is_forgotten, 2)
     weft_signal_close(&signals);
 }
 
-/* --- before and after -------------------------------------------------------------------------- */
+/* --- before and after ------------------------------------------------------------------------- */
 
 SignalTest(the_close_of_the_last_listener_puts_back_what_was_before, 1)
 {
@@ -253,7 +253,7 @@ SignalTest(what_cannot_be_waited_for_is_refused_and_changes_nothing, 1)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* --- at any moment ----------------------------------------------------------------------------- */
+/* --- at any moment ---------------------------------------------------------------------------- */
 
 static atomic_int storm_over;
 
@@ -293,7 +293,7 @@ SignalTest(listeners_may_open_and_close_while_signals_arrive, 2)
     weft_signal_close(&stays);
 }
 
-/* --- as programs do ---------------------------------------------------------------------------- */
+/* --- as programs do --------------------------------------------------------------------------- */
 
 #ifndef __SANITIZE_THREAD__ /* see above */
 

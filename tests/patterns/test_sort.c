@@ -1,4 +1,5 @@
-/* Sorting: against qsort, for every order, size and kind of element; and what is left after a stop. */
+/* Sorting: against qsort, for every order, size and kind of element; and what is left after a
+ * stop. */
 #include "pattern.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* Readers and writers: what comes out is what went in, whatever pieces it comes in; bounds hold; the end
- * in the middle is told from the end; nothing is lost by a cancellation; who waits holds no buffer. */
+/* Readers and writers: what comes out is what went in, whatever pieces it comes in; bounds hold;
+ * the end in the middle is told from the end; nothing is lost by a cancellation; who waits holds no
+ * buffer. */
 #include "pattern.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* TLS: both sides get what the other said; who is not who was wanted is refused; a cut is not an end;
- * nothing is lost by a cancellation. Certificates are made here, by libcrypto. */
+/* TLS: both sides get what the other said; who is not who was wanted is refused; a cut is not an
+ * end; nothing is lost by a cancellation. Certificates are made here, by libcrypto. */
 #include "pattern.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,8 +48,8 @@ static void add_extension(X509 *cert, X509 *issuer, int kind, const char *value)
     X509_EXTENSION_free(extension);
 }
 
-/* Of `names` ("DNS:a,IP:1.2.3.4"; NULL: an authority), signed by `issuer` (NULL: itself), and good from
- * so many seconds on for an hour. */
+/* Of `names` ("DNS:a,IP:1.2.3.4"; NULL: an authority), signed by `issuer` (NULL: itself), and good
+ * from so many seconds on for an hour. */
 static struct identity identity_new(const char *names, const struct identity *issuer, long from_s)
 {
     static long serial = 1;
@@ -96,7 +96,8 @@ static weft_tls_pem pem_of(const char *text)
 
 /* --- both sides ------------------------------------------------------------------------------- */
 
-/* What most tests need: an authority, a server of "localhost" and 127.0.0.1, two ends of a socket. */
+/* What most tests need: an authority, a server of "localhost" and 127.0.0.1, two ends of a
+ * socket. */
 struct rig {
     struct identity ca, server;
     weft_tls_ctx *server_ctx, *client_ctx;
@@ -255,7 +256,8 @@ TaskTest(tls, before_the_handshake_nothing_is_said, 1)
 
 /* --- verification ----------------------------------------------------------------------------- */
 
-/* A client that trusts `ca` meets a server that is `it`, and wants localhost: the client's result. */
+/* A client that trusts `ca` meets a server that is `it`, and wants localhost: the client's
+ * result. */
 static int meet(const struct identity *ca, const struct identity *it, const char *words)
 {
     struct rig rig = {.server_ctx = server_of(it, (weft_tls_opts){0}),
@@ -569,7 +571,8 @@ TaskTest(tls, keys_are_changed_on_the_way_without_anybody_noticing, 2)
     return 0;
 }
 
-/* A peer with OpenSSL alone, on a thread, that wants new keys in the middle of a TLS 1.2 connection. */
+/* A peer with OpenSSL alone, on a thread, that wants new keys in the middle of a TLS 1.2
+ * connection. */
 struct insistent {
     SSL_CTX *ctx;
     SSL *ssl;
@@ -937,7 +940,8 @@ static void write_file(const char *folder, const char *name, const char *text, c
     wt_eq(weft_file_write(AT_FDCWD, path, text, strlen(text), 0600), 0);
 }
 
-/* `openssl s_server -rev`, which sends each line back in reverse, at a free port, which it tells. */
+/* `openssl s_server -rev`, which sends each line back in reverse, at a free port, which it
+ * tells. */
 struct s_server {
     weft_proc *proc;
     weft_reader said;
@@ -979,8 +983,8 @@ static void s_server_stop(struct s_server *s)
     rmdir(s->folder);
 }
 
-/* Talks with it, in both ways that a connection may end. (No change of keys: it sleeps for a second after
- * one.) */
+/* Talks with it, in both ways that a connection may end. (No change of keys: it sleeps for a second
+ * after one.) */
 static void meet_s_server(struct s_server *s, weft_tls_ctx *ctx, const char *version, bool kill)
 {
     weft_tls *tls;

@@ -1,7 +1,7 @@
-/* The order among more ready tasks than a worker's queue holds (1,024): each has its turn before another has its
- * second, or nearly so, since what comes from outside, which waits behind the same queue, may be a little
- * early. That new tasks without end do not keep an old one from its first turn; and how often a task goes on that
- * starts more than the queue of new ones holds. */
+/* The order among more ready tasks than a worker's queue holds (1,024): each has its turn before
+ * another has its second, or nearly so, since what comes from outside, which waits behind the same
+ * queue, may be a little early. That new tasks without end do not keep an old one from its first
+ * turn; and how often a task goes on that starts more than the queue of new ones holds. */
 #include "pattern.h"
 #include <stdlib.h>
 #include <string.h>

@@ -263,8 +263,8 @@ static int fail_when_told(void *arg)
     return -EIO;
 }
 
-/* The newest is run on top of the waiter and suspends there; the failure comes while the waiter cannot
- * run. */
+/* The newest is run on top of the waiter and suspends there; the failure comes while the waiter
+ * cannot run. */
 TaskTest(when, under_failfast_a_failure_reaches_a_task_that_lies_on_top_of_the_waiter, 1)
 {
     weft_sem never;
@@ -947,7 +947,8 @@ static int succeed_at_once(void *arg)
     return 0;
 }
 
-/* Counted, so that nothing is looked for among the other scopes; a miscount would leave it asleep. */
+/* Counted, so that nothing is looked for among the other scopes; a miscount would leave it
+ * asleep. */
 TaskTest(when, a_losers_wait_is_found_in_the_scopes_that_it_and_its_children_opened, 2)
 {
     weft_sem never;

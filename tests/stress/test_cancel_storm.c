@@ -1,5 +1,6 @@
 /* Cancellation under load: trees of scopes that open and close while walks go through them; sources
- * that are fired, linked, ended, and their callbacks taken off, from tasks and foreign threads at once.
+ * that are fired, linked, ended, and their callbacks taken off, from tasks and foreign threads at
+ * once.
  *
  * The seed is printed; WT_SEED repeats it (not the interleaving). */
 #include "tests/support/wt.h"
@@ -64,8 +65,8 @@ static int thread_sleeps(void)
     return (int)usage.ru_nvcsw;
 }
 
-/* Outside the tree that is cancelled: opens scopes, and never waits; so neither must its thread. (Time
- * proves nothing on a loaded machine: the kernel takes the processor away.) */
+/* Outside the tree that is cancelled: opens scopes, and never waits; so neither must its thread.
+ * (Time proves nothing on a loaded machine: the kernel takes the processor away.) */
 static int tick(void *arg)
 {
     (void)arg;

@@ -1,10 +1,11 @@
 /* A server under clients that behave badly: connections that come and go, peers that read slowly or
- * nothing, peers that vanish in the middle of a request, peers that say nothing, and ten times as many of
- * all of them as it serves at once. Memory, descriptors and operations must be what they were, and honest
- * clients get their answers.
+ * nothing, peers that vanish in the middle of a request, peers that say nothing, and ten times as
+ * many of all of them as it serves at once. Memory, descriptors and operations must be what they
+ * were, and honest clients get their answers.
  *
- * Bounded in time: WT_CHAOS_S seconds (0.4; ./dev chaos: 20), and half of that before, to be warm; from 2
- * seconds on a line each second says how it goes. The seed is printed, and repeated by WT_SEED=n. */
+ * Bounded in time: WT_CHAOS_S seconds (0.4; ./dev chaos: 20), and half of that before, to be warm;
+ * from 2 seconds on a line each second says how it goes. The seed is printed, and repeated by
+ * WT_SEED=n. */
 #include "tests/support/wt.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,8 +29,8 @@
 #define OF_64    44 /* descriptors that clients take of 64: the server has to get on with the rest */
 #define REQUEST  256
 #define FLOOD    (256 * 1024) /* more than the socket's buffers hold */
-/* RSS may grow by this after the warm-up: some fragments and late stacks. Ten times what is served at once
- * is 160 clients; a leak of 1 KiB for each connection would show within a second. */
+/* RSS may grow by this after the warm-up: some fragments and late stacks. Ten times what is served
+ * at once is 160 clients; a leak of 1 KiB for each connection would show within a second. */
 #define GROWTH_KIB 12288
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -156,8 +157,8 @@ static void behave(enum manner manner, int fd, uint64_t *dice)
     memset(out, 'a' + (int)below(dice, 5), sizeof out);
     switch (manner) {
     case HONESTLY:
-        /* the server's patience is short, and the machine may be busy: an end is no answer, a wrong answer
-         * is a fault */
+        /* the server's patience is short, and the machine may be busy: an end is no answer, a wrong
+         * answer is a fault */
         if (weft_within(HONEST, weft_send_all(fd, out, sizeof out, 0)) == sizeof out &&
             weft_within(HONEST, weft_recv(fd, in, sizeof in, MSG_WAITALL)) == sizeof in) {
             wt_mem_eq(in, out, sizeof in, "seed %" PRIu64, chaos.seed);

@@ -1,6 +1,6 @@
-/* Operations cancelled at random ages, by their deadlines and by other tasks, on sockets on which bytes
- * go on arriving. Whatever was submitted is completed; each byte that was reported is there once, in
- * order; and the kernel writes to no buffer whose call has returned.
+/* Operations cancelled at random ages, by their deadlines and by other tasks, on sockets on which
+ * bytes go on arriving. Whatever was submitted is completed; each byte that was reported is there
+ * once, in order; and the kernel writes to no buffer whose call has returned.
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). WT_SOAK=1: a million operations (./dev soak). */
@@ -83,7 +83,8 @@ static int perform_alone(void *arg)
     return 0;
 }
 
-/* By a deadline of up to 60 us; or by its owner, after up to 6 yields, once more for good measure. */
+/* By a deadline of up to 60 us; or by its owner, after up to 6 yields, once more for good
+ * measure. */
 static ssize_t perform_for_a_while(struct step *s, uint64_t *dice)
 {
     if (below(dice, 2) == 0) {

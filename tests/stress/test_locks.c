@@ -1,6 +1,6 @@
-/* Everything of <weft/sync.h> and <weft/reuse.h> at once, by tasks whose scopes are cancelled at random
- * and whose waits have deadlines at random: what is counted must be conserved, and what excludes must
- * exclude.
+/* Everything of <weft/sync.h> and <weft/reuse.h> at once, by tasks whose scopes are cancelled at
+ * random and whose waits have deadlines at random: what is counted must be conserved, and what
+ * excludes must exclude.
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). Only tasks that wait for what others hold can be cut short, so a hang is weft's. */

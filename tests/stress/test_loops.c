@@ -1,5 +1,5 @@
-/* Loops of every kind, nested and in each other's way, with bodies of very unequal length that wait,
- * fail and are cancelled; each index is accounted for.
+/* Loops of every kind, nested and in each other's way, with bodies of very unequal length that
+ * wait, fail and are cancelled; each index is accounted for.
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). */

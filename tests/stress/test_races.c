@@ -1,9 +1,10 @@
-/* Races: a hundred thousand calls of weft_when over 2 to 8 tasks on 8 workers, under every policy, whose
- * tasks wait, await each other, spawn, fail and are cancelled as the dice say; with continuations beside
- * them and scopes whose tasks are taken one by one. Nothing may be lost, and nothing may grow.
+/* Races: a hundred thousand calls of weft_when over 2 to 8 tasks on 8 workers, under every policy,
+ * whose tasks wait, await each other, spawn, fail and are cancelled as the dice say; with
+ * continuations beside them and scopes whose tasks are taken one by one. Nothing may be lost, and
+ * nothing may grow.
  *
- * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated with
- * it). */
+ * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
+ * with it). */
 #include "tests/support/wt.h"
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -233,8 +234,8 @@ static int run_races(void *arg)
     weft_stats_get(weft_rt_current(), &warm);
     run_lanes(lanes, &dice, RACES);
     weft_stats_get(weft_rt_current(), &after);
-    /* what leaked would have grown with the number of races: by thousands of stacks, and by hundreds
-     * of chunks */
+    /* what leaked would have grown with the number of races: by thousands of stacks, and by
+     * hundreds of chunks */
     wt_lt(after.stacks, warm.stacks + 300);
     wt_lt(after.slab_chunks, warm.slab_chunks + 60);
     wt_eq(after.ops_submitted, after.ops_completed);

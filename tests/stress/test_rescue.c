@@ -1,6 +1,6 @@
 /* test_rescue.c: workers that are away now and then, in computations and in calls that block, while
- * many connections are served, deadlines pass and the lookouts take over: no byte is lost, doubled or
- * out of order, every operation ends once, and all comes to an end.
+ * many connections are served, deadlines pass and the lookouts take over: no byte is lost, doubled
+ * or out of order, every operation ends once, and all comes to an end.
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). */

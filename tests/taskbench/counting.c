@@ -1,14 +1,16 @@
-/* counting.c: a library to preload (LD_PRELOAD) that knows by its own count how much memory a process has. test_mem.sh
- * holds what `taskbench mem` says against it.
+/* counting.c: a library to preload (LD_PRELOAD) that knows by its own count how much memory a
+ * process has. test_mem.sh holds what `taskbench mem` says against it.
  *
- * It keeps a list of the mappings that the process asks for (mmap, munmap), and by whom: the program itself, which is
- * weft and its workload, or a library, which is jemalloc. Whenever the process opens /proc/self/smaps_rollup, which is
- * how taskbench looks at itself (tools/taskbench/usage.c), a line is added to the file $COUNTING_LOG:
+ * It keeps a list of the mappings that the process asks for (mmap, munmap), and by whom: the
+ * program itself, which is weft and its workload, or a library, which is jemalloc. Whenever the
+ * process opens /proc/self/smaps_rollup, which is how taskbench looks at itself
+ * (tools/taskbench/usage.c), a line is added to the file $COUNTING_LOG:
  *
  *     PID OWN OTHER PSS TABLES ALLOCATED
  *
- * all in bytes: the pages that are resident in the program's own mappings and in others' (mincore); what /proc/self/smaps
- * adds up to, mapping by mapping, and the page tables; and what jemalloc says that is allocated, 0 without it.
+ * all in bytes: the pages that are resident in the program's own mappings and in others' (mincore);
+ * what /proc/self/smaps adds up to, mapping by mapping, and the page tables; and what jemalloc says
+ * that is allocated, 0 without it.
  *
  * One thread at a time maps, or the lock is short. Nothing here allocates. */
 #define _GNU_SOURCE

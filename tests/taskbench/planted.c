@@ -1,6 +1,7 @@
-/* planted.c: a shared object with a workload (weft/bench.h) that is as it should be, or worse in one way: the
- * environment's WEFT_PLANT is "alloc", "call", "work" (4 % more of it), "slow" (5 % more time for all of the op),
- * "huge" or "wrong". A file named planted-PLANT.so does so by itself. test_gate.sh and test_ab_cli.sh look whether taskbench notices, and names what. */
+/* planted.c: a shared object with a workload (weft/bench.h) that is as it should be, or worse in
+ * one way: the environment's WEFT_PLANT is "alloc", "call", "work" (4 % more of it), "slow" (5 %
+ * more time for all of the op), "huge" or "wrong". A file named planted-PLANT.so does so by itself.
+ * test_gate.sh and test_ab_cli.sh look whether taskbench notices, and names what. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -73,7 +73,8 @@ Test(ab, a_wild_restart_is_no_verdict)
     wt_eq(row->verdict, TB_AB_SAME);
 }
 
-/* Six of six above the margin happen by chance in one of 64: with thirty workloads that is no news. */
+/* Six of six above the margin happen by chance in one of 64: with thirty workloads that is no
+ * news. */
 Test(ab, many_workloads_together_need_more)
 {
     static struct tb_ab_row rows[30];

@@ -1,5 +1,5 @@
-/* test_budget.c: budgets and what is held against them (tools/taskbench/budget.h), and what callgrind writes
- * (callgrind.h). */
+/* test_budget.c: budgets and what is held against them (tools/taskbench/budget.h), and what
+ * callgrind writes (callgrind.h). */
 #include "json_schema.h"
 #include "tests/support/wt.h"
 #include "budget.h"

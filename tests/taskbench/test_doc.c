@@ -95,8 +95,9 @@ static uint32_t next_random(uint32_t *state)
     return *state ^= *state << 5;
 }
 
-/* A text that is almost JSON, cut, repeated and disturbed: it is read or refused, and under the sanitizers
- * nothing is touched that should not be. The text has no end mark: it must not be missed. */
+/* A text that is almost JSON, cut, repeated and disturbed: it is read or refused, and under the
+ * sanitizers nothing is touched that should not be. The text has no end mark: it must not be
+ * missed. */
 Test(doc, any_bytes_are_read_or_refused)
 {
     static const char seedling[] =

@@ -1,6 +1,7 @@
-/* test_fuzz.c: whatever taskbench reads, it ends, and without a fault: results, histories, budgets, floors, JSON in
- * general, what its processes say, callgrind's output, fio's, what bench/peers wrote; made from whole ones by random changes. The seed is printed; WT_SEED=n repeats it, WT_ROUNDS=n
- * goes on for longer. The sanitizers' builds are where this is worth most. */
+/* test_fuzz.c: whatever taskbench reads, it ends, and without a fault: results, histories, budgets,
+ * floors, JSON in general, what its processes say, callgrind's output, fio's, what bench/peers
+ * wrote; made from whole ones by random changes. The seed is printed; WT_SEED=n repeats it,
+ * WT_ROUNDS=n goes on for longer. The sanitizers' builds are where this is worth most. */
 #include "tests/support/wt.h"
 #include "agent.h"
 #include "budget.h"

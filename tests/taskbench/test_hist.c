@@ -1,4 +1,5 @@
-/* test_hist.c: percentiles of the histogram against those of the sorted values (tools/taskbench/hist.h). */
+/* test_hist.c: percentiles of the histogram against those of the sorted values
+ * (tools/taskbench/hist.h). */
 #include "tests/support/wt.h"
 #include "hist.h"
 #include <math.h>

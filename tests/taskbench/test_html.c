@@ -1,5 +1,5 @@
-/* test_html.c: `taskbench report` as a function of its inputs (tools/taskbench/report.h): what is read
- * of results and histories, what is refused, and that no text of theirs becomes markup. */
+/* test_html.c: `taskbench report` as a function of its inputs (tools/taskbench/report.h): what is
+ * read of results and histories, what is refused, and that no text of theirs becomes markup. */
 #include "tests/support/wt.h"
 #include "html.h"
 #include "report.h"
@@ -225,8 +225,8 @@ Test(compare, times_of_another_machine_are_not_compared)
     wt_false(tb_report_compare(&a, &a, true).comparable);
 }
 
-/* n = 25: the 8th and the 18th value hold the median with 95.7 %, as tables of the binomial say; the
- * normal approximation gives k = 7, one further out. */
+/* n = 25: the 8th and the 18th value hold the median with 95.7 %, as tables of the binomial say;
+ * the normal approximation gives k = 7, one further out. */
 Test(compare, the_interval_is_made_of_the_values_order)
 {
     double x[25], one[25];

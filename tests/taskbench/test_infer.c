@@ -1,4 +1,5 @@
-/* test_infer.c: the statistics (tools/taskbench/infer.h) against published tables and R's output. */
+/* test_infer.c: the statistics (tools/taskbench/infer.h) against published tables and R's
+ * output. */
 #include "tests/support/wt.h"
 #include "infer.h"
 #include <math.h>
@@ -46,8 +47,8 @@ Test(infer, coins_are_counted_exactly)
     expect_near(tb_binomial_tail(6, 5), 0, 0, "6 of 5");
 }
 
-/* Student's sleep data, as R has it: t.test(extra ~ group, paired = TRUE): t = -4.0621, p = 0.002833, 95 per
- * cent interval -2.4598858 to -0.7001142. */
+/* Student's sleep data, as R has it: t.test(extra ~ group, paired = TRUE): t = -4.0621, p =
+ * 0.002833, 95 per cent interval -2.4598858 to -0.7001142. */
 static const double sleep_difference[] = {-1.2, -2.4, -1.3, -1.3, 0.0,
                                           -1.0, -1.8, -0.8, -4.6, -1.4};
 
@@ -65,8 +66,9 @@ Test(infer, one_value_has_no_interval)
     wt_true(isinf(i.low) && isinf(i.high));
 }
 
-/* The ranks of tables of nonparametric intervals for the median, 95 %: n = 6: 1 and 6; 8: 1 and 8; 9: 2 and 8;
- * 10: 2 and 9; 15: 4 and 12; 20: 6 and 15; 25: 8 and 18; 40: 14 and 27. Below 6 there is none. */
+/* The ranks of tables of nonparametric intervals for the median, 95 %: n = 6: 1 and 6; 8: 1 and 8;
+ * 9: 2 and 8; 10: 2 and 9; 15: 4 and 12; 20: 6 and 15; 25: 8 and 18; 40: 14 and 27. Below 6 there
+ * is none. */
 Test(infer, median_interval_takes_the_ranks_of_the_table)
 {
     static const struct {
@@ -119,8 +121,8 @@ Test(infer, bootstrap_repeats_by_its_seed_and_holds_the_median)
     wt_true(a.low == 2 && a.high == 2);
 }
 
-/* Critical values of U for a two-sided 5 %: n = 5 and 5: 2; 8 and 8: 13; 10 and 10: 23; 20 and 20: 127. And
- * exact p by hand: 3 against 3, all below: 2/20; 4 against 4: 2/70. */
+/* Critical values of U for a two-sided 5 %: n = 5 and 5: 2; 8 and 8: 13; 10 and 10: 23; 20 and 20:
+ * 127. And exact p by hand: 3 against 3, all below: 2/20; 4 against 4: 2/70. */
 Test(infer, mann_whitney_is_that_of_the_table)
 {
     static const struct {
@@ -149,7 +151,8 @@ Test(infer, mann_whitney_is_that_of_the_table)
     }
 }
 
-/* The normal distribution with both corrections, as textbooks and R's wilcox.test(exact = FALSE) have it. */
+/* The normal distribution with both corrections, as textbooks and R's wilcox.test(exact = FALSE)
+ * have it. */
 Test(infer, mann_whitney_with_ties_is_the_corrected_normal_approximation)
 {
     double a[] = {1, 2, 2, 3, 4}, b[] = {2, 3, 5, 6, 7, 8}, u;
@@ -176,7 +179,8 @@ Test(infer, holm_adjusts_as_r_does)
     wt_true(high[0] == 1 && high[1] == 1);
 }
 
-/* With noise alone, intervals of 95 % miss the truth at most so often, and the test is wrong at most so often. */
+/* With noise alone, intervals of 95 % miss the truth at most so often, and the test is wrong at
+ * most so often. */
 Test(infer, error_rates_are_what_they_promise)
 {
     uint64_t state = 42;

@@ -1,4 +1,5 @@
-/* test_metg.c: METG of known curves, and what the patterns of graphs need (tools/taskbench/metg.h). */
+/* test_metg.c: METG of known curves, and what the patterns of graphs need
+ * (tools/taskbench/metg.h). */
 #include "tests/support/wt.h"
 #include "metg.h"
 #include <math.h>
@@ -83,7 +84,8 @@ Test(metg, a_part_is_dirty_while_what_was_switched_out_lingers)
 #define GRAINS 12
 #define REPS   8
 
-/* A runtime whose overhead is 80 ns a task, two workers, two points a row; the large grains are disturbed, as they are. */
+/* A runtime whose overhead is 80 ns a task, two workers, two points a row; the large grains are
+ * disturbed, as they are. */
 static void make_sweep(struct tb_metg_time runs[REPS * GRAINS], bool busy)
 {
     for (int rep = 0; rep < REPS; rep++) {
@@ -113,8 +115,8 @@ Test(metg, a_busy_machine_does_not_bend_the_curve)
     }
 }
 
-/* Nothing of the largest grains is clean, and they take three times as long: against those, small ones would look three
- * times as good as they are. By CPU time they do not. */
+/* Nothing of the largest grains is clean, and they take three times as long: against those, small
+ * ones would look three times as good as they are. By CPU time they do not. */
 Test(metg, where_a_grain_is_never_clean_all_are_timed_by_cpu)
 {
     static struct tb_metg_time runs[REPS * GRAINS];

@@ -189,8 +189,9 @@ static bool stall(int fd, char *buffer, size_t bytes, uint64_t request)
     return true;
 }
 
-/* 1000 requests a second are due for a second; during 0.6 s none is answered, so more than half of them are
- * late by 0.1 s and more, though one alone was slow to be served. A loaded machine makes them later. */
+/* 1000 requests a second are due for a second; during 0.6 s none is answered, so more than half of
+ * them are late by 0.1 s and more, though one alone was slow to be served. A loaded machine makes
+ * them later. */
 Test(net, a_stall_is_in_the_latency_of_all_that_were_due_in_it, .timeout = 60)
 {
     struct tb_net net = {.kind = TB_NET_ECHO, .seconds = 1, .rate = 1000};

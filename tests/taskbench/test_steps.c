@@ -1,5 +1,5 @@
-/* test_steps.c: steps in series whose steps are known (tools/taskbench/steps.h). The series are made from
- * seeds, so each figure here is the same on every machine. */
+/* test_steps.c: steps in series whose steps are known (tools/taskbench/steps.h). The series are
+ * made from seeds, so each figure here is the same on every machine. */
 #include "tests/support/wt.h"
 #include "steps.h"
 #include <math.h>

@@ -1,12 +1,13 @@
-/* held.c: a library to link into a program while looking for one mistake: a pthread mutex that is held
- * while a task is suspended. Whoever wants it next blocks a worker's thread, and the task may go on,
- * and unlock, on another thread.
+/* held.c: a library to link into a program while looking for one mistake: a pthread mutex that is
+ * held while a task is suspended. Whoever wants it next blocks a worker's thread, and the task may
+ * go on, and unlock, on another thread.
  *
- * Linking it (`weft::debug` in CMake, in the place of weft::static) is all: it takes the place of the mutex
- * functions, counts per thread what is locked, and looks at each suspension of a task (weft_on_suspend,
- * whose place it takes). Each place where such a task was started is reported once, on stderr. It sees
- * pthread_mutex_lock and _trylock, of the program and of its shared libraries; not spin locks, nor
- * reader-writer locks. Not for production: two more calls for each lock. */
+ * Linking it (`weft::debug` in CMake, in the place of weft::static) is all: it takes the place of
+ * the mutex functions, counts per thread what is locked, and looks at each suspension of a task
+ * (weft_on_suspend, whose place it takes). Each place where such a task was started is reported
+ * once, on stderr. It sees pthread_mutex_lock and _trylock, of the program and of its shared
+ * libraries; not spin locks, nor reader-writer locks. Not for production: two more calls for each
+ * lock. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>

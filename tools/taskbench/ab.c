@@ -67,8 +67,8 @@ static bool take(struct restart *r, int side, double *ns_per_op)
     return true;
 }
 
-/* Rounds that fill a sample of the base; the candidate does the same work, so its sample is longer or shorter by
- * what it is slower or faster, and no more. */
+/* Rounds that fill a sample of the base; the candidate does the same work, so its sample is longer
+ * or shorter by what it is slower or faster, and no more. */
 static bool find_rounds(struct restart *r)
 {
     for (int side = BASE; side <= CAND && r->rounds == 0; side++) {

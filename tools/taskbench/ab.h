@@ -1,20 +1,25 @@
 /* ab.h: two builds measured in turn, and what can be said of their difference.
  *
- * Terms. *pair*: a sample of the base and one of the candidate, next to each other in time; the order
- * alternates (A B, B A). *restart*: two fresh processes, which of them is started first alternates, and the
- * median of the logarithms of the ratios of their pairs. It is the unit of every statistic here: pairs of one
- * process share its memory and its luck, and are no independent observations. *margin*: the larger of the
- * threshold asked for and the workload's floor, which is what a build differs from itself (`calibrate`).
- * *figure*: what is counted and not timed (exact.h).
+ * Terms. *pair*: a sample of the base and one of the candidate, next to each other in time; the
+ * order alternates (A B, B A). *restart*: two fresh processes, which of them is started first
+ * alternates, and the median of the logarithms of the ratios of their pairs. It is the unit of
+ * every statistic here: pairs of one process share its memory and its luck, and are no independent
+ * observations. *margin*: the larger of the threshold asked for and the workload's floor, which is
+ * what a build differs from itself (`calibrate`). *figure*: what is counted and not timed
+ * (exact.h).
  *
  * Guarantees.
- * A.1  "slower" is said only if the 95 % interval of the median restart lies above the margin, the sign test
- *      says so after Holm's correction over all workloads, and a second round of fresh restarts says it again.
- * A.2  A workload whose interval includes the margin is measured on, up to `restarts_max`; then it is "unclear".
- * A.3  Nothing that was measured is dropped. Samples during which the process was switched out are counted.
- * A.4  "more" is said of a figure only if every count of the candidate, TB_AB_COUNTS of them and each in a process of
- *      its own, lies above every count of the base by more than the figure's slack, and no side differs from itself by
- *      as much. What does is "varies", and decides nothing. */
+ * A.1  "slower" is said only if the 95 % interval of the median restart lies above the margin, the
+ *      sign test says so after Holm's correction over all workloads, and a second round of fresh
+ *      restarts says it again.
+ * A.2  A workload whose interval includes the margin is measured on, up to `restarts_max`; then it
+ *      is "unclear".
+ * A.3  Nothing that was measured is dropped. Samples during which the process was switched out are
+ *      counted.
+ * A.4  "more" is said of a figure only if every count of the candidate, TB_AB_COUNTS of them and
+ *      each in a process of its own, lies above every count of the base by more than the figure's
+ *      slack, and no side differs from itself by as much. What does is "varies", and decides
+ *      nothing. */
 #ifndef TB_AB_H
 #define TB_AB_H
 
@@ -98,17 +103,18 @@ struct tb_ab_plan {
     const char *no_instructions; /* why they cannot be counted here; "": they can */
 };
 
-/* Told after each restart, `done` of `all` restarts that are planned now; and before (`counting`) after each row whose
- * figures were counted, `done` of `all` rows. */
+/* Told after each restart, `done` of `all` restarts that are planned now; and before (`counting`)
+ * after each row whose figures were counted, `done` of `all` rows. */
 typedef void tb_ab_watch_fn(void *arg, const struct tb_ab_row *row, bool counting, int done,
                             int all);
 
-/* Measures all rows, and concludes. false: a signal asked us to end; conclusions are of what there is. */
+/* Measures all rows, and concludes. false: a signal asked us to end; conclusions are of what there
+ * is. */
 bool tb_ab_run(const struct tb_ab_plan *plan, struct tb_ab_row *rows, int n, tb_ab_watch_fn *watch,
                void *arg);
 
-/* Counts the figures of a row, of both sides, and judges them: ab_exact.c. What this build cannot be asked is unknown;
- * a wrong result is the row's status. false: a signal asked us to end. */
+/* Counts the figures of a row, of both sides, and judges them: ab_exact.c. What this build cannot
+ * be asked is unknown; a wrong result is the row's status. false: a signal asked us to end. */
 bool tb_ab_count(const struct tb_ab_plan *plan, struct tb_ab_row *row);
 
 /* What runs the base (0) or the candidate (1). */

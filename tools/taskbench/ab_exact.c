@@ -11,9 +11,10 @@ enum { BASE, CAND };
 
 const char *const tb_ab_exactnesses[] = {"unknown", "equal", "less", "more", "varies"};
 
-/* What a figure may differ by and still be the same: absolute, and as a part of it. Two of TB_COUNT_OPS ops for what
- * happens once in a while (a cache that is refilled); for system calls more, since a thread that is late sleeps once
- * more. One op in a hundred is noticed in all of them. */
+/* What a figure may differ by and still be the same: absolute, and as a part of it. Two of
+ * TB_COUNT_OPS ops for what happens once in a while (a cache that is refilled); for system calls
+ * more, since a thread that is late sleeps once more. One op in a hundred is noticed in all of
+ * them. */
 static const struct {
     double absolute, part;
 } slacks[TB_EXACTS] = {
@@ -86,8 +87,8 @@ struct job {
     bool finished;
 };
 
-/* One of several threads can do nothing for the other, where they wait for the clock or for each other: instructions
- * are the same each time only for one. */
+/* One of several threads can do nothing for the other, where they wait for the clock or for each
+ * other: instructions are the same each time only for one. */
 static const char *why_no_instructions(const struct tb_ab_plan *plan, const struct tb_ab_row *row)
 {
     return plan->no_instructions[0] ? plan->no_instructions

@@ -25,13 +25,13 @@ bool tb_alloc_probe(const char **why_not);
 /* Counts from here, from zero. 0, or -ENOTSUP. Not nested. */
 int tb_alloc_start(void);
 
-/* Before tb_alloc_start: it also notes where the program allocates, by unwinding the stack in each call,
- * some microseconds each. Until tb_alloc_stop. */
+/* Before tb_alloc_start: it also notes where the program allocates, by unwinding the stack in each
+ * call, some microseconds each. Until tb_alloc_stop. */
 void tb_alloc_want_sites(void);
 
-/* After tb_alloc_stop: the place number `index` where memory was allocated, in the order in which they
- * were met: the innermost code that belongs neither to jemalloc nor to the system's libraries, and the
- * task that ran there. false: there are no more. At most TB_SITES_MAX are kept. */
+/* After tb_alloc_stop: the place number `index` where memory was allocated, in the order in which
+ * they were met: the innermost code that belongs neither to jemalloc nor to the system's libraries,
+ * and the task that ran there. false: there are no more. At most TB_SITES_MAX are kept. */
 bool tb_alloc_site(int index, struct tb_site *out);
 
 /* Stops, and says what was counted. */

@@ -1,5 +1,6 @@
-/* args.h: the command line of `taskbench run`, `gate`, `ab` and the like: argv[0] says which options there are. Every mistake is one line that names the argument,
- * and the one that was meant if something near it exists. */
+/* args.h: the command line of `taskbench run`, `gate`, `ab` and the like: argv[0] says which
+ * options there are. Every mistake is one line that names the argument, and the one that was meant
+ * if something near it exists. */
 #ifndef TB_ARGS_H
 #define TB_ARGS_H
 
@@ -32,8 +33,8 @@ struct tb_setting {
 
 struct tb_args {
     unsigned command; /* args.c's own: which options there are */
-    /* as typed, checked against the table of workloads later; of a shared object, which is loaded when
-     * it is met, the group that it makes (user.h) */
+    /* as typed, checked against the table of workloads later; of a shared object, which is loaded
+     * when it is met, the group that it makes (user.h) */
     const char *workloads[TB_WORKLOADS_MAX];
     int workloads_n; /* 0: the whole set */
     char groups[TB_OBJECTS_MAX][TB_USER_GROUP];

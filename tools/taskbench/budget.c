@@ -11,8 +11,9 @@
 
 #define SCHEMA "weft.taskbench.budgets/1"
 
-/* By how much instructions may grow, in per cent. Rows of one worker repeat to the last instruction; what
- * is left is a libc of another build. Half of the 3 % that the gate promises to see. */
+/* By how much instructions may grow, in per cent. Rows of one worker repeat to the last
+ * instruction; what is left is a libc of another build. Half of the 3 % that the gate promises to
+ * see. */
 #define INSTRUCTIONS_ALLOWED 1.5
 #define BETTER_BY            0.03 /* a figure so much below its limit is worth a word */
 #define ROUNDING             1e-6

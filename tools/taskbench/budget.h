@@ -1,12 +1,13 @@
-/* budget.h: what each row may cost, in figures that do not depend on the machine's mood, and the file
- * that says so (bench/budgets.json, described by bench/schema/taskbench-budgets-1.json).
+/* budget.h: what each row may cost, in figures that do not depend on the machine's mood, and the
+ * file that says so (bench/budgets.json, described by bench/schema/taskbench-budgets-1.json).
  *
- * Terms. *metric*: one of the exact figures. *limit*: what the budget says. *allowance*: by how much a
- * figure may exceed it; 0 but for instructions, and for what a row's "allow" names.
+ * Terms. *metric*: one of the exact figures. *limit*: what the budget says. *allowance*: by how
+ * much a figure may exceed it; 0 but for instructions, and for what a row's "allow" names.
  *
  * Guarantees.
- * B.1  A figure that was not taken, or that means something else here (another compiler's instructions,
- *      another backend's system calls), is never within its limit: it is "not compared", with a reason.
+ * B.1  A figure that was not taken, or that means something else here (another compiler's
+ *      instructions, another backend's system calls), is never within its limit: it is "not
+ *      compared", with a reason.
  * B.2  A file that is not understood as a whole is refused as a whole. */
 #ifndef TB_BUDGET_H
 #define TB_BUDGET_H
@@ -36,7 +37,8 @@ struct tb_budgets {
     char error[200];
 };
 
-/* Compiler and flags of this program: instructions of two programs can be compared if it is equal. */
+/* Compiler and flags of this program: instructions of two programs can be compared if it is
+ * equal. */
 const char *tb_build(void);
 
 /* 0; a negative code with `error` set: unreadable, another schema, an unknown workload. */
@@ -45,7 +47,8 @@ int tb_budgets_load(struct tb_budgets *budgets, const char *path);
 /* Replaces the file in one step. 0 or -errno. */
 int tb_budgets_save(const struct tb_budgets *budgets, const char *path);
 
-/* Appends a row of the load with its defaults, without limits, unless it is there. NULL: no room. */
+/* Appends a row of the load with its defaults, without limits, unless it is there. NULL: no
+ * room. */
 struct tb_budget *tb_budgets_add(struct tb_budgets *budgets, const struct tb_load *load,
                                  int workers);
 
@@ -73,8 +76,8 @@ void tb_budget_judge(const struct tb_budget *budget, const struct tb_exact_set *
 /* Has it no limits at all? The first update gives it all of them. */
 bool tb_budget_is_new(const struct tb_budget *budget);
 
-/* Takes what was counted as the new limits. What was not counted keeps its limit, and what a row with
- * limits does not limit stays without. */
+/* Takes what was counted as the new limits. What was not counted keeps its limit, and what a row
+ * with limits does not limit stays without. */
 void tb_budget_take(struct tb_budget *budget, const struct tb_exact_set *exact,
                     const struct tb_instructions *instructions, const char *io);
 

@@ -1,7 +1,7 @@
-/* callgrind.c: see callgrind.h. The format of the output is in callgrind's manual, "Callgrind Format
- * Specification": of its lines we need "fn=" (which function what follows belongs to), cost lines
- * (position and cost), "calls=" (whose next line is the cost of a call, which the callee's own lines
- * have already) and "summary:" or "totals:". */
+/* callgrind.c: see callgrind.h. The format of the output is in callgrind's manual, "Callgrind
+ * Format Specification": of its lines we need "fn=" (which function what follows belongs to), cost
+ * lines (position and cost), "calls=" (whose next line is the cost of a call, which the callee's
+ * own lines have already) and "summary:" or "totals:". */
 #define _GNU_SOURCE
 #include "callgrind.h"
 #include "agent.h"
@@ -140,8 +140,9 @@ int tb_callgrind_read(FILE *file, struct tb_instructions *out)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* The environment is the child's alone. Hardware that the libc looks at: both spellings, before glibc 2.33 and since;
- * what a libc does not know it ignores. Without LD_BIND_NOW the first call of each function would look it up, counted. */
+/* The environment is the child's alone. Hardware that the libc looks at: both spellings, before
+ * glibc 2.33 and since; what a libc does not know it ignores. Without LD_BIND_NOW the first call of
+ * each function would look it up, counted. */
 #define PLAIN_LIBC                                                                                 \
     "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM," \
     "-AVX_Fast_Unaligned_Load"

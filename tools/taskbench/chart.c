@@ -69,7 +69,8 @@ static size_t ticks_of_linear(const struct scale *s, double out[TICKS_MAX])
     return n;
 }
 
-/* A short stretch of a logarithmic scale, on which there are hardly any powers, is as good as linear. */
+/* A short stretch of a logarithmic scale, on which there are hardly any powers, is as good as
+ * linear. */
 static size_t ticks_of(const struct scale *s, double out[TICKS_MAX])
 {
     size_t n = s->is_log ? ticks_of_log(s, out) : 0;

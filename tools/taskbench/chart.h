@@ -1,6 +1,7 @@
-/* chart.h: drawings for `taskbench report`: SVG inside HTML, readable without scripts. Colours are classes
- * of report.c's style sheet, what a mark means stands in its title (a tooltip), and every drawing has a
- * label for those who do not see it. No text from a file gets into them unescaped (html.h). */
+/* chart.h: drawings for `taskbench report`: SVG inside HTML, readable without scripts. Colours are
+ * classes of report.c's style sheet, what a mark means stands in its title (a tooltip), and every
+ * drawing has a label for those who do not see it. No text from a file gets into them unescaped
+ * (html.h). */
 #ifndef TB_CHART_H
 #define TB_CHART_H
 
@@ -11,8 +12,8 @@
 
 #define TB_CHART_SERIES_MAX 8 /* of one drawing; that many colours there are */
 
-/* Times of several rows, whatever their sizes: medians as bars, least to most as lines, on a logarithmic
- * scale. All above zero. */
+/* Times of several rows, whatever their sizes: medians as bars, least to most as lines, on a
+ * logarithmic scale. All above zero. */
 struct tb_bar {
     const char *label, *title;
     double median, min, max; /* ns */

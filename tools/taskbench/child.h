@@ -25,8 +25,8 @@ enum tb_child_end {
 
 struct tb_child {
     /* given */
-    /* NULL: this program, and argv[0] is the command's name; else it is looked for in PATH, and argv
-     * is its whole command line. Ended by NULL. */
+    /* NULL: this program, and argv[0] is the command's name; else it is looked for in PATH, and
+     * argv is its whole command line. Ended by NULL. */
     const char *program;
     char *const *argv;
     int silence_s; /* see C.2; 0: TB_SILENCE_S, which tb_child_run then puts in its place */

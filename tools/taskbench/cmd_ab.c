@@ -1,5 +1,6 @@
-/* cmd_ab.c: `taskbench ab BASE CAND`: two builds of taskbench, or of a shared object, measured in turn; and `taskbench calibrate`: this
- * build against itself, for the floors below which no difference means anything. */
+/* cmd_ab.c: `taskbench ab BASE CAND`: two builds of taskbench, or of a shared object, measured in
+ * turn; and `taskbench calibrate`: this build against itself, for the floors below which no
+ * difference means anything. */
 #include "ab.h"
 #include "child.h"
 #include "clock.h"
@@ -102,7 +103,8 @@ static const char *with_slash(const char *path, char out[512])
     return out;
 }
 
-/* Two builds of a shared object: this program runs both. The base's workloads are the ones that are known here. */
+/* Two builds of a shared object: this program runs both. The base's workloads are the ones that are
+ * known here. */
 static int take_objects(struct session *s)
 {
     struct tb_args *args = &s->args;

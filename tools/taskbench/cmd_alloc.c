@@ -1,6 +1,7 @@
-/* cmd_alloc.c: `taskbench alloc WORKLOAD...`: where a workload allocates: by place in the code, and by the task
- * that ran there with the place where it was started. Counted by jemalloc's hooks over one stretch, all threads
- * (alloc.h); beside it what the runtime's own pools added, which malloc does not see. */
+/* cmd_alloc.c: `taskbench alloc WORKLOAD...`: where a workload allocates: by place in the code, and
+ * by the task that ran there with the place where it was started. Counted by jemalloc's hooks over
+ * one stretch, all threads (alloc.h); beside it what the runtime's own pools added, which malloc
+ * does not see. */
 #include "args.h"
 #include "child.h"
 #include "command.h"
@@ -32,7 +33,8 @@ static int complain(const char *text)
     return TB_EXIT_USAGE;
 }
 
-/* Places in the order of their bytes, each with its task; then each task once, with what it allocated. */
+/* Places in the order of their bytes, each with its task; then each task once, with what it
+ * allocated. */
 static int by_bytes(const void *a, const void *b)
 {
     const struct tb_site *x = a, *y = b;

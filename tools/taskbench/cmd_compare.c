@@ -1,6 +1,7 @@
-/* cmd_compare.c: `taskbench compare OLD.json NEW.json`: two stored results. Exact figures are always compared;
- * times only if both are of the same machine (its key), and even then with care: they are of different hours, in
- * which the machine was another one. `taskbench ab` is the way to compare times. */
+/* cmd_compare.c: `taskbench compare OLD.json NEW.json`: two stored results. Exact figures are
+ * always compared; times only if both are of the same machine (its key), and even then with care:
+ * they are of different hours, in which the machine was another one. `taskbench ab` is the way to
+ * compare times. */
 #include "args.h"
 #include "command.h"
 #include "exit.h"

@@ -1,5 +1,5 @@
-/* cmd_doctor.c: `taskbench doctor`: what of this machine decides what can be measured on it, one line each, and
- * the remedy where there is one. Nothing is changed. */
+/* cmd_doctor.c: `taskbench doctor`: what of this machine decides what can be measured on it, one
+ * line each, and the remedy where there is one. Nothing is changed. */
 #define _GNU_SOURCE
 #include "alloc.h"
 #include "callgrind.h"

@@ -1,5 +1,5 @@
-/* cmd_gate.c: `taskbench gate`: reads the budgets, has the rows counted, says what exceeds them, or writes
- * what was counted as the new budgets. */
+/* cmd_gate.c: `taskbench gate`: reads the budgets, has the rows counted, says what exceeds them, or
+ * writes what was counted as the new budgets. */
 #include "child.h"
 #include "command.h"
 #include "exit.h"

@@ -128,8 +128,8 @@ static void fail(struct tb_row *row, const char *reason)
     snprintf(row->reason, sizeof row->reason, "%s", reason);
 }
 
-/* weft's slice and fio's are neighbours in time: their quotient outlives the machine's mood. false: the row
- * is over. */
+/* weft's slice and fio's are neighbours in time: their quotient outlives the machine's mood. false:
+ * the row is over. */
 static bool take_slice(struct session *s, struct tb_disk *disk, struct tb_row *row, double *fio_p99)
 {
     uint64_t slice_ns = (uint64_t)(s->seconds * 1e9 / SLICES), blocks = 0;

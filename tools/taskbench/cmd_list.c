@@ -1,4 +1,5 @@
-/* cmd_list.c: `taskbench list`: the workloads by group, with their parameters; or those of shared objects. */
+/* cmd_list.c: `taskbench list`: the workloads by group, with their parameters; or those of shared
+ * objects. */
 #include "command.h"
 #include "exit.h"
 #include "load.h"

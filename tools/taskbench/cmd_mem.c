@@ -1,5 +1,6 @@
-/* cmd_mem.c: `taskbench mem`: what each more suspended thing weighs. The workloads mem-* are measured with
- * several numbers of them, each in a process of its own, and a line is laid through what they say. */
+/* cmd_mem.c: `taskbench mem`: what each more suspended thing weighs. The workloads mem-* are
+ * measured with several numbers of them, each in a process of its own, and a line is laid through
+ * what they say. */
 #include "child.h"
 #include "command.h"
 #include "exit.h"

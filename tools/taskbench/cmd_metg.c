@@ -1,6 +1,6 @@
-/* cmd_metg.c: `taskbench metg`: how small tasks may be, pattern by pattern. Grains are taken in a new random
- * order in each repetition, and compared within it, so that a machine that changes its speed does not bend
- * the curve. */
+/* cmd_metg.c: `taskbench metg`: how small tasks may be, pattern by pattern. Grains are taken in a
+ * new random order in each repetition, and compared within it, so that a machine that changes its
+ * speed does not bend the curve. */
 #include "child.h"
 #include "clock.h"
 #include "command.h"

@@ -1,5 +1,5 @@
-/* cmd_paced.c: `taskbench paced LOAD KEY=NUMBER...`, for taskbench's own use: a process that measures one row
- * sample by sample, when it is told to. `taskbench ab` runs two of them in turn.
+/* cmd_paced.c: `taskbench paced LOAD KEY=NUMBER...`, for taskbench's own use: a process that
+ * measures one row sample by sample, when it is told to. `taskbench ab` runs two of them in turn.
  *
  * Commands are lines on TB_PACE_FD, answers lines on TB_WIRE_FD:
  *
@@ -8,12 +8,13 @@
  *     go N               took NS OPS SWITCHES  one sample of N rounds; involuntary switches during it
  *     (end of file)      done
  *
- * Its arguments are those of `agent` (agent.h), of which it uses workers, seed, pin and p.KEY. What the process is
- * not allowed (pinning, one address layout for all) it does without, and says so:
+ * Its arguments are those of `agent` (agent.h), of which it uses workers, seed, pin and p.KEY. What
+ * the process is not allowed (pinning, one address layout for all) it does without, and says so:
  *
  *     note WORDS
  *
- * While it waits for a command it sits in read(2) on its worker, so that the other process has the machine. */
+ * While it waits for a command it sits in read(2) on its worker, so that the other process has the
+ * machine. */
 #define _GNU_SOURCE
 #include "agent.h"
 #include "child.h"
@@ -46,8 +47,8 @@ struct paced {
 
 /* --- the process ------------------------------------------------------------------------------ */
 
-/* One address layout for all restarts: otherwise where the code happens to lie is part of the noise. Begins
- * the program anew; returns if that is refused or has been done. */
+/* One address layout for all restarts: otherwise where the code happens to lie is part of the
+ * noise. Begins the program anew; returns if that is refused or has been done. */
 static void fix_layout(char **argv)
 {
     int now = personality(0xffffffff);

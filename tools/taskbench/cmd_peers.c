@@ -1,6 +1,7 @@
-/* cmd_peers.c: `taskbench peers`: weft beside rivals, as bench/peers of weft's source tree measures it. This
- * command finds the tree, lets `./dev peers` build and measure, interleaved, and shows what came of it. Rivals are
- * programs of other languages and libraries: none of them is part of taskbench. */
+/* cmd_peers.c: `taskbench peers`: weft beside rivals, as bench/peers of weft's source tree measures
+ * it. This command finds the tree, lets `./dev peers` build and measure, interleaved, and shows
+ * what came of it. Rivals are programs of other languages and libraries: none of them is part of
+ * taskbench. */
 #include "child.h"
 #include "command.h"
 #include "exit.h"
@@ -61,7 +62,7 @@ static int complain(int code, const char *text)
     return code;
 }
 
-/* --- what is asked for ---------------------------------------------------------------------------- */
+/* --- what is asked for ------------------------------------------------------------------------ */
 
 /* The words are parts, then rows. */
 static int sort_words(struct options *o)
@@ -115,7 +116,7 @@ static int parse(struct options *o, int argc, char **argv)
     return sort_words(o);
 }
 
-/* --- the source tree ------------------------------------------------------------------------------ */
+/* --- the source tree -------------------------------------------------------------------------- */
 
 static bool is_tree(const char *folder)
 {
@@ -142,7 +143,7 @@ static bool find_tree(struct options *o)
     return false;
 }
 
-/* --- measuring ------------------------------------------------------------------------------------ */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 struct listener {
     struct tb_child child;
@@ -212,7 +213,7 @@ static int measure(const struct options *o, enum tb_peers_part_kind kind)
     return judge_child(&l.child);
 }
 
-/* --- showing -------------------------------------------------------------------------------------- */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 static int load(const struct options *o, struct tb_peers_part *part, enum tb_peers_part_kind kind)
 {

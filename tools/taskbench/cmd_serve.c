@@ -1,6 +1,6 @@
-/* cmd_serve.c: `taskbench serve`: the server of `taskbench net`, in a process of its own, so that its CPU
- * time, memory and threads are its own. Says on the wire where it listens, serves until its stdin is closed,
- * and says what its runtime counted. */
+/* cmd_serve.c: `taskbench serve`: the server of `taskbench net`, in a process of its own, so that
+ * its CPU time, memory and threads are its own. Says on the wire where it listens, serves until its
+ * stdin is closed, and says what its runtime counted. */
 #define _GNU_SOURCE
 #include "command.h"
 #include "exit.h"
@@ -63,7 +63,8 @@ static int serve_echo(int fd)
     return (int)n;
 }
 
-/* Takes whole requests off the beginning; how many bytes are left. *requests: how many they were. */
+/* Takes whole requests off the beginning; how many bytes are left. *requests: how many they
+ * were. */
 static size_t take_requests(char *buffer, size_t bytes, size_t *requests)
 {
     char *at = buffer, *end = buffer + bytes, *head;

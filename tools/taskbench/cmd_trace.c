@@ -1,9 +1,10 @@
-/* cmd_trace.c: `taskbench trace ARGUMENT...`, for taskbench's own use: runs `taskbench ARGUMENT...` and
- * counts the system calls that it makes between its marks (mark.h), on all of its threads, by ptrace(2).
+/* cmd_trace.c: `taskbench trace ARGUMENT...`, for taskbench's own use: runs `taskbench ARGUMENT...`
+ * and counts the system calls that it makes between its marks (mark.h), on all of its threads, by
+ * ptrace(2).
  *
  * The runtime's own counters tell what the runtime knows that it does; this tells what was done, by
- * whomever: a call that somebody has added somewhere is in it, and its place too. The price, two stops
- * for each call, is paid in the counting pass only, in which no time is measured.
+ * whomever: a call that somebody has added somewhere is in it, and its place too. The price, two
+ * stops for each call, is paid in the counting pass only, in which no time is measured.
  *
  * On the wire, when the stretch ends:
  *     traced CALLS                 all of them
@@ -11,8 +12,9 @@
  * or, if ptrace is refused:
  *     untraced REASON
  *
- * The main thread waits in a futex call while a worker runs the stretch. If it comes to that call late,
- * on a busy machine, it must not count: so whoever begins a stretch is held until it is there.
+ * The main thread waits in a futex call while a worker runs the stretch. If it comes to that call
+ * late, on a busy machine, it must not count: so whoever begins a stretch is held until it is
+ * there.
  *
  * The traced process is gone when this one is (PTRACE_O_EXITKILL). */
 #define _GNU_SOURCE
@@ -90,8 +92,8 @@ static void find_code(struct trace *t)
     }
 }
 
-/* Is the instruction before `address` a call? Where we cannot tell (not x86) every address in the code
- * is taken for a return address. */
+/* Is the instruction before `address` a call? Where we cannot tell (not x86) every address in the
+ * code is taken for a return address. */
 static bool follows_call(pid_t pid, uint64_t address)
 {
 #if defined(__x86_64__)
@@ -116,9 +118,9 @@ static bool follows_call(pid_t pid, uint64_t address)
 #endif
 }
 
-/* The innermost return address into the program on the stack at `sp`; the call's own place if there is
- * none. A search, and no unwinding: it needs no tables, and a stale word that it takes for an address
- * names a wrong place, but never changes a count. */
+/* The innermost return address into the program on the stack at `sp`; the call's own place if there
+ * is none. A search, and no unwinding: it needs no tables, and a stale word that it takes for an
+ * address names a wrong place, but never changes a count. */
 static uint64_t find_caller(const struct trace *t, pid_t pid, uint64_t ip, uint64_t sp)
 {
     uint64_t stack[STACK_WORDS];

@@ -36,7 +36,8 @@ static int fail(struct tb_disk *disk, const char *format, ...)
 
 /* --- content ---------------------------------------------------------------------------------- */
 
-/* Word number `word` of the file, in lap number `lap` of the writes; lap 0 is what it is filled with. */
+/* Word number `word` of the file, in lap number `lap` of the writes; lap 0 is what it is filled
+ * with. */
 static uint64_t content(uint64_t word, uint64_t lap)
 {
     uint64_t x = (word + 1) * 0x9e3779b97f4a7c15 + lap * 0xbf58476d1ce4e5b9;
@@ -265,8 +266,8 @@ static int run_hands(void *arg)
     return rc < 0 ? rc : end;
 }
 
-/* D.1, by calls that are not weft's: of the blocks that this slice wrote last, since others may have been
- * written by fio since. */
+/* D.1, by calls that are not weft's: of the blocks that this slice wrote last, since others may
+ * have been written by fio since. */
 static int read_back(struct tb_disk *disk, uint64_t first)
 {
     uint64_t random = disk->seed + disk->started + 1, wrong = 0, n = disk->started - first;

@@ -1,9 +1,9 @@
-/* disk.h: what `taskbench io` does: reads or writes blocks of one file by weft, `depth` at a time, and the
- * same job by fio, in turn.
+/* disk.h: what `taskbench io` does: reads or writes blocks of one file by weft, `depth` at a time,
+ * and the same job by fio, in turn.
  *
  * Guarantees.
- * D.1  A read is compared with what the file was filled with, in four words of each block, if the file is
- *      ours. Of written blocks some are read back by plain pread(2) after each slice.
+ * D.1  A read is compared with what the file was filled with, in four words of each block, if the
+ *      file is ours. Of written blocks some are read back by plain pread(2) after each slice.
  * D.2  A file that was there before is never written. */
 #ifndef TB_DISK_H
 #define TB_DISK_H
@@ -50,12 +50,13 @@ double tb_disk_slice(struct tb_disk *disk, uint64_t slice_ns, uint64_t *blocks);
 /* Its version, "" without its name. false: it is not installed. */
 bool tb_fio_version(char out[32]);
 
-/* ns per block as fio says; negative with disk->reason set. *p99_ns: its 99th percentile, 0 if unknown.
- * `uring`: by io_uring, else by threads that wait. */
+/* ns per block as fio says; negative with disk->reason set. *p99_ns: its 99th percentile, 0 if
+ * unknown. `uring`: by io_uring, else by threads that wait. */
 double tb_fio_slice(struct tb_disk *disk, uint64_t slice_ns, bool uring, double *p99_ns);
 
-/* The two figures in what fio writes with --output-format=json (a string), for blocks that are read or written: ns per
- * block, between 1 and 10^13; negative: they are not there, or are no such figures. *p99_ns as above, at most 10^13. */
+/* The two figures in what fio writes with --output-format=json (a string), for blocks that are read
+ * or written: ns per block, between 1 and 10^13; negative: they are not there, or are no such
+ * figures. *p99_ns as above, at most 10^13. */
 double tb_fio_read(const char *text, enum tb_disk_kind kind, double *p99_ns);
 
 #endif

@@ -1,5 +1,6 @@
 /* doc.c: see doc.h. One pass over the text; all nodes and strings lie in one block, which is large
- * enough from the start: a node for each two bytes of text is the most that there can be ("[1,1,1"). */
+ * enough from the start: a node for each two bytes of text is the most that there can be
+ * ("[1,1,1"). */
 #include "doc.h"
 #include <errno.h>
 #include <math.h>

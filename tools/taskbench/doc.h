@@ -1,8 +1,9 @@
-/* doc.h: reads JSON: budgets, stored results, schemas of users. Any input is accepted or refused with a
- * line; none makes it crash, hang or use memory out of proportion.
+/* doc.h: reads JSON: budgets, stored results, schemas of users. Any input is accepted or refused
+ * with a line; none makes it crash, hang or use memory out of proportion.
  *
- * Strict as RFC 8259 is, but for what it leaves open: depth is at most TB_DOC_DEPTH_MAX, a file at most
- * TB_DOC_BYTES_MAX; of members with one name the first counts; a NUL in a string is refused. */
+ * Strict as RFC 8259 is, but for what it leaves open: depth is at most TB_DOC_DEPTH_MAX, a file at
+ * most TB_DOC_BYTES_MAX; of members with one name the first counts; a NUL in a string is
+ * refused. */
 #ifndef TB_DOC_H
 #define TB_DOC_H
 

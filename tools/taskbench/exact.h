@@ -1,8 +1,9 @@
-/* exact.h: counts what a row costs in figures that do not depend on the machine's mood. For `gate`, which holds them
- * against budgets, and `ab`, which holds them against another build.
+/* exact.h: counts what a row costs in figures that do not depend on the machine's mood. For `gate`,
+ * which holds them against budgets, and `ab`, which holds them against another build.
  *
- * A row is two processes: one with allocations hooked and system calls traced (cmd_trace.c), and one under callgrind.
- * After two warm-ups one stretch is counted. None of them keeps a time, so several may be counted at once. */
+ * A row is two processes: one with allocations hooked and system calls traced (cmd_trace.c), and
+ * one under callgrind. After two warm-ups one stretch is counted. None of them keeps a time, so
+ * several may be counted at once. */
 #ifndef TB_EXACT_H
 #define TB_EXACT_H
 
@@ -29,8 +30,8 @@ struct tb_exact_shape {
 };
 extern const struct tb_exact_shape tb_exacts[TB_EXACTS];
 
-/* What was counted of a row; NAN: it was not, and `why_not` says why: a static text, or one of the row or of its
- * instructions. */
+/* What was counted of a row; NAN: it was not, and `why_not` says why: a static text, or one of the
+ * row or of its instructions. */
 struct tb_exact_set {
     double value[TB_EXACTS];
     const char *why_not[TB_EXACTS];
@@ -42,8 +43,8 @@ struct tb_exact_order {
     const char *no_instructions; /* why they are not to be counted; "": they are */
 };
 
-/* Counts `row`, whose first part says what it is. Its status says how it went. Any thread; blocks. false: a signal
- * asked this process to end. */
+/* Counts `row`, whose first part says what it is. Its status says how it went. Any thread; blocks.
+ * false: a signal asked this process to end. */
 bool tb_exact_count(const struct tb_exact_order *order, struct tb_row *row,
                     struct tb_instructions *instructions, struct tb_exact_set *exact);
 

@@ -1,5 +1,5 @@
-/* floors.h: what each workload differs from itself, measured by `taskbench calibrate` and kept in a file
- * (schema weft.taskbench.floors/1): no difference below it means anything on that machine. */
+/* floors.h: what each workload differs from itself, measured by `taskbench calibrate` and kept in a
+ * file (schema weft.taskbench.floors/1): no difference below it means anything on that machine. */
 #ifndef TB_FLOORS_H
 #define TB_FLOORS_H
 

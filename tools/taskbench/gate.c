@@ -21,7 +21,8 @@ struct crew {
 
 /* --- one row ---------------------------------------------------------------------------------- */
 
-/* Instructions are the same each time where one thread alone is at work and does not look at the clock. */
+/* Instructions are the same each time where one thread alone is at work and does not look at the
+ * clock. */
 static const char *why_no_instructions(const struct tb_gate *gate, const struct tb_budget *budget)
 {
     return gate->no_instructions[0] ? gate->no_instructions

@@ -32,8 +32,8 @@ struct tb_gate {
     int exit_code;
 };
 
-/* Counts all selected rows, two processes at a time, and judges them. Stops early when a signal asks
- * for it. */
+/* Counts all selected rows, two processes at a time, and judges them. Stops early when a signal
+ * asks for it. */
 void tb_gate_run(struct tb_gate *gate);
 
 /* --- reports: render_gate.c ------------------------------------------------------------------- */

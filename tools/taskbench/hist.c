@@ -8,8 +8,8 @@
 _Static_assert(SUBS == UINT64_C(1) << TB_HIST_SUB_BITS, "");
 _Static_assert(sizeof(struct tb_hist) <= 20480, "as the head of hist.h says");
 
-/* Values below 128 are their own buckets. Above, `shift` bits are dropped so that 64 to 127 are left; the
- * 64 buckets of the next power of two follow those of the last. */
+/* Values below 128 are their own buckets. Above, `shift` bits are dropped so that 64 to 127 are
+ * left; the 64 buckets of the next power of two follow those of the last. */
 size_t tb_hist_bucket(uint64_t value)
 {
     value = value < TOP ? value : TOP;

@@ -1,6 +1,7 @@
-/* hist.h: counts of times by size, in the layout that HdrHistogram made known: every power of two is cut
- * into 64 equal buckets, so a value is known to 1.6 % (below 128 exactly), in 20 KiB, whatever comes.
- * Recording is an index and an increment; histograms of several threads are added. */
+/* hist.h: counts of times by size, in the layout that HdrHistogram made known: every power of two
+ * is cut into 64 equal buckets, so a value is known to 1.6 % (below 128 exactly), in 20 KiB,
+ * whatever comes. Recording is an index and an increment; histograms of several threads are
+ * added. */
 #ifndef TB_HIST_H
 #define TB_HIST_H
 
@@ -24,8 +25,8 @@ struct tb_hist {
 void tb_hist_add(struct tb_hist *hist, uint64_t value);
 void tb_hist_merge(struct tb_hist *into, const struct tb_hist *from);
 
-/* The value that a part q (0 to 1) of all does not exceed (nearest rank), as the greatest value of its
- * bucket, but not above max; 0 if it is empty. */
+/* The value that a part q (0 to 1) of all does not exceed (nearest rank), as the greatest value of
+ * its bucket, but not above max; 0 if it is empty. */
 uint64_t tb_hist_at(const struct tb_hist *hist, double q);
 
 /* The bucket of a value, and the greatest value of a bucket. */

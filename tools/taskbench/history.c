@@ -161,8 +161,8 @@ static void take_line(struct tb_history *h, const char *text, size_t bytes)
     }
 }
 
-/* One line without its end into `text`; its bytes. A longer one than LINE_MAX_BYTES is cut, and then is
- * not JSON. -1: the file is over, or FILE_MAX_BYTES were read. */
+/* One line without its end into `text`; its bytes. A longer one than LINE_MAX_BYTES is cut, and
+ * then is not JSON. -1: the file is over, or FILE_MAX_BYTES were read. */
 static ssize_t read_line(FILE *file, char *text, size_t *total)
 {
     size_t n = 0;

@@ -1,17 +1,20 @@
-/* history.h: a file to which every run adds one line, so that `taskbench report` can show when a row
- * changed. A line is a JSON object:
+/* history.h: a file to which every run adds one line, so that `taskbench report` can show when a
+ * row changed. A line is a JSON object:
  *
- *     {"schema": "weft.taskbench.history/1", "started": "2026-11-28T09:00:00Z", "key": "x86_64-...",
+ *     {"schema": "weft.taskbench.history/1", "started": "2026-11-28T09:00:00Z", "key":
+ *     "x86_64-...",
  *      "label": "3f1c2aa", "weft": "0.1.0", "rows": [{"row": "fib 2w", "time": 3.21, "ref": 2.5,
  *      "allocs": 0, "bytes": 0}, ...]}
  *
- * time is ns per op, ref the ratio to the reference, both medians; null is not known. Rows that were not
- * measured are not in it.
+ * time is ns per op, ref the ratio to the reference, both medians; null is not known. Rows that
+ * were not measured are not in it.
  *
  * Guarantees.
- * H.1  A line is added by one write(2) at the end: runs that end at the same time do not mix their lines.
- * H.2  A line that cannot be read (an interrupted write, an editor's mistake) is passed over and counted;
- *      the others still count. What follows a line without an end begins on a line of its own. */
+ * H.1  A line is added by one write(2) at the end: runs that end at the same time do not mix their
+ *      lines.
+ * H.2  A line that cannot be read (an interrupted write, an editor's mistake) is passed over and
+ *      counted; the others still count. What follows a line without an end begins on a line of its
+ *      own. */
 #ifndef TB_HISTORY_H
 #define TB_HISTORY_H
 

@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at `c`, which ends with a NUL; 0: it is none. Overlong forms, surrogates
- * and what lies beyond U+10FFFF are none. */
+/* Bytes of the UTF-8 character at `c`, which ends with a NUL; 0: it is none. Overlong forms,
+ * surrogates and what lies beyond U+10FFFF are none. */
 static int utf8_bytes(const unsigned char *c)
 {
     static const unsigned char low[] = {0, 0, 0x80, 0xa0, 0x90};

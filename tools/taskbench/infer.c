@@ -189,8 +189,8 @@ static double count_u(const double *a, size_t a_n, const double *b, size_t b_n, 
     return u;
 }
 
-/* P(U <= u): the ways to reach each U, built up value by value (Mann and Whitney's recurrence), as the
- * coefficients of the Gaussian binomial. */
+/* P(U <= u): the ways to reach each U, built up value by value (Mann and Whitney's recurrence), as
+ * the coefficients of the Gaussian binomial. */
 static double exact_cdf(int u, int m, int n)
 {
     int max = m * n;

@@ -1,5 +1,5 @@
-/* load_cancel.c: callbacks that are registered and taken off, many waits that are cancelled, and how long
- * it takes until one operation of the kernel lets go. */
+/* load_cancel.c: callbacks that are registered and taken off, many waits that are cancelled, and
+ * how long it takes until one operation of the kernel lets go. */
 #include "clock.h"
 #include "load.h"
 #include "stats.h"
@@ -127,8 +127,8 @@ static int waits_check(struct tb_trial *trial, uint64_t rounds)
 #define WANTED_TURNS 1000 /* some 10 us: far more than the thread takes on a CPU of its own */
 #define CANCELS_KEPT TB_SAMPLES_MAX /* the newest latencies of all samples, for the percentiles */
 
-/* A task receives from a socket to which nobody sends; this thread, which is no worker, cancels it when
- * all workers sleep. The time is from the call that cancels until the task runs again. */
+/* A task receives from a socket to which nobody sends; this thread, which is no worker, cancels it
+ * when all workers sleep. The time is from the call that cancels until the task runs again. */
 struct letting_go {
     int ends[2];
     uint64_t cancels;   /* in a sample */
@@ -164,8 +164,9 @@ static int receive_in_vain(void *arg)
     struct letting_go *l = arg;
     uint64_t cancels = l->cancels; /* after the last one *l may go away */
     for (uint64_t i = 1; i <= cancels; i++) {
-        /* The thread is busy with the source that has fired: let it. It may stand behind this worker in the queue
-         * of one CPU, where a yield of a task gives nobody way; at real-time priority, for ever. */
+        /* The thread is busy with the source that has fired: let it. It may stand behind this
+         * worker in the queue of one CPU, where a yield of a task gives nobody way; at real-time
+         * priority, for ever. */
         /* sync(cancel_io.wanted): acquire, the source is new; pairs sync(cancel_io.count) */
         for (int turn = 0; atomic_load_explicit(&l->wanted, memory_order_acquire) < i; turn++) {
             (void)(turn < WANTED_TURNS ? weft_yield() : weft_sleep(WEFT_US(20)));

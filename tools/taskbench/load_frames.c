@@ -1,9 +1,10 @@
-/* load_frames.c: once-only values and frames, the tasks without a stack: what each costs, and what a
- * waiting frame weighs.
+/* load_frames.c: once-only values and frames, the tasks without a stack: what each costs, and what
+ * a waiting frame weighs.
  *
- * Weight. The frames lie in an array that is reserved before the first look at this process's memory
- * and touched afterwards; so the growth has in it all that a waiting frame takes, here and in the
- * runtime. "frame" is that growth by frame; "beyond_own" is it without the row's own fields. */
+ * Weight. The frames lie in an array that is reserved before the first look at this process's
+ * memory and touched afterwards; so the growth has in it all that a waiting frame takes, here and
+ * in the runtime. "frame" is that growth by frame; "beyond_own" is it without the row's own
+ * fields. */
 #include "clock.h"
 #include "load.h"
 #include "usage.h"

@@ -1,9 +1,10 @@
-/* load_graph.c: dependence patterns of Task Bench (Slaughter and others, 2020) on weft_graph: a row of
- * `width` points, `steps` times, where each depends on some of the step before. Each node looks at every
- * input that it depends on, as Task Bench does: an input that is missing, or of another step, is wrong.
+/* load_graph.c: dependence patterns of Task Bench (Slaughter and others, 2020) on weft_graph: a row
+ * of `width` points, `steps` times, where each depends on some of the step before. Each node looks
+ * at every input that it depends on, as Task Bench does: an input that is missing, or of another
+ * step, is wrong.
  *
- * `grain` is the work of a node, in turns of a loop. With 0 the time per op is what a node costs; scripts/metg
- * makes the smallest grain that is worth while out of it. */
+ * `grain` is the work of a node, in turns of a loop. With 0 the time per op is what a node costs;
+ * scripts/metg makes the smallest grain that is worth while out of it. */
 #include "load.h"
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
-/* load_idle.c: what a connection weighs that is idle: many that wait to receive at the same time, each
- * with a task of its own, with a stack or without one, and with no buffer (<weft/loan.h>); or those of a
- * server that is built as people do, with a reader and a writer (<weft/serve.h>).
+/* load_idle.c: what a connection weighs that is idle: many that wait to receive at the same time,
+ * each with a task of its own, with a stack or without one, and with no buffer (<weft/loan.h>); or
+ * those of a server that is built as people do, with a reader and a writer (<weft/serve.h>).
  *
- * A connection is a socket that is connected, to itself, so that each needs one descriptor and no other
- * process: what the kernel keeps for it is not in the figures, so its kind does not matter. A server's has
- * a peer in this process, a second descriptor. The bytes
- * are the growth of this process's proportional set size, and of its page tables, from before the first
- * task is started until all wait, divided by their number. They are taken from the first sample, whose
- * stacks and pools are new. */
+ * A connection is a socket that is connected, to itself, so that each needs one descriptor and no
+ * other process: what the kernel keeps for it is not in the figures, so its kind does not matter. A
+ * server's has a peer in this process, a second descriptor. The bytes are the growth of this
+ * process's proportional set size, and of its page tables, from before the first task is started
+ * until all wait, divided by their number. They are taken from the first sample, whose stacks and
+ * pools are new. */
 #include "clock.h"
 #include "load.h"
 #include "usage.h"
@@ -205,7 +205,8 @@ static void conn_close(struct tb_trial *trial)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* Starts the tasks and returns when all wait: what was submitted has then been given to the kernel. */
+/* Starts the tasks and returns when all wait: what was submitted has then been given to the
+ * kernel. */
 static int fill(struct exchange *exchange, weft_scope *scope, bool frames)
 {
     int rc = 0;
@@ -228,7 +229,8 @@ static void note_growth(struct tb_trial *trial, const struct tb_usage *before,
     double pss = ((double)after->pss_bytes - (double)before->pss_bytes) / n;
     double tables = ((double)after->page_tables_bytes - (double)before->page_tables_bytes) / n;
     if (frames) {
-        /* its line was there before, as the program's own memory would be; but not touched by weft */
+        /* its line was there before, as the program's own memory would be; but not touched by
+         * weft */
         tb_metric(trial, "conn_frame_bytes", "B", pss + tables + (double)sizeof(struct line));
     } else {
         tb_metric(trial, "conn_bytes", "B", pss);

@@ -1,6 +1,7 @@
 /* load_join.c: what it costs to wait for several tasks at once, and to continue one.
  *
- * Each call's result and which task gave it are compared, and each body counts in a place of its own. */
+ * Each call's result and which task gave it are compared, and each body counts in a place of its
+ * own. */
 #include "load.h"
 #include <weft/weft.h>
 

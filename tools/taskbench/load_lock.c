@@ -1,5 +1,5 @@
-/* load_lock.c: mutexes, locks for readers and writers, events; pools of what is reused, and calls that
- * are shared. */
+/* load_lock.c: mutexes, locks for readers and writers, events; pools of what is reused, and calls
+ * that are shared. */
 #include "load.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -170,7 +170,7 @@ static int rwlock_sample(struct tb_trial *trial, uint64_t rounds)
     return check_turns(trial, rc, alone ? c->count : c->passed, rounds);
 }
 
-/* --- event: two tasks that wake each other ------------------------------------------------------ */
+/* --- event: two tasks that wake each other ---------------------------------------------------- */
 
 struct bell {
     weft_event ping, pong;

@@ -1,6 +1,7 @@
-/* load_loops.c: weft_for and weft_reduce: what a loop costs that is over at once, what an index of a
- * long loop costs beside its body, and how unequal bodies are shared. Serial C as reference: the
- * same body, called once for the whole range. weft_sort beside qsort, which in glibc is a merge sort too. */
+/* load_loops.c: weft_for and weft_reduce: what a loop costs that is over at once, what an index of
+ * a long loop costs beside its body, and how unequal bodies are shared. Serial C as reference: the
+ * same body, called once for the whole range. weft_sort beside qsort, which in glibc is a merge
+ * sort too. */
 #include "load.h"
 #include <stdlib.h>
 #include <string.h>
@@ -254,7 +255,8 @@ static void sort_close(struct tb_trial *trial)
     free(s);
 }
 
-/* In order, and its sum is that of what was to be sorted: by which both are the same elements, but for chance. */
+/* In order, and its sum is that of what was to be sorted: by which both are the same elements, but
+ * for chance. */
 static int sort_check(struct tb_trial *trial, uint64_t rounds)
 {
     const struct sorting *s = trial->state;

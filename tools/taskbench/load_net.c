@@ -1,13 +1,14 @@
 /* load_net.c: a TCP echo server in weft, and a client that is not weft: one thread over epoll, on
  * the trial's main thread.
  *
- * Both share the machine. `echo` has as many requests in flight as there are connections, so requests
- * per second say as much about the client as about the server: what the server costs is a metric of its
- * own, the CPU time of the process without that of the client's thread.
+ * Both share the machine. `echo` has as many requests in flight as there are connections, so
+ * requests per second say as much about the client as about the server: what the server costs is a
+ * metric of its own, the CPU time of the process without that of the client's thread.
  *
- * `net/mixed`: requests are due at equal distances, and one in LONG_EVERY makes the server compute, on
- * whichever worker has it. What counts is how long all others take, from when they were due: by itself a
- * worker that computes leaves what arrives for it lying; a rescuer takes that over (weft_rt_opts.rescue).
+ * `net/mixed`: requests are due at equal distances, and one in LONG_EVERY makes the server compute,
+ * on whichever worker has it. What counts is how long all others take, from when they were due: by
+ * itself a worker that computes leaves what arrives for it lying; a rescuer takes that over
+ * (weft_rt_opts.rescue).
  */
 #define _GNU_SOURCE /* ppoll */
 #include "clock.h"
@@ -312,8 +313,8 @@ static int talk_mixed(struct tb_trial *trial, struct echo *echo, uint64_t wanted
     return rc;
 }
 
-/* The client may not wait for a worker that computes: it would measure itself. Without the right to a
- * real-time priority it competes as any thread does. 0: it had an ordinary one before. */
+/* The client may not wait for a worker that computes: it would measure itself. Without the right to
+ * a real-time priority it competes as any thread does. 0: it had an ordinary one before. */
 static bool raise_client(struct sched_param *before, int *policy)
 {
     struct sched_param param = {.sched_priority = CLIENT_PRIORITY};
@@ -328,7 +329,8 @@ static uint64_t count_rescued(const struct tb_trial *trial)
     return stats.ops_rescued;
 }
 
-/* The sample's time is the 99th percentile of what was not long, as often as there were requests. */
+/* The sample's time is the 99th percentile of what was not long, as often as there were
+ * requests. */
 static int mixed_sample(struct tb_trial *trial, uint64_t rounds)
 {
     struct echo *echo = trial->state;

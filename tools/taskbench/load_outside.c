@@ -141,8 +141,8 @@ static uint64_t wait_until_ran(struct waking *w)
     return ran;
 }
 
-/* A sleep lasts some 55 us longer than it should, by which time a worker that searched has gone to sleep: so a
- * short pause is spun. */
+/* A sleep lasts some 55 us longer than it should, by which time a worker that searched has gone to
+ * sleep: so a short pause is spun. */
 #define SLEEP_MIN_NS UINT64_C(50000)
 
 static void rest(uint64_t ns)

@@ -1,8 +1,8 @@
 /* load_steal.c: one task after the other goes to another worker, for sure.
  *
- * The parent starts a task and then holds its worker without giving way until the task has run: nobody but
- * a thief can have run it. So each op is one steal, whatever the machine does, and what a steal costs in
- * allocations can be counted. */
+ * The parent starts a task and then holds its worker without giving way until the task has run:
+ * nobody but a thief can have run it. So each op is one steal, whatever the machine does, and what
+ * a steal costs in allocations can be counted. */
 #include "load.h"
 #include <sched.h>
 #include <stdatomic.h>

@@ -116,7 +116,7 @@ static int chan_sample(struct tb_trial *trial, uint64_t rounds)
     return rc;
 }
 
-/* --- select: two producers, each with a channel, and a consumer that takes from either --------- */
+/* --- select: two producers, each with a channel, and a consumer that takes from either -------- */
 
 #define SELECT_CHANS 2
 

@@ -1,9 +1,10 @@
-/* load_trees.c: recursive work that is harder to share than fib: a tree whose shape nobody knows before
- * (unbalanced tree search), and a matrix product, whose parts are few and large. Serial C as reference.
+/* load_trees.c: recursive work that is harder to share than fib: a tree whose shape nobody knows
+ * before (unbalanced tree search), and a matrix product, whose parts are few and large. Serial C as
+ * reference.
  *
- * The tree is binomial, as in the published UTS: each node has eight children with a probability just below
- * 1/8, else none, so that most subtrees are tiny and some are thousands of nodes. The hash is splitmix64
- * instead of SHA-1, which would hide what the runtime costs. */
+ * The tree is binomial, as in the published UTS: each node has eight children with a probability
+ * just below 1/8, else none, so that most subtrees are tiny and some are thousands of nodes. The
+ * hash is splitmix64 instead of SHA-1, which would hide what the runtime costs. */
 #include "load.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 /* --- uts -------------------------------------------------------------------------------------- */
 
 #define UTS_CHILDREN 8
-/* Of having children. Expected are 1 / (1 - 8 * 0.12) = 25 nodes below each root. 0.1248, as in the peers'
- * tables, makes paths of a thousand, which do not fit on a stack with eight sections a frame. */
+/* Of having children. Expected are 1 / (1 - 8 * 0.12) = 25 nodes below each root. 0.1248, as in the
+ * peers' tables, makes paths of a thousand, which do not fit on a stack with eight sections a
+ * frame. */
 #define UTS_PROBABILITY 0.12
 
 static uint64_t uts_child(uint64_t parent, uint64_t i)
@@ -61,7 +63,8 @@ static uint64_t uts(uint64_t node)
     return nodes;
 }
 
-/* The roots, halved and halved again: a node with thousands of children would be another workload. */
+/* The roots, halved and halved again: a node with thousands of children would be another
+ * workload. */
 static uint64_t uts_roots_serial(uint64_t first, uint64_t count)
 {
     if (count == 1) {

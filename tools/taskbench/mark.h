@@ -1,6 +1,6 @@
-/* mark.h: says to whoever watches this process from outside where the stretch to be counted begins and
- * ends: to the tracer (cmd_trace.c) by a prctl that no kernel knows, to callgrind by its own requests.
- * Without a watcher they do nothing. */
+/* mark.h: says to whoever watches this process from outside where the stretch to be counted begins
+ * and ends: to the tracer (cmd_trace.c) by a prctl that no kernel knows, to callgrind by its own
+ * requests. Without a watcher they do nothing. */
 #ifndef TB_MARK_H
 #define TB_MARK_H
 

@@ -14,9 +14,10 @@ typedef void tb_watch_fn(void *arg, const struct tb_row *row);
  * forgotten. */
 bool tb_measure(struct tb_row *row, const struct tb_plan *plan, tb_watch_fn *watch, void *arg);
 
-/* The same by another program than this one, which then runs `taskbench agent`: `argv` is all of its
- * command line, `program` is looked for in PATH (NULL: this program, and argv[0] is a command of its
- * own); it is killed when it says nothing for `silence_s` seconds (0: TB_SILENCE_S). Any thread. */
+/* The same by another program than this one, which then runs `taskbench agent`: `argv` is all of
+ * its command line, `program` is looked for in PATH (NULL: this program, and argv[0] is a command
+ * of its own); it is killed when it says nothing for `silence_s` seconds (0: TB_SILENCE_S). Any
+ * thread. */
 bool tb_measure_by(struct tb_row *row, const char *program, char **argv, int silence_s);
 
 /* The runtime's line about itself into `report`, or why it does not start. false: it does not. */

@@ -1,7 +1,8 @@
-/* metg_graph.c: a graph of metg.h as tasks of weft: weft_spawn for each point, weft_await for each input.
+/* metg_graph.c: a graph of metg.h as tasks of weft: weft_spawn for each point, weft_await for each
+ * input.
  *
- * One task spawns row after row, and stays at most TB_METG_LAG rows ahead of what has ended: so there are
- * as many stacks as that many rows have points, whatever the number of steps. */
+ * One task spawns row after row, and stays at most TB_METG_LAG rows ahead of what has ended: so
+ * there are as many stacks as that many rows have points, whatever the number of steps. */
 #include "clock.h"
 #include "metg.h"
 #include <errno.h>
@@ -42,7 +43,8 @@ struct node {
     struct result result;
 };
 
-/* A ring of TB_METG_LAG + 2 rows. LAG rows are under way; one more has ended but is needed by the next. */
+/* A ring of TB_METG_LAG + 2 rows. LAG rows are under way; one more has ended but is needed by the
+ * next. */
 struct graph_run {
     const struct tb_graph *graph;
     uint64_t iterations;

@@ -1,5 +1,5 @@
-/* net_client.c: the client of `taskbench net`. See net.h for the terms. Times are absolute, of the monotonic
- * clock. */
+/* net_client.c: the client of `taskbench net`. See net.h for the terms. Times are absolute, of the
+ * monotonic clock. */
 #define _GNU_SOURCE
 #include "child.h"
 #include "clock.h"
@@ -88,8 +88,8 @@ static double next_random(struct client *c)
     return ((double)((c->random * 0x2545f4914f6cdd1d) >> 11) + 1) / 9007199254740992.0;
 }
 
-/* From one request of a connection to its next. All connections together make the rate, and the sum of
- * Poisson processes is one. */
+/* From one request of a connection to its next. All connections together make the rate, and the sum
+ * of Poisson processes is one. */
 static uint64_t distance(struct client *c)
 {
     double mean = 1e9 * (double)c->net->connections / (double)c->net->rate;
@@ -201,7 +201,8 @@ static int send_due(struct client *c, uint64_t now)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* The number after a header's name; -1: it has none of that name. `head` ends with an empty line. */
+/* The number after a header's name; -1: it has none of that name. `head` ends with an empty
+ * line. */
 static long header_number(const char *head, const char *name)
 {
     size_t n = strlen(name);
@@ -359,8 +360,8 @@ static uint64_t next_thing(const struct client *c, uint64_t now)
     return next > now ? next - now : 0;
 }
 
-/* Sleeps are as exact as the kernel's: short ones are not slept at all, and one wakes up before the end of
- * longer ones. */
+/* Sleeps are as exact as the kernel's: short ones are not slept at all, and one wakes up before the
+ * end of longer ones. */
 static int wait_events(const struct client *c, struct epoll_event *events, uint64_t now)
 {
     uint64_t ns = next_thing(c, now);

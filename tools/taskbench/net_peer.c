@@ -32,8 +32,8 @@ static int fail(struct tb_peer *peer, const char *what)
 
 /* --- CPUs ------------------------------------------------------------------------------------- */
 
-/* The first `workers` CPUs for the server, the last for the client, if there are enough; else nothing is
- * pinned. The server inherits what this process has while it is started. */
+/* The first `workers` CPUs for the server, the last for the client, if there are enough; else
+ * nothing is pinned. The server inherits what this process has while it is started. */
 static bool share_cpus(int workers, cpu_set_t *all, cpu_set_t *server, int *client)
 {
     int left = workers;

@@ -1,5 +1,5 @@
-/* opts.h: command lines that are a list of options and words, described by a table. Every mistake is
- * one line that names the argument, and the one that was meant if something near it exists.
+/* opts.h: command lines that are a list of options and words, described by a table. Every mistake
+ * is one line that names the argument, and the one that was meant if something near it exists.
  * `taskbench run` has a parser of its own (args.h), whose options build on each other. */
 #ifndef TB_OPTS_H
 #define TB_OPTS_H
@@ -34,8 +34,8 @@ struct tb_words {
     int n;
 };
 
-/* argv[0] is the command's name. "--" ends the options; "-" alone is a word. 0; -EINVAL with `error`
- * set. */
+/* argv[0] is the command's name. "--" ends the options; "-" alone is a word. 0; -EINVAL with
+ * `error` set. */
 int tb_opts_parse(const struct tb_opt *opts, int argc, char **argv, struct tb_words *words,
                   char error[TB_OPTS_ERROR_MAX]);
 

@@ -1,5 +1,6 @@
 /* output.h: where the report of a measuring command goes: to stdout, or to the file of -o and, as a
- * table, to stdout too. A report that could not be written whole is as good as none, and says so. */
+ * table, to stdout too. A report that could not be written whole is as good as none, and says
+ * so. */
 #ifndef TB_OUTPUT_H
 #define TB_OUTPUT_H
 
@@ -14,15 +15,15 @@ struct tb_output {
     FILE *file; /* of -o; NULL */
 };
 
-/* What the command line says of it: format, format_given, out, quiet, no_color. 0; TB_EXIT_USAGE after
- * a line on stderr: the file cannot be written. */
+/* What the command line says of it: format, format_given, out, quiet, no_color. 0; TB_EXIT_USAGE
+ * after a line on stderr: the file cannot be written. */
 int tb_output_open(struct tb_output *output, const struct tb_args *args);
 
 void tb_output_begin(struct tb_output *output, const struct tb_run_facts *facts);
 void tb_output_row(struct tb_output *output, const struct tb_row *row);
 
-/* Ends the reports and closes the file. end->exit_code, or TB_EXIT_NOTHING after a line on stderr if
- * that is 0 and something could not be written. */
+/* Ends the reports and closes the file. end->exit_code, or TB_EXIT_NOTHING after a line on stderr
+ * if that is 0 and something could not be written. */
 int tb_output_end(struct tb_output *output, const struct tb_run_end *end);
 
 /* Whether a table grows on stdout: then nobody needs to be told of a row elsewhere. */

@@ -30,7 +30,7 @@ const char *tb_peers_name(enum tb_peers_part_kind kind)
     return parts[kind].name;
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static const struct tb_value *items_of(const struct tb_value *value, const char *key)
 {
@@ -88,7 +88,7 @@ void tb_peers_free(struct tb_peers_part *part)
     tb_doc_free(&part->doc);
 }
 
-/* --- rows ----------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static bool is_wanted(const struct tb_peers_rows *rows, const struct tb_value *row)
 {
@@ -136,7 +136,7 @@ int tb_peers_rivals(const struct tb_peers_part *part, const struct tb_peers_rows
     return rivals;
 }
 
-/* --- columns -------------------------------------------------------------------------------------- */
+/* --- columns ---------------------------------------------------------------------------------- */
 
 enum unit { UNIT_NS, UNIT_US, UNIT_MS, UNIT_RATIO, UNIT_COUNT, UNIT_BYTES };
 
@@ -205,7 +205,7 @@ static const char *format_cell(char out[TB_NUMBER_MAX], const struct column *col
     return out;
 }
 
-/* --- showing -------------------------------------------------------------------------------------- */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 static void table_row(const struct tb_value *row, FILE *out, bool color)
 {
@@ -276,7 +276,8 @@ void tb_peers_md(const struct tb_peers_part *part, const struct tb_peers_rows *r
     }
 }
 
-/* Names are those of our scripts; a comma or quote in one would be of a file that somebody wrote by hand. */
+/* Names are those of our scripts; a comma or quote in one would be of a file that somebody wrote by
+ * hand. */
 static void csv_text(FILE *out, const char *text)
 {
     fputc('"', out);

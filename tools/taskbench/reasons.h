@@ -1,4 +1,5 @@
-/* reasons.h: why figures could not be compared: each reason once, with the number of figures that it concerns. */
+/* reasons.h: why figures could not be compared: each reason once, with the number of figures that
+ * it concerns. */
 #ifndef TB_REASONS_H
 #define TB_REASONS_H
 

@@ -46,7 +46,8 @@ static void put_interval(const struct tb_ab_row *row, char out[32])
 #define CELL_MAX   72
 #define CELL_WIDTH 14
 
-/* Those that the tables have, in their order; the rest is in JSON and CSV, and below the tables if it grew. */
+/* Those that the tables have, in their order; the rest is in JSON and CSV, and below the tables if
+ * it grew. */
 static const enum tb_exact shown[] = {TB_EXACT_ALLOCS, TB_EXACT_BYTES, TB_EXACT_CALLS,
                                       TB_EXACT_INSTRUCTIONS};
 #define SHOWN (int)(sizeof shown / sizeof *shown)

@@ -1,5 +1,6 @@
-/* render_feeds.c: the forms that other tools read: JUnit (CI systems), google-benchmark's JSON (its compare.py,
- * conbench), Bencher's BMF and github-action-benchmark's customSmallerIsBetter. They are fed, not rebuilt. */
+/* render_feeds.c: the forms that other tools read: JUnit (CI systems), google-benchmark's JSON (its
+ * compare.py, conbench), Bencher's BMF and github-action-benchmark's customSmallerIsBetter. They
+ * are fed, not rebuilt. */
 #include "command.h"
 #include "render.h"
 #include "xml.h"

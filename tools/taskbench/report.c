@@ -5,8 +5,8 @@
 #include "report_part.h"
 #include <string.h>
 
-/* The colours of series were chosen to be told apart by those who confuse red and green, too, and against
- * both backgrounds. */
+/* The colours of series were chosen to be told apart by those who confuse red and green, too, and
+ * against both backgrounds. */
 static const char head[] =
     "<!DOCTYPE html>\n"
     "<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -31,7 +31,8 @@ static const char head[] =
     "0 4px}\n"
     ".note{color:var(--dim);font-size:13px;margin:6px 0}code{font-size:13px}\n"
     ".places{font-size:13px;margin:6px 0;padding-left:18px}\n"
-    /* a shadow stands at an edge beyond which there is more to be scrolled to; what scrolls covers it at the end */
+    /* a shadow stands at an edge beyond which there is more to be scrolled to; what scrolls covers
+     * it at the end */
     ".wide{overflow-x:auto;background:"
     "linear-gradient(90deg,var(--bg) 40%,transparent) left/36px 100% no-repeat local,"
     "linear-gradient(270deg,var(--bg) 40%,transparent) right/36px 100% no-repeat local,"

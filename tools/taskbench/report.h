@@ -10,7 +10,8 @@
 #define TB_REPORT_INPUTS_MAX 16
 
 struct tb_report {
-    /* The first is the base that the others are compared with. May be none, if there is a history. */
+    /* The first is the base that the others are compared with. May be none, if there is a
+     * history. */
     struct tb_saved inputs[TB_REPORT_INPUTS_MAX];
     int inputs_n;
     struct tb_history *history; /* NULL: none */
@@ -28,9 +29,9 @@ struct tb_compared {
     double ratio, low, high;
 };
 
-/* Ratios to the reference if both rows have one; times if `same_machine`; else not comparable. The interval
- * is made of those of both medians (binomial, 95 % each), so it is wide rather than narrow; it describes one
- * process of each: what varies from process to process is not in it. */
+/* Ratios to the reference if both rows have one; times if `same_machine`; else not comparable. The
+ * interval is made of those of both medians (binomial, 95 % each), so it is wide rather than
+ * narrow; it describes one process of each: what varies from process to process is not in it. */
 struct tb_compared tb_report_compare(const struct tb_saved_row *base,
                                      const struct tb_saved_row *other, bool same_machine);
 

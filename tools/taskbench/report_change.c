@@ -18,8 +18,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The interval of a median from the order of the values (binomial): the k-th least and the k-th greatest,
- * k about n/2 - z sqrt(n)/2. Sorts `values`. */
+/* The interval of a median from the order of the values (binomial): the k-th least and the k-th
+ * greatest, k about n/2 - z sqrt(n)/2. Sorts `values`. */
 static void median_interval(double *values, size_t n, double *low, double *median, double *high)
 {
     qsort(values, n, sizeof *values, compare);

@@ -9,9 +9,9 @@
 
 /* --- latency ---------------------------------------------------------------------------------- */
 
-/* A histogram (upper end of a bucket, count) as points (1 / (1 - part below), upper end): on a logarithmic
- * x, each nine of the percentile has the same width. The last bucket's is drawn where half of its last
- * one would be. How many. */
+/* A histogram (upper end of a bucket, count) as points (1 / (1 - part below), upper end): on a
+ * logarithmic x, each nine of the percentile has the same width. The last bucket's is drawn where
+ * half of its last one would be. How many. */
 static size_t to_percentiles(const struct tb_saved_curve *histogram, double (*points)[2])
 {
     double all = 0, below = 0;

@@ -1,5 +1,5 @@
-/* report_part.h: the sections of a report, for report.c alone. Each writes nothing if it has nothing to
- * show. */
+/* report_part.h: the sections of a report, for report.c alone. Each writes nothing if it has
+ * nothing to show. */
 #ifndef TB_REPORT_PART_H
 #define TB_REPORT_PART_H
 

@@ -30,7 +30,8 @@ struct tb_row {
     int workers;
     uint64_t seed;
     uint64_t params[TB_PARAMS_MAX];
-    /* TB_USER_ENV=PATH: the object that its process loads instead of this one's (user.h); NULL: the same */
+    /* TB_USER_ENV=PATH: the object that its process loads instead of this one's (user.h); NULL: the
+     * same */
     const char *object;
 
     /* how it went */
@@ -79,8 +80,8 @@ struct tb_row {
  * wrong. */
 void tb_row_finish(struct tb_row *row);
 
-/* Adds a figure; the caller knows that there are no more than TB_METRICS_MAX. Name and unit are copied, as
- * far as they fit. */
+/* Adds a figure; the caller knows that there are no more than TB_METRICS_MAX. Name and unit are
+ * copied, as far as they fit. */
 void tb_row_metric(struct tb_row *row, const char *name, const char *unit, double value);
 
 /* Allocations, and bytes, per op. counted must hold. */

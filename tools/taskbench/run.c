@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of one row. Quick: the whole set, 110 rows, stays below a minute on two cores; 30 samples, which is not what limits
- * how sure a median is: a shared core keeps its speed for seconds. */
+/* Of one row. Quick: the whole set, 110 rows, stays below a minute on two cores; 30 samples, which
+ * is not what limits how sure a median is: a shared core keeps its speed for seconds. */
 #define QUICK_S    0.3
 #define STANDARD_S 3.0
 

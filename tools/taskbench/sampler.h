@@ -36,7 +36,7 @@ struct tb_plan {
  * returned. */
 int tb_sampler_run(struct tb_trial *trial, const struct tb_plan *plan);
 
-/* --- for a caller that paces the samples itself; the load is open ------------------------------- */
+/* --- for a caller that paces the samples itself; the load is open ----------------------------- */
 
 /* The number of rounds that fill TB_SAMPLE_NS. 0, or what the load returned. */
 int tb_sampler_find(struct tb_trial *trial, uint64_t *rounds);

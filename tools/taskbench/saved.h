@@ -1,6 +1,7 @@
-/* saved.h: a result that an earlier taskbench wrote as JSON (bench/schema/taskbench-1.json), read back for
- * `taskbench report`. What the file does not have, or has in another form than the schema's, is NULL, NAN
- * or empty here: only a file that is no result at all is refused. All memory is the result's own. */
+/* saved.h: a result that an earlier taskbench wrote as JSON (bench/schema/taskbench-1.json), read
+ * back for `taskbench report`. What the file does not have, or has in another form than the
+ * schema's, is NULL, NAN or empty here: only a file that is no result at all is refused. All memory
+ * is the result's own. */
 #ifndef TB_SAVED_H
 #define TB_SAVED_H
 
@@ -14,7 +15,8 @@
 #define TB_SAVED_CURVES_MAX 4    /* of a row, and as many histograms */
 #define TB_SAVED_LABEL_MAX  80
 
-/* Points of a chart, x ascending or not. Or a histogram: x is the upper end of a bucket, y its count. */
+/* Points of a chart, x ascending or not. Or a histogram: x is the upper end of a bucket, y its
+ * count. */
 struct tb_saved_curve {
     const char *name, *x_name, *y_name; /* never NULL */
     double (*points)[2];
@@ -55,8 +57,8 @@ struct tb_saved {
     char error[200]; /* one line; "" */
 };
 
-/* `path` is kept by pointer. 0; -EINVAL and other errors with `error` set: it cannot be read, is not JSON,
- * is of another schema, or has no rows. tb_saved_free in any case. */
+/* `path` is kept by pointer. 0; -EINVAL and other errors with `error` set: it cannot be read, is
+ * not JSON, is of another schema, or has no rows. tb_saved_free in any case. */
 int tb_saved_load(struct tb_saved *saved, const char *path);
 
 void tb_saved_free(struct tb_saved *saved);

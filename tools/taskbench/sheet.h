@@ -1,5 +1,5 @@
-/* sheet.h: what every command that measures rows has around them: the machine, where the report goes, the
- * line of history, the bar for whoever waits, the tally and the exit code. */
+/* sheet.h: what every command that measures rows has around them: the machine, where the report
+ * goes, the line of history, the bar for whoever waits, the tally and the exit code. */
 #ifndef TB_SHEET_H
 #define TB_SHEET_H
 
@@ -26,8 +26,8 @@ struct tb_sheet {
     uint64_t start_ns;
 };
 
-/* Catches signals (child.h), asks the runtime about itself, begins the report, for so many rows. sheet->
- * machine must be there (tb_machine_get). 0; else an exit code, after a line on stderr. */
+/* Catches signals (child.h), asks the runtime about itself, begins the report, for so many rows.
+ * sheet-> machine must be there (tb_machine_get). 0; else an exit code, after a line on stderr. */
 int tb_sheet_open(struct tb_sheet *sheet, int rows);
 
 /* A row is over. */
@@ -39,8 +39,8 @@ void tb_sheet_measured(struct tb_sheet *sheet, struct tb_row *row);
 /* Ends the report. The exit code. */
 int tb_sheet_close(struct tb_sheet *sheet);
 
-/* All of a command that measures something for each word of its line, until it is interrupted: opens the sheet, and
- * closes it. The exit code. */
+/* All of a command that measures something for each word of its line, until it is interrupted:
+ * opens the sheet, and closes it. The exit code. */
 typedef void tb_word_fn(void *arg, const char *word);
 int tb_sheet_each(struct tb_sheet *sheet, const struct tb_words *words, tb_word_fn *measure,
                   void *arg);
@@ -71,8 +71,8 @@ extern const char *const tb_sheet_formats[];
     "  --format table|json|csv|md|junit|gbench|bmf|gab, -o FILE, --history FILE,\n" \
     "  --label TEXT, --no-color, --quiet   as 'taskbench run'\n"
 
-/* Reads the line, and answers --help and mistakes. 0: go on; else -1 - exit code. argv[0] is the command's
- * name. */
+/* Reads the line, and answers --help and mistakes. 0: go on; else -1 - exit code. argv[0] is the
+ * command's name. */
 int tb_sheet_parse(struct tb_sheet *sheet, const struct tb_opt *opts, int argc, char **argv,
                    struct tb_words *words);
 

@@ -28,7 +28,8 @@ static bool fail(struct tb_side *side, enum tb_status status, const char *what)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* What it writes to stdout and stderr goes nowhere: why it failed comes on the wire, or from its end. */
+/* What it writes to stdout and stderr goes nowhere: why it failed comes on the wire, or from its
+ * end. */
 static int spawn(struct tb_side *side, const char *program, char **argv, int commands, int wire)
 {
     posix_spawn_file_actions_t actions;

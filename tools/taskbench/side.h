@@ -1,5 +1,5 @@
-/* side.h: one of the two processes that `taskbench ab` measures in turn (cmd_paced.c), as the one that starts
- * it sees it: questions and answers. */
+/* side.h: one of the two processes that `taskbench ab` measures in turn (cmd_paced.c), as the one
+ * that starts it sees it: questions and answers. */
 #ifndef TB_SIDE_H
 #define TB_SIDE_H
 
@@ -25,8 +25,8 @@ struct tb_side {
 /* Starts `program paced ...` for the row. false: see status and reason. */
 bool tb_side_start(struct tb_side *side, const char *program, const struct tb_row *row, bool pin);
 
-/* Sends a command and waits for the answer, whose words after `expect` are left in `answer`. false: it ended,
- * hung, answered something else, or a signal asked us to end. */
+/* Sends a command and waits for the answer, whose words after `expect` are left in `answer`. false:
+ * it ended, hung, answered something else, or a signal asked us to end. */
 bool tb_side_ask(struct tb_side *side, const char *command, const char *expect,
                  char answer[TB_SIDE_LINE_MAX]);
 

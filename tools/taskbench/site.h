@@ -1,7 +1,8 @@
-/* site.h: a place in the machine code that allocates or calls the kernel, and its name in the sources.
+/* site.h: a place in the machine code that allocates or calls the kernel, and its name in the
+ * sources.
  *
- * A place is a module (a file that is mapped) and an offset in it, so that it can be named by another
- * process than the one that was there, and after that one has ended. */
+ * A place is a module (a file that is mapped) and an offset in it, so that it can be named by
+ * another process than the one that was there, and after that one has ended. */
 #ifndef TB_SITE_H
 #define TB_SITE_H
 
@@ -28,8 +29,8 @@ struct tb_site {
 /* Where `address` of process `pid` is: fills module and offset. Reads /proc/PID/maps. */
 void tb_site_locate(struct tb_site *site, pid_t pid, uint64_t address);
 
-/* "find_user (users.c:41)": as addr2line says, if it is installed and the module has debug information;
- * else "module+0x1234". */
+/* "find_user (users.c:41)": as addr2line says, if it is installed and the module has debug
+ * information; else "module+0x1234". */
 const char *tb_site_name(const struct tb_site *site, char out[TB_SITE_NAME_MAX]);
 
 /* "epoll_wait", or "call 333" for those that taskbench has no name for. */

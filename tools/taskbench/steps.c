@@ -9,8 +9,8 @@
 #define NOISE_MIN      0.002  /* a change of 0.2 % is none, however quiet the series */
 #define NORMAL_QUARTER 0.9539 /* median of |x - y| for normal x, y of deviation 1 */
 
-/* A series as logarithms, and the best cuts of its beginnings: from[r] is where the last level of the first
- * r values begins, cost[r] what the cut costs. */
+/* A series as logarithms, and the best cuts of its beginnings: from[r] is where the last level of
+ * the first r values begins, cost[r] what the cut costs. */
 struct fit {
     double x[N];
     double cost[N + 1];
@@ -64,8 +64,8 @@ static double deviation(const double *sorted, size_t n)
     return sum;
 }
 
-/* The best last level of the first r of n values: each beginning is tried, the nearest first, so that the
- * sorted values grow by one each time. */
+/* The best last level of the first r of n values: each beginning is tried, the nearest first, so
+ * that the sorted values grow by one each time. */
 static void fit_end(struct fit *fit, size_t r, size_t n, double price)
 {
     double sorted[N];

@@ -1,5 +1,5 @@
-/* user.c: see user.h. Each of the user's workloads is wrapped in a tb_load, whose functions find the user's
- * by the load that they belong to. */
+/* user.c: see user.h. Each of the user's workloads is wrapped in a tb_load, whose functions find
+ * the user's by the load that they belong to. */
 #define _GNU_SOURCE
 #include "user.h"
 #include <dlfcn.h>

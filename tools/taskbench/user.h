@@ -1,5 +1,5 @@
-/* user.h: workloads from shared objects (weft/bench.h). An object that was loaded is known to the processes
- * that this one starts too, through the environment (TASKBENCH_LOADS). */
+/* user.h: workloads from shared objects (weft/bench.h). An object that was loaded is known to the
+ * processes that this one starts too, through the environment (TASKBENCH_LOADS). */
 #ifndef TB_USER_H
 #define TB_USER_H
 
@@ -15,8 +15,8 @@ bool tb_user_is_object(const char *argument);
 /* Its real path, as TB_USER_ENV has it. 0, or -EINVAL with `error`. */
 int tb_user_resolve(const char *path, char *out, size_t bytes, char error[TB_REASON_MAX]);
 
-/* Loads it. Its workloads form a group named like the file, without folder and ending, which is written
- * to `group`. 0, also if it is loaded already; -EINVAL with `error`, one line. */
+/* Loads it. Its workloads form a group named like the file, without folder and ending, which is
+ * written to `group`. 0, also if it is loaded already; -EINVAL with `error`, one line. */
 int tb_user_load(const char *path, char group[TB_USER_GROUP], char error[TB_REASON_MAX]);
 
 /* Loads what the environment names. 0, or -EINVAL with `error`. */

@@ -5,7 +5,8 @@
 
 #define GROWTH_SHOWN 3 /* functions */
 
-/* The one that counts most after `shown`, of those of a kind: the more bytes or calls, the earlier. NULL: none. */
+/* The one that counts most after `shown`, of those of a kind: the more bytes or calls, the earlier.
+ * NULL: none. */
 static const struct tb_site *next_site(const struct tb_row *row, enum tb_site_kind kind,
                                        const bool *shown)
 {

@@ -1,5 +1,5 @@
-/* where.h: where in the code a figure comes from, in lines below the one that says what was counted. For the reports of
- * `gate` and `ab`. */
+/* where.h: where in the code a figure comes from, in lines below the one that says what was
+ * counted. For the reports of `gate` and `ab`. */
 #ifndef TB_WHERE_H
 #define TB_WHERE_H
 

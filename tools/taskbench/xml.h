@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-/* As content or between double quotes; control characters, which XML has no form for, become blanks. */
+/* As content or between double quotes; control characters, which XML has no form for, become
+ * blanks. */
 void tb_put_xml(FILE *out, const char *text);
 
 #endif

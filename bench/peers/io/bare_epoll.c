@@ -1,5 +1,5 @@
-/* bare_epoll.c: the limit of readiness I/O: a server that is nothing but epoll, one thread: receive, and send at
- * once. Called as servers.h says (echo and http). */
+/* bare_epoll.c: the limit of readiness I/O: a server that is nothing but epoll, one thread:
+ * receive, and send at once. Called as servers.h says (echo and http). */
 #define _GNU_SOURCE
 #include "servers.h"
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* bare_file.c: the limits of reading files: io_uring with a registered file and registered buffers, and the plain
- * calls. Called as files.h says, with one of these before: `ring`; `plain`, `files`, `buffers`: it registers nothing, or
- * one of them; `call`, which reads one at a time. And
+/* bare_file.c: the limits of reading files: io_uring with a registered file and registered buffers,
+ * and the plain calls. Called as files.h says, with one of these before: `ring`; `plain`, `files`,
+ * `buffers`: it registers nothing, or one of them; `call`, which reads one at a time. And
  *
  *     bare_file make FILE BLOCKS         writes it, as files.h wants it */
 #define _GNU_SOURCE
@@ -21,7 +21,7 @@ static void open_ring(void)
     io_uring_register_ring_fd(&ring);
 }
 
-/* --- reads ---------------------------------------------------------------------------------------- */
+/* --- reads ------------------------------------------------------------------------------------ */
 
 static void start_read(int fd, char *block, uint64_t offset, int slot)
 {
@@ -83,7 +83,7 @@ static void read_by_call(struct reads *reads)
     } while (take_block(reads, memory, n < 0 ? -errno : n, block));
 }
 
-/* --- copies --------------------------------------------------------------------------------------- */
+/* --- copies ----------------------------------------------------------------------------------- */
 
 static void start_piece(struct copying *copy, char *memory, uint64_t *offsets, unsigned slot)
 {

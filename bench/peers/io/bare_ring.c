@@ -1,10 +1,11 @@
-/* bare_ring.c: the limit of completion I/O: a server that is nothing but io_uring, one thread, as fast as we
- * know how. Called as servers.h says (echo and http); a fourth argument is for how many microseconds it looks
- * for results before it sleeps.
+/* bare_ring.c: the limit of completion I/O: a server that is nothing but io_uring, one thread, as
+ * fast as we know how. Called as servers.h says (echo and http); a fourth argument is for how many
+ * microseconds it looks for results before it sleeps.
  *
- * One accept and one receive a connection stay armed (multishot); descriptors are the ring's; the kernel picks
- * the buffer that it receives into, and an echo is sent from there. One call enters the kernel for a whole batch.
- * One send of a connection is in flight at a time, what comes meanwhile queues as a list of buffers. */
+ * One accept and one receive a connection stay armed (multishot); descriptors are the ring's; the
+ * kernel picks the buffer that it receives into, and an echo is sent from there. One call enters
+ * the kernel for a whole batch. One send of a connection is in flight at a time, what comes
+ * meanwhile queues as a list of buffers. */
 #define _GNU_SOURCE
 #include "servers.h"
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* load.c: see load.h. Options, the window's account, and the line of results.
  *
- *   load KIND [-c CONNECTIONS] [-s BYTES] [-d DEPTH] [-r RATE] [-t SECONDS] [-w SECONDS] [-C CPU] [-S CPU] [-R]
+ *   load KIND [-c CONNECTIONS] [-s BYTES] [-d DEPTH] [-r RATE] [-t SECONDS] [-w SECONDS] [-C CPU]
+ *   [-S CPU] [-R]
  *        -- SERVER...
  *     KIND  echo, http, mixed, accept, idle
  *     -r    open loop with so many requests a second; without it a closed loop
@@ -155,8 +156,9 @@ static void prepare_process(const struct load *load)
             fail("sched_setaffinity");
         }
     }
-    /* A server that has no CPU of its own shares ours: then whoever computes there would make the client wait,
-     * and the client would measure itself. Without the right to a priority it competes as any thread does. */
+    /* A server that has no CPU of its own shares ours: then whoever computes there would make the
+     * client wait, and the client would measure itself. Without the right to a priority it competes
+     * as any thread does. */
     struct sched_param priority = {.sched_priority = SERVER_PRIORITY + 1};
     if (load->server_cpu < 0 && sched_setscheduler(0, SCHED_FIFO, &priority) < 0) {
         fprintf(stderr,

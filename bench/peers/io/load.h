@@ -1,19 +1,20 @@
-/* load.h: the load generator: it starts a server, any server, on one CPU, talks to it over loopback from
- * another, and says what a request cost the server and how long it took. Its own (main in load.c); not part
- * of the library.
+/* load.h: the load generator: it starts a server, any server, on one CPU, talks to it over loopback
+ * from another, and says what a request cost the server and how long it took. Its own (main in
+ * load.c); not part of the library.
  *
- * Terms. *closed loop*: each connection has `depth` requests in flight, and sends the next when an answer
- * has come. *open loop*: requests are due `rate` times a second, at equal distances, whoever is slow; one
- * whose connection is busy waits, and its latency counts from when it was due. *window*: the stretch that is
- * measured, after the warm-up. *long request*: one that makes the server compute for LONG_MS (servers.h).
+ * Terms. *closed loop*: each connection has `depth` requests in flight, and sends the next when an
+ * answer has come. *open loop*: requests are due `rate` times a second, at equal distances, whoever
+ * is slow; one whose connection is busy waits, and its latency counts from when it was due.
+ * *window*: the stretch that is measured, after the warm-up. *long request*: one that makes the
+ * server compute for LONG_MS (servers.h).
  *
  * Guarantees.
- * P.1  Every answer is compared with what it must be; a difference, a lost connection and an answer that
- *      nobody asked for are errors, and with an error there is no figure.
- * P.2  In an open loop every request that was due in the window is in the latencies: what was not answered
- *      GRACE_NS after the end, with the time that it had waited until then.
- * P.3  Whatever the server does, the program ends: nothing waits longer than SILENCE_NS for it, and the server
- *      is killed when the program ends, however it does. */
+ * P.1  Every answer is compared with what it must be; a difference, a lost connection and an answer
+ *      that nobody asked for are errors, and with an error there is no figure.
+ * P.2  In an open loop every request that was due in the window is in the latencies: what was not
+ *      answered GRACE_NS after the end, with the time that it had waited until then.
+ * P.3  Whatever the server does, the program ends: nothing waits longer than SILENCE_NS for it, and
+ *      the server is killed when the program ends, however it does. */
 #ifndef PEERS_LOAD_H
 #define PEERS_LOAD_H
 
@@ -67,7 +68,7 @@ struct load {
     double idle_cpu_ms;                       /* of the server, over the window without a request */
 };
 
-/* --- load.c ------------------------------------------------------------------------------------- */
+/* --- load.c ----------------------------------------------------------------------------------- */
 
 /* Ends the program with status 1, and a sentence on stderr with errno's. */
 void fail(const char *what) __attribute__((noreturn));
@@ -85,7 +86,7 @@ static inline uint64_t due_ns(const struct load *load, uint64_t start_ns, uint64
 void window_begin(struct load *load);
 void window_end(struct load *load);
 
-/* --- load_server.c ------------------------------------------------------------------------------ */
+/* --- load_server.c ---------------------------------------------------------------------------- */
 
 /* Starts the server and waits until it accepts, or fails. */
 void server_start(struct load *load);
@@ -93,7 +94,7 @@ void server_start(struct load *load);
 /* Kills it, and waits for it. Fails if it had died. */
 void server_stop(struct load *load);
 
-/* --- the loads ---------------------------------------------------------------------------------- */
+/* --- the loads -------------------------------------------------------------------------------- */
 
 void run_requests(struct load *load); /* load_requests.c: echo, HTTP, mixed */
 void run_accept(struct load *load);   /* load_accept.c */

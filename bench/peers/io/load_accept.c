@@ -1,6 +1,7 @@
-/* load_accept.c: a connection for each request: connect, send, take the answer, close. `connections` of them at
- * a time, one thread over epoll. The client closes first, so it keeps the TIME_WAIT, and each port for a second
- * or more: SOURCES addresses of its own, all of this machine's loopback, have ports enough. */
+/* load_accept.c: a connection for each request: connect, send, take the answer, close.
+ * `connections` of them at a time, one thread over epoll. The client closes first, so it keeps the
+ * TIME_WAIT, and each port for a second or more: SOURCES addresses of its own, all of this
+ * machine's loopback, have ports enough. */
 #define _GNU_SOURCE
 #include "clock.h" /* of taskbench */
 #include "load.h"

@@ -1,6 +1,6 @@
-/* load_idle.c: opens all connections, sends one request on each, which must be answered, and then nothing:
- * what they cost in the server's memory, and in its CPU time over the window. The kernel's own memory of a
- * connection is in neither figure. */
+/* load_idle.c: opens all connections, sends one request on each, which must be answered, and then
+ * nothing: what they cost in the server's memory, and in its CPU time over the window. The kernel's
+ * own memory of a connection is in neither figure. */
 #define _GNU_SOURCE
 #include "clock.h" /* of taskbench */
 #include "load.h"

@@ -1,9 +1,11 @@
-/* load_requests.c: requests and answers over connections that stay: echo, HTTP and the mixed load, in a closed
- * or an open loop. One thread over io_uring, since it must cost less than the servers that it measures:
- * receives that stay armed, buffers that the kernel picks, sends that complete without a word.
+/* load_requests.c: requests and answers over connections that stay: echo, HTTP and the mixed load,
+ * in a closed or an open loop. One thread over io_uring, since it must cost less than the servers
+ * that it measures: receives that stay armed, buffers that the kernel picks, sends that complete
+ * without a word.
  *
- * A connection's requests are answered in their order, so counters are enough to know which one an answer
- * belongs to: `sent` and `answered`; `due` are those that were due. In a closed loop due == sent.
+ * A connection's requests are answered in their order, so counters are enough to know which one an
+ * answer belongs to: `sent` and `answered`; `due` are those that were due. In a closed loop due ==
+ * sent.
  *
  *     answered <= sent <= due,    sent - answered <= depth */
 #define _GNU_SOURCE
@@ -59,7 +61,7 @@ struct client {
     bool polls;        /* has a CPU to itself: does not sleep in an open loop */
 };
 
-/* --- messages ------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void *must_alloc(size_t n, size_t bytes)
 {
@@ -116,8 +118,8 @@ static void learn_answer(struct client *client)
     client->answer_bytes = n;
 }
 
-/* Whether `n` bytes are what an answer has from `at` on; both within one answer. Of HTTP its status and its
- * body: headers have the time in them. */
+/* Whether `n` bytes are what an answer has from `at` on; both within one answer. Of HTTP its status
+ * and its body: headers have the time in them. */
 static bool same_part(const char *want, const char *got, size_t at, size_t n, size_t from,
                       size_t to)
 {
@@ -143,7 +145,7 @@ static bool same_answer(const struct client *client, int at, const char *got, si
     return memcmp(want + from, got, n) == 0;
 }
 
-/* --- the ring ------------------------------------------------------------------------------------- */
+/* --- the ring --------------------------------------------------------------------------------- */
 
 static struct io_uring_sqe *next_sqe(struct client *client)
 {
@@ -234,7 +236,7 @@ static void open_ring(struct client *client)
     io_uring_buf_ring_advance(client->buffers, BUFFERS);
 }
 
-/* --- answers -------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void count_answer(struct client *client, int at, uint64_t now)
 {
@@ -329,7 +331,8 @@ static unsigned take_results(struct client *client)
     return n;
 }
 
-/* Submits what is to be sent, and waits for a result until `until_ns`; not at all if that is past. */
+/* Submits what is to be sent, and waits for a result until `until_ns`; not at all if that is
+ * past. */
 static void wait_results(struct client *client, uint64_t until_ns)
 {
     uint64_t now = tb_now_ns(), wait = until_ns > now ? until_ns - now : 0;
@@ -346,7 +349,7 @@ static void wait_results(struct client *client, uint64_t until_ns)
     }
 }
 
-/* --- the run -------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void open_client(struct client *client)
 {
@@ -378,7 +381,8 @@ static void send_first(struct client *client)
     }
 }
 
-/* Open loop: sends what has become due, or lets it wait for its connection. When the next is due. */
+/* Open loop: sends what has become due, or lets it wait for its connection. When the next is
+ * due. */
 static uint64_t send_due(struct client *client)
 {
     const struct load *load = client->load;
@@ -392,8 +396,8 @@ static uint64_t send_due(struct client *client)
     return due;
 }
 
-/* The window begins when we look at the clock, and lasts until something was answered: on a busy machine either
- * may be late. */
+/* The window begins when we look at the clock, and lasts until something was answered: on a busy
+ * machine either may be late. */
 static void move_window(struct client *client, bool *measuring, uint64_t now)
 {
     struct load *load = client->load;

@@ -20,7 +20,8 @@
 #define ARGS_MAX    32
 #define PORT_DIGITS 8
 
-/* A port that was free a moment ago: servers that other people wrote take a number, and choose none. */
+/* A port that was free a moment ago: servers that other people wrote take a number, and choose
+ * none. */
 static uint16_t find_port(struct sockaddr_in *address)
 {
     socklen_t bytes = sizeof *address;

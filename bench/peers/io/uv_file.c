@@ -1,5 +1,5 @@
-/* uv_file.c: the files of files.h on libuv, one loop with its thread pool; a copy is one buffer at a time, as
- * callbacks have it. */
+/* uv_file.c: the files of files.h on libuv, one loop with its thread pool; a copy is one buffer at
+ * a time, as callbacks have it. */
 #define _GNU_SOURCE
 #include "files.h"
 #include <uv.h>

@@ -1,6 +1,7 @@
-/* weft.c: the servers of servers.h on weft, with its public calls alone, as one would write them: each connection
- * a task with a stack; of the kind `frames`, an echo, one without; of the kind `loans`, an echo, with a buffer only
- * while it has data. WEFT_IO and WEFT_RESCUE choose the backend, and whether idle workers help busy ones. */
+/* weft.c: the servers of servers.h on weft, with its public calls alone, as one would write them:
+ * each connection a task with a stack; of the kind `frames`, an echo, one without; of the kind
+ * `loans`, an echo, with a buffer only while it has data. WEFT_IO and WEFT_RESCUE choose the
+ * backend, and whether idle workers help busy ones. */
 #define _GNU_SOURCE
 #include "servers.h"
 #include <weft/io.h>
@@ -71,7 +72,7 @@ static int serve_mixed(int fd)
     return 0;
 }
 
-/* --- without a stack ---------------------------------------------------------------------------- */
+/* --- without a stack -------------------------------------------------------------------------- */
 
 struct frame {
     weft_frame sm;
@@ -116,7 +117,7 @@ static int serve_frames(void *arg)
     return weft_scope_end(&connections);
 }
 
-/* --- with one ----------------------------------------------------------------------------------- */
+/* --- with one --------------------------------------------------------------------------------- */
 
 struct connection {
     connection_fn *fn;

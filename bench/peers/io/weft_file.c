@@ -1,5 +1,5 @@
-/* weft_file.c: the files of files.h on weft, with its public calls alone: as many tasks as reads at a time, or
- * pieces of a copy, on one worker. */
+/* weft_file.c: the files of files.h on weft, with its public calls alone: as many tasks as reads at
+ * a time, or pieces of a copy, on one worker. */
 #define _GNU_SOURCE
 #include "files.h"
 #include <weft/io.h>

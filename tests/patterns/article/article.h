@@ -1,10 +1,12 @@
-/* article.h: what the tests of this folder share. Each shows one pattern of .NET's async/await, or one
- * of its traps, in C; docs/guide/coming-from-dotnet.md takes the code between its marks from here.
+/* article.h: what the tests of this folder share. Each shows one pattern of .NET's async/await, or
+ * one of its traps, in C; docs/guide/coming-from-dotnet.md takes the code between its marks from
+ * here.
  *
- * A pattern is the body of a root task: Article(name) { ...; return rc; }. It runs twice. Once as it is,
- * and then everything that it expects must come true. And once for each of its waits, with a
- * cancellation of its scope at just that wait (the *sweep*): then it may end in any way, but nothing
- * may be lost: no task, no descriptor, no memory; permits and items it counts itself, by always_eq.
+ * A pattern is the body of a root task: Article(name) { ...; return rc; }. It runs twice. Once as
+ * it is, and then everything that it expects must come true. And once for each of its waits, with a
+ * cancellation of its scope at just that wait (the *sweep*): then it may end in any way, but
+ * nothing may be lost: no task, no descriptor, no memory; permits and items it counts itself, by
+ * always_eq.
  *
  *     show_eq(a, b)     holds when nothing is cancelled
  *     always_eq(a, b)   holds whatever is cancelled */
@@ -19,8 +21,8 @@
 #include <weft/debug.h>
 #include <weft/weft.h>
 
-/* Blocks of memory that malloc and its kin have given out. Under a sanitizer, which brings its own and
- * looks for leaks itself, always 0. */
+/* Blocks of memory that malloc and its kin have given out. Under a sanitizer, which brings its own
+ * and looks for leaks itself, always 0. */
 static atomic_long article_blocks;
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

@@ -1,4 +1,5 @@
-/* An async method: what a compiler turns into a state machine elsewhere is a plain function here. */
+/* An async method: what a compiler turns into a state machine elsewhere is a plain function
+ * here. */
 #include "article.h"
 
 /* guide { */

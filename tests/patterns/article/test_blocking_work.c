@@ -1,5 +1,5 @@
-/* Task.Run: for work that computes, a task; for a call that blocks its thread, weft_blocking. Neither
- * keeps a worker from serving the others. */
+/* Task.Run: for work that computes, a task; for a call that blocks its thread, weft_blocking.
+ * Neither keeps a worker from serving the others. */
 #include "article.h"
 #include <unistd.h>
 

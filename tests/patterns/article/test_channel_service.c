@@ -1,5 +1,5 @@
-/* Channel<T> and BackgroundService: a mailbox with back-pressure, a service that reads it, and a stop
- * that drains both. */
+/* Channel<T> and BackgroundService: a mailbox with back-pressure, a service that reads it, and a
+ * stop that drains both. */
 #include "article.h"
 #include <weft/service.h>
 

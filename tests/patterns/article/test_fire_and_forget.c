@@ -1,5 +1,5 @@
-/* Fire and forget: the task has an owner all the same, the runtime, which waits for it at its end; and a
- * failure is heard. */
+/* Fire and forget: the task has an owner all the same, the runtime, which waits for it at its end;
+ * and a failure is heard. */
 #include "article.h"
 #include <weft/service.h>
 

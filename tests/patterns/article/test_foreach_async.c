@@ -1,4 +1,5 @@
-/* Parallel.ForEachAsync: many items, a bound on how many at once, the first failure ends the loop. */
+/* Parallel.ForEachAsync: many items, a bound on how many at once, the first failure ends the
+ * loop. */
 #include "article.h"
 
 enum { ITEMS = 20 };

@@ -1,4 +1,5 @@
-/* CreateLinkedTokenSource: cancelled when the request is, or the time is up, or somebody says so. */
+/* CreateLinkedTokenSource: cancelled when the request is, or the time is up, or somebody says
+ * so. */
 #include "article.h"
 
 static int fetch_data(int *out)

@@ -1,5 +1,5 @@
-/* The .Result deadlock: a thread waits for a task that has to go on on this very thread. Here it gets
- * -EDEADLK at once, with the place of the call. */
+/* The .Result deadlock: a thread waits for a task that has to go on on this very thread. Here it
+ * gets -EDEADLK at once, with the place of the call. */
 #include "article.h"
 #include <weft/exec.h>
 

@@ -1,5 +1,5 @@
-/* The state machine by hand, for a million tasks that mostly wait: a frame instead of a stack. What C#
- * lifts into its state machine are the fields of the struct. */
+/* The state machine by hand, for a million tasks that mostly wait: a frame instead of a stack. What
+ * C# lifts into its state machine are the fields of the struct. */
 #include "article.h"
 #include <unistd.h>
 #include <weft/stackless.h>

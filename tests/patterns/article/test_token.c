@@ -1,5 +1,5 @@
-/* CancellationToken: there is none to pass, and so none to forget. The request's scope is cancelled, and
- * everything under it hears of it. */
+/* CancellationToken: there is none to pass, and so none to forget. The request's scope is
+ * cancelled, and everything under it hears of it. */
 #include "article.h"
 
 static int row_next(int *row)

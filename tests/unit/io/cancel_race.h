@@ -1,5 +1,5 @@
-/* cancel_race.h: an op that one thread cancels while another one completes it, many times over: the same
- * test for both drivers. */
+/* cancel_race.h: an op that one thread cancels while another one completes it, many times over: the
+ * same test for both drivers. */
 #ifndef CANCEL_RACE_H
 #define CANCEL_RACE_H
 
@@ -31,8 +31,8 @@ static inline void *cancel_each_round(void *arg)
     return NULL;
 }
 
-/* With the two ends of a stream socket. The rig is open. Each byte is received once, and each op ends
- * once, with it or with -ECANCELED. */
+/* With the two ends of a stream socket. The rig is open. Each byte is received once, and each op
+ * ends once, with it or with -ECANCELED. */
 static inline void cancel_race(int receiver, int sender)
 {
     pthread_t thread;

@@ -1,12 +1,12 @@
-/* conformance.h: one script of operations on files, pipes and sockets, normal, short, at the end, refused,
- * cancelled and out of time, that writes down what each of them gave.
+/* conformance.h: one script of operations on files, pipes and sockets, normal, short, at the end,
+ * refused, cancelled and out of time, that writes down what each of them gave.
  *
  * The transcript depends on nothing but the promises of <weft/io.h>: no addresses, no descriptor
- * numbers, no times, no counts that the kernel's buffers decide. So it must be the same, byte for byte,
- * whichever backend does the work and whatever that backend lacks (test_conformance.c).
+ * numbers, no times, no counts that the kernel's buffers decide. So it must be the same, byte for
+ * byte, whichever backend does the work and whatever that backend lacks (test_conformance.c).
  *
- * To add an operation, add it to a section here, or a section to `sections`. A step must have one right
- * result: where two are allowed (a race), write down what both have in common. */
+ * To add an operation, add it to a section here, or a section to `sections`. A step must have one
+ * right result: where two are allowed (a race), write down what both have in common. */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 
@@ -214,7 +214,8 @@ static void let_it_wait(void)
     weft_sleep(WEFT_US(200)); /* no result depends on it: it makes it likely that the other waits */
 }
 
-/* What the call gives when its scope is cancelled while it waits. Twice, because that is allowed. */
+/* What the call gives when its scope is cancelled while it waits. Twice, because that is
+ * allowed. */
 static int cancelled(weft_fn *call, struct call c)
 {
     weft_task task;

@@ -1,5 +1,6 @@
-/* conformance_services.h: the part of the script (conformance.h) that is about what stands above the
- * single operations: streams, names, child processes, signals, servers. What holds there holds here.
+/* conformance_services.h: the part of the script (conformance.h) that is about what stands above
+ * the single operations: streams, names, child processes, signals, servers. What holds there holds
+ * here.
  *
  * Included by conformance.h alone, after its helpers. */
 #ifndef CONFORMANCE_SERVICES_H
@@ -323,7 +324,8 @@ static void script_processes(void)
 
 /* --- signals ---------------------------------------------------------------------------------- */
 
-/* Signals are sent to a thread that has them unblocked and sleeps (tests/patterns/test_signal.c). */
+/* Signals are sent to a thread that has them unblocked and sleeps
+ * (tests/patterns/test_signal.c). */
 static atomic_int catcher_stops;
 
 static void *catch_signals(void *arg)
@@ -540,8 +542,8 @@ static void script_more_values(void)
 
 /* --- servers ---------------------------------------------------------------------------------- */
 
-/* Lines are sent back; "soon" makes the time of the next request short, "fail" fails, "hang" hangs until
- * that time is over. */
+/* Lines are sent back; "soon" makes the time of the next request short, "fail" fails, "hang" hangs
+ * until that time is over. */
 static int serve_line(weft_connection *c, weft_reader *reader)
 {
     char *line;
@@ -590,8 +592,8 @@ static int do_serve(void *arg)
                                : weft_serve(&s->server, s->fd);
 }
 
-/* What a client says, and what it gets back, or how its connection ends. A reset is an end: whether there
- * was one depends on what the server had read. */
+/* What a client says, and what it gets back, or how its connection ends. A reset is an end: whether
+ * there was one depends on what the server had read. */
 static long ask(int fd, const char *line, char *got)
 {
     memset(got, 0, 64);

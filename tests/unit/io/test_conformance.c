@@ -1,9 +1,9 @@
 /* test_conformance.c: one script of I/O, whose transcript is the same byte for byte on io_uring, on
- * epoll, where io_uring is forbidden, and on kernels that lack a feature: each of those that weft could
- * miss is hidden in turn, whether weft knows it or not.
+ * epoll, where io_uring is forbidden, and on kernels that lack a feature: each of those that weft
+ * could miss is hidden in turn, whether weft knows it or not.
  *
- * Each run is a process of its own, which hides something and then runs the script (conformance.h). A
- * hidden operation is refused both by the probe and by the kernel, as an old kernel does. */
+ * Each run is a process of its own, which hides something and then runs the script (conformance.h).
+ * A hidden operation is refused both by the probe and by the kernel, as an old kernel does. */
 #define _GNU_SOURCE
 #include "tests/unit/io/conformance.h"
 #include "io/uring_ring.h"
@@ -186,7 +186,8 @@ static int run_in_child(const struct run *run, int out)
 static struct outcome perform(const struct run *run)
 {
     struct outcome outcome = {.transcript = malloc(TRANSCRIPT_MAX)};
-    /* With something hidden, on a file system in memory, where nothing is waited for, if there is one. */
+    /* With something hidden, on a file system in memory, where nothing is waited for, if there is
+     * one. */
     bool in_memory = run->hide == hide && access("/dev/shm", W_OK) == 0;
     (void)snprintf(folder, sizeof folder, "%s/weft-test-XXXXXX", in_memory ? "/dev/shm" : "/tmp");
     wt_true(mkdtemp(folder) != NULL);

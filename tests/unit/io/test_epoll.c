@@ -1,6 +1,6 @@
 /* test_epoll.c: the driver that sleeps in epoll, as its worker uses it: operations, several on one
- * descriptor, cancelling at each point of an op's life, descriptors that are closed too early, calls
- * on blocking threads, sleeping and waking. */
+ * descriptor, cancelling at each point of an op's life, descriptors that are closed too early,
+ * calls on blocking threads, sleeping and waking. */
 #define _GNU_SOURCE
 #include "tests/unit/io/cancel_race.h"
 #include <errno.h>

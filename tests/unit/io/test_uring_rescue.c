@@ -1,5 +1,5 @@
-/* test_uring_rescue.c: what a rescuer takes from an owner's ring, and what it leaves: call by call, the
- * rescuer on a thread of its own, one after the other. */
+/* test_uring_rescue.c: what a rescuer takes from an owner's ring, and what it leaves: call by call,
+ * the rescuer on a thread of its own, one after the other. */
 #include "rig.h"
 #include "io/uring_kick.h"
 #include "io/uring_rescue.h"
@@ -287,7 +287,8 @@ static int64_t clock_runs(void)
     return later_ns += 1000;
 }
 
-/* The kicks in vain between which it waits longer and longer are those of an owner without a processor. */
+/* The kicks in vain between which it waits longer and longer are those of an owner without a
+ * processor. */
 Test(looking, kicks_again_soon_once_a_kick_has_come_through_late)
 {
     open_both();

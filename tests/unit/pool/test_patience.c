@@ -1,5 +1,6 @@
-/* test_patience.c: when a worker waits for its driver awake (pool/patience.h): the rule alone; and a pool
- * of one worker whose clock and driver are the test's, so that nothing depends on how fast the machine is. */
+/* test_patience.c: when a worker waits for its driver awake (pool/patience.h): the rule alone; and
+ * a pool of one worker whose clock and driver are the test's, so that nothing depends on how fast
+ * the machine is. */
 #include "pool/base/sys.h"
 #include "pool/pool.h"
 #include "tests/support/wt.h"

@@ -239,7 +239,8 @@ static void add_row(struct entry *entries, int count, int64_t first_ns, int64_t 
     }
 }
 
-/* Looks when the hint says so until all have fired, and how often that was; none later than `late_ns`. */
+/* Looks when the hint says so until all have fired, and how often that was; none later than
+ * `late_ns`. */
 static int count_looks(struct entry *entries, int count, int64_t late_ns)
 {
     int looks = 0;

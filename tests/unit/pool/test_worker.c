@@ -1,6 +1,6 @@
-/* test_worker.c: rules of pool/worker.c that show from outside only by luck, for they are about who is awake at a
- * moment. A pool without threads, whose workers are put into the states that a rule speaks of; a driver that
- * writes down whom it was told to wake. */
+/* test_worker.c: rules of pool/worker.c that show from outside only by luck, for they are about who
+ * is awake at a moment. A pool without threads, whose workers are put into the states that a rule
+ * speaks of; a driver that writes down whom it was told to wake. */
 #include "pool/pool.c"
 #include "pool/worker.c"
 #include "tests/support/wt.h"
@@ -15,7 +15,7 @@ static struct wf_worker *self, *other;
 static struct wf_work works[WORKS];
 static int woken; /* the last, until it is asked for */
 
-/* --- the driver --------------------------------------------------------------------------------- */
+/* --- the driver ------------------------------------------------------------------------------- */
 
 static int fake_open(struct wf_driver *driver, int workers)
 {
@@ -59,7 +59,8 @@ static void fake_wake(struct wf_driver *driver, int worker)
     woken = worker;
 }
 
-/* The last sleep: until when, and how many watched meanwhile; and whether somebody wakes it for work. */
+/* The last sleep: until when, and how many watched meanwhile; and whether somebody wakes it for
+ * work. */
 static struct {
     int64_t until_ns;
     uint32_t watchers, quiet;
@@ -86,7 +87,7 @@ static const struct wf_driver_ops fake_ops = {.name = "fake",
                                               .wake = fake_wake};
 static struct wf_driver fake = {.ops = &fake_ops};
 
-/* --- what the tests share ------------------------------------------------------------------------ */
+/* --- what the tests share --------------------------------------------------------------------- */
 
 static void begin(void)
 {
@@ -153,7 +154,7 @@ static void leave_no_spare(struct wf_worker *worker)
     }
 }
 
-/* --- giving way ------------------------------------------------------------------------------------ */
+/* --- giving way ------------------------------------------------------------------------------- */
 
 Test(worker, a_yield_asks_the_driver_only_with_something_under_way, .init = begin, .fini = end)
 {
@@ -176,7 +177,7 @@ Test(worker, a_yield_asks_the_driver_only_with_something_under_way, .init = begi
     wt_eq(polled, 1);
 }
 
-/* --- more ready than the FIFO holds --------------------------------------------------------------- */
+/* --- more ready than the FIFO holds ----------------------------------------------------------- */
 
 /* The first `count` works come in order, with a poll now and then. */
 static void check_order(int count)
@@ -247,7 +248,7 @@ Test(worker, what_is_taken_back_wakes_who_saw_it_nowhere, .init = begin, .fini =
     wt_eq(who_was_woken(), 1);
 }
 
-/* --- what comes from outside, and its taker -------------------------------------------------------- */
+/* --- what comes from outside, and its taker --------------------------------------------------- */
 
 Test(worker, the_rest_of_a_batch_wakes_who_saw_it_nowhere, .init = begin, .fini = end)
 {
@@ -324,7 +325,7 @@ Test(worker, outside_work_wakes_somebody_if_nobody_watches, .init = begin, .fini
     wt_eq(who_was_woken(), 1);
 }
 
-/* --- without a spare stack -------------------------------------------------------------------------- */
+/* --- without a spare stack -------------------------------------------------------------------- */
 
 Test(worker, a_starved_taker_passes_on_what_it_may_not_run, .init = begin, .fini = end)
 {
@@ -361,7 +362,7 @@ Test(worker, a_starved_worker_runs_the_first_fiber_and_puts_back_the_rest, .init
     wt_eq(number(wf_inject_pop(&pool->inject)), 2);
 }
 
-/* --- woken, and searching, in vain -------------------------------------------------------------------- */
+/* --- woken, and searching, in vain ------------------------------------------------------------ */
 
 #define TICK_NS 100
 
@@ -653,7 +654,7 @@ Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .f
     wt_true(is_there_more(self));
 }
 
-/* --- what a thief takes ----------------------------------------------------------------------------- */
+/* --- what a thief takes ----------------------------------------------------------------------- */
 
 static int64_t looked_ns;
 
@@ -732,8 +733,8 @@ Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fi
     wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
 }
 
-/* The same for its FIFO: it has `count` works ready, and takes and puts one in turn, `turns` of each before a thief
- * looks again after `ns`. */
+/* The same for its FIFO: it has `count` works ready, and takes and puts one in turn, `turns` of
+ * each before a thief looks again after `ns`. */
 static bool may_steal_ready_after(int turns, int64_t ns)
 {
     for (int i = 0; i < turns; i++) {

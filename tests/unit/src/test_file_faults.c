@@ -1,5 +1,5 @@
-/* test_file_faults.c: files and processes when the system refuses: what was begun is undone, and what
- * can be done in another way is. */
+/* test_file_faults.c: files and processes when the system refuses: what was begun is undone, and
+ * what can be done in another way is. */
 #include "pool/base/sys.h"
 #include "tests/support/wt.h"
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* In the child of fork(2) no call waits for a lock that a thread of the parent held when it forked. */
+/* In the child of fork(2) no call waits for a lock that a thread of the parent held when it
+ * forked. */
 #include "pool/base/lock.h"
 #include "tests/support/wt.h"
 #include <sys/wait.h>

@@ -1,4 +1,5 @@
-/* What loops remember of their bodies: found again, for the right one, and not written without news. */
+/* What loops remember of their bodies: found again, for the right one, and not written without
+ * news. */
 #include "src/known.h"
 #include "tests/support/wt.h"
 

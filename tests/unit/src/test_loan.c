@@ -87,8 +87,8 @@ static void receive(int ends[2])
     wt_eq(loan.data[0], 'x');
 }
 
-/* Each call that making the buffers takes is refused once: -ENOMEM, or they are had without it; and the
- * next receive works. */
+/* Each call that making the buffers takes is refused once: -ENOMEM, or they are had without it; and
+ * the next receive works. */
 static int refuse_each(void *arg)
 {
     (void)arg;
@@ -144,7 +144,8 @@ Test(loan_faults, a_value_without_memory_is_enomem)
     run(refuse_value);
 }
 
-/* A socket may have that error itself (netlink has), where the call has a sign of its own for "all are lent". */
+/* A socket may have that error itself (netlink has), where the call has a sign of its own for "all
+ * are lent". */
 static int refuse_receive(void *arg)
 {
     (void)arg;
@@ -221,7 +222,8 @@ Test(loan_faults, nothing_is_made_for_who_asks_for_none)
 
 /* --- a socket's own error --------------------------------------------------------------------- */
 
-/* A netlink socket that has lost answers, since nobody reads them; or -1: there are no such sockets. */
+/* A netlink socket that has lost answers, since nobody reads them; or -1: there are no such
+ * sockets. */
 static int overrun_socket(void)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -297,8 +299,8 @@ static void *stop(void *arg)
     return NULL;
 }
 
-/* The steps of weft_loan_give (loan.c) on another thread, which is held up in the middle: what waits for it, the
- * end of the scope or the stop, sleeps meanwhile, and goes on when it goes on. */
+/* The steps of weft_loan_give (loan.c) on another thread, which is held up in the middle: what
+ * waits for it, the end of the scope or the stop, sleeps meanwhile, and goes on when it goes on. */
 static void stop_while_a_thread_gives(bool out_of_scope)
 {
     weft_rt *rt;
@@ -354,8 +356,8 @@ Test(loan, the_stop_waits_for_a_thread_that_gives_the_last_one_back, .timeout = 
 
 /* --- a reader's copy -------------------------------------------------------------------------- */
 
-/* A loan there, no memory for the copy: said each time, and nothing is lost. Also if the scope of the call that
- * received it has ended. */
+/* A loan there, no memory for the copy: said each time, and nothing is lost. Also if the scope of
+ * the call that received it has ended. */
 static void copy_without_memory(const int ends[2], size_t capacity, bool in_a_scope)
 {
     wt_eq(send(ends[1], "first\n", 6, 0), 6);

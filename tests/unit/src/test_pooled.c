@@ -1,5 +1,6 @@
-/* test_pooled.c: the frames of tasks that weft_go starts, of which it writes six words if the task before has left the
- * others as they were (task.c, is_as_begun): they must be as new whatever that one has done. */
+/* test_pooled.c: the frames of tasks that weft_go starts, of which it writes six words if the task
+ * before has left the others as they were (task.c, is_as_begun): they must be as new whatever that
+ * one has done. */
 #include "src/core.h"
 #include "tests/support/wt.h"
 #include <errno.h>

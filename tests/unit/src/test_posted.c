@@ -1,5 +1,6 @@
-/* test_posted.c: the frames of tasks that weft_post starts, of which the thread that posts writes two lines only
- * (core.h, wf_task_init_posted): the others must be as new whatever the task before has done. */
+/* test_posted.c: the frames of tasks that weft_post starts, of which the thread that posts writes
+ * two lines only (core.h, wf_task_init_posted): the others must be as new whatever the task before
+ * has done. */
 #include "src/core.h"
 #include "tests/support/wt.h"
 #include <pthread.h>

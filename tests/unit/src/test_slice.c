@@ -1,4 +1,5 @@
-/* test_slice.c: each worker asks the scheduler for short slices, once, and goes on if it gets none. */
+/* test_slice.c: each worker asks the scheduler for short slices, once, and goes on if it gets
+ * none. */
 #include "pool/base/atomic.h"
 #include "pool/base/sys.h"
 #include "tests/support/wt.h"

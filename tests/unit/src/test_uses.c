@@ -1,5 +1,5 @@
-/* src/uses.h while close(2) itself is under way: the moment at which nobody knows which file the number
- * means. */
+/* src/uses.h while close(2) itself is under way: the moment at which nobody knows which file the
+ * number means. */
 #include "pool/base/sys.h"
 #include "src/io.h"
 #include "src/uses.h"
@@ -213,7 +213,8 @@ static int occupy_a_thread(void *arg)
     return weft_blocking(occupy, arg);
 }
 
-/* The only thread is busy, so the call waits for it, and meanwhile the number becomes another file's. */
+/* The only thread is busy, so the call waits for it, and meanwhile the number becomes another
+ * file's. */
 static int close_before_the_thread(void *arg)
 {
     (void)arg;

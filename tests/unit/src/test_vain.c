@@ -1,5 +1,6 @@
-/* test_vain.c: calls that the system ends at once, again and again, so that they never wait: no cancellation finds
- * them, they have to look for it themselves (io_value.h, wf_io_is_over). By epoll, whose calls can be refused. */
+/* test_vain.c: calls that the system ends at once, again and again, so that they never wait: no
+ * cancellation finds them, they have to look for it themselves (io_value.h, wf_io_is_over). By
+ * epoll, whose calls can be refused. */
 #include "pool/base/sys.h"
 #include "tests/support/wt.h"
 #include <errno.h>
@@ -16,7 +17,8 @@ static struct wf_sys honest;
 
 static int ends[2];
 
-/* Receives are interrupted; and there is something to be read, but whoever reads finds that another was faster. */
+/* Receives are interrupted; and there is something to be read, but whoever reads finds that another
+ * was faster. */
 static long in_vain(long number, long a, long b, long c, long d, long e, long f)
 {
     switch (number) {
