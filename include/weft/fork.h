@@ -5,8 +5,8 @@
  * it has the same scope, cancellation and error record, and may itself wait. It allocates nothing
  * and cannot fail: when nobody may take it (no task context, no room), it simply runs at the join.
  * Joins come in the opposite order of forks, in the function that forked, before it returns, and in
- * the scope that was open at the fork. Not in signal handlers, nor on stacks that a task has made
- * for itself (coroutines of another library).
+ * the scope that was open at the fork; no exception or longjmp leaves the function before. Not in
+ * signal handlers, nor on stacks that a task has made for itself (coroutines of another library).
  *
  * A section is best a local variable, or an array of them: one on the heap is offered at once
  * instead of when somebody asks, which costs more.
