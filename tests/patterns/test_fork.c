@@ -1,6 +1,7 @@
 /* Fork and join of parallel sections: pointer form and typed form, whoever runs them. */
 #include "pattern.h"
 #include <pthread.h>
+#include <stdlib.h>
 #include <weft/debug.h>
 #include <weft/fork.h>
 #include <weft/local.h>
