@@ -38,8 +38,9 @@
  *      and put another at the same index.)
  * G.3  A slot is written again only when the entry it held has been taken: split <= top +
  *      WF_DEQUE_SLOTS.
- * G.4  Nothing is private after wf_deque_publish. What found no slot runs at its join
- *      (WF_SECTION_KEPT).
+ * G.4  Nothing on the stack is private after wf_deque_publish. What found no slot runs at its join
+ *      (WF_SECTION_KEPT). fork.h sends what is not on the stack to the slow path, which makes it
+ *      public, but for memory that the compiler takes for a variable (docs/adr/0025).
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.

@@ -920,7 +920,8 @@ static bool is_there_more(void *arg)
      * before it. */
     bool watched = wf_watchers_count(&worker->pool->watchers) != 0;
     if (watched && worker->stole_ns == 0 && has_queued(worker)) {
-        return false; /* what it did not take from others, but has made ready by itself: as in wf_ready */
+        /* what it did not take from others, but has made ready by itself: as in wf_ready */
+        return false;
     }
     enum sight sight = look(worker);
     return sight == WORK || (sight == LIGHT && !watched);

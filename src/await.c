@@ -164,7 +164,8 @@ static void stack_sleep_over(struct wf_timer *timer)
 static ssize_t sleep_finish(struct wf_call *call)
 {
     if (wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED) {
-        return 0; /* its timer has fired, and does not touch us any more (T.4): no need for the wheel's lock */
+        /* its timer has fired, and does not touch us any more (T.4): no need for the wheel's lock */
+        return 0;
     }
     /* also waits until a timer that fires right now is through with us */
     (void)wf_timer_del(&call->timer);

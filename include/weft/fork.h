@@ -64,9 +64,9 @@ struct weft_branch {
 
 /* --- not API: what the inline code needs of the library --------------------------------------- */
 
-/* QUEUED (the env's address) --[join finds it stolen, after its switch]--> WAITED --[finisher]--> DONE;
- * QUEUED --[finisher]--> DONE. WAITED is a bit beside the address of the stack that waits, and DONE has the
- * section's return code in the upper half. */
+/* QUEUED (the env's address) --[join finds it stolen, after its switch]--> WAITED --[finisher]-->
+ * DONE; QUEUED --[finisher]--> DONE. WAITED is a bit beside the address of the stack that waits, and DONE
+ * has the section's return code in the upper half. */
 #define WEFT_BRANCH_WAITED_ ((uintptr_t)1)
 #define WEFT_BRANCH_DONE_   ((uintptr_t)2)
 
