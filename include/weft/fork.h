@@ -73,7 +73,7 @@ struct weft_branch {
 /* In a mark: the bytes of the section with its arguments, in eights; 0 for 16 KiB and more. */
 #define WEFT_MARK_SIZE_(bytes) ((bytes) / 8 < 2048 ? (uintptr_t)((bytes) / 8) << 20 : (uintptr_t)0)
 
-#define WEFT_STACK_REACH_ ((uintptr_t)1 << 18) /* the bytes of a task's stack */
+#define WEFT_STACK_REACH_ ((uintptr_t)1 << 18) /* bytes, and alignment, of a task's stack */
 
 struct weft_deque_line_ {
     uint64_t pass;
@@ -130,12 +130,14 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
     return deque;
 }
 
-/* Is it farther away than this stack can be? For where the compiler sees only a pointer: of a
- * variable it knows the size, and on this stack it lies. */
+/* Is it on another stack than this code, or on none? Stacks lie at multiples of their size. For
+ * where the compiler sees only a pointer: of a variable it knows the size, and on this stack it
+ * lies. A mark on the stack of another task would be found by that task's worker, and the section
+ * run by two. */
 static inline __attribute__((always_inline)) int weft_is_elsewhere_(const weft_branch *branch)
 {
-    uintptr_t distance = (uintptr_t)branch - (uintptr_t)__builtin_frame_address(0);
-    return __builtin_expect(distance + WEFT_STACK_REACH_ >= 2 * WEFT_STACK_REACH_, 0);
+    uintptr_t differ = (uintptr_t)branch ^ (uintptr_t)__builtin_frame_address(0);
+    return __builtin_expect(differ >= WEFT_STACK_REACH_, 0);
 }
 
 /* A fork writes down what is to be run, and the section's mark: its address and the worker's pass,

@@ -151,6 +151,54 @@ TaskTest(fork, a_section_on_the_heap_runs_while_its_task_waits, 1)
     return 0;
 }
 
+/* Each of a row of tasks forks a section that lies in the frame of the one before, whose stack is,
+ * for most, beside its own; and waits for what the section does. A mark there would be found by
+ * nobody, or by the other task's worker. */
+struct in_a_row {
+    weft_call_branch *before; /* NULL: the first of them */
+    weft_event *begun;
+    int left;
+};
+
+static int fork_into_the_frame_before(void *arg)
+{
+    const struct in_a_row *me = arg;
+    weft_event event, next_begun;
+    weft_event_init(&event, WEFT_EVENT_MANUAL);
+    weft_event_init(&next_begun, WEFT_EVENT_MANUAL);
+    weft_call_branch first, second; /* with these, forks on the stack are free */
+    weft_fork(&first, return_argument, (void *)1);
+    weft_fork(&second, return_argument, (void *)2);
+    if (me->before != NULL) {
+        weft_fork(me->before, set_event, &event);
+        wt_eq(weft_event_set(me->begun), 0);
+    }
+    if (me->left > 0) {
+        weft_call_branch mine;
+        struct in_a_row next = {&mine, &next_begun, me->left - 1};
+        weft_task task;
+        wt_eq(weft_spawn(&task, fork_into_the_frame_before, &next), 0);
+        wt_eq(weft_event_wait(&next_begun), 0); /* so it begins on a stack of its own */
+        wt_eq(weft_await(&task), 0);
+    }
+    if (me->before != NULL) {
+        wt_eq(weft_within(WEFT_SEC(5), weft_event_wait(&event)), 0);
+        wt_eq(weft_join(me->before), 0);
+    }
+    wt_eq(weft_join(&second), 2);
+    wt_eq(weft_join(&first), 1);
+    weft_event_fini(&next_begun);
+    weft_event_fini(&event);
+    return 0;
+}
+
+TaskTest(fork, a_section_in_the_frame_of_another_task_runs_while_its_task_waits, 1)
+{
+    (void)arg;
+    struct in_a_row first = {.left = 16};
+    return fork_into_the_frame_before(&first);
+}
+
 /* --- for clang -------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
