@@ -23,6 +23,9 @@
  *   (recv_by_hand).
  * What is won of a stack that lies is owed a run; it is resumed after the lock is dropped.
  *
+ * Sending and receiving mirror each other. What they share is written once, for a side that the
+ * caller names by a constant: enum side.
+ *
  * An unbounded channel's items are in a list of chunks instead of the ring. A chunk is allocated
  * under no lock (grow), kept as the spare, and linked when it is needed; the one that has become
  * empty is the next spare. It is full only with a spare at hand: so whoever makes room in it can
@@ -43,6 +46,9 @@
 /* Found full, or without a chunk: what send_locked says beside results. */
 #define FULL       (-EAGAIN)
 #define NEEDS_ROOM WF_CASE_UNLOCK
+
+/* Which of the two a call does; the other side is whom it may meet. */
+enum side { SENDING, RECEIVING };
 
 struct chunk {
     struct chunk *next;
@@ -252,19 +258,33 @@ static WF_COLD int grow(weft_chan *chan)
 
 /* --- handing over, under the lock ------------------------------------------------------------- */
 
-WF_INLINE bool give_to_receiver(weft_chan *chan, const void *item, struct wf_owed *owed)
+/* A sender's item, as what both sides share takes it: it is only read from. */
+static void *read_only(const void *item)
 {
+    return (void *)(uintptr_t)item;
+}
+
+static struct wf_list *queue_of(weft_chan *chan, enum side side)
+{
+    return side == SENDING ? &chan->senders : &chan->receivers;
+}
+
+/* Meets who has waited longest on the other side: *item goes into a receiver's memory; or a
+ * sender's item into *item, which is ours: a slot, or a receiver's memory. */
+WF_INLINE bool meet(weft_chan *chan, enum side side, void *item, struct wf_owed *owed)
+{
+    struct wf_list *others = queue_of(chan, side == SENDING ? RECEIVING : SENDING);
     struct wf_waiter *place;
-    while ((place = wf_waitq_pop(&chan->receivers)) !=
-           NULL) {                                      /* ends: the queue is under our lock */
+    while ((place = wf_waitq_pop(others)) != NULL) {    /* ends: the queue is under our lock */
         bool late = place->wait->ops == &wf_select_ops; /* see the head of this file */
-        void *to = place->item;
+        void *to = side == SENDING ? place->item : item;
+        const void *from = side == SENDING ? item : place->item;
         if (!late) {
-            wf_item_copy(to, item, chan->item_bytes);
+            wf_item_copy(to, from, chan->item_bytes);
         }
         if (wf_claim_owing(place, WF_WAIT_GRANTED, owed)) {
             if (late) {
-                wf_item_copy(to, item, chan->item_bytes);
+                wf_item_copy(to, from, chan->item_bytes);
             }
             return true;
         }
@@ -272,24 +292,14 @@ WF_INLINE bool give_to_receiver(weft_chan *chan, const void *item, struct wf_owe
     return false;
 }
 
-/* Into *to, which is ours: a slot, or a receiver's memory. */
+WF_INLINE bool give_to_receiver(weft_chan *chan, const void *item, struct wf_owed *owed)
+{
+    return meet(chan, SENDING, read_only(item), owed);
+}
+
 static bool take_from_sender(weft_chan *chan, void *to, struct wf_owed *owed)
 {
-    struct wf_waiter *place;
-    while ((place = wf_waitq_pop(&chan->senders)) != NULL) { /* ends: the queue is under our lock */
-        bool late = place->wait->ops == &wf_select_ops;      /* see the head of this file */
-        const void *item = place->item;
-        if (!late) {
-            wf_item_copy(to, item, chan->item_bytes);
-        }
-        if (wf_claim_owing(place, WF_WAIT_GRANTED, owed)) {
-            if (late) {
-                wf_item_copy(to, item, chan->item_bytes);
-            }
-            return true;
-        }
-    }
-    return false;
+    return meet(chan, RECEIVING, to, owed);
 }
 
 /* There is room for one: the longest-waiting sender's item takes it. */
@@ -500,20 +510,24 @@ WF_INLINE ssize_t end_wait(struct wf_call *call, enum wf_wait_state outcome, int
     }
 }
 
+/* What a call returns that was granted. */
+#define SENT     0
+#define RECEIVED 1
+
 static ssize_t send_finish(struct wf_call *call)
 {
-    return end_wait(call, wf_wait_outcome(&call->wait), 0);
+    return end_wait(call, wf_wait_outcome(&call->wait), SENT);
 }
 
 static ssize_t recv_finish(struct wf_call *call)
 {
-    return end_wait(call, wf_wait_outcome(&call->wait), 1);
+    return end_wait(call, wf_wait_outcome(&call->wait), RECEIVED);
 }
 
-static const struct wf_wait_ops send_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = send_finish, .name = "weft_chan_send"};
-static const struct wf_wait_ops recv_ops = {
-    .cancel = wf_wait_cancel_claim, .finish = recv_finish, .name = "weft_chan_recv"};
+static const struct wf_wait_ops ops_of[] = {
+    [SENDING] = {.cancel = wf_wait_cancel_claim, .finish = send_finish, .name = "weft_chan_send"},
+    [RECEIVING] = {.cancel = wf_wait_cancel_claim, .finish = recv_finish, .name = "weft_chan_recv"},
+};
 
 static bool sends_slowly(weft_chan *chan, ssize_t rc)
 {
@@ -521,32 +535,39 @@ static bool sends_slowly(weft_chan *chan, ssize_t rc)
 }
 
 /* Called with the lock, returns without it. */
-WF_INLINE void send_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
-                          const void *item)
+WF_INLINE void queue_up(weft_chan *chan, enum side side, struct wf_call *call,
+                        struct wf_work *resume, void *item)
 {
-    /* the item is only read from */
-    wf_call_queue(call, resume, &send_ops, chan, &chan->senders, (void *)(uintptr_t)item);
+    wf_call_queue(call, resume, &ops_of[side], chan, queue_of(chan, side), item);
     wf_unlock(&chan->lock);
 }
 
 /* Called with the lock, returns without it. */
-static ssize_t send_or_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
-                             const void *item)
+WF_INLINE ssize_t try_or_queue(weft_chan *chan, enum side side, struct wf_call *call,
+                               struct wf_work *resume, void *item)
 {
     struct wf_owed owed = {0};
-    ssize_t rc = send_locked(chan, item, &owed);
-    if (rc == FULL && chan->full == WEFT_FULL_WAIT) {
-        send_queue(chan, call, resume, item);
-        return WF_PENDING; /* nothing is owed: nothing was given */
+    ssize_t rc = side == SENDING ? send_locked(chan, item, &owed) : recv_locked(chan, item, &owed);
+    /* else: it drops an item instead; or is closed, with that code */
+    bool may_wait = side == SENDING ? chan->full == WEFT_FULL_WAIT : !chan->closed;
+    if (rc == -EAGAIN && may_wait) {
+        queue_up(chan, side, call, resume, item);
+        return WF_PENDING; /* nothing is owed: nothing was given or taken */
     }
     wf_unlock(&chan->lock);
     wf_run_owed(&owed);
     return rc;
 }
 
+static ssize_t send_or_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                             void *item)
+{
+    return try_or_queue(chan, SENDING, call, resume, item);
+}
+
 /* Called with the lock, returns without it. */
 static WF_NOINLINE ssize_t send_otherwise(weft_chan *chan, struct wf_call *call,
-                                          struct wf_work *resume, const void *item)
+                                          struct wf_work *resume, void *item)
 {
     ssize_t rc = send_or_queue(chan, call, resume, item);
     while (wf_unlikely(sends_slowly(chan, rc))) { /* ends: it is full, or it has room */
@@ -559,37 +580,22 @@ static WF_NOINLINE ssize_t send_otherwise(weft_chan *chan, struct wf_call *call,
     return rc;
 }
 
-WF_INLINE ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
-                             const void *item)
-{
-    wf_lock(&chan->lock);
-    if (wf_likely(send_plainly(chan, item))) {
-        wf_unlock(&chan->lock);
-        return 0;
-    }
-    return send_otherwise(chan, call, resume, item);
-}
-
-/* Called with the lock, returns without it. */
-WF_INLINE void recv_queue(weft_chan *chan, struct wf_call *call, struct wf_work *resume, void *item)
-{
-    wf_call_queue(call, resume, &recv_ops, chan, &chan->receivers, item);
-    wf_unlock(&chan->lock);
-}
-
 /* Called with the lock, returns without it. */
 static WF_NOINLINE ssize_t recv_otherwise(weft_chan *chan, struct wf_call *call,
                                           struct wf_work *resume, void *item)
 {
-    struct wf_owed owed = {0};
-    ssize_t rc = recv_locked(chan, item, &owed);
-    if (rc == -EAGAIN && !chan->closed) {
-        recv_queue(chan, call, resume, item);
-        return WF_PENDING; /* nothing is owed: nothing was taken */
+    return try_or_queue(chan, RECEIVING, call, resume, item);
+}
+
+WF_INLINE ssize_t send_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
+                             void *item)
+{
+    wf_lock(&chan->lock);
+    if (wf_likely(send_plainly(chan, item))) {
+        wf_unlock(&chan->lock);
+        return SENT;
     }
-    wf_unlock(&chan->lock);
-    wf_run_owed(&owed);
-    return rc;
+    return send_otherwise(chan, call, resume, item);
 }
 
 WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_work *resume,
@@ -598,71 +604,73 @@ WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_wo
     wf_lock(&chan->lock);
     if (wf_likely(recv_plainly(chan, item))) {
         wf_unlock(&chan->lock);
-        return 1;
+        return RECEIVED;
     }
     return recv_otherwise(chan, call, resume, item);
 }
 
-/* Called with the lock, return without it: the rest of a call on a stack that could not plainly
- * send, or receive (block.h). */
-static WF_NOINLINE int send_waiting(struct wf_fiber *self, weft_chan *chan, const void *item)
+/* --- on a stack: the rest of a call that could not plainly send or receive (block.h) ----------- */
+
+/* Is there nothing but to wait? A hint: `false` asks send_otherwise or recv_otherwise. Nobody waits
+ * on the other side, or it was met in vain. */
+WF_INLINE bool is_to_wait(weft_chan *chan, enum side side)
+{
+    return side == SENDING ? count_locked(chan) >= chan->capacity && chan->full == WEFT_FULL_WAIT &&
+                                 !chan->closed && !chan->grows
+                           : count_locked(chan) == 0 && !chan->closed;
+}
+
+/* Called with the lock, returns without it. */
+WF_INLINE int lie_down(struct wf_fiber *self, weft_chan *chan, enum side side, void *item)
 {
     struct wf_call call;
     ssize_t rc = WF_PENDING;
-    if (wf_likely(count_locked(chan) >= chan->capacity && chan->full == WEFT_FULL_WAIT &&
-                  !chan->closed && !chan->grows)) {
-        send_queue(chan, &call, &self->resume, item);
+    if (wf_likely(is_to_wait(chan, side))) {
+        queue_up(chan, side, &call, &self->resume, item);
     } else {
-        rc = send_otherwise(chan, &call, &self->resume, item);
+        rc = side == SENDING ? send_otherwise(chan, &call, &self->resume, item)
+                             : recv_otherwise(chan, &call, &self->resume, item);
     }
     if (wf_likely(rc == WF_PENDING)) {
-        return (int)end_wait(&call, wf_call_block_inline(self, &call, send_ops.name), 0);
+        enum wf_wait_state outcome = wf_call_block_inline(self, &call, ops_of[side].name);
+        return (int)end_wait(&call, outcome, side == SENDING ? SENT : RECEIVED);
     }
     wf_spend_budget(self);
     return (int)rc;
 }
 
-static WF_NOINLINE int send_meeting(struct wf_fiber *self, weft_chan *chan, const void *item)
+static WF_NOINLINE int send_waiting(struct wf_fiber *self, weft_chan *chan, void *item)
 {
-    struct wf_owed owed = {0};
-    /* as send_locked begins */
-    if (chan->closed || count_locked(chan) != 0 || !give_to_receiver(chan, item, &owed)) {
-        return send_waiting(self, chan, item);
-    }
-    wf_unlock(&chan->lock);
-    wf_run_owed(&owed);
-    wf_spend_budget(self);
-    return 0;
+    return lie_down(self, chan, SENDING, item);
 }
 
 static WF_NOINLINE int recv_waiting(struct wf_fiber *self, weft_chan *chan, void *item)
 {
-    struct wf_call call;
-    ssize_t rc = WF_PENDING;
-    /* of those that hold nothing, recv_meeting has been at the senders */
-    if (wf_likely(count_locked(chan) == 0 && !chan->closed)) {
-        recv_queue(chan, &call, &self->resume, item);
-    } else {
-        rc = recv_otherwise(chan, &call, &self->resume, item);
-    }
-    if (wf_likely(rc == WF_PENDING)) {
-        return (int)end_wait(&call, wf_call_block_inline(self, &call, recv_ops.name), 1);
-    }
-    wf_spend_budget(self);
-    return (int)rc;
+    return lie_down(self, chan, RECEIVING, item);
 }
 
-static WF_NOINLINE int recv_meeting(struct wf_fiber *self, weft_chan *chan, void *item)
+/* Called with the lock, returns without it. Who waits on the other side of an empty channel is
+ * served first, as send_locked and recv_locked do; nobody waits at a closed one. */
+WF_INLINE int meet_or_wait(struct wf_fiber *self, weft_chan *chan, enum side side, void *item)
 {
     struct wf_owed owed = {0};
-    /* as recv_locked begins */
-    if (count_locked(chan) != 0 || !take_from_sender(chan, item, &owed)) {
-        return recv_waiting(self, chan, item);
+    if (count_locked(chan) != 0 || !meet(chan, side, item, &owed)) {
+        return side == SENDING ? send_waiting(self, chan, item) : recv_waiting(self, chan, item);
     }
     wf_unlock(&chan->lock);
     wf_run_owed(&owed);
     wf_spend_budget(self);
-    return 1;
+    return side == SENDING ? SENT : RECEIVED;
+}
+
+static WF_NOINLINE int send_meeting(struct wf_fiber *self, weft_chan *chan, void *item)
+{
+    return meet_or_wait(self, chan, SENDING, item);
+}
+
+static WF_NOINLINE int recv_meeting(struct wf_fiber *self, weft_chan *chan, void *item)
+{
+    return meet_or_wait(self, chan, RECEIVING, item);
 }
 
 int weft_chan_send(weft_chan *chan, const void *item)
@@ -674,11 +682,11 @@ int weft_chan_send(weft_chan *chan, const void *item)
     }
     wf_lock(&chan->lock);
     if (wf_unlikely(!send_plainly(chan, item))) {
-        return send_meeting(self, chan, item);
+        return send_meeting(self, chan, read_only(item));
     }
     wf_unlock(&chan->lock);
     wf_spend_budget(self);
-    return 0;
+    return SENT;
 }
 
 int weft_chan_recv(weft_chan *chan, void *item)
@@ -690,19 +698,23 @@ int weft_chan_recv(weft_chan *chan, void *item)
     }
     wf_lock(&chan->lock);
     if (wf_unlikely(!recv_plainly(chan, item))) {
+        /* a sender waits at an empty channel only if that holds nothing */
         return chan->capacity != 0 ? recv_waiting(self, chan, item)
                                    : recv_meeting(self, chan, item);
     }
     wf_unlock(&chan->lock);
     wf_spend_budget(self);
-    return 1;
+    return RECEIVED;
 }
+
+/* --- without a stack, and without waiting ------------------------------------------------------ */
 
 weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place)
 {
     struct wf_begun b;
-    return wf_v_begin(&b, WF_V_CALL, place) ? wf_v_end(&b, send_begin(chan, b.call, b.resume, item))
-                                            : b.val;
+    return wf_v_begin(&b, WF_V_CALL, place)
+               ? wf_v_end(&b, send_begin(chan, b.call, b.resume, read_only(item)))
+               : b.val;
 }
 
 weft_val weft_chan_recv_v_(weft_chan *chan, void *item, const weft_place *place)
