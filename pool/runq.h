@@ -90,13 +90,6 @@ WF_INLINE void *wf_runq_place_(struct wf_runq *q, uint64_t tail, uint64_t len_ma
     return wf_likely(tail - wf_load_acquire(&q->head) < len_max) ? wf_runq_slot_(q, tail) : NULL;
 }
 
-/* Owner: is this all that is in it? */
-WF_INLINE bool wf_runq_is_only(struct wf_runq *q, const struct wf_work *work)
-{
-    uint64_t head = wf_load_relaxed(&q->head); /* relaxed, all: as wf_runq_len */
-    return wf_load_relaxed(&q->tail) - head == 1 && wf_load_relaxed(wf_runq_slot_(q, head)) == work;
-}
-
 WF_INLINE bool wf_runq_put_(struct wf_runq *q, struct wf_work *work, uint64_t len_max)
 {
     uint64_t tail = wf_load_relaxed(&q->tail); /* relaxed: ours */

@@ -3,9 +3,10 @@
  *
  * The order, once per turn:
  *   1. what cannot wait: messages, completions and timers that are due;
- *   2. every WF_TURN_POLL-th turn the injection queue, every WF_TURN_FIFO-th the FIFO, every
- *      WF_TURN_OLDEST-th the deque's oldest, so that none starves behind an endless supply of newer
- *      work;
+ *   2. after WF_TURN_POLL works the injection queue, after WF_TURN_FIFO the FIFO, after
+ *      WF_TURN_OLDEST the deque's oldest, so that none starves behind an endless supply of newer
+ *      work. Such a turn falls due at a number of works: it may come late, since a task that hands
+ *      over to another runs works without a turn of the loop, but it is never passed over;
  *   3. the deque's newest, the FIFO's oldest;
  *   4. nothing of its own left: poll the driver, the injection queue, steal; then sleep as park.h
  *      says.
@@ -33,17 +34,12 @@
  * that it is due, the injection queue, and the clock. 61 as in Go's runtime (a prime, so that it
  * does not beat with loops of the program). */
 #define WF_TURN_POLL 61
-/* Turns between looks at the FIFO before the deque. A prime likewise, and often enough that a
+/* Works between looks at the FIFO before the deque. A prime likewise, and often enough that a
  * resumed fiber waits for at most 12 new tasks. */
 #define WF_TURN_FIFO 13
-/* Turns between looks at the deque's oldest. Else what was started first never began while newer
- * work did not cease, and the other workers had enough to do. A multiple of WF_TURN_FIFO, so that
- * take_next need not ask. */
-#define WF_TURN_OLDEST (19 * WF_TURN_FIFO)
-/* Works that run before a task that has filled the deque goes on, if nobody but it is ready. With
- * WF_TURN_FIFO each dozen of new tasks cost a yield and a resumption (4 of 18 ns, taskbench storm);
- * and as many frames fit into the first-level cache. */
-#define WF_TURN_FULL 64
+/* Works between looks at the deque's oldest. Else what was started first never began while newer
+ * work did not cease, and the other workers had enough to do. */
+#define WF_TURN_OLDEST 247
 /* Works moved from the injection queue at once. */
 #define WF_INJECT_BATCH 16
 /* With more ready fibers than this their stacks no longer all fit into the first-level cache (0.7
@@ -241,14 +237,20 @@ WF_INLINE uint64_t turn_of(struct wf_worker *worker)
 /* Is it time to poll the driver, though nothing says so? */
 WF_INLINE bool is_poll_turn(struct wf_worker *worker)
 {
-    return turn_of(worker) - worker->polled_at + 1 >= WF_TURN_POLL;
+    return turn_of(worker) >= worker->poll_at;
 }
 
-/* A turn in which no work is run. */
+/* Works since it was polled, turns without a work included. */
+WF_INLINE uint64_t works_since_poll(struct wf_worker *worker)
+{
+    return turn_of(worker) + WF_TURN_POLL - 1 - worker->poll_at;
+}
+
+/* A turn in which no work is run, nor was there any: what comes now may come in any order. */
 WF_INLINE void count_empty_turn(struct wf_worker *worker)
 {
-    worker->polled_at--;
-    worker->turn_at = 0;
+    worker->poll_at--;
+    worker->old_at = 0;
 }
 
 /* May the next work run without a turn of the loop? */
@@ -562,7 +564,7 @@ static void poll_driver(struct wf_worker *worker)
     if (wf_unlikely(worker->has_spilled)) {
         take_back(worker);
     }
-    worker->polled_at = turn_of(worker);
+    worker->poll_at = turn_of(worker) + WF_TURN_POLL - 1;
     worker->look_injected = true;
     worker->driver->ops->poll(worker->driver, worker);
     run_timers(worker);
@@ -682,8 +684,9 @@ void wf_yield(struct wf_fiber *self)
 void wf_yield_full(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
-    worker->filler = &self->resume;
-    worker->filler_at = turn_of(worker) + WF_TURN_FULL;
+    if (wf_runq_len(&worker->runq) == 0) {
+        worker->old_at = worker->poll_at;
+    }
     wf_yield(self);
 }
 
@@ -732,15 +735,33 @@ static struct wf_work *take_injected(struct wf_worker *worker)
     return works[0];
 }
 
-/* What has waited longest, in the deque now and then, else in the FIFO. */
+/* The turn of what has waited longest, in the FIFO or now and then in the deque. It is due again
+ * with the driver's at the latest, of which alone the ways past the loop ask. */
 static WF_NOINLINE struct wf_work *take_old(struct wf_worker *worker)
 {
-    struct wf_work *work;
-    if (turn_of(worker) % WF_TURN_OLDEST == 0 && wf_deque_has_public(&worker->deque) &&
-        (work = wf_deque_steal(&worker->deque)) != NULL) {
-        return work;
+    uint64_t turn = turn_of(worker);
+    uint64_t old_at = turn + WF_TURN_FIFO;
+    worker->old_at = old_at < worker->poll_at ? old_at : worker->poll_at;
+    struct wf_work *work = NULL;
+    if (wf_unlikely(turn >= worker->oldest_at) && wf_deque_has_public(&worker->deque)) {
+        worker->oldest_at = turn + WF_TURN_OLDEST;
+        work = wf_deque_steal(&worker->deque);
     }
-    return pop_ready(worker);
+    if (work == NULL) {
+        work = pop_ready(worker);
+    }
+    return work != NULL ? work : wf_deque_pop(&worker->deque);
+}
+
+/* Of what anybody may steal from it: the deque's newest, else the FIFO's oldest, unless it is the
+ * turn of others. */
+WF_INLINE struct wf_work *take_queued(struct wf_worker *worker)
+{
+    if (wf_unlikely(turn_of(worker) >= worker->old_at)) {
+        return take_old(worker);
+    }
+    struct wf_work *work = wf_deque_pop(&worker->deque);
+    return work != NULL ? work : pop_ready(worker);
 }
 
 static struct wf_work *take_own(struct wf_worker *worker)
@@ -759,13 +780,7 @@ static struct wf_work *take_own(struct wf_worker *worker)
             return work;
         }
     }
-    if (turn_of(worker) % WF_TURN_FIFO == 0 && (work = take_old(worker)) != NULL) {
-        return work;
-    }
-    if ((work = wf_deque_pop(&worker->deque)) != NULL) {
-        return work;
-    }
-    return pop_ready(worker);
+    return take_queued(worker);
 }
 
 /* The oldest of some other worker's deque, or half of its FIFO. */
@@ -1252,7 +1267,7 @@ void wf_poll_if_idle(struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
     /* relaxed: what is missed is seen by the loop */
-    if (turn_of(worker) - worker->polled_at > 1 || has_own_work(worker) ||
+    if (works_since_poll(worker) > 1 || has_own_work(worker) ||
         wf_load_relaxed(&worker->inbox) != NULL || wf_inject_has(&pool->inject) ||
         worker->put_off != NULL) {
         return;
@@ -1339,40 +1354,17 @@ static bool is_over(struct wf_worker *worker)
     return wf_load_acquire(&worker->pool->stopping) != 0;
 }
 
-/* Has the FIFO something whose turn it may be? */
-static bool has_old(struct wf_worker *worker, uint64_t turn)
-{
-    return wf_runq_len(&worker->runq) != 0 &&
-           (turn >= worker->filler_at || !wf_runq_is_only(&worker->runq, worker->filler));
-}
-
-/* Is it the driver's turn, or that of what has waited longest, and there is something? If not,
- * turn_at is the next one of which that has to be asked. */
-static WF_NOINLINE bool is_special_turn(struct wf_worker *worker)
-{
-    uint64_t turn = turn_of(worker);
-    if (is_poll_turn(worker) ||
-        (turn % WF_TURN_FIFO == 0 && (has_old(worker, turn) || turn % WF_TURN_OLDEST == 0))) {
-        return true;
-    }
-    uint64_t of_old = turn + WF_TURN_FIFO - turn % WF_TURN_FIFO;
-    uint64_t of_driver = worker->polled_at + WF_TURN_POLL - 1;
-    worker->turn_at = of_old < of_driver ? of_old : of_driver;
-    return false;
-}
-
-/* A turn in which all that comes before the deque has nothing, and need not be asked: the deque's
- * newest, else the FIFO's oldest; or NULL, for find_work to see. A worker is not counted as
- * searching here, since it has run a work, or come from find_work, which both leave the count. */
+/* A turn in which all that comes before the worker's own queues has nothing, and need not be asked;
+ * or NULL, for find_work to see. A worker is not counted as searching here, since it has run a
+ * work, or come from find_work, which both leave the count. */
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
-    if (wf_unlikely((turn_of(worker) >= worker->turn_at && is_special_turn(worker)) ||
-                    !may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
-                    worker->pinned_first != NULL || worker->look_injected)) {
+    if (wf_unlikely(!may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
+                    worker->pinned_first != NULL || worker->look_injected ||
+                    (turn_of(worker) >= worker->old_at && is_poll_turn(worker)))) {
         return NULL;
     }
-    struct wf_work *work = wf_deque_pop(&worker->deque);
-    return work != NULL ? work : pop_ready(worker);
+    return take_queued(worker);
 }
 
 /* The next work to run; NULL: the pool stops. */

@@ -106,13 +106,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     void *driver_state;                            /* the driver's, per worker */
     uint32_t index;                                /* immutable after start */
     uint32_t peers;                                /* other workers of the pool; immutable */
-    uint64_t polled_at; /* counters.runs when the driver was polled, less turns without a work */
-    uint64_t
-        turn_at; /* of counters.runs: until then no turn is a special one, see is_special_turn */
-    /* what resumes the task that gave way last because it had filled the deque, to be compared
-     * only; and until which turn it waits if nothing else is ready: see wf_yield_full */
-    const struct wf_work *filler;
-    uint64_t filler_at;
+    /* Of counters.runs, when these are due; past that they are due until they come, see take_old */
+    uint64_t poll_at;   /* a poll of the driver; less the turns without a work */
+    uint64_t old_at;    /* what has waited longest; poll_at at the latest */
+    uint64_t oldest_at; /* of that, the deque's */
     /* operations that it has given to the kernel and not seen the end of; those that others ended
      * for it count for ever: a hint */
     uint64_t under_way;

@@ -159,7 +159,7 @@ static void leave_no_spare(struct wf_worker *worker)
 Test(worker, a_yield_asks_the_driver_only_with_something_under_way, .init = begin, .fini = end)
 {
     struct wf_fiber fiber = {.worker = self};
-    self->polled_at = wf_load_relaxed(&self->counters.runs);
+    poll_driver(self);
     asked = polled = 0;
     for (int i = 1; i < WF_TURN_POLL; i++) {
         wf_yield(&fiber);
@@ -175,6 +175,66 @@ Test(worker, a_yield_asks_the_driver_only_with_something_under_way, .init = begi
     wf_yield(&fiber);
     wt_eq(asked, 1);
     wt_eq(polled, 1);
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+/* As find_work would, but for the search. */
+static struct wf_work *take(void)
+{
+    struct wf_work *work = take_next(self);
+    if (work == NULL) {
+        struct wf_fiber fiber = {.worker = self};
+        serve(&fiber, self);
+        work = take_own(self);
+    }
+    wf_count(&self->counters.runs);
+    return work;
+}
+
+/* How many works run before works[0], if there is always a newer one, and each hands over to so
+ * many others past the loop. */
+static int works_before_the_first(int handed_over)
+{
+    int ran = 0;
+    for (int newer = 1; newer < WORKS; newer++) {
+        wt_true(wf_deque_push(&self->deque, &works[newer]));
+        if (number(take()) == 0) {
+            break;
+        }
+        wf_count_add(&self->counters.runs, (uint64_t)handed_over);
+        ran += 1 + handed_over;
+    }
+    while (wf_deque_pop(&self->deque) != NULL) { /* ends: nobody adds */
+    }
+    return ran;
+}
+
+#define HANDED_OVER_MAX (3 * WF_TURN_FIFO)
+#define PHASES          (2 * WF_TURN_FIFO)
+
+Test(worker, the_fifos_turn_may_be_late_but_is_not_passed_over, .init = begin, .fini = end)
+{
+    for (int handed_over = 0; handed_over <= HANDED_OVER_MAX; handed_over++) {
+        for (int phase = 0; phase < PHASES; phase++) {
+            wf_count(&self->counters.runs);
+            make_ready(0, 1);
+            /* the deque's oldest may have its turn before it */
+            wt_le(works_before_the_first(handed_over), 2 * (WF_TURN_FIFO + handed_over));
+        }
+    }
+}
+
+Test(worker, the_oldests_turn_may_be_late_but_is_not_passed_over, .init = begin, .fini = end)
+{
+    for (int handed_over = 0; handed_over <= HANDED_OVER_MAX; handed_over++) {
+        for (int phase = 0; phase < PHASES; phase++) {
+            wf_count(&self->counters.runs);
+            wt_true(wf_deque_push(&self->deque, &works[0]));
+            wt_le(works_before_the_first(handed_over),
+                  WF_TURN_OLDEST + WF_TURN_FIFO + 2 * handed_over);
+        }
+    }
 }
 
 /* --- more ready than the FIFO holds ----------------------------------------------------------- */
