@@ -183,7 +183,7 @@ void wf_io_cancel_by_message(struct wf_op *op);
 
 /* What a driver for I/O does besides sleeping. Both are called on home's thread. */
 struct wf_io_ops {
-    /* Takes the op, which wf_op_accept has prepared. */
+    /* Takes the op, which wf_io_prepare has filled. */
     void (*submit)(struct wf_worker *home, struct wf_op *op);
     /* Asks for the end of an op that is WAITING or PENDING. Calls no done. Once per op. */
     void (*cancel)(struct wf_worker *home, struct wf_op *op);

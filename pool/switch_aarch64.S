@@ -6,7 +6,7 @@
  *         160  fpcr
  *     16  x19, x20                       48  x23, x24   80  x27, x28   112  d10, d11 144  d14, d15
  *         168  unused
- * fiber.c (context_prepare) writes the same for a stack that has not run.
+ * fiber.c (wf_fiber_start) writes the same for a stack that has not run.
  *
  * It ends in `ret`, for the reason given in switch_x86_64.S: return prediction stays paired. The
  * return address is stored unsigned: pointer authentication would need a key that is the same on

@@ -4,7 +4,7 @@
  * A context, at fiber->sp (16-byte aligned), while its stack is suspended or prepared:
  *      0  mxcsr          8  r15   24  r13   40  rbx   56  where to continue
  *      4  x87 control   16  r14   32  r12   48  rbp
- * fiber.c (context_prepare) writes the same for a stack that has not run.
+ * fiber.c (wf_fiber_start) writes the same for a stack that has not run.
  *
  * It ends in `ret`, not in an indirect jump. A jump is faster in isolation (2 ns against 7, a
  * switch between two different call sites), but leaves one entry too many on the processor's return

@@ -1,13 +1,13 @@
-/* value.h: completions behind pending weft_vals, and what modules need to offer an operation with
+/* value.h: completions behind values that are pending, and what modules need to offer an operation with
  * _v.
  *
  * A module offers it with the beginning that its stackful call is made of (call.h):
  *
- *     weft_val weft_sem_acquire_v_(weft_sem *sem, const weft_place *place)
+ *     weft_val weft_event_wait_v_(weft_event *event, const weft_place *place)
  *     {
  *         struct wf_begun b;
  *         return wf_v_begin(&b, WF_V_CALL, place)
- *                    ? wf_v_end(&b, acquire_begin(sem_of(sem), b.call, b.resume))
+ *                    ? wf_v_end(&b, event_begin(event_of(event), b.call, b.resume))
  *                    : b.val;
  *     }
  *
@@ -20,7 +20,7 @@
  *
  *      FREE --[take_record]--> PENDING --[wf_value_take, one wins]--> TAKEN --[release_record]--> FREE, next life
  *                                                                       |
- *                                        DROPPED <--[drop, in a scope]--+  -> FREE [run_dropped]
+ *                                        DROPPED <--[drop, in a scope]--+  -> FREE [end_dropped]
  *
  * and for a weft_promise, meanwhile: SET (once), and PINNED while the setter touches the record; if
  * it is released meanwhile (GONE), the setter gives it back.

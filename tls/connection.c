@@ -6,7 +6,7 @@
  *                 v        |
  *            `out` BIO   `in` BIO          memory
  *                 |        ^
- *              send_out  receive           suspend: the stream below
+ *              send_all  receive           suspend: the stream below
  *                 v        |
  *            below: TLS's bytes
  *
@@ -16,7 +16,7 @@
  * Order. Whoever lets OpenSSL make bytes for the peer sends them before another may: `sending`. The
  * reader makes some too (an alert, an answer to a change of keys). It sends them if nobody else is
  * sending, and else leaves them to that one: it must not wait, for the peer may take nothing before
- * we have read. send_out looks again after it has let go, so that nothing is left by both.
+ * we have read. send_if_free looks again after it has let go, so that nothing is left by both.
  *
  * Memory. What is moved from `out` lies in `room`, which is kept: no flush allocates, once it is as
  * large as the connection's records. Before a reader that holds no buffer waits, it is given back

@@ -58,7 +58,7 @@
  * arguments. What does not wait needs no form: weft_close (which waits only for others' mistakes),
  * weft_shutdown, weft_pipe, weft_proc_kill. Mutexes and rwlocks have owners that are tasks, and a
  * frame is none between its steps: it takes a semaphore of one permit. Nor has it scopes that last
- * over a wait, so there is no weft_scope_next_v; and what emits into a generator is a task.
+ * over a wait, so weft_scope_next has no such form; and what emits into a generator is a task.
  *
  * An operation that was begun belongs to the scope in which it was begun: cancelling the scope
  * cancels it, and the scope's end waits for it. Memory that it names (a buffer, an item) must stay
