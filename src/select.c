@@ -199,9 +199,10 @@ static ssize_t select_finish(struct wf_call *call)
             continue;
         }
         wf_lock(lock);
-        wf_list_unlink(&place_of(of)->in_queue);
-        if (of == chosen) {
+        if (of == chosen) { /* whoever granted it has taken it out, for good (wf_list_drop) */
             of->rc = (int)kind_of(of)->granted_locked(of);
+        } else {
+            wf_list_unlink(&place_of(of)->in_queue);
         }
         wf_unlock(lock);
     }

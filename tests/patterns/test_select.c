@@ -332,6 +332,36 @@ TaskTest(select, an_event_is_a_case_and_an_auto_one_is_used_up_only_if_chosen, 1
     return 0;
 }
 
+static int wait_for_alarm_and_set_it(void *arg)
+{
+    struct alarm *me = arg;
+    int rc = wait_for_alarm(me);
+    wt_eq(weft_event_set(me->event), 0);
+    return rc;
+}
+
+/* The select has left the event's line when it was chosen, and must not leave it again: whoever has
+ * come there meanwhile would be lost. */
+TaskTest(select, who_comes_after_a_select_was_given_an_auto_event_stays_in_line, 1)
+{
+    atomic_int waiting = 0;
+    weft_event event;
+    weft_event_init(&event, WEFT_EVENT_AUTO);
+    struct alarm me = {&event, new_chan(1), &waiting, -1, -1};
+    weft_task task;
+    weft_spawn(&task, wait_for_alarm_and_set_it, &me);
+    yield_until(&waiting, 1);
+    wt_eq(weft_yield(), 0); /* it lies by now */
+    wt_eq(weft_event_set(&event), 0);
+    wt_eq(weft_within(WEFT_SEC(5), weft_event_wait(&event)), 0);
+    wt_eq(weft_await(&task), 0);
+    wt_eq(me.which, 1);
+    wt_eq(weft_event_try(&event), -EAGAIN);
+    weft_event_fini(&event);
+    weft_chan_free(me.chan);
+    return 0;
+}
+
 struct stopped_send {
     weft_chan *chan;
     weft_cancel *stop;
