@@ -275,7 +275,7 @@ void wf_fiber_start(struct wf_fiber *fiber, wf_entry_fn *entry);
  * are in the order in which `after` has them: none is moved. All return 0. */
 int wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg,
                       wf_after_fn *after) WF_HIDDEN;
-int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
+int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *unless, wf_after_fn *after,
                      void *slot, void *count) WF_HIDDEN;
 int wf_fiber_switch_watched(struct wf_fiber *to, struct wf_fiber *from, void *arg,
                             wf_after_fn *after) WF_HIDDEN;
@@ -294,12 +294,13 @@ WF_INLINE int wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_aft
 
 /* The same, and when the context of `from` is complete, and before `after`: its resume work is
  * stored in *slot, and then, with release, *count is one more. So it is put into a queue with one
- * producer (wf_runq_place), whose other users may continue it at once. Not in builds with a
- * sanitizer, which follow stacks by calls. */
+ * producer (wf_runq_place), whose other users may continue it at once. `after`, whose arg is
+ * `unless`, is called only if *unless, an atomic uint32_t that is read after that in the order of
+ * the program (wf_fence_light), is 0. Not in builds with a sanitizer, which follow stacks by calls. */
 WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
-                                     void *arg, void *slot, void *count)
+                                     void *unless, void *slot, void *count)
 {
-    return wf_switch_queued(to, from, arg, after, slot, count);
+    return wf_switch_queued(to, from, unless, after, slot, count);
 }
 
 /* The same with an `after` that arms a word of 64 bits, `word`: makes it 1 if it is 0, with release

@@ -121,12 +121,12 @@ wf_switch_context:
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
 
-/* int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
- *                      x0                   x1                     x2         x3
- *                      void *slot, uint64_t *count)
- *                      x4          x5
+/* int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, uint32_t *unless,
+ *                      x0                   x1                     x2
+ *                      wf_after_fn *after, void *slot, uint64_t *count)
+ *                      x3                  x4          x5
  * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a
- * signal handler would be one. */
+ * signal handler would be one. *unless is read behind it in the order of the program, no more. */
         .globl  wf_switch_queued
         .hidden wf_switch_queued
         .type   wf_switch_queued, %function
@@ -139,6 +139,9 @@ wf_switch_queued:
         ldr     x11, [x5]
         add     x11, x11, #1
         stlr    x11, [x5] /* LAST TOUCH of `from` */
+        ldr     w12, [x2]
+        cmp     w12, #0
+        csel    x3, x3, xzr, eq
         enter_stack
         .cfi_endproc
         .size   wf_switch_queued, . - wf_switch_queued

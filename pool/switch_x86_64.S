@@ -119,12 +119,13 @@ wf_switch_context:
         .cfi_endproc
         .size   wf_switch_context, . - wf_switch_context
 
-/* int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *arg, wf_after_fn *after,
- *                      rdi                  rsi                    rdx        rcx
- *                      void *slot, uint64_t *count)
- *                      r8          r9
+/* int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, uint32_t *unless,
+ *                      rdi                  rsi                    rdx
+ *                      wf_after_fn *after, void *slot, uint64_t *count)
+ *                      rcx                 r8          r9
  * Whoever sees the count may run `from`: so it is after the last use of its stack, of which even a
- * signal handler would be one. A store is a release here. */
+ * signal handler would be one. A store is a release here. *unless is read behind it in the order of
+ * the program, no more. */
         .globl  wf_switch_queued
         .hidden wf_switch_queued
         .type   wf_switch_queued, @function
@@ -135,7 +136,17 @@ wf_switch_queued:
         leaq    FIBER_RESUME(%rsi), %rax
         movq    %rax, (%r8)
         incq    (%r9) /* LAST TOUCH of `from` */
-        enter_stack
+        .cfi_remember_state
+        ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+        cmpl    $0, (%rdx)
+        je      2f
+1:
+        go_on
+2:
+        .cfi_restore_state
+        call    *%rcx
+        jmp     1b
         .cfi_endproc
         .size   wf_switch_queued, . - wf_switch_queued
 

@@ -80,6 +80,13 @@ WF_INLINE bool wf_watchers_is_quiet(struct wf_watchers *watchers)
                      0); /* relaxed: ordered by the two fences */
 }
 
+/* The same question for a piece of assembly: it looks whether this is 0, in the program's order
+ * after it has stored the work. */
+WF_INLINE void *wf_watchers_quiet(struct wf_watchers *watchers)
+{
+    return &watchers->quiet;
+}
+
 /* The same: on anybody? In line, for it comes with each work. */
 WF_INLINE bool wf_watchers_may_rely(struct wf_watchers *watchers)
 {

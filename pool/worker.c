@@ -638,15 +638,15 @@ static WF_NOINLINE int yield_to(struct wf_fiber *self, struct wf_work *next)
     return 0;
 }
 
-/* `before` is in the FIFO by now. */
+/* `before` is in the FIFO by now, and nobody watches quietly. */
 static void after_turn(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     (void)before, (void)arg;
     wake_unless_watched(now->worker);
 }
 
-/* As wf_suspend with after_yield, but the switch itself puts `self` into the FIFO: a quarter of the
- * instructions less. */
+/* As wf_suspend with after_yield, but the switch itself puts `self` into the FIFO, and asks whether
+ * somebody watches quietly: a quarter of the instructions less. */
 int wf_yield_last(struct wf_fiber *self)
 {
     struct wf_worker *worker = self->worker;
@@ -671,8 +671,8 @@ int wf_yield_last(struct wf_fiber *self)
         return yield_to(self, next);
     }
     count_going_on(self, worker);
-    return wf_fiber_switch_queued(self, wf_container_of(next, struct wf_fiber, resume),
-                                  worker->peers != 0 ? after_turn : NULL, NULL, place,
+    return wf_fiber_switch_queued(self, wf_container_of(next, struct wf_fiber, resume), after_turn,
+                                  wf_watchers_quiet(&worker->pool->watchers), place,
                                   &worker->runq.tail);
 }
 

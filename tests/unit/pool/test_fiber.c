@@ -113,11 +113,12 @@ Test(fiber, a_prepared_stack_runs_after_and_then_its_entry)
 
 static struct wf_work *queue_slot;
 static uint64_t queue_count;
+static WF_ATOMIC(uint32_t) queue_is_watched;
 
 static void look_at_queue(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     (void)now;
-    wt_eq(arg, &steps);
+    wt_eq(arg, (void *)&queue_is_watched);
     wt_eq(queue_slot, &before->resume, "it is queued before `after`");
     wt_eq(queue_count, 8u);
     wt_true(before->sp, "and its context is complete");
@@ -128,11 +129,16 @@ static void look_at_queue(struct wf_fiber *now, struct wf_fiber *before, void *a
 static void queue_itself(struct wf_fiber *self)
 {
     errno = 33;
-    wt_eq(wf_fiber_switch_queued(self, &home, look_at_queue, &steps, &queue_slot, &queue_count), 0);
+    wt_eq(wf_fiber_switch_queued(self, &home, look_at_queue, &queue_is_watched, &queue_slot,
+                                 &queue_count),
+          0);
     wt_eq(errno, 33);
     wt_eq(self->worker, this_worker);
     wt_eq(queue_count, 8u);
-    wt_eq(wf_fiber_switch_queued(self, &home, NULL, NULL, &queue_slot, &queue_count), 0);
+    wf_store_relaxed(&queue_is_watched, 1); /* relaxed: one thread */
+    wt_eq(wf_fiber_switch_queued(self, &home, look_at_queue, &queue_is_watched, &queue_slot,
+                                 &queue_count),
+          0);
     steps++;
     finish(self);
 }
@@ -145,6 +151,7 @@ Test(fiber, a_switch_that_queues_stores_the_stack_left_and_counts_it_before_afte
     open_with(1024);
     steps = 0;
     queue_count = 7;
+    wf_store_relaxed(&queue_is_watched, 0); /* relaxed: one thread */
     struct wf_fiber *fiber = take();
     wf_fiber_start(fiber, queue_itself);
     fiber->worker = NULL;
