@@ -11,13 +11,12 @@
 #define mark_locked mark_source_locked /* two files in one, with names of their own */
 #include "src/cancel.c"
 
+#include "tests/model/await.h"
+#include "tests/model/scopes.h"
+#include "tests/model/wloom.h"
 #include <string.h>
 
 /* --- what the two call ------------------------------------------------------------------------ */
-
-volatile uintptr_t wf_stack_region[2]; /* no stack of ours: all are foreign threads */
-int wf_forked;
-uint64_t wf_deque_secret; /* nobody forks here */
 
 static int futex_wait(void *word, uint32_t expected, int64_t deadline_ns)
 {
@@ -52,25 +51,10 @@ void wf_wait_resume(struct wf_work *resume)
     wloom_handoff_set(&wf_container_of(fiber, struct sleeper, fiber)->ready);
 }
 
-void wf_misuse(const char *format, ...)
-{
-    wloom_fail(__FILE__, __LINE__, "misuse: %s", format);
-}
-
-struct wf_fiber *wf_peek_task(void)
-{
-    return NULL;
-}
-
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     (void)self;
     return wf_wait_outcome(wait);
-}
-
-void wf_wait_cancel_claim(struct wf_wait *wait)
-{
-    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
 }
 
 void wf_post(struct wf_worker *target, struct wf_work *message)
@@ -124,27 +108,9 @@ static struct wf_scope root, below; /* below is opened in root */
 static struct wf_task task;         /* runs in all of them */
 static struct wf_task tasks[2];     /* in root */
 
-static void init_scope(struct wf_scope *scope)
-{
-    memset(scope, 0, sizeof *scope);
-    scope->place = &here;
-    wf_list_init(&scope->children);
-    wf_list_init(&scope->visit);
-    wf_list_init(&scope->waiters);
-    wf_list_init(&scope->waits);
-    wf_list_init(&scope->ended);
-    wf_list_init(&scope->sibling);
-    wf_list_init(&scope->node.callbacks);
-    scope->reason = wf_reason_none;
-    wf_store_relaxed(&scope->live, 1);
-    scope->open = 1;
-    scope->env.scope = scope;
-    scope->env.task = &task;
-}
-
 static void open_below(void)
 {
-    init_scope(&below);
+    begin_scope(&below, &task);
     below.parent = &root;
     below.outer = &root.env;
     wf_lock(&root.lock);
@@ -183,7 +149,7 @@ static void begin(void)
 {
     memset(sleepers, 0, sizeof sleepers);
     memset(&task, 0, sizeof task);
-    init_scope(&root);
+    begin_scope(&root, &task);
     task.env.scope = &root;
     task.env.task = &task;
     memset(tasks, 0, sizeof tasks);

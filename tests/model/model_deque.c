@@ -524,14 +524,11 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define LOAD_BUFFERING \
-    "the model has no load buffering: a load never sees a store that is executed after it"
-
 static const struct wloom_survivor survivors[] = {
-    {"deque.taken", "relaxed", LOAD_BUFFERING},
-    {"deque.reuse", "relaxed", LOAD_BUFFERING},
-    {"deque.reuse_many", "relaxed", LOAD_BUFFERING},
-    {"deque.measure", "relaxed", LOAD_BUFFERING},
+    {"deque.taken", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"deque.reuse", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"deque.reuse_many", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"deque.measure", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {NULL, NULL, NULL},
 };
 

@@ -7,6 +7,8 @@
  * of it is under one lock, and model_wait.c has those of the wait. */
 #include "src/each.c"
 
+#include "tests/model/await.h"
+#include "tests/model/wloom.h"
 #include <string.h>
 
 #define TASKS 2
@@ -30,8 +32,6 @@ static struct wf_lock cancel_lock;
 static int dropped;
 
 /* --- what each.c calls ------------------------------------------------------------------------ */
-
-volatile uintptr_t wf_stack_region[2]; /* wf_self() finds no fiber */
 
 void wf_wait_resume(struct wf_work *resume)
 {
@@ -67,26 +67,10 @@ ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
     return call->wait.ops->finish(call);
 }
 
-void wf_wait_cancel_claim(struct wf_wait *wait)
-{
-    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
-}
-
-void wf_yield(struct wf_fiber *self)
-{
-    (void)self;
-}
-
 struct wf_fiber *wf_enter_task(int *rc)
 {
     (void)rc;
     return &owner.fiber;
-}
-
-uint32_t wf_env_cancelled_alone(struct wf_env *env)
-{
-    (void)env;
-    return 0;
 }
 
 void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
@@ -96,17 +80,6 @@ void wf_task_free_frame(struct wf_fiber *self, struct wf_task *task)
     wloom_assert(++frame->freed == 1);
     wloom_retire(&frame->task, sizeof frame->task);
     wloom_retire(&frame->result, sizeof frame->result);
-}
-
-weft_error *wf_error_take_it(struct wf_task *task)
-{
-    (void)task;
-    return NULL;
-}
-
-void wf_error_free_all(weft_error *error)
-{
-    (void)error;
 }
 
 void wf_failures_add(struct wf_failures *failures, int rc, weft_error *error)

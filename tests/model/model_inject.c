@@ -205,12 +205,9 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define LOAD_BUFFERING \
-    "the model has no load buffering: a load never sees a store that is executed after it"
-
 static const struct wloom_survivor survivors[] = {
-    {"inject.taken", "relaxed", LOAD_BUFFERING},
-    {"inject.reuse", "relaxed", LOAD_BUFFERING},
+    {"inject.taken", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"inject.reuse", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {NULL, NULL, NULL},
 };
 

@@ -33,8 +33,6 @@
 
 /* --- what the sources call -------------------------------------------------------------------- */
 
-volatile uintptr_t wf_stack_region[2]; /* no stack of ours */
-
 static struct wf_uring uring;
 static struct wf_worker owner, rescuer;
 static struct wf_lock inbox_lock;

@@ -236,13 +236,10 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define LOAD_BUFFERING \
-    "the model has no load buffering: a load never sees a store that is executed after it"
-
 static const struct wloom_survivor survivors[] = {
-    {"runq.taken", "relaxed", LOAD_BUFFERING},
-    {"runq.reuse", "relaxed", LOAD_BUFFERING},
-    {"runq.own", "relaxed", LOAD_BUFFERING},
+    {"runq.taken", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"runq.reuse", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"runq.own", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {NULL, NULL, NULL},
 };
 

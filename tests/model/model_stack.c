@@ -23,6 +23,8 @@
 #include "src/call.h"
 #include "src/core.h"
 #include "src/item.h"
+#include "tests/model/await.h"
+#include "tests/model/scopes.h"
 #include "tests/model/wloom.h"
 #include <stdlib.h>
 #include <string.h>
@@ -101,22 +103,6 @@ static struct strand *strand_of(struct wf_work *resume)
     return wf_container_of(fiber, struct strand, fiber);
 }
 
-static void begin_scope(struct wf_scope *scope)
-{
-    memset(scope, 0, sizeof *scope);
-    scope->place = &somewhere;
-    wf_list_init(&scope->children);
-    wf_list_init(&scope->visit);
-    wf_list_init(&scope->waiters);
-    wf_list_init(&scope->waits);
-    wf_list_init(&scope->ended);
-    wf_list_init(&scope->sibling);
-    wf_list_init(&scope->node.callbacks);
-    wf_store_relaxed(&scope->live, 1); /* its owner's: it stays open */
-    scope->open = 1;
-    scope->env.scope = scope;
-}
-
 /* Its task has waited before, so its slot is listed; or it has not, and the first wait lists it. */
 static void put_in(int number, struct wf_scope *scope, bool has_waited)
 {
@@ -134,8 +120,8 @@ static void begin_strands(void)
     memset(strands, 0, sizeof strands);
     memset(&owned, 0, sizeof owned);
     count = 0;
-    begin_scope(&inside);
-    begin_scope(&outside);
+    begin_scope(&inside, NULL);
+    begin_scope(&outside, NULL);
     for (int i = 0; i < WLOOM_THREADS; i++) {
         struct strand *strand = &strands[i];
         strand->fiber.env = &strand->task.env;
@@ -252,11 +238,6 @@ void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
     }
 }
 
-void wf_wait_cancel_claim(struct wf_wait *wait)
-{
-    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
-}
-
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     wf_wait_lie(self, wait, wait->ops->name);
@@ -294,14 +275,7 @@ void wf_scope_unpin(struct wf_scope *scope)
     (void)wf_sub_relaxed(&scope->live, WF_SCOPE_PIN);
 }
 
-/* --- what else the sources call --------------------------------------------------------------- */
-
-#define NOT_CALLED wloom_fail(__FILE__, __LINE__, "not called")
-
-int wf_forked;
-uint64_t wf_deque_secret; /* nobody forks here */
-volatile uintptr_t wf_stack_region[2];
-const struct wf_wait_ops wf_select_ops;
+/* --- what else the sources call, but for absent.c --------------------------------------------- */
 
 static void *allocate(size_t alignment, size_t bytes)
 {
@@ -322,142 +296,6 @@ static int64_t no_time(void)
 }
 
 struct wf_sys wf_sys = {.alloc = allocate, .release = release, .now_ns = no_time};
-
-void wf_misuse(const char *format, ...)
-{
-    wloom_fail(__FILE__, __LINE__, "misuse: %s", format);
-}
-
-int wf_give_way(struct wf_fiber *self, int rc)
-{
-    (void)self;
-    return rc;
-}
-
-void wf_yield(struct wf_fiber *self)
-{
-    (void)self;
-}
-
-void wf_fiber_run_resume(struct wf_fiber *self, struct wf_work *work)
-{
-    (void)self, (void)work;
-    NOT_CALLED;
-}
-
-void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target)
-{
-    (void)self, (void)target;
-    NOT_CALLED;
-}
-
-void wf_select_leave_locked(struct wf_waiter *place)
-{
-    (void)place;
-    NOT_CALLED;
-}
-
-bool wf_v_begin(struct wf_begun *b, enum wf_v_kind kind, const weft_place *place)
-{
-    (void)b, (void)kind, (void)place;
-    NOT_CALLED;
-}
-
-weft_val wf_v_end(struct wf_begun *b, ssize_t rc)
-{
-    (void)b, (void)rc;
-    NOT_CALLED;
-}
-
-struct wf_lock *wf_source_lock(struct wf_node *node)
-{
-    (void)node;
-    NOT_CALLED;
-}
-
-const weft_reason *wf_source_reason(struct wf_node *node)
-{
-    (void)node;
-    NOT_CALLED;
-}
-
-void wf_source_unpin(struct wf_node *node)
-{
-    (void)node;
-    NOT_CALLED;
-}
-
-void wf_callbacks_run(struct wf_list *callbacks, struct wf_lock *lock, const weft_reason *reason)
-{
-    (void)callbacks, (void)lock, (void)reason;
-    NOT_CALLED;
-}
-
-void wf_scope_open(struct wf_fiber *self, struct wf_scope *s, int on_error, weft_time timeout,
-                   const weft_place *place)
-{
-    (void)self, (void)s, (void)on_error, (void)timeout, (void)place;
-    NOT_CALLED;
-}
-
-void wf_scope_close(struct wf_fiber *self, struct wf_scope *s)
-{
-    (void)self, (void)s;
-    NOT_CALLED;
-}
-
-int wf_scope_enter(struct wf_scope *s)
-{
-    (void)s;
-    NOT_CALLED;
-}
-
-void wf_scope_leave(struct wf_scope *s)
-{
-    (void)s;
-    NOT_CALLED;
-}
-
-void wf_fault_scope(struct weft_rt *rt, struct wf_failures *failures)
-{
-    (void)rt, (void)failures;
-    NOT_CALLED;
-}
-
-void wf_task_init(struct wf_task *task, struct weft_rt *rt, weft_fn *fn, void *arg,
-                  struct wf_scope *owner, enum wf_task_kind kind, const weft_place *place)
-{
-    (void)task, (void)rt, (void)fn, (void)arg, (void)owner, (void)kind, (void)place;
-    NOT_CALLED;
-}
-
-int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
-{
-    (void)self, (void)task;
-    NOT_CALLED;
-}
-
-void wf_error_free_all(weft_error *error)
-{
-    (void)error;
-}
-
-weft_error *wf_error_take_it(struct wf_task *task)
-{
-    (void)task;
-    return NULL;
-}
-
-weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error)
-{
-    (void)task, (void)rc;
-    return error;
-}
-
-void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place)
-{
-    (void)awaiter, (void)error, (void)place;
-}
 
 /* --- semaphore -------------------------------------------------------------------------------- */
 
@@ -829,8 +667,7 @@ static void begin_gen(bool by_switch)
     gen->task.place = &somewhere;
     gen->task.env.scope = &gen->scope;
     gen->task.env.task = &gen->task;
-    begin_scope(&gen->scope);
-    gen->scope.env.task = &gen->task;
+    begin_scope(&gen->scope, &gen->task);
     gen->scope.outer = &strands[0].task.env;
     struct wf_fiber *producer = &strands[PRODUCER].fiber;
     producer->env = &gen->scope.env;

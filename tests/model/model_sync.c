@@ -4,7 +4,8 @@
  * An actor is a task with one call: it begins it as the public function does, lies down as
  * src/await.c does (wf_call_block is written out here again, since that file needs the whole
  * runtime), and runs the call's end. A fiber is a word that resumes it and a plain word that stands
- * for its saved context, as in model_wait.c. One scope can be cancelled, and some actors are in it.
+ * for its saved context, as in model_wait.c. No scenario has a select: model_chan.c has them. One
+ * scope can be cancelled, and some actors are in it.
  *
  * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model);
  * what is counted is conserved; two owners are never inside; a call's memory is not touched once
@@ -18,19 +19,11 @@
 #include "src/rwlock.c"
 #include "src/sem.c"
 
+#include "tests/model/await.h"
 #include "tests/model/wloom.h"
 #include <string.h>
 
 /* --- what the sources call -------------------------------------------------------------------- */
-
-/* The public functions are compiled, and not called. */
-int wf_forked;
-
-struct wf_fiber *wf_enter_call(int *rc)
-{
-    *rc = -EPERM;
-    return NULL;
-}
 
 struct wf_fiber *wf_enter_task(int *rc)
 {
@@ -38,96 +31,11 @@ struct wf_fiber *wf_enter_task(int *rc)
     return NULL;
 }
 
-ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
-{
-    (void)self;
-    (void)call;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-/* What a stack lies down with, in the public functions. */
-enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
-                                           bool entered)
-{
-    (void)self, (void)call, (void)entered;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
-{
-    (void)self, (void)after, (void)word;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
-{
-    (void)now, (void)before, (void)wait;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env)
-{
-    (void)wait, (void)env;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env)
-{
-    (void)wait, (void)env;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env)
-{
-    (void)wait, (void)env;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-/* No scenario here has a select: model_chan.c has them. */
-const struct wf_wait_ops wf_select_ops;
-void wf_select_leave_locked(struct wf_waiter *place)
-{
-    (void)place;
-    wloom_assert(false);
-}
-
-int wf_give_way(struct wf_fiber *self, int rc)
-{
-    (void)self;
-    return rc;
-}
-
-void wf_yield(struct wf_fiber *self)
-{
-    (void)self;
-}
-
-bool wf_v_begin(struct wf_begun *b, enum wf_v_kind kind, const weft_place *place)
-{
-    (void)b;
-    (void)kind;
-    (void)place;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
-weft_val wf_v_end(struct wf_begun *b, ssize_t rc)
-{
-    (void)b;
-    (void)rc;
-    wloom_fail(__FILE__, __LINE__, "not called");
-}
-
 int weft_fail_(const weft_place *place, int code, const char *format, ...)
 {
     (void)place;
     (void)format;
     return code;
-}
-
-uint32_t wf_env_cancelled_alone(struct wf_env *env)
-{
-    (void)env;
-    return 0;
 }
 
 static _Alignas(WF_LINE) unsigned char pool_memory[1024];
@@ -145,16 +53,6 @@ static int64_t no_time(void)
 }
 
 struct wf_sys wf_sys = {.alloc = alloc, .now_ns = no_time};
-
-void wf_misuse(const char *format, ...)
-{
-    wloom_fail(__FILE__, __LINE__, "misuse: %s", format);
-}
-
-void wf_wait_cancel_claim(struct wf_wait *wait)
-{
-    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
-}
 
 /* --- actors ----------------------------------------------------------------------------------- */
 

@@ -8,14 +8,12 @@
  * for a record's contents: a race on it is a record that two lives touch at once. */
 #include "src/value.c"
 
+#include "tests/model/await.h"
 #include "tests/model/wloom.h"
 #include <string.h>
 
 /* --- what the source calls -------------------------------------------------------------------- */
 
-int wf_forked;
-uint64_t wf_deque_secret;              /* nobody forks here */
-volatile uintptr_t wf_stack_region[2]; /* empty: nobody here is on a stack of ours */
 struct wf_sys wf_sys;
 static int misuses; /* not modelled: the checker is one thread */
 
@@ -25,49 +23,9 @@ void wf_misuse(const char *format, ...)
     misuses++;
 }
 
-struct wf_fiber *wf_enter_call(int *rc)
-{
-    *rc = -EPERM;
-    return NULL;
-}
-
-struct wf_fiber *wf_enter_task(int *rc)
-{
-    *rc = -EPERM;
-    return NULL;
-}
-
-struct wf_fiber *wf_peek_task(void)
-{
-    return NULL;
-}
-
 void wf_frame_drop_own(struct wf_stepping *stepping)
 {
     (void)stepping;
-}
-
-void wf_wait_cancel_claim(struct wf_wait *wait)
-{
-    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
-}
-
-uint32_t wf_env_cancelled_alone(struct wf_env *env)
-{
-    (void)env;
-    return 0;
-}
-
-void wf_error_free_all(weft_error *error)
-{
-    (void)error;
-}
-
-void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place)
-{
-    (void)awaiter;
-    (void)error;
-    (void)place;
 }
 
 void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)

@@ -79,11 +79,6 @@ bool wf_task_unwatch(struct wf_task *task, struct wf_awaiter *awaiter)
     return removed;
 }
 
-weft_reason wf_reason(enum weft_why_kind kind, const char *text, const weft_place *place)
-{
-    return (weft_reason){kind, text, place, 0};
-}
-
 void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
 {
     (void)reason;
@@ -112,25 +107,6 @@ bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task)
     (void)env;
     (void)task;
     return false;
-}
-
-weft_error *wf_error_of(const struct wf_task *task, int rc, weft_error *error)
-{
-    (void)task;
-    (void)rc;
-    return error;
-}
-
-void wf_error_free_all(weft_error *error)
-{
-    (void)error;
-}
-
-void wf_error_hand_on(struct wf_task *awaiter, weft_error *error, const weft_place *place)
-{
-    (void)awaiter;
-    (void)error;
-    (void)place;
 }
 
 /* --- tasks ------------------------------------------------------------------------------------ */

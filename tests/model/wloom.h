@@ -105,6 +105,10 @@ struct wloom_survivor {
     const char *why;
 };
 
+/* The reason of those that only load buffering could show. */
+#define WLOOM_NO_LOAD_BUFFERING \
+    "the model has no load buffering: a load never sees a store that is executed after it"
+
 struct wloom_harness {
     const char *name;
     const struct wloom_scenario *scenarios; /* ended by a NULL name */
