@@ -421,13 +421,15 @@ static WF_NOINLINE void suspend_to_otherwise(struct wf_fiber *self, struct wf_wo
     }
 }
 
-void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg)
+void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *word)
 {
     if (next->run == wf_fiber_run_resume && may_leave_quietly(self) &&
         may_go_on_blindly(self->worker)) {
-        go_on_with(self, wf_container_of(next, struct wf_fiber, resume), after, arg);
+        count_going_on(self, self->worker);
+        wf_fiber_switch_arming(self, wf_container_of(next, struct wf_fiber, resume), after,
+                               switch_back, word);
     } else {
-        suspend_to_otherwise(self, next, after, arg);
+        suspend_to_otherwise(self, next, after, word);
     }
 }
 

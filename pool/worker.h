@@ -227,11 +227,11 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
  * wf_switch_back. */
 void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word);
 
-/* wf_suspend, and `next` runs at once if nothing else is due: the resume work of a suspended stack
- * without a home, of this pool, which the caller alone may resume now; or new work. For two stacks
- * that pass work to each other. After WF_TURN_POLL works in a row `next` goes through the FIFO, so
- * that others have their turn. */
-void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *arg);
+/* wf_suspend_arming, and `next` runs at once if nothing else is due: the resume work of a suspended
+ * stack without a home, of this pool, which the caller alone may resume now; or new work. For two
+ * stacks that pass work to each other. After WF_TURN_POLL works in a row `next` goes through the
+ * FIFO, so that others have their turn. */
+void wf_suspend_to(struct wf_fiber *self, struct wf_work *next, wf_after_fn *after, void *word);
 
 /* Called by wf_suspend on the stack that is about to be left; for tests. NULL: nobody. Set while no
  * worker runs. */

@@ -4,7 +4,7 @@
  * made), started by the first next. *The consumer* is whoever is in weft_gen_next or
  * weft_gen_close. At most one of the two has a place here at a time that it waits in:
  *
- *     gen->consumer   waits for an item; set in next_begin
+ *     gen->consumer   waits for an item
  *     gen->producer   rests in weft_emit, its item taken (place.item == NULL) or not
  *
  * The turn goes to and fro: next claims the producer's wait and lies down; emit copies its item
@@ -53,6 +53,8 @@ struct weft_gen {
     struct wf_waiter *consumer, *producer;
 };
 
+static const struct wf_wait_ops next_ops;
+
 static struct weft_gen *gen_of_task(struct wf_task *task)
 {
     return task->kind == WF_TASK_PRODUCER ? wf_container_of(task, struct weft_gen, task) : NULL;
@@ -90,44 +92,66 @@ static void run_owed(struct wf_work *owed)
     }
 }
 
-static void after_turn(struct wf_fiber *now, struct wf_fiber *before, void *arg)
+/* Called with the lock, returns without it: the call waits in `place`, with its item. */
+WF_INLINE void wait_in(struct wf_waiter **place, struct weft_gen *gen, struct wf_call *call,
+                       struct wf_work *resume, void *item, const struct wf_wait_ops *ops)
 {
-    if (!wf_wait_arm(arg)) {
-        wf_switch_back(now, before);
-    }
+    wf_wait_init(&call->wait, resume, ops);
+    call->object = gen;
+    call->place.wait = &call->wait;
+    call->place.item = item;
+    *place = &call->place;
+    wf_unlock(&gen->lock);
 }
 
-/* The same where the queues decide when `owed` (may be NULL) goes on. How the wait ended. */
+/* give_turn where the queues decide when `owed` goes on: it may be NULL, or the producer, new. */
 static WF_NOINLINE enum wf_wait_state give_turn_by_queue(struct wf_fiber *self,
                                                          struct wf_call *call, struct wf_work *owed)
 {
-    run_owed(owed);
+    struct weft_gen *gen = call->object;
+    if (owed == &gen->task.work) {
+        wf_start_queued(self, owed);
+    } else {
+        run_owed(owed);
+    }
     return wf_call_block_inline(self, call, call->wait.ops->name);
 }
 
-/* Lies down in the call, while `owed` goes on. How the wait ended. */
+/* As wf_call_block_inline, but `owed` goes on. */
 WF_INLINE enum wf_wait_state give_turn(struct wf_fiber *self, struct wf_call *call,
                                        struct wf_work *owed)
 {
     if (wf_unlikely(owed == NULL || !is_of_worker(owed, self->worker))) {
         return give_turn_by_queue(self, call, owed);
     }
-    bool entered = wf_wait_enter(&call->wait, self->env);
-    if (wf_unlikely(!entered)) {
-        call->wait.ops->cancel(&call->wait);
+    bool entered = wf_slot_enter(&self->env->slot, &call->wait);
+    if (wf_unlikely(!entered || wf_wait_is_flagged(self->env))) {
+        wf_wait_resume(owed);
+        return wf_call_block_otherwise(self, call, entered);
     }
-    if (wf_likely(wf_wait_outcome(&call->wait) == WF_WAIT_SETUP)) {
-        self->waits_for = call->wait.ops->name;
-        self->waits_at = &call->wait;
-        wf_suspend_to(self, owed, after_turn, &call->wait);
-        self->waits_for = NULL;
-    } else {
-        run_owed(owed);
-    }
-    if (wf_likely(entered)) {
-        wf_wait_leave(&call->wait, self->env);
-    }
+    self->waits_for = call->wait.ops->name;
+    self->waits_at = &call->wait;
+    wf_suspend_to(self, owed, wf_after_block, &call->wait.state);
+    self->waits_for = NULL;
+    wf_wait_leave(&call->wait, self->env);
     return wf_wait_outcome(&call->wait);
+}
+
+/* Called with the lock, returns without it: lies down in a call, in `place`, while `owed` goes on,
+ * if anything is owed. What the call returns. Both sides come here, by a jump
+ * in their last line: so a switch returns to the same place whoever goes on, and of the returns
+ * after it only the one to the program is mispredicted. With a copy of this in emit and another in
+ * next it was two (docs/adr/0033). */
+static WF_NOINLINE int wait_for_turn(struct wf_waiter **place, struct weft_gen *gen,
+                                     struct wf_fiber *self, void *item,
+                                     const struct wf_wait_ops *ops, struct wf_work *owed)
+{
+    struct wf_call call;
+    wait_in(place, gen, &call, &self->resume, item, ops);
+    if (wf_likely(give_turn(self, &call, owed) == WF_WAIT_GRANTED)) {
+        return call.wait.ops == &next_ops;
+    }
+    return (int)call.wait.ops->finish(&call);
 }
 
 /* --- the producer ----------------------------------------------------------------------------- */
@@ -187,28 +211,21 @@ static ssize_t emit_finish(struct wf_call *call)
 static const struct wf_wait_ops emit_ops = {
     .cancel = wf_wait_cancel_claim, .finish = emit_finish, .name = "weft_emit"};
 
-static ssize_t emit_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
-                          const void *item, struct wf_work **owed)
+/* Under the lock. WF_PENDING: it has to wait, until the next `next`; with *item until then, unless
+ * that is NULL, since it was taken. */
+WF_INLINE ssize_t emit_locked(struct weft_gen *gen, void **item, struct wf_work **owed)
 {
     *owed = NULL;
-    wf_lock(&gen->lock);
     if (wf_unlikely(gen->closing || gen->producer != NULL)) {
-        ssize_t rc = gen->closing ? -ECANCELED : -EBUSY;
-        wf_unlock(&gen->lock);
-        return rc;
+        return gen->closing ? -ECANCELED : -EBUSY;
     }
-    bool taken = false;
-    if (gen->consumer != NULL) {
+    if (wf_likely(gen->consumer != NULL)) {
         /* before the claim, after which it may return; harmless if the claim fails */
-        wf_item_copy(gen->consumer->item, item, gen->item_bytes);
+        wf_item_copy(gen->consumer->item, *item, gen->item_bytes);
+        bool taken;
         *owed = claim_locked(&gen->consumer, WF_WAIT_GRANTED, &taken);
+        *item = taken ? NULL : *item;
     }
-    wf_wait_init(&call->wait, resume, &emit_ops);
-    call->object = gen;
-    call->place.wait = &call->wait;
-    call->place.item = taken ? NULL : (void *)(uintptr_t)item; /* only read from */
-    gen->producer = &call->place;
-    wf_unlock(&gen->lock);
     return WF_PENDING;
 }
 
@@ -223,13 +240,15 @@ int weft_emit(const void *item)
     if (wf_unlikely(gen == NULL)) {
         return -EPERM;
     }
-    struct wf_call call;
+    void *left = (void *)(uintptr_t)item; /* only read from */
     struct wf_work *owed;
-    ssize_t begun = emit_begin(gen, &call, &self->resume, item, &owed);
-    if (wf_unlikely(begun != WF_PENDING)) {
-        return (int)begun;
+    wf_lock(&gen->lock);
+    ssize_t begun = emit_locked(gen, &left, &owed);
+    if (wf_likely(begun == WF_PENDING)) {
+        return wait_for_turn(&gen->producer, gen, self, left, &emit_ops, owed);
     }
-    return give_turn(self, &call, owed) == WF_WAIT_GRANTED ? 0 : (int)emit_finish(&call);
+    wf_unlock(&gen->lock);
+    return (int)begun;
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
@@ -277,17 +296,11 @@ static ssize_t next_finish(struct wf_call *call)
 static const struct wf_wait_ops next_ops = {
     .cancel = wf_wait_cancel_claim, .finish = next_finish, .name = "weft_gen_next"};
 
-/* Under the lock: the consumer lies down in the call, and the producer has its turn. The work that
- * is owed a run: its stack, or the producer itself if it is new. */
-static struct wf_work *ask_locked(struct weft_gen *gen, struct wf_call *call,
-                                  struct wf_work *resume, void *item)
+/* Under the lock: the producer has its turn. The work that is owed a run: its stack, or itself if
+ * it is new. */
+WF_INLINE struct wf_work *ask_locked(struct weft_gen *gen)
 {
-    wf_wait_init(&call->wait, resume, &next_ops);
-    call->object = gen;
-    call->place.wait = &call->wait;
-    call->place.item = item;
-    gen->consumer = &call->place;
-    if (gen->state == GEN_UNSTARTED) {
+    if (wf_unlikely(gen->state == GEN_UNSTARTED)) {
         gen->state = GEN_STARTED;
         return &gen->task.work;
     }
@@ -295,28 +308,23 @@ static struct wf_work *ask_locked(struct weft_gen *gen, struct wf_call *call,
     return gen->producer != NULL ? claim_locked(&gen->producer, WF_WAIT_GRANTED, &won) : NULL;
 }
 
-static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
-                          struct wf_env *env, void *item, struct wf_work **owed)
+/* Under the lock. WF_PENDING: it has to wait. */
+WF_INLINE ssize_t next_locked(struct weft_gen *gen, struct wf_env *env, void *item)
 {
-    ssize_t rc = WF_PENDING;
-    *owed = NULL;
-    wf_lock(&gen->lock);
     if (wf_unlikely(gen->consumer != NULL || gen->closing)) {
-        rc = -EBUSY;
-    } else if (gen->state == GEN_ENDED) {
-        rc = 0;
-    } else if (gen->producer != NULL && gen->producer->item != NULL) {
+        return -EBUSY;
+    }
+    if (gen->state == GEN_ENDED) {
+        return 0;
+    }
+    if (wf_unlikely(gen->producer != NULL && gen->producer->item != NULL)) {
         /* an item that nobody waited for any more when it was made */
         wf_item_copy(item, gen->producer->item, gen->item_bytes);
         gen->producer->item = NULL;
-        rc = 1;
-    } else if (wf_unlikely(wf_env_cancelled(env) != 0)) {
-        rc = -ECANCELED; /* a passed deadline: it cannot be tried without waiting */
-    } else {
-        *owed = ask_locked(gen, call, resume, item);
+        return 1;
     }
-    wf_unlock(&gen->lock);
-    return rc == 0 ? end_of(gen) : rc;
+    /* a passed deadline: it cannot be tried without waiting */
+    return wf_unlikely(wf_env_cancelled(env) != 0) ? -ECANCELED : WF_PENDING;
 }
 
 int weft_gen_next(weft_gen *gen, void *item)
@@ -329,18 +337,29 @@ int weft_gen_next(weft_gen *gen, void *item)
     if (wf_unlikely(self->env->task == &gen->task)) {
         return -EDEADLK;
     }
-    struct wf_call call;
-    struct wf_work *owed;
-    ssize_t begun = next_begin(gen, &call, &self->resume, self->env, item, &owed);
-    if (begun != WF_PENDING) {
-        wf_spend_budget(self);
-        return (int)begun;
+    wf_lock(&gen->lock);
+    ssize_t begun = next_locked(gen, self->env, item);
+    if (wf_likely(begun == WF_PENDING)) {
+        return wait_for_turn(&gen->consumer, gen, self, item, &next_ops, ask_locked(gen));
     }
-    if (owed == &gen->task.work) {
-        wf_start_queued(self, owed);
-        owed = NULL;
+    wf_unlock(&gen->lock);
+    return wf_spend_and_return(self, (int)(begun == 0 ? end_of(gen) : begun));
+}
+
+/* For who lies down otherwise. */
+static ssize_t next_begin(struct weft_gen *gen, struct wf_call *call, struct wf_work *resume,
+                          struct wf_env *env, void *item, struct wf_work **owed)
+{
+    *owed = NULL;
+    wf_lock(&gen->lock);
+    ssize_t begun = next_locked(gen, env, item);
+    if (begun == WF_PENDING) {
+        *owed = ask_locked(gen);
+        wait_in(&gen->consumer, gen, call, resume, item, &next_ops);
+        return WF_PENDING;
     }
-    return give_turn(self, &call, owed) == WF_WAIT_GRANTED ? 1 : (int)next_finish(&call);
+    wf_unlock(&gen->lock);
+    return begun == 0 ? end_of(gen) : begun;
 }
 
 weft_val weft_gen_next_v_(weft_gen *gen, void *item, const weft_place *place)

@@ -485,6 +485,20 @@ int wf_scope_fire(struct wf_scope *s, uint32_t bits, const weft_reason *reason)
     return 0;
 }
 
+/* As weft_emit, up to where it lies down. */
+static ssize_t emit_begin(struct wf_call *call, struct wf_work *resume, void *item,
+                          struct wf_work **owed)
+{
+    wf_lock(&gen.lock);
+    ssize_t begun = emit_locked(&gen, &item, owed);
+    if (begun == WF_PENDING) {
+        wait_in(&gen.producer, &gen, call, resume, item, &emit_ops);
+        return WF_PENDING;
+    }
+    wf_unlock(&gen.lock);
+    return begun;
+}
+
 /* The producer is actor 0; as `produce`, with a body of two items. */
 static void run_producer(void *arg)
 {
@@ -497,7 +511,7 @@ static void run_producer(void *arg)
         wf_unlock(&producer_scope.lock);
         struct wf_call *call = &me->calls[emitted];
         struct wf_work *owed = NULL;
-        ssize_t rc = cancelled ? -ECANCELED : emit_begin(&gen, call, &me->resume, &me->item, &owed);
+        ssize_t rc = cancelled ? -ECANCELED : emit_begin(call, &me->resume, &me->item, &owed);
         emit_rc = end_call(me, call, rc, owed);
         if (emit_rc < 0) {
             break;
