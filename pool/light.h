@@ -16,9 +16,9 @@
  * L.2  But not for ever: the oldest work of a queue is taken when it has been there for
  *      WF_STEAL_OLD_NS, as it may be a long one below a stream of short ones. (The taker looks
  *      where it has taken, when it parks.)
- * L.3  Who found light work only, or was woken for something that had been done before it came,
- *      *watches*: it sleeps, parked, for a while and looks again. One does so, others sleep until
- *      they are woken. While somebody watches, nobody is woken for what a worker puts into its own
+ * L.3  Who found light work only, or was woken for something that had been done before it came, or
+ *      parks while timers come thick and fast, *watches*: it sleeps, parked, for a while and looks
+ *      again. One does so, others sleep until they are woken. While somebody watches, nobody is woken for what a worker puts into its own
  *      queues, nor for what comes from outside while its taker runs. When all are parked there is
  *      no light work, and nobody watches: an idle pool is silent.
  *
@@ -71,8 +71,8 @@
  * shared that becomes heavy. */
 #define WF_WATCH_MIN_NS INT64_C(50000)
 #define WF_WATCH_MAX_NS INT64_C(200000)
-/* One beside a worker at which timers come thick and fast (WF_TIMER_CROWD): that is a light load
- * every 0.5 ms, and a watch costs 10 us. */
+/* One while timers come thick and fast (struct wf_crowd): that is a light load every 0.5 ms, and a
+ * watch costs 10 us. */
 #define WF_WATCH_CROWD_NS INT64_C(1000000)
 /* What was stolen and took this long, with what came of it, was worth to be watched for: the next
  * watch is a short one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a

@@ -42,7 +42,7 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     worker->runtime = runtime;
     wf_worker_init_pin(worker);
     wf_rng_seed(&worker->rng, (uint64_t)index + 1);
-    wf_wheel_init(&worker->wheel, wf_sys.now_ns());
+    wf_wheel_init(&worker->wheel, &pool->crowd, wf_sys.now_ns());
     for (int i = 0; i < WF_FRAME_CLASSES; i++) {
         wf_slab_init(&worker->frames[i], frame_bytes[i], WF_SLAB_CHUNKS_NOMAX);
     }

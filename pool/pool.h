@@ -31,6 +31,7 @@ struct wf_pool {
     WF_ATOMIC(int32_t) taker;
     struct wf_lookouts lookouts; /* parked workers that look after the others: see worker.c */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
+    struct wf_crowd crowd WF_ALIGNED(WF_LINE_PAIR); /* of timers: the workers' wheels write it */
 };
 
 /* Asked by a worker that is about to sleep while all others of its pool do. What it returns is

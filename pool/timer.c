@@ -133,9 +133,8 @@ static void hint_update(struct wf_wheel *wheel)
 {
     int slot = first_slot(wheel);
     int64_t next_ns = slot < 0 ? INT64_MAX : wheel->slots[slot].earliest_ns;
-    int64_t rest_ns = wf_load_relaxed(&wheel->rest_ns); /* relaxed: under the lock */
-    if (next_ns < rest_ns) {
-        next_ns = rest_ns;
+    if (next_ns < wheel->rest_ns) {
+        next_ns = wheel->rest_ns;
     }
     if (!wf_list_is_empty(&wheel->moving)) {
         next_ns = wheel->tick << WF_TIMER_TICK_BITS; /* advance has more to do at once */
@@ -145,16 +144,16 @@ static void hint_update(struct wf_wheel *wheel)
 
 /* ---- public ---- */
 
-void wf_wheel_init(struct wf_wheel *wheel, int64_t now_ns)
+void wf_wheel_init(struct wf_wheel *wheel, struct wf_crowd *crowd, int64_t now_ns)
 {
     memset(wheel, 0, offsetof(struct wf_wheel, newest));
+    wheel->crowd = crowd;
     wheel->tick = tick_of(now_ns);
     wf_list_init(&wheel->moving);
     for (size_t i = 0; i < WF_COUNT(wheel->slots); i++) {
         wf_list_init(&wheel->slots[i].timers);
     }
     wf_store_relaxed(&wheel->next_ns, INT64_MAX);
-    wf_store_relaxed(&wheel->rest_ns, 0);
 }
 
 void wf_timer_init(struct wf_timer *timer, void (*fire)(struct wf_timer *timer))
@@ -273,20 +272,45 @@ static struct wf_timer *take_moving(struct wf_wheel *wheel)
     return timer;
 }
 
-/* Timers that were fired in several calls at one time count once: then more is due than one call
- * fires, and the pace says little. */
-static void note_crowd(struct wf_wheel *wheel, int fired, int64_t now_ns)
+/* A window that is over, with so many fired in `ns`. One burst of timers is no crowd, though it may
+ * be as many: hence two windows in a row. Nor are bursts that come now and then. */
+static void end_window(struct wf_crowd *crowd, uint64_t fired, int64_t ns, int64_t now_ns)
 {
-    if (fired < WF_TIMER_CROWD) {
-        return;
+    bool is_on = wf_crowd_is_on(crowd, now_ns);
+    uint64_t least = is_on ? WF_TIMER_CROWD_LEFT : WF_TIMER_CROWD;
+    bool is_fast = ns < 2 * WF_TIMER_CALM_NS && fired * WF_TIMER_CALM_NS >= least * (uint64_t)ns;
+    /* relaxed, all: see wf_crowd */
+    if (is_fast && (is_on || wf_load_relaxed(&crowd->was_fast))) {
+        wf_store_relaxed(&crowd->until_ns,
+                         now_ns + 2 * WF_TIMER_CALM_NS); /* the next ends before */
     }
-    int64_t since_ns = now_ns - wheel->crowd_ns;
-    if (since_ns < WF_TIMER_CALM_NS && since_ns > 0) {
+    wf_store_relaxed(&crowd->was_fast, is_fast);
+}
+
+static void count_fired(struct wf_crowd *crowd, int fired, int64_t now_ns)
+{
+    /* relaxed, all: see wf_crowd */
+    (void)wf_add_relaxed(&crowd->fired, (uint64_t)fired);
+    int64_t since_ns = wf_load_relaxed(&crowd->since_ns);
+    if (now_ns - since_ns >= WF_TIMER_CALM_NS &&
+        wf_cas_relaxed(&crowd->since_ns, &since_ns, now_ns)) {
+        end_window(crowd, wf_xchg_relaxed(&crowd->fired, 0), now_ns - since_ns, now_ns);
+    }
+}
+
+/* Timers that were fired in several calls at one time say nothing about this wheel's pace: then more
+ * is due than one call fires. */
+static void note_fired(struct wf_wheel *wheel, int fired, int64_t now_ns)
+{
+    count_fired(wheel->crowd, fired, now_ns);
+    int64_t since_ns = now_ns - wheel->fired_ns;
+    if (since_ns > 0 && wf_crowd_is_on(wheel->crowd, now_ns)) {
+        since_ns = since_ns < WF_TIMER_CALM_NS ? since_ns : WF_TIMER_CALM_NS;
         int64_t rest_ns = since_ns * WF_TIMER_BURST / fired;
         rest_ns = rest_ns < WF_TIMER_CROWD_NS ? rest_ns : WF_TIMER_CROWD_NS;
-        wf_store_relaxed(&wheel->rest_ns, now_ns + rest_ns); /* relaxed: for others a hint */
+        wheel->rest_ns = now_ns + rest_ns;
     }
-    wheel->crowd_ns = now_ns;
+    wheel->fired_ns = now_ns;
 }
 
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
@@ -321,7 +345,9 @@ int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns)
     if (stays != NULL && fired > 0) {
         postpone(wheel, stays, now_ns);
     }
-    note_crowd(wheel, fired, now_ns);
+    if (fired > 0) {
+        note_fired(wheel, fired, now_ns);
+    }
     hint_update(wheel);
     wf_store_relaxed(&wheel->fired, wf_load_relaxed(&wheel->fired) + (uint64_t)fired);
     wf_unlock(&wheel->lock);

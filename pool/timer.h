@@ -47,16 +47,19 @@
 /* How much later than its deadline a timer may fire if another one of its tick has just fired. */
 #define WF_TIMER_SLACK_NS 50000
 
-/* A crowd: two calls of advance, less than WF_TIMER_CALM_NS apart, have each fired WF_TIMER_CROWD
- * timers. Then a look for each tick would cost more than they do, for a worker that sleeps until
+/* A crowd: the wheels of a pool, together, have fired WF_TIMER_CROWD timers in WF_TIMER_CALM_NS, and
+ * so again. Then a look for each tick would cost more than they do, for a worker that sleeps until
  * then and wakes up needs 10 to 14 us of processor (with 44 timers a tick, frames, 0.3 of 0.9 us
- * each). So the next look is when WF_TIMER_BURST of them are due at that pace, but at most
- * WF_TIMER_CROWD_NS away. 16: at 14 us a look, as much as a frame that sleeps costs besides. 256:
- * then it is a tenth, and what was fired still fits into the second-level cache. */
-#define WF_TIMER_CROWD    16
-#define WF_TIMER_BURST    256
-#define WF_TIMER_CROWD_NS 500000
-#define WF_TIMER_CALM_NS  1000000
+ * each). So the next look at each wheel is when WF_TIMER_BURST of its own are due at its pace, but
+ * at most WF_TIMER_CROWD_NS away: also of one that has few, whose worker would sleep a thousand times
+ * in a while in which the others of the pool together sleep four hundred times. 256 in 1 ms: 16 a
+ * tick; at 14 us a look, as much as a frame that sleeps costs besides. 256: then it is a tenth, and
+ * what was fired still fits into the second-level cache. */
+#define WF_TIMER_CROWD      128
+#define WF_TIMER_CROWD_LEFT 32
+#define WF_TIMER_BURST      256
+#define WF_TIMER_CROWD_NS   500000
+#define WF_TIMER_CALM_NS    1000000
 
 /* Timers that one call of advance moves or fires: bounds how long the lock is held (about 50
  * us). */
@@ -68,6 +71,15 @@
 #define WF_WHEEL_AHEAD 8
 
 struct wf_wheel;
+
+/* What the wheels of a pool know of each other's pace. All zero: no crowd. Any of them stores,
+ * without an order: what two of them mixed is a crowd noticed a moment earlier or later. */
+struct wf_crowd {
+    WF_ATOMIC(int64_t) since_ns; /* when the present window began: lasts WF_TIMER_CALM_NS or more */
+    WF_ATOMIC(uint64_t) fired;   /* in it */
+    WF_ATOMIC(bool) was_fast;    /* were so many fired in the one before that it may be a crowd? */
+    WF_ATOMIC(int64_t) until_ns; /* it is a crowd until then, at least */
+};
 
 struct wf_timer {
     struct wf_list link; /* under the wheel's lock; unlinked means idle */
@@ -96,7 +108,9 @@ struct wf_wheel {
     uint64_t used[WF_WHEEL_LEVELS]; /* bit s of level L: that slot is not empty */
     /* from a slot that advance has begun: to be fired or put into a lower level */
     struct wf_list moving;
-    int64_t crowd_ns;            /* when as many timers as make a crowd fired last */
+    struct wf_crowd *crowd;      /* the pool's; immutable */
+    int64_t fired_ns;            /* when timers fired last */
+    int64_t rest_ns;             /* in a crowd: no look before */
     WF_ATOMIC(uintptr_t) firing; /* development builds: the thread inside fire(); 0: none */
     /* counters; written under the lock, read by reports: relaxed */
     WF_ATOMIC(uint64_t) fired, added, deleted;
@@ -106,12 +120,11 @@ struct wf_wheel {
     struct wf_timer *newest[WF_WHEEL_LEVELS * WF_WHEEL_SLOTS][WF_WHEEL_AHEAD];
     /* The hint. Written under the lock, read by anybody. */
     WF_ALIGNED(WF_LINE) WF_ATOMIC(int64_t) next_ns;
-    /* In a crowd: no look before. Likewise. */
-    WF_ATOMIC(int64_t) rest_ns;
 };
 
-/* now_ns: CLOCK_MONOTONIC, or the simulator's clock. */
-void wf_wheel_init(struct wf_wheel *wheel, int64_t now_ns);
+/* `crowd` is that of all wheels of a pool, and outlives them. now_ns: CLOCK_MONOTONIC, or the
+ * simulator's clock. */
+void wf_wheel_init(struct wf_wheel *wheel, struct wf_crowd *crowd, int64_t now_ns);
 
 /* Makes an idle timer. Zeroed memory is not one. */
 void wf_timer_init(struct wf_timer *timer, void (*fire)(struct wf_timer *timer));
@@ -131,10 +144,10 @@ bool wf_timer_del(struct wf_timer *timer);
  * calls are serialised. */
 int wf_wheel_advance(struct wf_wheel *wheel, int64_t now_ns);
 
-/* Have timers come thick and fast until a short while ago? Any thread; a hint. */
-WF_INLINE bool wf_wheel_is_crowded(struct wf_wheel *wheel, int64_t now_ns)
+/* Do timers come thick and fast, or have they until a short while ago? Any thread; a hint. */
+WF_INLINE bool wf_crowd_is_on(struct wf_crowd *crowd, int64_t now_ns)
 {
-    return now_ns - wf_load_relaxed(&wheel->rest_ns) < WF_TIMER_CALM_NS; /* relaxed: a hint */
+    return now_ns < wf_load_relaxed(&crowd->until_ns); /* relaxed: a hint */
 }
 
 /* When to call advance next; INT64_MAX: no timer. One load. The owner's own add is always in it; an

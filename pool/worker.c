@@ -1109,18 +1109,6 @@ static void sleep_on(struct wf_worker *worker)
     }
 }
 
-static int64_t length_of_watch(struct wf_worker *worker, int64_t now_ns)
-{
-    struct wf_pool *pool = worker->pool;
-    for (int i = 0; i < pool->worker_count; i++) {
-        struct wf_worker *other = &pool->workers[i];
-        if (other != worker && wf_wheel_is_crowded(&other->wheel, now_ns)) {
-            return WF_WATCH_CROWD_NS;
-        }
-    }
-    return worker->watch_ns;
-}
-
 /* Somebody who is awake has light work, or is likely to: sleep for a while, longer each time that
  * it came to nothing (light.h). As a lookout, too, unless there are enough. One such watcher is
  * enough, the others sleep until they are woken: the watcher comes to is_there_more before it
@@ -1135,7 +1123,8 @@ static void watch(struct wf_worker *worker)
     }
     bool appointed = is_rescue_on(worker) && wf_lookout_appoint(&pool->lookouts);
     int64_t now_ns = wf_sys.now_ns();
-    sleep_until(worker, now_ns + length_of_watch(worker, now_ns));
+    bool crowded = wf_crowd_is_on(&pool->crowd, now_ns);
+    sleep_until(worker, now_ns + (crowded ? WF_WATCH_CROWD_NS : worker->watch_ns));
     if (appointed) {
         (void)rescue(worker);
         wf_lookout_resign(&pool->lookouts);
@@ -1184,7 +1173,8 @@ static void park(struct wf_worker *worker)
     int self = (int)worker->index;
     wf_stood_still_fn *stood_still = NULL;
     bool light = worker->saw_light;
-    bool watching = (light || worker->woken) && begin_watching(worker);
+    bool crowded = worker->peers != 0 && wf_crowd_is_on(&pool->crowd, wf_sys.now_ns());
+    bool watching = (light || worker->woken || crowded) && begin_watching(worker);
     if (!watching) {
         end_watching(worker);
     }

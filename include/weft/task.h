@@ -414,8 +414,8 @@ size_t weft_scope_count(const weft_scope *scope);
 int weft_yield(void);
 
 /* Waits at least `duration`. 0, or -ECANCELED as soon as the scope is cancelled. Never early, and
- * late by at most 0.1 ms plus scheduling; or 0.5 ms, on a worker where 16 and more sleeps and
- * deadlines end in each 0.1 ms. 0 or negative: as weft_yield. May suspend. Task context. */
+ * late by at most 0.1 ms plus scheduling; or 0.5 ms, in a runtime where 128 and more sleeps and
+ * deadlines end in each ms. 0 or negative: as weft_yield. May suspend. Task context. */
 int weft_sleep(weft_time duration);
 
 /* Runs fn(arg) on a thread that may block, and waits for it: for calls that cannot be made

@@ -45,7 +45,7 @@ static inline void rig_open_driver(struct wf_driver *driver)
     rig.pool.worker_count = 1;
     rig.worker.pool = &rig.pool;
     rig.worker.driver = rig.driver;
-    wf_wheel_init(&rig.worker.wheel, wf_sys.now_ns());
+    wf_wheel_init(&rig.worker.wheel, &rig.pool.crowd, wf_sys.now_ns());
     rig.driver->ops->worker_begin(rig.driver, &rig.worker);
 }
 

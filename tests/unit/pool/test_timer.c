@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define TICK_NS   (INT64_C(1) << WF_TIMER_TICK_BITS)
@@ -23,6 +24,7 @@ struct entry {
 };
 
 static struct wf_wheel wheel;
+static struct wf_crowd crowd;
 static int64_t now_ns;
 static int64_t last_tick; /* of the newest that fired in this advance */
 
@@ -40,7 +42,8 @@ static void note(struct wf_timer *timer)
 static void begin(int64_t at_ns)
 {
     now_ns = at_ns;
-    wf_wheel_init(&wheel, now_ns);
+    memset(&crowd, 0, sizeof crowd);
+    wf_wheel_init(&wheel, &crowd, now_ns);
 }
 
 static void entry_init(struct entry *entry)
@@ -255,66 +258,157 @@ static int count_looks(struct entry *entries, int count, int64_t late_ns)
     return looks;
 }
 
+/* Looks that it takes to see that it is a crowd: two windows, with up to three looks a tick. */
+#define BEFORE_IT_SHOWS ((int)(2 * (WF_TIMER_CALM_NS + TICK_NS) * 3 / TICK_NS))
+
 Test(timer, a_crowd_is_looked_at_in_bursts_and_none_of_it_is_later_than_the_bound)
 {
-    enum { N = 10000, APART = 1500 };
+    enum { N = 20000, APART = 1500 };
     static struct entry entries[N];
     begin(SECOND_NS);
     add_row(entries, N, SECOND_NS + 5 * TICK_NS, APART);
     int looks = count_looks(entries, N, WF_TIMER_CROWD_NS + 1);
-    wt_le(looks, N / WF_TIMER_BURST * 5 / 4 + 4,
-          "229 ticks would be as many looks, or two for each");
+    wt_le(looks, N / WF_TIMER_BURST * 5 / 4 + BEFORE_IT_SHOWS,
+          "458 ticks would be as many looks, or two for each");
     wt_ge(looks, N / 1000, "in bursts that are not much larger");
 }
 
 Test(timer, a_thin_crowd_is_looked_at_within_the_bound)
 {
-    enum { N = 3000, APART = 3000 }; /* 256 of them take longer than the bound */
+    enum { N = 5000, APART = 7000 }; /* 256 of them take longer than the bound */
     static struct entry entries[N];
     begin(SECOND_NS);
     add_row(entries, N, SECOND_NS + 5 * TICK_NS, APART);
     int looks = count_looks(entries, N, WF_TIMER_CROWD_NS + 1);
-    wt_le(looks, N * APART / WF_TIMER_CROWD_NS + 8);
+    wt_le(looks, N * APART / WF_TIMER_CROWD_NS + BEFORE_IT_SHOWS);
 }
 
 Test(timer, what_is_no_crowd_is_never_later_than_the_slack)
 {
-    enum { N = 1000, APART = 5000 }; /* 13 a tick */
+    enum { N = 1000, APART = 8000 }; /* 125 in a window */
     static struct entry entries[N];
     begin(SECOND_NS);
     add_row(entries, N, SECOND_NS + 5 * TICK_NS, APART);
     wt_gt(count_looks(entries, N, WF_TIMER_SLACK_NS + 1), N * APART / TICK_NS);
+    wt_false(wf_crowd_is_on(&crowd, now_ns));
+}
+
+Test(timer, a_crowd_goes_on_while_a_quarter_of_it_is_left_and_no_longer)
+{
+    enum { CROWD = 2000, FEW = 500, NONE = 50 };
+    static struct entry entries[CROWD + FEW + NONE];
+    begin(SECOND_NS);
+    int64_t few_ns = SECOND_NS + 5 * TICK_NS + INT64_C(4000) * CROWD;
+    int64_t none_ns = few_ns + INT64_C(25000) * FEW; /* 40 in a window */
+    add_row(entries, CROWD, SECOND_NS + 5 * TICK_NS, 4000);
+    add_row(entries + CROWD, FEW, few_ns, 25000);
+    add_row(entries + CROWD + FEW, NONE, none_ns, 70000); /* 15 */
+    while (now_ns < none_ns) {
+        advance_to(wf_wheel_next_ns(&wheel));
+        wt_true(now_ns < few_ns || wf_crowd_is_on(&crowd, now_ns));
+    }
+    while (wf_wheel_next_ns(&wheel) != INT64_MAX) {
+        advance_to(wf_wheel_next_ns(&wheel));
+    }
+    wt_false(wf_crowd_is_on(&crowd, now_ns));
 }
 
 Test(timer, one_burst_alone_keeps_nobody_waiting)
 {
-    enum { N = 1000 };
-    static struct entry burst[N], next;
+    enum { N = 1000, AFTER = 40 };
+    static struct entry before, burst[N], next[AFTER];
     begin(SECOND_NS);
+    add_row(&before, 1, SECOND_NS + 4 * TICK_NS, 0); /* begins a window */
+    wt_eq(advance_to(SECOND_NS + 4 * TICK_NS), 1);
     add_row(burst, N, SECOND_NS + 5 * TICK_NS, 0);
-    entry_init(&next);
-    add(&next, SECOND_NS + 7 * TICK_NS);
+    add_row(next, AFTER, SECOND_NS + 7 * TICK_NS, 2 * TICK_NS);
     wt_eq(advance_to(SECOND_NS + 5 * TICK_NS), N);
-    wt_eq(wf_wheel_next_ns(&wheel), next.timer.deadline_ns);
-    wt_false(wf_wheel_is_crowded(&wheel, now_ns));
+    for (int i = 0; i < AFTER; i++) {
+        wt_eq(wf_wheel_next_ns(&wheel), next[i].timer.deadline_ns);
+        wt_false(wf_crowd_is_on(&crowd, now_ns));
+        advance_to(next[i].timer.deadline_ns);
+    }
+}
+
+Test(timer, bursts_now_and_then_keep_nobody_waiting)
+{
+    enum { N = 1000, BURSTS = 10 };
+    static struct entry entries[BURSTS][N];
+    begin(SECOND_NS);
+    for (int i = 0; i < BURSTS; i++) {
+        add_row(entries[i], N, SECOND_NS + 3 * i * WF_TIMER_CALM_NS, 0);
+    }
+    for (int i = 0; i < BURSTS; i++) {
+        wt_eq(advance_to(SECOND_NS + 3 * i * WF_TIMER_CALM_NS), N);
+        wt_false(wf_crowd_is_on(&crowd, now_ns));
+    }
+}
+
+/* So far that it is a crowd, and the next look is as late as that makes it. */
+static void advance_into_a_crowd(struct entry *entries, int count)
+{
+    add_row(entries, count, SECOND_NS + 5 * TICK_NS, 1500);
+    while (!wf_crowd_is_on(&crowd, now_ns)) {
+        wt_lt(wf_wheel_next_ns(&wheel), INT64_MAX);
+        advance_to(wf_wheel_next_ns(&wheel));
+    }
+    advance_to(wf_wheel_next_ns(&wheel));
 }
 
 Test(timer, one_that_is_added_in_a_crowd_is_not_kept_waiting_by_it)
 {
-    enum { N = 1000 };
-    static struct entry crowd[N], new;
+    enum { N = 4000 };
+    static struct entry entries[N], new;
     begin(SECOND_NS);
-    add_row(crowd, N, SECOND_NS + 5 * TICK_NS, 1500);
-    while (wf_wheel_next_ns(&wheel) - now_ns != WF_TIMER_CROWD_NS &&
-           wf_wheel_next_ns(&wheel) < crowd[N / 2].timer.deadline_ns) {
-        advance_to(wf_wheel_next_ns(&wheel));
-    }
+    advance_into_a_crowd(entries, N);
     wt_gt(wf_wheel_next_ns(&wheel), now_ns + 2 * TICK_NS, "it is a crowd");
-    wt_true(wf_wheel_is_crowded(&wheel, now_ns));
-    wt_false(wf_wheel_is_crowded(&wheel, now_ns + WF_TIMER_CROWD_NS + WF_TIMER_CALM_NS), "no more");
+    wt_false(wf_crowd_is_on(&crowd, now_ns + 2 * WF_TIMER_CALM_NS), "no more");
     entry_init(&new);
     add(&new, now_ns + 1000);
     wt_eq(wf_wheel_next_ns(&wheel), now_ns + 1000);
+}
+
+Test(timer, a_wheel_with_few_is_in_the_crowd_of_its_pool)
+{
+    enum { N = 4000 };
+    static struct entry entries[N], few[2];
+    static struct wf_wheel beside;
+    begin(SECOND_NS);
+    advance_into_a_crowd(entries, N);
+    wf_wheel_init(&beside, &crowd, now_ns);
+    for (int i = 0; i < 2; i++) {
+        entry_init(&few[i]);
+        few[i].expected = true;
+        wf_timer_add(&beside, &few[i].timer, now_ns + 2 * i * TICK_NS);
+    }
+    last_tick = INT64_MIN;
+    wt_eq(wf_wheel_advance(&beside, now_ns), 1);
+    wt_eq(wf_wheel_next_ns(&beside), now_ns + WF_TIMER_CROWD_NS);
+}
+
+Test(timer, two_wheels_with_half_of_a_crowd_each_know_it)
+{
+    enum { N = 3000, APART = 10000 }; /* 100 in a window, on each */
+    static struct entry entries[2][N];
+    static struct wf_wheel beside;
+    begin(SECOND_NS);
+    wf_wheel_init(&beside, &crowd, now_ns);
+    add_row(entries[0], N, SECOND_NS + 5 * TICK_NS, APART);
+    for (int i = 0; i < N; i++) {
+        entry_init(&entries[1][i]);
+        entries[1][i].expected = true;
+        wf_timer_add(&beside, &entries[1][i].timer, SECOND_NS + 5 * TICK_NS + i * APART);
+    }
+    int looks = 0;
+    while (wf_wheel_next_ns(&beside) != INT64_MAX) {
+        now_ns = wf_wheel_next_ns(&beside);
+        last_tick = INT64_MIN;
+        looks += wf_wheel_advance(&beside, now_ns) > 0;
+        if (wf_wheel_next_ns(&wheel) <= now_ns) {
+            advance_to(now_ns);
+        }
+    }
+    wt_le(looks, N * APART / WF_TIMER_CROWD_NS + BEFORE_IT_SHOWS);
 }
 
 Test(timer, a_timer_names_the_one_that_was_added_eight_before_it_to_its_slot)
@@ -393,7 +487,7 @@ static void one_run(uint64_t seed, int steps)
             advance_to(now_ns + random_distance(&rng) / 2);
         }
         int64_t earliest = model_earliest(entries, N);
-        int64_t rest_ns = wf_load_relaxed(&wheel.rest_ns);
+        int64_t rest_ns = wheel.rest_ns;
         wt_le(rest_ns, now_ns + WF_TIMER_CROWD_NS);
         int64_t bound_ns = latest(earliest) > rest_ns ? latest(earliest) : rest_ns;
         wt_le(wf_wheel_next_ns(&wheel), bound_ns, "T.2: too late; seed %llu step %d",

@@ -563,26 +563,53 @@ static void fire_nothing(struct wf_timer *timer)
     (void)timer;
 }
 
+static void begin_crowd(void)
+{
+    wf_store_relaxed(&pool->crowd.until_ns, clock_ns + 2 * WF_TIMER_CALM_NS);
+}
+
 Test(worker, a_watch_is_long_beside_a_crowd_of_timers_and_not_after_it, .init = begin_ticking,
      .fini = end_ticking)
 {
-    enum { N = 2 * WF_TIMER_CROWD };
-    static struct wf_timer timers[N];
-    const int64_t apart_ns = 1 << WF_TIMER_TICK_BITS;
     watch(other);
     wt_lt(slept.until_ns - clock_ns, WF_WATCH_MAX_NS);
-    for (int i = 0; i < N; i++) {
-        wf_timer_init(&timers[i], fire_nothing);
-        wf_timer_add(&self->wheel, &timers[i], clock_ns + (i < N / 2 ? 0 : apart_ns));
-    }
-    wt_eq(wf_wheel_advance(&self->wheel, clock_ns), N / 2);
-    clock_ns += apart_ns;
-    wt_eq(wf_wheel_advance(&self->wheel, clock_ns), N / 2);
+    begin_crowd();
     watch(other);
     wt_gt(slept.until_ns - clock_ns, WF_WATCH_CROWD_NS - 10 * TICK_NS);
-    clock_ns += WF_TIMER_CROWD_NS + WF_TIMER_CALM_NS;
+    clock_ns += 2 * WF_TIMER_CALM_NS;
     watch(other);
     wt_lt(slept.until_ns - clock_ns, WF_WATCH_MAX_NS + WF_WATCH_MIN_NS);
+}
+
+Test(worker, beside_a_crowd_of_timers_one_watches_with_nothing_in_sight, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    begin_crowd();
+    wt_lt(nap(other), 2 * WF_WATCH_CROWD_NS);
+    wt_eq(slept.watchers, 1u);
+    wt_eq(nap(self), INT64_MAX, "one is enough");
+    wt_lt(nap(other), 2 * WF_WATCH_CROWD_NS, "and goes on");
+    clock_ns += 2 * WF_TIMER_CALM_NS;
+    wt_eq(nap(other), INT64_MAX); /* an idle pool is silent */
+    wt_eq(slept.watchers, 0u);
+}
+
+/* What a timer makes ready is one of many: who watches comes to it if it takes long. */
+Test(worker, what_timers_make_ready_in_a_crowd_wakes_nobody, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    static struct wf_timer timer;
+    wf_timer_init(&timer, fire_nothing);
+    begin_crowd();
+    sleeps(other);
+    (void)begin_watching(other);
+    wf_timer_add(&self->wheel, &timer, clock_ns);
+    run_timers(self);
+    wt_eq(who_was_woken(), NOBODY);
+    end_watching(other);
+    wf_timer_add(&self->wheel, &timer, clock_ns);
+    run_timers(self);
+    wt_eq(who_was_woken(), 1);
 }
 
 static int barriers, barrier_rc;
