@@ -82,7 +82,10 @@ struct wf_fiber {
     int saved_errno;          /* while suspended */
     int *thread_errno;        /* &errno of the thread that runs this stack now; set by the switch */
 
-    /* Second line and further: seldom. */
+    /* Second line and further: seldom, but in a hand-over. */
+    /* hints for wf_fiber_lying, low bits of addresses: where the call returns to in which it lies,
+     * and the same of the stack that was left for this one */
+    uint32_t left_at, came_after;
     uint32_t index;      /* of the slot; UINT32_MAX for a thread's own stack */
     uint32_t generation; /* + 1 at each give: a stale pointer can be told */
     uint8_t guard;       /* enum wf_guard */
@@ -109,7 +112,8 @@ _Static_assert(offsetof(struct wf_fiber, sp) == 24, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, resume) == 32, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, saved_errno) == 52, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, thread_errno) == 56, "switch_*.S");
-_Static_assert(offsetof(struct wf_fiber, index) == WF_LINE, "the hot fields fill one line");
+_Static_assert(offsetof(struct wf_fiber, left_at) == WF_LINE, "switch_*.S; one line is hot");
+_Static_assert(offsetof(struct wf_fiber, came_after) == WF_LINE + 4, "switch_*.S");
 _Static_assert(offsetof(struct wf_fiber, asan_stack) <= WF_LINE_PAIR,
                "take, suspend and give touch two lines");
 _Static_assert(sizeof(struct wf_fiber) <= WF_FIBER_BYTES, "the slot's layout");
@@ -313,10 +317,23 @@ WF_INLINE void wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to
                                       wf_after_fn *after, wf_after_fn *otherwise, void *word)
 {
     if (!WF_X86_64 || WF_WATCHED) {
+        to->came_after = from->left_at; /* as the assembly does */
         (void)wf_fiber_switch(from, to, after, word);
     } else {
         (void)wf_switch_arming(to, from, word, otherwise);
     }
+}
+
+/* fn(self, object, detail), for a public call to end with, in which `self` is about to lie down by
+ * wf_fiber_switch_arming; what it returns. The return to the caller is one that the processor
+ * predicts, although other stacks have called meanwhile. */
+typedef int wf_lying_fn(struct wf_fiber *self, void *object, void *detail);
+int wf_switch_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn) WF_HIDDEN;
+WF_INLINE int wf_fiber_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn)
+{
+    return WF_X86_64 && !WF_MODEL && !WF_ASAN && !WF_TSAN
+               ? wf_switch_lying(self, object, detail, fn)
+               : fn(self, object, detail);
 }
 
 /* ---- a thread's own stack ---- */

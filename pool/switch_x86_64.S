@@ -23,6 +23,8 @@
 #define FIBER_RESUME 32
 #define FIBER_ERRNO  52 /* saved_errno */
 #define THREAD_ERRNO 56 /* thread_errno */
+#define LEFT_AT      64
+#define CAME_AFTER   68
 
         .text
 
@@ -162,6 +164,8 @@ wf_switch_arming:
         .cfi_startproc
         leave_stack
         .cfi_remember_state
+        movl    LEFT_AT(%rsi), %eax
+        movl    %eax, CAME_AFTER(%rdi)
         xorl    %eax, %eax
         movl    $1, %r8d
         lock cmpxchgq %r8, (%rdx) /* LAST TOUCH of `from` */
@@ -178,6 +182,46 @@ wf_switch_arming:
         jmp     1b
         .cfi_endproc
         .size   wf_switch_arming, . - wf_switch_arming
+
+/* int wf_switch_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn)
+ *                     rdi                    rsi           rdx           rcx
+ *
+ * The processor predicts a return by the call that came last, and that was another stack's: so of
+ * stacks that lie in calls from different places of the program the return to the program is
+ * mispredicted, 4 ns of the 26 that a hand-over took. A jump is predicted by where the same jump
+ * went to before, which is right here as long as one jump goes to one place: hence two of them,
+ * between which a branch decides that is itself predicted, by a longer history than an indirect
+ * jump's (with one jump it was wrong each time). Of two stacks that take turns each has its own. To
+ * the same place we return, since then the prediction is right, here and in the frames above. */
+        .globl  wf_switch_lying
+        .hidden wf_switch_lying
+        .type   wf_switch_lying, @function
+        .p2align 5
+wf_switch_lying:
+        .cfi_startproc
+        movq    (%rsp), %rax
+        pushq   %rdi
+        .cfi_def_cfa_offset 16
+        movl    %eax, LEFT_AT(%rdi)
+        call    *%rcx
+        popq    %rdi
+        .cfi_def_cfa_offset 8
+        movq    (%rsp), %rcx
+        cmpl    CAME_AFTER(%rdi), %ecx
+        je      2f
+        leaq    8(%rsp), %rsp /* keeps the flags */
+        .cfi_def_cfa_offset 0
+        .cfi_register rip, rcx
+        ja      1f
+        notrack jmp *%rcx
+1:
+        notrack jmp *%rcx
+2:
+        .cfi_def_cfa_offset 8
+        .cfi_offset rip, -8
+        ret
+        .cfi_endproc
+        .size   wf_switch_lying, . - wf_switch_lying
 
 /* A prepared stack continues at wf_switch_begin: rbx is its fiber, r12 its entry function, which
  * never returns. The end of every backtrace: no return address, and rbp is 0 for unwinders that

@@ -2,11 +2,11 @@
  * over to each other: semaphore, mutex, event, channel. Everybody else calls wf_call_block
  * (await.c), which is made of this.
  *
- * Such a call tries in its public function, and if it has to wait *leaves* that by a call in its
- * last line, of a function of its own that is not inline and holds the wf_call. So a call that need
- * not wait makes no frame for it; and between the program and the switch there are few levels, each
- * of which is a return that the processor mispredicts when it resumes a stack that waits somewhere
- * else.
+ * Such a call tries in its public function, and if it has to wait *leaves* that in its last line
+ * (wf_fiber_lying) for a function of its own, which holds the wf_call. So a call that need not wait
+ * makes no frame for it; and the return to the program, which the processor would mispredict when it
+ * resumes a stack that waits somewhere else, is one that it predicts. The other returns between the
+ * program and the switch, which are few, it predicts where stacks wait in the same kind of call.
  *
  * Who may call: src/ only. */
 #ifndef WF_BLOCK_H

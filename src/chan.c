@@ -639,12 +639,12 @@ WF_INLINE int lie_down(struct wf_fiber *self, weft_chan *chan, enum side side, v
     return (int)rc;
 }
 
-static WF_NOINLINE int send_waiting(struct wf_fiber *self, weft_chan *chan, void *item)
+static int send_waiting(struct wf_fiber *self, void *chan, void *item)
 {
     return lie_down(self, chan, SENDING, item);
 }
 
-static WF_NOINLINE int recv_waiting(struct wf_fiber *self, weft_chan *chan, void *item)
+static int recv_waiting(struct wf_fiber *self, void *chan, void *item)
 {
     return lie_down(self, chan, RECEIVING, item);
 }
@@ -655,7 +655,7 @@ WF_INLINE int meet_or_wait(struct wf_fiber *self, weft_chan *chan, enum side sid
 {
     struct wf_owed owed = {0};
     if (count_locked(chan) != 0 || !meet(chan, side, item, &owed)) {
-        return side == SENDING ? send_waiting(self, chan, item) : recv_waiting(self, chan, item);
+        return wf_fiber_lying(self, chan, item, side == SENDING ? send_waiting : recv_waiting);
     }
     wf_unlock(&chan->lock);
     wf_run_owed(&owed);
@@ -699,7 +699,7 @@ int weft_chan_recv(weft_chan *chan, void *item)
     wf_lock(&chan->lock);
     if (wf_unlikely(!recv_plainly(chan, item))) {
         /* a sender waits at an empty channel only if that holds nothing */
-        return chan->capacity != 0 ? recv_waiting(self, chan, item)
+        return chan->capacity != 0 ? wf_fiber_lying(self, chan, item, recv_waiting)
                                    : recv_meeting(self, chan, item);
     }
     wf_unlock(&chan->lock);

@@ -154,8 +154,9 @@ static ssize_t begin(struct wf_event *event, struct wf_call *call, struct wf_wor
     return 0;
 }
 
-static WF_NOINLINE int event_waiting(struct wf_fiber *self, struct wf_event *event)
+static int event_waiting(struct wf_fiber *self, void *event, void *none)
 {
+    (void)none;
     struct wf_call call;
     (void)event_queue(event, &call, &self->resume, &event_ops);
     (void)wf_call_block_inline(self, &call, event_ops.name);
@@ -177,7 +178,7 @@ static ssize_t event_begin(struct wf_event *event, struct wf_call *call, struct 
 WF_INLINE int wait_locked(struct wf_fiber *self, struct wf_event *event)
 {
     if (!take_event(event)) {
-        return event_waiting(self, event);
+        return wf_fiber_lying(self, event, NULL, event_waiting);
     }
     wf_unlock(&event->lock);
     return wf_spend_and_return(self, 0);

@@ -114,10 +114,10 @@ WF_INLINE void lock_queue(struct wf_mutex *mutex, struct wf_call *call, struct w
     wf_unlock(&mutex->lock);
 }
 
-static WF_NOINLINE int lock_waiting(struct wf_fiber *self, struct wf_mutex *mutex)
+static int lock_waiting(struct wf_fiber *self, void *mutex, void *task)
 {
     struct wf_call call;
-    lock_queue(mutex, &call, &self->resume, self->env->task);
+    lock_queue(mutex, &call, &self->resume, task);
     enum wf_wait_state outcome = wf_call_block_inline(self, &call, lock_ops.name);
     return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)lock_finish(&call);
 }
@@ -125,9 +125,10 @@ static WF_NOINLINE int lock_waiting(struct wf_fiber *self, struct wf_mutex *mute
 /* Entered, and with the lock; returns without it. */
 WF_INLINE int lock_locked(struct wf_fiber *self, struct wf_mutex *mutex)
 {
-    int rc = take_mutex(mutex, self->env->task);
+    struct wf_task *task = self->env->task;
+    int rc = take_mutex(mutex, task);
     if (rc == -EAGAIN) {
-        return lock_waiting(self, mutex);
+        return wf_fiber_lying(self, mutex, task, lock_waiting);
     }
     wf_unlock(&mutex->lock);
     return wf_spend_and_return(self, rc);

@@ -148,7 +148,7 @@ WF_INLINE ssize_t acquire_queue(struct wf_sem *sem, struct wf_call *call, struct
     return WF_PENDING;
 }
 
-static WF_NOINLINE int acquire_waiting(struct wf_fiber *self, struct wf_sem *sem, void *wanted)
+static int acquire_waiting(struct wf_fiber *self, void *sem, void *wanted)
 {
     struct wf_call call;
     (void)acquire_queue(sem, &call, &self->resume, wanted);
@@ -184,7 +184,7 @@ WF_INLINE int acquire_locked(struct wf_fiber *self, struct wf_sem *sem, uint32_t
 {
     ssize_t got = take_permits(sem, n);
     if (got == -EAGAIN) {
-        return acquire_waiting(self, sem, as_item(n));
+        return wf_fiber_lying(self, sem, as_item(n), acquire_waiting);
     }
     wf_unlock(&sem->lock);
     return wf_spend_and_return(self, (int)got);

@@ -109,6 +109,78 @@ Test(fiber, a_prepared_stack_runs_after_and_then_its_entry)
     close_all();
 }
 
+/* ---- a call in which a stack lies down ---- */
+
+static struct wf_fiber *lying[2];
+static uint64_t armed[2];
+static int ended;
+
+static void arm(struct wf_fiber *now, struct wf_fiber *before, void *word)
+{
+    (void)now, (void)before;
+    *(uint64_t *)word = 1;
+}
+
+static void is_armed(struct wf_fiber *now, struct wf_fiber *before, void *word)
+{
+    (void)now, (void)before, (void)word;
+    wt_fail("the word was 0");
+}
+
+/* Goes on with the other stack; the last one with the program. */
+static int lie(struct wf_fiber *self, void *object, void *detail)
+{
+    bool second = self == lying[1];
+    wt_eq(object, &armed[second]);
+    wt_eq((uintptr_t)wf_frame_address() % 16, 0u, "the ABI's alignment");
+    armed[second] = 0;
+    wf_fiber_switch_arming(self, ended == 0 ? lying[!second] : &home, arm, is_armed, object);
+    wt_eq(armed[second], 1u);
+    return (int)(intptr_t)detail;
+}
+
+/* Two places that a call may come from, in whatever order they lie. */
+static WF_NOINLINE int lie_here(struct wf_fiber *self, int i)
+{
+    int rc = wf_fiber_lying(self, &armed[self == lying[1]], (void *)(intptr_t)i, lie);
+    return rc + 1000;
+}
+
+static WF_NOINLINE int lie_there(struct wf_fiber *self, int i)
+{
+    int rc = wf_fiber_lying(self, &armed[self == lying[1]], (void *)(intptr_t)i, lie);
+    return rc + 2000;
+}
+
+static void lie_often(struct wf_fiber *self)
+{
+    for (int i = 0; i < 100; i++) {
+        /* both at the same place, both at different ones, in both orders */
+        if ((i / 10 + (i / 20 % 2 == 0 && self == lying[1])) % 2 == 0) {
+            wt_eq(lie_here(self, i), i + 1000);
+        } else {
+            wt_eq(lie_there(self, -i), 2000 - i);
+        }
+    }
+    ended++;
+    finish(self);
+}
+
+Test(fiber, a_call_in_which_a_stack_lies_returns_to_where_it_came_from)
+{
+    open_with(1024);
+    for (int i = 0; i < 2; i++) {
+        lying[i] = take();
+        wf_fiber_start(lying[i], lie_often);
+    }
+    go(lying[0]);
+    wt_eq(ended, 1);
+    while (ended < 2) { /* ends: each turn is a wait of the other, of which there are 100 */
+        go(lying[1]);
+    }
+    close_all();
+}
+
 /* ---- a switch that queues ---- */
 
 static struct wf_work *queue_slot;
