@@ -239,7 +239,8 @@ int main(int argc, char **argv)
             opts.drain += opts.drain == 0; /* 0 would be the helper's default */
             break;
         default:
-            return usage("no such option, or its value is missing: ", argv[optind - 1]);
+            return usage("no such option, or its value is missing: -",
+                         (char[]){(char)optopt, '\0'});
         }
     }
     if (optind < argc) {

@@ -537,7 +537,8 @@ int main(int argc, char **argv)
     while ((option = getopt(argc, argv, "j:")) != -1) {
         char *end = NULL;
         if (option != 'j') {
-            return usage("no such option, or its value is missing: ", argv[optind - 1]);
+            return usage("no such option, or its value is missing: -",
+                         (char[]){(char)optopt, '\0'});
         }
         long slots = strtol(optarg, &end, 10);
         if (slots < 1 || slots > SLOTS_MAX || *end != '\0') {

@@ -366,7 +366,8 @@ int main(int argc, char **argv)
             log = optarg;
             break;
         default:
-            return usage("no such option, or its value is missing: ", argv[optind - 1]);
+            return usage("no such option, or its value is missing: -",
+                         (char[]){(char)optopt, '\0'});
         }
     }
     if ((server.cert == NULL) != (server.key == NULL)) {

@@ -12,8 +12,6 @@ try "no command is help" 0
 has out "usage: taskbench COMMAND"
 try "help run" 0 help run
 has out "--assert-allocs"
-try "run --help is help run" 0 run --help
-has out "--assert-allocs"
 try "list" 0 list
 has out "fork-join"
 has out "  yield/1000"
@@ -28,6 +26,9 @@ narrow "help"
 for command in $(sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' "$work/out"); do
     try "help $command" 0 help "$command"
     narrow "help $command"
+    cp "$work/out" "$work/help"
+    try "$command --help is help $command" 0 "$command" --help
+    if cmp -s "$work/out" "$work/help"; then ok; else fail "$what"; fi
 done
 "$taskbench" doctor >"$work/out" 2>"$work/err" </dev/null
 narrow "doctor"

@@ -4,6 +4,7 @@
 #include "suggest.h"
 #include "user.h"
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <weft/base.h>
@@ -69,6 +70,12 @@ static int refuse(const char *name)
     return TB_EXIT_USAGE;
 }
 
+/* "CMD --help" is "help CMD". */
+static bool asks_for_help(int argc, char **argv)
+{
+    return argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "help";
@@ -81,6 +88,10 @@ int main(int argc, char **argv)
     const struct tb_command *command = tb_command_find(name);
     if (!command) {
         return refuse(name);
+    }
+    if (asks_for_help(argc, argv) && command->summary) {
+        char *help[] = {"help", argv[1], NULL};
+        return tb_cmd_help(2, help);
     }
     char error[TB_REASON_MAX];
     if (tb_user_load_environment(error) < 0) {
