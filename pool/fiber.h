@@ -331,6 +331,7 @@ typedef int wf_lying_fn(struct wf_fiber *self, void *object, void *detail);
 int wf_switch_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn) WF_HIDDEN;
 WF_INLINE int wf_fiber_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn)
 {
+    // NOLINTNEXTLINE(misc-redundant-expression): macros, of which several are 0
     return WF_X86_64 && !WF_MODEL && !WF_ASAN && !WF_TSAN
                ? wf_switch_lying(self, object, detail, fn)
                : fn(self, object, detail);
@@ -342,18 +343,5 @@ WF_INLINE int wf_fiber_lying(struct wf_fiber *self, void *object, void *detail, 
  * stays NULL). The caller sets home->worker; then wf_fiber_switch(home, first, ...)
  * starts the worker, and wf_fiber_switch(last, home, ...) ends it, on the same thread. */
 void wf_fiber_home_init(struct wf_fiber *home);
-
-/* The stack that signal handlers of a worker thread run on: an overflow cannot be handled on the
- * stack that has it. */
-struct wf_signal_stack {
-    void *memory; /* NULL: the thread had one before (sanitizers set one), or none was to be had */
-    size_t bytes;
-};
-
-/* Called by the worker's thread, on any stack. 0 or -ENOMEM: then an overflow ends the process
- * without a message. */
-int wf_signal_stack_open(struct wf_signal_stack *stack);
-/* By the same thread, after a failed open too. */
-void wf_signal_stack_close(struct wf_signal_stack *stack);
 
 #endif

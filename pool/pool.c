@@ -4,6 +4,7 @@
  * threads. Whatever can fail fails here, before any work is accepted, except that more stacks may
  * be refused later (worker.h, G.4). */
 #include "pool/light.h"
+#include "pool/overflow.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* test_fiber.c: stacks, guards and the switch (pool/fiber.h). Each test has a process of its own,
  * so each opens the region for itself. */
 #include "pool/fiber.h"
+#include "pool/overflow.h"
 #include "pool/base/host.h"
 #include "pool/base/sys.h"
 #include "tests/support/wt.h"
