@@ -4,6 +4,7 @@
 #include "pool/base/check.h"
 #include "src/core.h"
 #include <stdbool.h>
+#include <weft/stream.h>
 
 enum { CLASSES = 8 }; /* 512 bytes to 64 KiB, by powers of two */
 
@@ -76,4 +77,20 @@ void wf_buffer_give(void *buffer, size_t bytes)
     if (!kept) {
         wf_sys.release(buffer);
     }
+}
+
+size_t wf_buffer_capacity(const void *buffer, size_t bytes, const char *call)
+{
+    if (buffer != NULL) {
+        if (bytes == 0) {
+            wf_misuse("%s: a buffer of 0 bytes", call);
+        }
+        return bytes;
+    }
+    if (bytes > WEFT_STREAM_POOLED_MAX) {
+        wf_misuse("%s: %zu bytes of a pooled buffer: at most %d", call, bytes,
+                  WEFT_STREAM_POOLED_MAX);
+        return WEFT_STREAM_POOLED_MAX;
+    }
+    return bytes > 0 ? bytes : WEFT_STREAM_BUFFER;
 }

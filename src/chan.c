@@ -609,7 +609,7 @@ WF_INLINE ssize_t recv_begin(weft_chan *chan, struct wf_call *call, struct wf_wo
     return recv_otherwise(chan, call, resume, item);
 }
 
-/* --- on a stack: the rest of a call that could not plainly send or receive (block.h) ----------- */
+/* --- on a stack: the rest of a call that could not plainly send or receive (block.h) ---------- */
 
 /* Is there nothing but to wait? A hint: `false` asks send_otherwise or recv_otherwise. Nobody waits
  * on the other side, or it was met in vain. */
@@ -707,7 +707,7 @@ int weft_chan_recv(weft_chan *chan, void *item)
     return RECEIVED;
 }
 
-/* --- without a stack, and without waiting ------------------------------------------------------ */
+/* --- without a stack, and without waiting ----------------------------------------------------- */
 
 weft_val weft_chan_send_v_(weft_chan *chan, const void *item, const weft_place *place)
 {
