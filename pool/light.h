@@ -13,14 +13,19 @@
  * The policy.
  * L.1  Light work is left alone, be it in a deque, in a FIFO, or, while its taker is awake, in the
  *      injection queue.
+ *      What a steal costs depends on what it moves: least for nodes, more for new tasks, most for
+ *      what has a stack: a fiber that is ready, or a new task of an owner whose tasks, as a thief
+ *      has found out by taking one, suspend at once. An owner who has slept a moment ago is helped
+ *      with ready fibers only if they are long.
  * L.2  But not for ever: the oldest work of a queue is taken when it has been there for
  *      WF_STEAL_OLD_NS, as it may be a long one below a stream of short ones. (The taker looks
  *      where it has taken, when it parks.)
  * L.3  Who found light work only, or was woken for something that had been done before it came, or
  *      parks while timers come thick and fast, *watches*: it sleeps, parked, for a while and looks
- *      again. One does so, others sleep until they are woken. While somebody watches, nobody is woken for what a worker puts into its own
- *      queues, nor for what comes from outside while its taker runs. When all are parked there is
- *      no light work, and nobody watches: an idle pool is silent.
+ *      again. One does so, others sleep until they are woken; but for those with such timers of
+ *      their own, who are up soon anyway. While somebody watches, nobody is woken for what a worker
+ *      puts into its own queues, nor for what comes from outside while its taker runs. When all are
+ *      parked there is no light work, and nobody watches but for timers: an idle pool is silent.
  *
  * L.3 loses nothing: the watcher's sleep is bounded, and before it runs a work, or sleeps until it
  * is woken, it ends its watch, and looks for light work that is left: watchers.h has the argument.
@@ -50,6 +55,17 @@
 /* At what is ready in a FIFO, or comes from outside. Longer than a hand-off between two fibers of
  * one worker, 0.1 us, whose data would have to move after them. */
 #define WF_STEAL_READY_NS INT64_C(1000)
+/* At what is ready in the FIFO of an owner who was asleep less than WF_RESTED_NS ago: he has time
+ * for what he has, so that a steal makes nothing faster but that burst. Of a fiber that is cold it
+ * costs 2 us, with what it shares with those that stay: a list, a lock (docs/adr/0045). So much as
+ * that one turn takes the whole of WF_PACE_READY_NS. */
+#define WF_STEAL_RESTED_NS WF_PACE_READY_NS
+#define WF_RESTED_NS       INT64_C(1000000)
+/* For so long a task that was stolen, and suspended at once, says that others of its owner do. They
+ * are taken for what is ready: a stack and its timer, or what else it waits on, are on the other
+ * worker then, and their end comes back. (Of 100,000 tasks that sleep each of 3,000 that were
+ * stolen cost 7 us: docs/adr/0045.) */
+#define WF_WAITS_NS INT64_C(1000000)
 /* A pace is taken over so long at least. In less, one of the owner's slow paths looks like slow
  * work, and what is stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
 #define WF_PACE_NS INT64_C(1000)
@@ -120,6 +136,12 @@ static inline uint32_t wf_light_pace(struct wf_worker *owner)
            (uint32_t)wf_load_relaxed(&owner->runq.tail);
 }
 
+/* A new task of that owner was stolen, and suspended at once. */
+static inline void wf_light_note_waits(struct wf_worker *victim, int64_t now_ns)
+{
+    wf_store_relaxed(&victim->waits_ns, now_ns); /* relaxed: a guess */
+}
+
 /* May a thief take the oldest of the victim's deque? Of an empty one it may ask for more. */
 static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_worker *victim,
                                           int64_t now_ns)
@@ -131,9 +153,11 @@ static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_wor
     }
     thief->saw_light = true;
     bool cheap = wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace));
+    bool waits = !cheap && now_ns - wf_load_relaxed(&victim->waits_ns) < WF_WAITS_NS;
+    int64_t long_ns = cheap ? WF_STEAL_CHEAP_NS : waits ? WF_STEAL_READY_NS : WF_STEAL_TASK_NS;
     return wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns) ||
-           wf_light_is_slow(&victim->seen, wf_light_pace(victim),
-                            cheap ? WF_STEAL_CHEAP_NS : WF_STEAL_TASK_NS, WF_PACE_NS, now_ns);
+           wf_light_is_slow(&victim->seen, wf_light_pace(victim), long_ns,
+                            waits ? WF_PACE_READY_NS : WF_PACE_NS, now_ns);
 }
 
 /* May it take half of its FIFO? */
@@ -144,10 +168,12 @@ static inline bool wf_light_may_steal_ready(struct wf_worker *thief, struct wf_w
         return false;
     }
     thief->saw_light = true;
-    uint64_t head = wf_load_relaxed(&victim->runq.head); /* relaxed: as above */
+    uint64_t head = wf_load_relaxed(&victim->runq.head); /* relaxed, both: as above */
+    bool rested = now_ns - wf_load_relaxed(&victim->up_ns) < WF_RESTED_NS;
     return wf_light_is_old(&victim->age_ready, head, now_ns) ||
-           wf_light_is_slow(&victim->seen, wf_light_pace(victim), WF_STEAL_READY_NS,
-                            WF_PACE_READY_NS, now_ns);
+           wf_light_is_slow(&victim->seen, wf_light_pace(victim),
+                            rested ? WF_STEAL_RESTED_NS : WF_STEAL_READY_NS, WF_PACE_READY_NS,
+                            now_ns);
 }
 
 /* Is the taker about to come back to the injection queue? */

@@ -48,13 +48,13 @@
 #define WF_TIMER_SLACK_NS 50000
 
 /* A crowd: the wheels of a pool, together, have fired WF_TIMER_CROWD timers in WF_TIMER_CALM_NS, and
- * so again. Then a look for each tick would cost more than they do, for a worker that sleeps until
- * then and wakes up needs 10 to 14 us of processor (with 44 timers a tick, frames, 0.3 of 0.9 us
- * each). So the next look at each wheel is when WF_TIMER_BURST of its own are due at its pace, but
- * at most WF_TIMER_CROWD_NS away: also of one that has few, whose worker would sleep a thousand times
- * in a while in which the others of the pool together sleep four hundred times. 256 in 1 ms: 16 a
- * tick; at 14 us a look, as much as a frame that sleeps costs besides. 256: then it is a tenth, and
- * what was fired still fits into the second-level cache. */
+ * so again. It goes on while WF_TIMER_CROWD_LEFT are. Then a look for each tick would cost more than
+ * they do, for a worker that sleeps until then and wakes up needs 10 to 26 us of processor. So the
+ * next look at each wheel is when WF_TIMER_BURST of its own are due at its pace, but at most
+ * WF_TIMER_CROWD_NS away: also at one that has few, whose worker would wake up for each of them, a
+ * thousand times while the one that has all the others does so four hundred times. 128: eight a
+ * tick, which is looked at twice; at 10 us a look, each cost more than a sleep does besides. A
+ * burst of 256: then a look is a tenth of it, and it still fits into the second-level cache. */
 #define WF_TIMER_CROWD      128
 #define WF_TIMER_CROWD_LEFT 32
 #define WF_TIMER_BURST      256

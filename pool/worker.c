@@ -797,15 +797,19 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             continue;
         }
         struct wf_work *work = NULL;
+        worker->stole_from = NULL;
         if (wf_light_may_steal_new(worker, victim, now_ns)) {
             work = wf_deque_steal(&victim->deque);
+            worker->stole_from = victim;
         }
         if (work == NULL && wf_light_may_steal_ready(worker, victim, now_ns)) {
             work = wf_runq_steal(&victim->runq, &worker->runq);
+            worker->stole_from = NULL;
         }
         if (work != NULL) {
             wf_count(&worker->counters.steals);
             worker->stole_ns = now_ns;
+            worker->stole_at = wf_load_relaxed(&worker->counters.suspends); /* relaxed: ours */
             worker->woken = false;
             return work;
         }
@@ -836,6 +840,18 @@ static bool has_arrived(struct wf_worker *worker, bool patient)
            (patient && ops->is_blind && ops->poll(worker->driver, worker) > 0);
 }
 
+/* What came of the last steal: it is done. */
+static void note_stolen(struct wf_worker *worker, int64_t now_ns)
+{
+    if (now_ns - worker->stole_ns >= WF_LONG_NS) {
+        worker->watch_ns = WF_WATCH_MIN_NS;
+    } else if (worker->stole_from != NULL && wf_load_relaxed(&worker->counters.suspends) !=
+                                                 worker->stole_at) { /* relaxed: ours */
+        wf_light_note_waits(worker->stole_from, now_ns);
+    }
+    worker->stole_ns = 0;
+}
+
 /* Looks for a while, without sleeping: everywhere if it `may_search` (the caller is counted as
  * searching), else at the injection queue and the driver; longer if there is patience for the
  * driver (patience.h). Work; or NULL, and *due says whether there is something to serve. */
@@ -849,10 +865,9 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     int64_t now_ns = began_ns;
-    if (worker->stole_ns != 0 && began_ns - worker->stole_ns >= WF_LONG_NS) {
-        worker->watch_ns = WF_WATCH_MIN_NS;
+    if (worker->stole_ns != 0) {
+        note_stolen(worker, began_ns);
     }
-    worker->stole_ns = 0;
     uint64_t taken = wf_inject_taken(&worker->pool->inject);
     for (;;) { /* ends: give_up_ns, bored_ns */
         struct wf_work *work = search_injected(worker, now_ns);
@@ -1134,10 +1149,11 @@ static void watch(struct wf_worker *worker)
     }
 }
 
-/* False: somebody does. From before the announcement, if it saw light work by then: the owner of
- * the light work makes some ready every few ns, and would wake a worker that it sees parked and not
- * watching (a wake in each watch of 50 us is a quarter of the owner's time). */
-static bool begin_watching(struct wf_worker *worker)
+/* False: somebody does, and it is not to be one beside others. From before the announcement, if it
+ * saw light work by then: the owner of the light work makes some ready every few ns, and would wake
+ * a worker that it sees parked and not watching (a wake in each watch of 50 us is a quarter of the
+ * owner's time). */
+static bool begin_watching(struct wf_worker *worker, bool beside_others)
 {
     struct wf_pool *pool = worker->pool;
     if (worker->watching != WF_WATCHES_NOT) {
@@ -1145,7 +1161,7 @@ static bool begin_watching(struct wf_worker *worker)
     }
     /* Relaxed: if we have announced, after that fence. If the watcher that we count on has just
      * stopped, its fence [sync(park.leave)] comes after ours, and it sees us parked. */
-    if (wf_watchers_count(&pool->watchers) != 0) {
+    if (wf_watchers_count(&pool->watchers) != 0 && !beside_others) {
         return false;
     }
     worker->watching = wf_watchers_begin(&pool->watchers);
@@ -1173,14 +1189,18 @@ static void park(struct wf_worker *worker)
     int self = (int)worker->index;
     wf_stood_still_fn *stood_still = NULL;
     bool light = worker->saw_light;
-    bool crowded = worker->peers != 0 && wf_crowd_is_on(&pool->crowd, wf_sys.now_ns());
-    bool watching = (light || worker->woken || crowded) && begin_watching(worker);
+    int64_t now_ns = wf_sys.now_ns();
+    bool crowded = worker->peers != 0 && wf_crowd_is_on(&pool->crowd, now_ns);
+    /* In a crowd a worker with timers of its own is up soon anyway. If it were not counted, who has
+     * fired would wake it; and the wake finds nothing, or the few works of a burst. */
+    bool is_soon = crowded && wf_wheel_next_ns(&worker->wheel) - now_ns < WF_WATCH_CROWD_NS;
+    bool watching = (light || worker->woken || crowded) && begin_watching(worker, is_soon);
     if (!watching) {
         end_watching(worker);
     }
     wf_park_announce(&pool->park, self);
     if (look_before_sleep(worker) != WORK) {
-        watching = watching || (light && begin_watching(worker));
+        watching = watching || (light && begin_watching(worker, false));
         if (watching) {
             watch(worker);
         } else if (light || (stood_still = stands_still(pool)) == NULL) {
@@ -1189,6 +1209,7 @@ static void park(struct wf_worker *worker)
     }
     worker->saw_light = false;
     worker->woken = wf_park_state(&pool->park, self) == WF_PARK_NOTIFIED;
+    wf_store_relaxed(&worker->up_ns, wf_sys.now_ns()); /* relaxed: for thieves, a guess */
     wf_park_retract(&pool->park, self);
     wf_count(&worker->counters.ups);
     /* sync(worker.up): seq_cst, who finds our queues empty, because we have taken what was in them,

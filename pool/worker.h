@@ -96,9 +96,11 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_sighting seen WF_ALIGNED(WF_LINE_PAIR);
     struct wf_sighting seen_run; /* of all that it runs: for what comes from outside */
     struct wf_age age_new, age_ready;
+    WF_ATOMIC(int64_t) waits_ns; /* when a task that was stolen from it last waited at once */
 
     /* --- messages that must run on this worker: any thread pushes, owner drains --- */
     WF_ATOMIC(struct wf_work *) inbox WF_ALIGNED(WF_LINE_PAIR);
+    WF_ATOMIC(int64_t) up_ns; /* when it last woke up; owner writes, thieves read */
 
     /* --- owner only --- */
     struct wf_pool *pool WF_ALIGNED(WF_LINE_PAIR); /* immutable after start */
@@ -132,6 +134,8 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     bool woken;        /* for work, and has not taken any from others since */
     int64_t inject_ns; /* when search() looks at the injection queue again */
     int64_t stole_ns;  /* when it last stole, if it has not looked for work since; else 0 */
+    struct wf_worker *stole_from; /* a new work, then: whose; else NULL */
+    uint64_t stole_at;            /* of counters.suspends */
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */

@@ -95,6 +95,10 @@ static void begin(void)
     self = &pool->workers[0];
     other = &pool->workers[1];
     woken = NOBODY;
+    for (int i = 0; i < WORKERS; i++) { /* the clock of some tests begins at 0 */
+        wf_store_relaxed(&pool->workers[i].up_ns, -WF_RESTED_NS);
+        wf_store_relaxed(&pool->workers[i].waits_ns, -WF_WAITS_NS);
+    }
     for (int i = 0; i < WORKS; i++) {
         works[i].run = wf_fiber_run_resume;
     }
@@ -544,8 +548,8 @@ Test(worker, who_took_from_outside_was_not_woken_in_vain, .init = begin_ticking,
 
 Test(worker, one_watches_and_others_sleep, .init = begin_ticking, .fini = end_ticking)
 {
-    wt_true(begin_watching(self));
-    wt_false(begin_watching(other));
+    wt_true(begin_watching(self, false));
+    wt_false(begin_watching(other, false));
     wf_ready_new(self, &works[0]);
     other->saw_light = true;
     wt_eq(nap(other), INT64_MAX);
@@ -594,6 +598,22 @@ Test(worker, beside_a_crowd_of_timers_one_watches_with_nothing_in_sight, .init =
     wt_eq(slept.watchers, 0u);
 }
 
+Test(worker, in_a_crowd_who_has_timers_of_its_own_counts_beside_others, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    static struct wf_timer timer;
+    wf_timer_init(&timer, fire_nothing);
+    begin_crowd();
+    wt_lt(nap(other), 2 * WF_WATCH_CROWD_NS);
+    wf_timer_add(&self->wheel, &timer, clock_ns + 3 * WF_WATCH_CROWD_NS);
+    (void)nap(self);
+    wt_eq(slept.watchers, 1u, "not soon enough");
+    (void)wf_timer_del(&timer);
+    wf_timer_add(&self->wheel, &timer, clock_ns + WF_WATCH_CROWD_NS / 2);
+    wt_lt(nap(self), WF_WATCH_CROWD_NS / 2 + 1);
+    wt_eq(slept.watchers, 2u);
+}
+
 /* What a timer makes ready is one of many: who watches comes to it if it takes long. */
 Test(worker, what_timers_make_ready_in_a_crowd_wakes_nobody, .init = begin_ticking,
      .fini = end_ticking)
@@ -602,7 +622,7 @@ Test(worker, what_timers_make_ready_in_a_crowd_wakes_nobody, .init = begin_ticki
     wf_timer_init(&timer, fire_nothing);
     begin_crowd();
     sleeps(other);
-    (void)begin_watching(other);
+    (void)begin_watching(other, false);
     wf_timer_add(&self->wheel, &timer, clock_ns);
     run_timers(self);
     wt_eq(who_was_woken(), NOBODY);
@@ -859,6 +879,95 @@ Test(worker, an_owner_slow_at_what_it_resumes_is_stolen_from, .init = begin, .fi
     wt_true(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS));
     wt_eq(number(steal(other, looked_ns)), 2);
     wt_eq(wf_runq_len(&other->runq), 49u); /* half of them, less the one to run */
+}
+
+Test(worker, an_owner_that_has_slept_just_now_keeps_what_he_resumes, .init = begin, .fini = end)
+{
+    make_ready(0, 100);
+    looked_ns = WF_SIGHT_NS;
+    wf_store_relaxed(&self->up_ns, looked_ns);
+    wt_false(may_steal_ready_after(0, 0));
+    wt_false(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS));
+    wt_true(other->saw_light);
+    looked_ns = WF_SIGHT_NS + WF_RESTED_NS;
+    wt_false(may_steal_ready_after(1, 0));
+    wt_true(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS), "it was long ago");
+}
+
+Test(worker, who_has_slept_says_when, .init = begin_ticking, .fini = end_ticking)
+{
+    int64_t began_ns = clock_ns;
+    (void)nap(self);
+    wt_ge(wf_load_relaxed(&self->up_ns), began_ns);
+    wt_le(wf_load_relaxed(&self->up_ns), clock_ns);
+}
+
+Test(worker, an_owner_that_has_slept_just_now_is_helped_with_what_is_long, .init = begin,
+     .fini = end)
+{
+    make_ready(0, 100);
+    looked_ns = WF_SIGHT_NS;
+    wf_store_relaxed(&self->up_ns, looked_ns);
+    wt_false(may_steal_ready_after(0, 0));
+    wt_true(may_steal_ready_after(1, 2 * WF_STEAL_RESTED_NS));
+}
+
+/* Steals a new work of `self`, which takes `ns`, and suspends so often; and looks for more. */
+static void steal_one(int suspends, int64_t ns)
+{
+    wf_ready_new(self, &works[300]);
+    looks_slow(self);
+    wt_eq(number(steal(other, clock_ns)), 300);
+    wf_count_add(&other->counters.suspends, (uint64_t)suspends);
+    clock_ns += ns;
+    (void)search(other);
+}
+
+static bool is_said_to_wait(struct wf_worker *worker)
+{
+    return wf_load_relaxed(&worker->waits_ns) > 0;
+}
+
+Test(worker, a_stolen_task_that_waits_at_once_says_so_of_its_owner, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    steal_one(0, 1000);
+    wt_false(is_said_to_wait(self), "it ended");
+    steal_one(2, WF_LONG_NS);
+    wt_false(is_said_to_wait(self), "it was long");
+    steal_one(1, 1000);
+    wt_true(is_said_to_wait(self));
+    wt_false(is_said_to_wait(other));
+}
+
+Test(worker, a_stolen_fiber_that_waits_says_nothing_of_new_tasks, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    make_ready(0, 1);
+    looks_slow(self);
+    wt_eq(number(steal(other, clock_ns)), 0);
+    wf_count(&other->counters.suspends);
+    (void)search(other);
+    wt_false(is_said_to_wait(self));
+}
+
+Test(worker, tasks_that_wait_at_once_are_left_alone_like_what_is_ready, .init = begin, .fini = end)
+{
+    wf_store_relaxed(&self->waits_ns, WF_SIGHT_NS);
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_false(may_steal_after(10 * WF_STEAL_READY_NS - 1));
+    wt_true(other->saw_light);
+    do_tasks(9);
+    wt_true(may_steal_after(9 * WF_STEAL_READY_NS));
+}
+
+Test(worker, what_was_seen_of_tasks_that_wait_is_forgotten, .init = begin, .fini = end)
+{
+    wf_store_relaxed(&self->waits_ns, WF_SIGHT_NS - WF_WAITS_NS);
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
 }
 
 /* Between a pop and the start of what was popped. */
