@@ -1,6 +1,5 @@
-/* await.c: how a call of the API waits: enter, enlist for cancellation, suspend, delist; see wait.h
- * for the protocol. Also the waits that belong to no object: yield, sleep, a kernel operation, a
- * blocking call. */
+/* await.c: entering a call of the API, resuming who waits in one, and the waits that belong to no
+ * object: yield, sleep, a kernel operation, a blocking call. How a stack lies down is in block.c. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -52,46 +51,6 @@ void wf_wait_resume_elsewhere(struct wf_work *resume)
 void wf_wait_resume(struct wf_work *resume)
 {
     wf_wait_resume_inline(resume);
-}
-
-void wf_wait_cancel_claim(struct wf_wait *wait)
-{
-    (void)wf_wait_claim(wait, WF_WAIT_CANCELLED);
-}
-
-void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
-{
-    if (!wf_wait_arm(wait)) {
-        wf_switch_back(now, before);
-    }
-}
-
-enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
-{
-    wf_wait_lie(self, wait, wait->ops->name);
-    enum wf_wait_state outcome = wf_wait_outcome(wait);
-    wf_check_inner(outcome > WF_WAIT_ARMED);
-    return outcome;
-}
-
-enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
-                                           bool entered)
-{
-    struct wf_wait *wait = &call->wait;
-    struct wf_env *env = self->env;
-    if (entered ? wf_wait_retract(wait, env) : !wf_wait_enter_locked(wait, env)) {
-        wait->ops->cancel(wait); /* so it is cancelled, unless what it waits for came meanwhile */
-        return wf_wait_block(self, wait);
-    }
-    wf_wait_lie(self, wait, wait->ops->name);
-    wf_wait_leave(wait, self->env);
-    return wf_wait_outcome(wait);
-}
-
-ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
-{
-    (void)wf_call_block_inline(self, call, call->wait.ops->name);
-    return call->wait.ops->finish(call);
 }
 
 /* --- yield, sleep ----------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* block.h: how a stack lies down in a call that waits, in line, for the calls by which tasks hand
  * over to each other: semaphore, mutex, event, channel. Everybody else calls wf_call_block
- * (await.c), which is made of this.
+ * (block.c), which is made of this.
  *
  * Such a call tries in its public function, and if it has to wait *leaves* that in its last line
  * (wf_fiber_lying) for a function of its own, which holds the wf_call. So a call that need not wait

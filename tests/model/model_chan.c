@@ -2,8 +2,8 @@
  * in the moment in which the waiter is cancelled, closed, or served elsewhere.
  *
  * An actor is a task with one call at a time: it begins it as the public function does, lies down
- * as src/await.c and give_turn in src/gen.c do (written out here again, since they need the whole
- * runtime), and runs the call's end. A fiber is a word that resumes it and a plain word that stands
+ * as src/block.c and src/gen.c do (written out here again, without a stack and a slot:
+ * model_stack.c has those), and runs the call's end. A fiber is a word that resumes it and a plain word that stands
  * for its saved context. A scope can be cancelled; an actor is in one or in none. Items are plain
  * words, so that a copy which is not ordered with its reader is a data race.
  *

@@ -23,7 +23,6 @@
 #include "src/call.h"
 #include "src/core.h"
 #include "src/item.h"
-#include "tests/model/await.h"
 #include "tests/model/scopes.h"
 #include "tests/model/wloom.h"
 #include <stdlib.h>
@@ -50,6 +49,7 @@ static void copy_item(void *to, const void *from, size_t bytes);
 #define case_lock event_case_lock
 #include "src/event.c"
 #undef case_lock
+#include "src/block.c"
 #include "src/chan.c"
 #include "src/gen.c"
 #include "src/mutex.c"
@@ -229,39 +229,6 @@ struct wf_fiber *wf_enter_call(int *rc)
         return NULL;
     }
     return self;
-}
-
-void wf_after_block(struct wf_fiber *now, struct wf_fiber *before, void *wait)
-{
-    if (!wf_wait_arm(wait)) {
-        wf_switch_back(now, before);
-    }
-}
-
-enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
-{
-    wf_wait_lie(self, wait, wait->ops->name);
-    return wf_wait_outcome(wait);
-}
-
-enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call *call,
-                                           bool entered)
-{
-    struct wf_wait *wait = &call->wait;
-    struct wf_env *env = self->env;
-    if (entered ? wf_wait_retract(wait, env) : !wf_wait_enter_locked(wait, env)) {
-        wait->ops->cancel(wait);
-        return wf_wait_block(self, wait);
-    }
-    wf_wait_lie(self, wait, wait->ops->name);
-    wf_wait_leave(wait, self->env);
-    return wf_wait_outcome(wait);
-}
-
-ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
-{
-    (void)wf_call_block_inline(self, call, call->wait.ops->name);
-    return call->wait.ops->finish(call);
 }
 
 bool wf_scope_pin(struct wf_scope *scope)
@@ -841,8 +808,8 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-static const char *const under_test[] = {"src/wait.h", "src/sem.c", "src/mutex.c", "src/event.c",
-                                         "src/chan.c", "src/gen.c", NULL};
+static const char *const under_test[] = {"src/wait.h",  "src/block.c", "src/sem.c", "src/mutex.c",
+                                         "src/event.c", "src/chan.c",  "src/gen.c", NULL};
 
 int main(int argc, char **argv)
 {

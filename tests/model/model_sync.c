@@ -2,8 +2,8 @@
  * moment in which the waiter is cancelled.
  *
  * An actor is a task with one call: it begins it as the public function does, lies down as
- * src/await.c does (wf_call_block is written out here again, since that file needs the whole
- * runtime), and runs the call's end. A fiber is a word that resumes it and a plain word that stands
+ * src/block.c does (written out here again, without a stack and a slot: model_stack.c has those),
+ * and runs the call's end. A fiber is a word that resumes it and a plain word that stands
  * for its saved context, as in model_wait.c. No scenario has a select: model_chan.c has them. One
  * scope can be cancelled, and some actors are in it.
  *
