@@ -160,8 +160,7 @@ WF_INLINE void wf_deque_init(struct wf_deque *d)
 /* Owner: one more general work has come or gone. Beside `bottom`, which has just been stored. */
 WF_INLINE void wf_deque_step(struct wf_deque *d)
 {
-    /* Relaxed, and no read-modify-write: only we store it, and it is a hint. */
-    wf_store_relaxed(&d->pace, wf_load_relaxed(&d->pace) + 1);
+    wf_add_owned(&d->pace, 1);
 }
 
 /* Owner: the work that was counted last is cheap to move; and so were `uncounted` others, which
@@ -551,6 +550,7 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     uint64_t top = wf_load_relaxed(&d->top);
     if (wf_likely(top < bottom)) {
         d->split = bottom;
+        wf_assume(work != NULL);
         return work;
     }
     /* It is the last one, and thieves may want it too; or it is gone already. Relaxed: top counts

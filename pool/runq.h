@@ -137,6 +137,7 @@ WF_INLINE struct wf_work *wf_runq_pop_ahead(struct wf_runq *q, uint64_t many, st
             if (wf_unlikely(tail - head > many)) {
                 *soon = wf_load_relaxed(wf_runq_slot_(q, head + 2));
             }
+            wf_assume(work != NULL);
             return work;
         }
     }

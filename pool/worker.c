@@ -738,9 +738,13 @@ static struct wf_work *take_injected(struct wf_worker *worker)
 }
 
 /* The turn of what has waited longest, in the FIFO or now and then in the deque. It is due again
- * with the driver's at the latest, of which alone the ways past the loop ask. */
+ * with the driver's at the latest, of which alone the ways past the loop ask. NULL: nothing, or the
+ * driver's comes first, for find_work to see. */
 static WF_NOINLINE struct wf_work *take_old(struct wf_worker *worker)
 {
+    if (is_poll_turn(worker)) {
+        return NULL;
+    }
     uint64_t turn = turn_of(worker);
     uint64_t old_at = turn + WF_TURN_FIFO;
     worker->old_at = old_at < worker->poll_at ? old_at : worker->poll_at;
@@ -1373,8 +1377,7 @@ static bool is_over(struct wf_worker *worker)
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
     if (wf_unlikely(!may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
-                    worker->pinned_first != NULL || worker->look_injected ||
-                    (turn_of(worker) >= worker->old_at && is_poll_turn(worker)))) {
+                    worker->pinned_first != NULL || worker->look_injected)) {
         return NULL;
     }
     return take_queued(worker);

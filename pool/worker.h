@@ -57,8 +57,8 @@ struct wf_counters {
     WF_ATOMIC(uint64_t) timers_fired;
 };
 
-/* Only the owning worker counts, so a plain add on a relaxed atomic: no locked instruction. */
-#define wf_count_add(counter, n) wf_store_relaxed((counter), wf_load_relaxed(counter) + (n))
+/* Only the owning worker counts. */
+#define wf_count_add(counter, n) wf_add_owned(counter, n)
 #define wf_count(counter)        wf_count_add(counter, 1)
 
 struct wf_pool;

@@ -294,10 +294,10 @@ int wf_task_run_body(struct wf_fiber *self, struct wf_task *task)
 WF_INLINE bool is_as_begun(struct wf_fiber *self, struct wf_task *task, int rc)
 {
     /* relaxed, all: its strands are over, but for this one; `touched`: see wf_task_touch */
-    return self->env == &task->env && wf_load_relaxed(&task->env.unawaited) == 0 &&
-           self->resume.run == wf_fiber_run_resume &&
-           wf_load_relaxed(&task->env.slot.word) == WF_SLOT_UNLISTED && rc >= 0 &&
-           wf_load_relaxed(&task->error) == NULL && wf_load_relaxed(&task->touched) == 0;
+    uintptr_t left = wf_load_relaxed(&task->env.unawaited) | wf_load_relaxed(&task->touched) |
+                     (uintptr_t)wf_load_relaxed(&task->error); /* one branch for three */
+    return self->env == &task->env && left == 0 && self->resume.run == wf_fiber_run_resume &&
+           wf_load_relaxed(&task->env.slot.word) == WF_SLOT_UNLISTED && rc >= 0;
 }
 
 static WF_NOINLINE void end_pooled(struct wf_fiber *self, struct wf_task *task, int rc)

@@ -18,11 +18,13 @@
 
 #define wf_likely(x)   __builtin_expect(!!(x), 1)
 #define wf_unlikely(x) __builtin_expect(!!(x), 0)
-#define WF_COLD        __attribute__((noinline, cold))
-#define WF_NOINLINE    __attribute__((noinline))
-#define WF_INLINE      static inline __attribute__((always_inline))
-#define WF_NORETURN    __attribute__((noreturn))
-#define WF_UNUSED      __attribute__((unused))
+/* It is so, and the compiler may rely on it. */
+#define wf_assume(x) ((x) ? (void)0 : __builtin_unreachable())
+#define WF_COLD      __attribute__((noinline, cold))
+#define WF_NOINLINE  __attribute__((noinline))
+#define WF_INLINE    static inline __attribute__((always_inline))
+#define WF_NORETURN  __attribute__((noreturn))
+#define WF_UNUSED    __attribute__((unused))
 /* Of the library alone: reached without a table of addresses. For what hot paths read or compare;
  * elsewhere cmake/weft.map does. */
 #define WF_HIDDEN       __attribute__((visibility("hidden")))

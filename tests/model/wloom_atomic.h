@@ -74,6 +74,7 @@
 #define wf_cas_acq_rel_acquire(p, e, d) WLOOM_CAS_(p, e, d, WLOOM_ACQ_REL, WLOOM_ACQUIRE)
 
 #define wf_add_relaxed(p, v) WLOOM_RMW_(p, v, WLOOM_ADD, WLOOM_RELAXED)
+#define wf_add_owned(p, v)   wf_store_relaxed((p), wf_load_relaxed(p) + (v))
 #define wf_add_acquire(p, v) WLOOM_RMW_(p, v, WLOOM_ADD, WLOOM_ACQUIRE)
 #define wf_add_release(p, v) WLOOM_RMW_(p, v, WLOOM_ADD, WLOOM_RELEASE)
 #define wf_add_acq_rel(p, v) WLOOM_RMW_(p, v, WLOOM_ADD, WLOOM_ACQ_REL)
