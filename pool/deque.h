@@ -17,16 +17,16 @@
  *           neither looks at anything else. Who needs them, because a thief asked or the stack is
  *           about to be left, looks for marks from the stack's newest frame to its oldest
  *           (wf_section_below_).
- * mark      the section's own address, and wf_deque_secret, and what wf_mark_size says, added up. So nothing but
+ * mark      the section's own address, and wf_deque_secret, and what WF_MARK_* say, added up. So nothing but
  *           a section that was forked and is not joined has it: no copy, since that lies elsewhere,
  *           and by chance or intent nothing, for 59 bits of it are random. It has the top bit set.
  * signed    a private section whose env stands in its `state`; WF_MARK_SIGNED beside its mark. A fork does not
  *           sign: the env is that of the running code, until that is about to change
  *           (wf_deque_sign), or the section becomes public.
- * pass      what a fork adds to its section's address. The secret: the sum is the mark, the fork is done.
- *           WF_DEQUE_ASK, WF_DEQUE_LOOK: the sum has no top bit, which sends the fork to the slow
- *           path: a thief asks for something public, or the owner wants to look at the idle hint
- *           again.
+ * pass      the number of a stack: a fork of a section on that stack is done when it has written the mark.
+ *           Any other goes to the slow path, since the section is elsewhere (on the heap, or the
+ *           worker has changed stacks); or the pass is WF_DEQUE_ASK, by which a thief asks for
+ *           something public, or WF_DEQUE_LOOK: the owner wants to look at the idle hint again.
  * split     the owner's copy of `bottom`.
  *
  * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
@@ -38,13 +38,12 @@
  *      and put another at the same index.)
  * G.3  A slot is written again only when the entry it held has been taken: split <= top +
  *      WF_DEQUE_SLOTS.
- * G.4  Nothing on the stack is private after wf_deque_publish. What found no slot runs at its join
- *      (WF_SECTION_KEPT). fork.h sends what is not on the stack to the slow path, which makes it
- *      public, but for memory that the compiler takes for a variable (docs/adr/0025).
+ * G.4  Nothing is private after wf_deque_publish. What found no slot runs at its join
+ *      (WF_SECTION_KEPT). What is not on the stack was never private.
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
- * G.6  The pass is the secret only while `hidden` says that something may be private and unsigned.
+ * G.6  The pass is a stack's only while `hidden` says that something may be private and unsigned.
  *
  * Roads not taken. A list through the sections, or an array of them, whose newest end each fork and
  * join move: two stores and six instructions more for a pair, to spare a search that is seldom made
@@ -66,6 +65,8 @@
 #define WF_DEQUE_ENV()        ((uintptr_t)wf_self()->env)
 #define WF_DEQUE_STACK_LOW()  ((uintptr_t)__builtin_frame_address(0))
 #define WF_DEQUE_STACK_HIGH() wf_stack_high_()
+#define WF_DEQUE_STACK_OF(at_) \
+    ((at_) / WF_STACK_BYTES) /* the number of the stack with this address */
 
 static WF_UNUSED uintptr_t wf_stack_high_(void)
 {
@@ -82,8 +83,10 @@ static WF_UNUSED uintptr_t wf_stack_high_(void)
 #define WF_DEQUE_ROOM WF_DEQUE_SLOTS
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
 
-#define WF_DEQUE_ASK   0 /* pass: a thief stored it */
-#define WF_DEQUE_LOOK  1 /* pass: the owner stored it */
+/* Passes that are no stack's number. From LOOK on: closed. */
+#define WF_DEQUE_LOOK (UINT64_MAX - 1) /* the owner stored it */
+#define WF_DEQUE_ASK  UINT64_MAX       /* a thief stored it */
+
 #define WF_DEQUE_FIRST 2 /* the first index */
 
 /* In the mark beside address and secret: the bytes of the whole section, its arguments included, in
@@ -93,6 +96,7 @@ static WF_UNUSED uintptr_t wf_stack_high_(void)
 #define WF_MARK_SIZE_SHIFT 20
 #define WF_MARK_SIZE       (UINT64_C(2047) << WF_MARK_SIZE_SHIFT)
 #define WF_MARK_SIGNED     UINT64_C(1)
+#define WF_MARK_CALL       UINT64_C(2) /* a wf_call_section */
 /* A link with the top bit set, as marks have it, that is no mark: nobody finds the section; it runs
  * at its join. */
 #define WF_SECTION_KEPT (~(UINTPTR_MAX >> 1))
@@ -117,7 +121,8 @@ enum wf_hidden {
 
 struct wf_deque {
     /* owner: worker. include/weft/fork.h mirrors this line: the offsets are fixed. */
-    WF_ATOMIC(uint64_t) pass; /* ASK, LOOK, or the secret. Thieves exchange it for ASK */
+    WF_ATOMIC(uint64_t) pass; /* a stack's number, LOOK, or ASK, for which thieves exchange it */
+    uint64_t secret;          /* wf_deque_secret; immutable */
     uint64_t split;           /* == bottom: the next free index */
     uint64_t full_at;         /* an old `top` + WF_DEQUE_ROOM */
     enum wf_hidden hidden;    /* may be more than there is, never less */
@@ -141,11 +146,13 @@ struct wf_deque {
 
 _Static_assert((WF_DEQUE_SLOTS & WF_DEQUE_MASK) == 0, "indices are masked");
 _Static_assert(offsetof(struct wf_deque, pass) == 0, "fork.h mirrors this");
+_Static_assert(offsetof(struct wf_deque, secret) == 8, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, top) == 128, "a thief's probe stays off the owner's line");
 
 WF_INLINE void wf_deque_init(struct wf_deque *d)
 {
     d->hidden = WF_HIDDEN_NOTHING;
+    d->secret = wf_deque_secret;
     d->split = WF_DEQUE_FIRST;
     d->full_at = WF_DEQUE_FIRST + WF_DEQUE_ROOM;
     /* Relaxed: the deque is handed to other threads by starting them. */
@@ -225,7 +232,7 @@ WF_INLINE uint64_t wf_mark_rest_(const struct wf_section *section, uint64_t mark
 
 WF_INLINE bool wf_mark_is_(uint64_t rest)
 {
-    return (rest & ~(WF_MARK_SIZE | WF_MARK_SIGNED)) == 0;
+    return (rest & ~(WF_MARK_SIZE | WF_MARK_SIGNED | WF_MARK_CALL)) == 0;
 }
 
 /* Owner: the private section of its stack, in frames from `low` on, that is the highest below
@@ -246,13 +253,19 @@ WF_NO_ASAN WF_NO_TSAN static WF_UNUSED WF_NOINLINE struct wf_section *wf_section
     return NULL;
 }
 
+/* Any thread: racy. May sections be private without a look around? */
+WF_INLINE bool wf_deque_is_open(struct wf_deque *d)
+{
+    return wf_load_relaxed(&d->pass) < WF_DEQUE_LOOK; /* relaxed: a hint */
+}
+
 /* Owner: forks come to their slow path from here on. */
 WF_INLINE void wf_deque_close_(struct wf_deque *d)
 {
     /* Relaxed: an ask that we do not see here is not overwritten; what a thief stores does the
      * same. */
     uint64_t pass = wf_load_relaxed(&d->pass);
-    if (pass > WF_DEQUE_LOOK) {
+    if (pass < WF_DEQUE_LOOK) {
         (void)wf_cas_relaxed(&d->pass, &pass, WF_DEQUE_LOOK);
     }
 }
@@ -289,6 +302,10 @@ WF_INLINE void wf_deque_set_bottom_(struct wf_deque *d, uint64_t bottom)
  * of `state`. */
 WF_INLINE void wf_deque_put_(struct wf_deque *d, uint64_t index, struct wf_section *section)
 {
+    if ((section->link & WF_MARK_CALL) != 0) {
+        wf_container_of(section, struct wf_call_section, head)->call = section->run;
+        section->run = wf_load_relaxed(&wf_fiber_hooks.run_call); /* relaxed: set long ago */
+    }
     uintptr_t env =
         (section->link & WF_MARK_SIGNED) != 0 ? section->state : (uintptr_t)WF_DEQUE_ENV();
     section->state = env;
@@ -476,10 +493,10 @@ static WF_UNUSED bool wf_deque_give_(struct wf_deque *d, uintptr_t low, bool all
     return released != 0;
 }
 
-/* Owner: the fork that is not done with a mark, for its `link` is no mark: the pass was not the
- * secret. Somebody asked or idles; or nobody does, and the next forks get the pass. idle: somebody
- * is parked or searching (wf_pool_has_idle), read by the caller just now. True: something became
- * public, so do the wake check.
+/* Owner: the fork that is not done with its mark, since its stack has not the pass. Somebody asked
+ * or idles; or nobody does, and this stack gets the pass. idle: somebody is parked or searching
+ * (wf_pool_has_idle), read by the caller just now. True: something became public, so do the wake
+ * check.
  *
  * A section that is not on this stack, since somebody has put it on the heap or a tool keeps locals
  * elsewhere, would not be found: it becomes public alone, and opens nothing. */
@@ -489,12 +506,12 @@ static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_s
     bool asked = wf_deque_hear_(d);
     uintptr_t low = WF_DEQUE_STACK_LOW(), at = (uintptr_t)section;
     bool may_hide = wf_deque_hides && at >= low && at < WF_DEQUE_STACK_HIGH();
-    section->link = at + ((section->link - at) & WF_MARK_SIZE) + wf_deque_secret;
+    wf_check_inner(wf_mark_is_(wf_mark_rest_(section, section->link)));
     if (may_hide && !idle && !asked) {
         d->hidden = WF_HIDDEN_ANY;
         uint64_t pass = WF_DEQUE_LOOK;
         /* relaxed: an ask that we do not see here is not overwritten */
-        (void)wf_cas_relaxed(&d->pass, &pass, wf_deque_secret);
+        (void)wf_cas_relaxed(&d->pass, &pass, WF_DEQUE_STACK_OF(at));
         return false;
     }
     if (may_hide && d->hidden != WF_HIDDEN_NOTHING) {
@@ -517,9 +534,9 @@ WF_INLINE bool wf_deque_fork(struct wf_deque *d, struct wf_section *section, siz
                              bool idle)
 {
     /* Relaxed: the slow path has the orderings. */
-    section->link = (uintptr_t)section + wf_mark_size(bytes) + wf_load_relaxed(&d->pass);
-    return wf_unlikely((section->link & WF_SECTION_KEPT) == 0) &&
-           wf_deque_fork_slow(d, section, idle);
+    bool may_hide = WF_DEQUE_STACK_OF((uintptr_t)section) == wf_load_relaxed(&d->pass);
+    section->link = (uintptr_t)section + wf_mark_size(bytes) + d->secret;
+    return wf_unlikely(!may_hide) && wf_deque_fork_slow(d, section, idle);
 }
 
 /* Owner: if `section` is private, takes it: a join's fast path, as it is in fork.h. */
@@ -618,8 +635,7 @@ WF_INLINE void wf_deque_check(struct wf_deque *d)
     wf_check_inner(wf_load_relaxed(&d->bottom) == d->split);
     wf_check_inner(top <= d->split && d->split <= top + WF_DEQUE_SLOTS);
     wf_check_inner(d->full_at <= top + WF_DEQUE_ROOM);
-    wf_check_inner(pass <= WF_DEQUE_LOOK ||
-                   (pass == wf_deque_secret && d->hidden == WF_HIDDEN_ANY)); /* G.6 */
+    wf_check_inner(pass >= WF_DEQUE_LOOK || d->hidden == WF_HIDDEN_ANY); /* G.6 */
     (void)top, (void)pass;
 }
 

@@ -71,7 +71,7 @@ uint64_t wf_deque_secret;
 bool wf_deque_hides;
 
 /* The first words of a deque: no fork gets a pass. */
-static const uint64_t no_deque[2] = {0, 0};
+static const uint64_t no_deque[2] = {UINT64_MAX, 0};
 
 /* Found by name, from assembly in programs (weft_deque_here_ in fork.h). Nothing in C reads it, but
  * for what follows: a compiler may keep its address over a suspension. */

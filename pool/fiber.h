@@ -228,6 +228,7 @@ void wf_stacks_report(struct wf_stacks_report *report);
 typedef void wf_fiber_describe_fn(struct wf_fiber *fiber, char *text, size_t n);
 struct wf_fiber_hooks {
     WF_ATOMIC(wf_fiber_describe_fn *) describe;
+    WF_ATOMIC(wf_work_fn *) run_call; /* how a worker runs a wf_call_section. Set likewise */
 };
 extern struct wf_fiber_hooks wf_fiber_hooks;
 

@@ -28,4 +28,12 @@ struct wf_section {
     uintptr_t state; /* fork.c's; valid once it is public, and then the env at first */
 };
 
+/* A section that calls a function through a pointer. While it is private that stands in `run`,
+ * which spares the fork a store (WF_MARK_CALL). Also mirrored. */
+struct wf_call_section {
+    struct wf_section head;
+    wf_work_fn *call; /* public: what `run` was; of another type in fact */
+    void *arg;
+};
+
 #endif

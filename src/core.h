@@ -613,6 +613,9 @@ WF_INLINE bool wf_env_has_unawaited(struct wf_fiber *self, struct wf_env *env)
     return wf_load_relaxed(&env->unawaited) != 0;
 }
 
+/* wf_fiber_hooks.run_call: fork.c */
+void wf_call_section_run(struct wf_fiber *self, struct wf_work *work);
+
 /* --- being seen: dump.c ----------------------------------------------------------------------- */
 
 /* wf_fiber.waits_for of waits that are no wf_call; waits_at is the task, the scope, nothing. */

@@ -205,10 +205,9 @@ static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *s
 static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ran)
 {
     struct wf_worker *worker = self->worker; /* a body that waited may have moved us */
-    /* Relaxed: a hint, and the fork has the orders. Above LOOK nobody was idle at the last fork,
-     * and nobody has asked since. */
-    return (wf_load_relaxed(&worker->deque.pass) <= WF_DEQUE_LOOK || span->dear) &&
-           is_wanted(worker, span, ran);
+    /* A hint; the fork has the orders. Open: nobody was idle at the last fork, and nobody has asked
+     * since. */
+    return (!wf_deque_is_open(&worker->deque) || span->dear) && is_wanted(worker, span, ran);
 }
 
 /* --- splitting -------------------------------------------------------------------------------- */
@@ -237,7 +236,7 @@ static bool run_left(struct wf_fiber *self, struct loop *loop, struct span *span
     half.span.from = left.to;
     half.span.acc = acc;
     half.span.alone = false;
-    weft_fork_(&half.head, take_half, sizeof half);
+    weft_fork_(&half.head, take_half, sizeof half, 0);
     /* The fork may have kept it for ourselves, but we may be about to run a body that takes a
      * second. */
     if (wf_deque_publish(&self->worker->deque)) {

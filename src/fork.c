@@ -14,13 +14,18 @@ _Static_assert(offsetof(struct weft_deque_line_, pass) == offsetof(struct wf_deq
 _Static_assert(WEFT_MARK_SIZE_(8) == UINT64_C(1) << WF_MARK_SIZE_SHIFT, "fork.h");
 _Static_assert(WEFT_MARK_SIZE_(2047 * 8) == WF_MARK_SIZE && WEFT_MARK_SIZE_(2048 * 8) == 0,
                "fork.h");
-_Static_assert(WEFT_STACK_REACH_ == WF_STACK_BYTES, "fork.h");
+_Static_assert(offsetof(struct weft_deque_line_, secret) == offsetof(struct wf_deque, secret),
+               "fork.h");
+_Static_assert(WEFT_MARK_CALL_ == WF_MARK_CALL, "fork.h");
+_Static_assert(WEFT_STACK_BYTES_ == WF_STACK_BYTES, "fork.h");
 /* A branch is queued as a work: its `run` is the work's, and `next` is not used in a deque. */
 _Static_assert(offsetof(struct wf_section, run) == offsetof(struct wf_work, run), "work.h");
 _Static_assert(offsetof(weft_branch, run) == offsetof(struct wf_section, run), "fork.h");
 _Static_assert(offsetof(weft_branch, state) == offsetof(struct wf_section, state), "fork.h");
 _Static_assert(offsetof(weft_branch, link) == offsetof(struct wf_section, link), "fork.h");
 _Static_assert(sizeof(weft_branch) == sizeof(struct wf_section), "fork.h");
+_Static_assert(offsetof(weft_call_branch, fn) == offsetof(struct wf_call_section, call), "fork.h");
+_Static_assert(sizeof(weft_call_branch) == sizeof(struct wf_call_section), "fork.h");
 _Static_assert(sizeof(weft_call_branch) <= 48, "a branch fits in 48 bytes");
 
 static struct wf_section *section_of(weft_branch *branch)
@@ -65,6 +70,27 @@ static void after_join(struct wf_fiber *now, struct wf_fiber *before, void *arg)
     }
 }
 
+static int call(weft_branch *head)
+{
+    weft_call_branch *branch = (weft_call_branch *)(void *)head;
+    return branch->fn(branch->arg);
+}
+
+void wf_call_section_run(struct wf_fiber *self, struct wf_work *work)
+{
+    weft_branch_run_(self, (weft_branch *)(void *)work, call);
+}
+
+/* Was public, and is the joiner's again: what it calls stands in `run`, as while it was private. */
+static int taken_back(weft_branch *branch)
+{
+    struct wf_section *section = section_of(branch);
+    if (section->run == wf_call_section_run) {
+        section->run = wf_container_of(section, struct wf_call_section, head)->call;
+    }
+    return 1;
+}
+
 int weft_join_slow_(weft_branch *branch)
 {
     /* sync(fork.look): acquire, the section's results; pairs sync(fork.done) */
@@ -76,10 +102,10 @@ int weft_join_slow_(weft_branch *branch)
     if (self == NULL) { /* a child of fork(2), where nobody ends what the parent's workers took */
         wf_check(wf_forked, "section %p is joined on another stack than its task's",
                  (void *)branch);
-        return 1;
+        return taken_back(branch);
     }
     if (wf_deque_take_if(&self->worker->deque, work_of(branch))) {
-        return 1;
+        return taken_back(branch);
     }
     self->waits_for = WF_WAITS_SECTION;
     wf_suspend(self, after_join, branch);
@@ -110,15 +136,4 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
         }
         wf_switch_to(self, waiter);
     }
-}
-
-static int call(weft_branch *head)
-{
-    weft_call_branch *branch = (weft_call_branch *)(void *)head;
-    return branch->fn(branch->arg);
-}
-
-void weft_call_branch_run_(void *fiber, weft_branch *branch)
-{
-    weft_branch_run_(fiber, branch, call);
 }

@@ -217,8 +217,9 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     rt->loan_bytes = opts->loan_bytes > 0
                          ? (uint32_t)(opts->loan_bytes + WF_LINE - 1) / WF_LINE * WF_LINE
                          : LOAN_BYTES_DEFAULT;
-    /* relaxed, both: the start of the workers publishes them */
+    /* relaxed, all: the start of the workers publishes them */
     wf_store_relaxed(&wf_fiber_hooks.describe, describe);
+    wf_store_relaxed(&wf_fiber_hooks.run_call, wf_call_section_run);
     wf_store_relaxed(&wf_pool_hooks.stands_still, wf_runtime_stands_still);
     rt->deadlock = opts->deadlock;
     rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);

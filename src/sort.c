@@ -195,7 +195,7 @@ static int merge_split(struct sort *sort, unsigned char *to, struct run left, st
         .to = to + (left_count + right_count) * bytes,
         .left = {left.first + left_count * bytes, left.count - left_count},
         .right = {right.first + right_count * bytes, right.count - right_count}};
-    weft_fork_(&after.head, take_merge, sizeof after);
+    weft_fork_(&after.head, take_merge, sizeof after, 0);
     left.count = left_count;
     right.count = right_count;
     (void)merge(sort, to, &left, &right);
@@ -273,7 +273,7 @@ static void sort_run(struct sort *sort, unsigned char *from, unsigned char *to, 
                                  .to = to + half * bytes,
                                  .count = count - half,
                                  .moves = !moves};
-    weft_fork_(&right.head, take_sort, sizeof right);
+    weft_fork_(&right.head, take_sort, sizeof right, 0);
     sort_run(sort, from, to, half, !moves);
     if (weft_join_(&right.head)) {
         (void)run_sort(&right.head);

@@ -23,7 +23,6 @@ weft_shield_end_ 1 its value is its result
 weft_chan_check_ skip a cast that checks
 weft_fail_ 1 its code is its result
 weft_panic_ skip it aborts, in a child too
-weft_call_branch_run_ skip called by workers
 weft_branch_run_ skip called by workers
 weft_fork_slow_ skip called by the inline code of fork.h, in a task
 weft_join_slow_ skip called by the inline code of fork.h, in a task

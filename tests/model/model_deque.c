@@ -8,6 +8,7 @@
 #define WF_DEQUE_ENV()        env_now
 #define WF_DEQUE_STACK_LOW()  stack_low
 #define WF_DEQUE_STACK_HIGH() stack_high
+#define WF_DEQUE_STACK_OF(at) ((at) >= stack_low && (at) < stack_high ? UINT64_C(1) : UINT64_C(2))
 #include <stdint.h>
 static uintptr_t env_now; /* of the running code; not modelled, as it is the owner's */
 static uintptr_t stack_low, stack_high;
@@ -29,6 +30,7 @@ struct item {
 
 uint64_t wf_deque_secret = UINT64_C(1) << 63 | 0x123456789ab0;
 bool wf_deque_hides = true;
+struct wf_fiber_hooks wf_fiber_hooks;
 static struct wf_deque d;
 static struct item
     items[ITEMS]; /* the owner's stack: an array, so that they are forked in ascending order */

@@ -4,6 +4,7 @@
 #define WF_DEQUE_ENV()        env_now
 #define WF_DEQUE_STACK_LOW()  stack_low
 #define WF_DEQUE_STACK_HIGH() stack_high
+#define WF_DEQUE_STACK_OF(at) ((at) >= stack_low && (at) < stack_high ? stack_low : stack_low + 1)
 #include <stdint.h>
 static uintptr_t env_now = 8;           /* of the running code */
 static uintptr_t stack_low, stack_high; /* the part of its stack that holds frames */
@@ -223,6 +224,52 @@ Test(deque, a_section_of_whatever_size_is_found, .init = init)
         wt_eq(private_count(), 1u, "%zu bytes", bytes);
         wt_true(join_at(7));
     }
+}
+
+static void run_call(struct wf_fiber *self, struct wf_work *work)
+{
+    (void)self, (void)work;
+}
+
+static void called(struct wf_fiber *self, struct wf_work *work)
+{
+    (void)self, (void)work;
+}
+
+/* A wf_call_section: private, publicly put by its fork, and published. */
+Test(deque, what_a_section_calls_moves_aside_when_it_becomes_public, .init = init)
+{
+    wf_store_relaxed(&wf_fiber_hooks.run_call, run_call);
+    struct wf_call_section *calls = (struct wf_call_section *)(void *)works;
+    for (int i = 0; i < 3; i++) {
+        calls[i].head.run = called;
+        calls[i].call = NULL;
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)wf_deque_fork(&d, &calls[i].head, sizeof calls[i], false);
+        calls[i].head.link |= WF_MARK_CALL;
+    }
+    wt_eq(private_count(), 2u);
+    wf_deque_sign(&d, env_now); /* the next fork looks around */
+    wt_true(calls[0].head.run == called && calls[1].head.run == called);
+    calls[2].head.link =
+        (uintptr_t)&calls[2] + wf_mark_size(sizeof calls[2]) + WF_MARK_CALL + wf_deque_secret;
+    wt_true(wf_deque_fork_slow(&d, &calls[2].head, true));
+    for (int i = 0; i < 3; i++) {
+        wt_true(calls[i].head.run == run_call && calls[i].call == called, "section %d", i);
+        wt_eq(calls[i].head.link, env_now);
+    }
+}
+
+/* The running stack is another one: what it forks has to look around. */
+Test(deque, a_pass_is_good_for_one_stack, .init = init)
+{
+    fork_at(0, false);
+    wt_false(fork_at(1, true)); /* it does not look */
+    wt_true(join_at(1) && join_at(0));
+    stack_low = (uintptr_t)&works[100];
+    wt_true(fork_at(100, true));
+    wt_eq(private_count(), 0u);
 }
 
 /* On the heap, or where a tool keeps locals. */
