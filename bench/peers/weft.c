@@ -6,6 +6,7 @@
 #include <weft/task.h>
 
 #define EVERY_CALL __attribute__((noinline))
+#define APART      __attribute__((noinline)) /* what forks: see "Leaves" in fork.h */
 
 /* --- fib -------------------------------------------------------------------------------------- */
 
@@ -16,15 +17,17 @@ static EVERY_CALL long serial_fib(long n)
 
 static long fib(long n);
 WEFT_FORKABLE1(long, fib, long)
-static long fib(long n)
+static APART long fib_node(long n)
 {
-    if (n < 2) {
-        return n;
-    }
     struct fib_branch left;
     fib_fork(&left, n - 1);
     long right = fib(n - 2);
     return fib_join(&left) + right;
+}
+
+static long fib(long n)
+{
+    return n < 2 ? n : fib_node(n);
 }
 
 static int run_fib(void *arg)
@@ -52,11 +55,8 @@ static EVERY_CALL long serial_skynet(long first, long leaves)
 
 static long skynet(long first, long leaves);
 WEFT_FORKABLE2(long, skynet, long, long)
-static long skynet(long first, long leaves)
+static APART long skynet_node(long first, long leaves)
 {
-    if (leaves == 1) {
-        return first;
-    }
     struct skynet_branch children[9];
     long each = leaves / 10;
     for (long i = 0; i < 9; i++) {
@@ -67,6 +67,11 @@ static long skynet(long first, long leaves)
         sum += skynet_join(&children[i]);
     }
     return sum;
+}
+
+static long skynet(long first, long leaves)
+{
+    return leaves == 1 ? first : skynet_node(first, leaves);
 }
 
 static const long skynet_sum = (long)SKYNET_LEAVES * (SKYNET_LEAVES - 1) / 2;
@@ -98,11 +103,8 @@ static EVERY_CALL long serial_queens(struct board board)
 
 static long queens(struct board board);
 WEFT_FORKABLE1(long, queens, struct board)
-static long queens(struct board board)
+static APART long queens_node(struct board board)
 {
-    if (board.row == QUEENS_N) {
-        return 1;
-    }
     struct queens_branch children[QUEENS_N];
     int forked = 0;
     for (int column = 0; column < QUEENS_N; column++) {
@@ -115,6 +117,11 @@ static long queens(struct board board)
         found += queens_join(&children[--forked]);
     }
     return found;
+}
+
+static long queens(struct board board)
+{
+    return board.row == QUEENS_N ? 1 : queens_node(board);
 }
 
 static int run_queens(void *arg)
@@ -142,11 +149,8 @@ static EVERY_CALL long serial_uts(uint64_t node)
 
 static long uts(uint64_t node);
 WEFT_FORKABLE1(long, uts, uint64_t)
-static long uts(uint64_t node)
+static APART long uts_node(uint64_t node)
 {
-    if (!uts_has_children(node)) {
-        return 1;
-    }
     struct uts_branch children[UTS_CHILDREN - 1];
     for (uint64_t i = 0; i < UTS_CHILDREN - 1; i++) {
         uts_fork(&children[i], uts_child(node, i));
@@ -156,6 +160,11 @@ static long uts(uint64_t node)
         nodes += uts_join(&children[i]);
     }
     return nodes;
+}
+
+static long uts(uint64_t node)
+{
+    return uts_has_children(node) ? uts_node(node) : 1;
 }
 
 static int count_roots(size_t from, size_t to, void *acc, void *ctx)

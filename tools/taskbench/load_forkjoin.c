@@ -12,6 +12,8 @@
  * how many depends on its version and flags, and a reference that moves with those says nothing
  * about the runtime. */
 #define EVERY_CALL __attribute__((noinline))
+/* What forks, apart from the leaf: see "Leaves" in fork.h. */
+#define APART __attribute__((noinline))
 
 /* The same value, of which the compiler knows nothing: keeps it from computing a round once for all
  * rounds. */
@@ -30,21 +32,35 @@ static EVERY_CALL uint64_t fib_serial(uint64_t n)
 
 static uint64_t fib(uint64_t n);
 WEFT_FORKABLE1(uint64_t, fib, uint64_t)
-static uint64_t fib(uint64_t n)
+static APART uint64_t fib_node(uint64_t n)
 {
-    if (n < 2) {
-        return n;
-    }
     struct fib_branch left;
     fib_fork(&left, n - 1);
     uint64_t right = fib(n - 2);
     return fib_join(&left) + right;
 }
 
+static uint64_t fib(uint64_t n)
+{
+    return n < 2 ? n : fib_node(n);
+}
+
 struct fib_call {
     uint64_t n;
     uint64_t result;
 };
+
+static int fib_through_pointer(void *arg);
+static APART int fib_node_through_pointer(struct fib_call *call)
+{
+    struct fib_call a = {.n = call->n - 1}, b = {.n = call->n - 2};
+    weft_call_branch left;
+    weft_fork(&left, fib_through_pointer, &a);
+    int rc = fib_through_pointer(&b);
+    int rc_left = weft_join(&left);
+    call->result = a.result + b.result;
+    return rc_left < 0 ? rc_left : rc;
+}
 
 static int fib_through_pointer(void *arg)
 {
@@ -53,13 +69,7 @@ static int fib_through_pointer(void *arg)
         call->result = call->n;
         return 0;
     }
-    struct fib_call a = {.n = call->n - 1}, b = {.n = call->n - 2};
-    weft_call_branch left;
-    weft_fork(&left, fib_through_pointer, &a);
-    int rc = fib_through_pointer(&b);
-    int rc_left = weft_join(&left);
-    call->result = a.result + b.result;
-    return rc_left < 0 ? rc_left : rc;
+    return fib_node_through_pointer(call);
 }
 
 /* The answer by another way than the one measured. */
@@ -137,11 +147,8 @@ static EVERY_CALL uint64_t skynet_serial(uint64_t first, uint64_t leaves)
 
 static uint64_t skynet(uint64_t first, uint64_t leaves);
 WEFT_FORKABLE2(uint64_t, skynet, uint64_t, uint64_t)
-static uint64_t skynet(uint64_t first, uint64_t leaves)
+static APART uint64_t skynet_node(uint64_t first, uint64_t leaves)
 {
-    if (__builtin_expect(leaves == 1, 1)) { /* nine of ten: see "Leaves" in fork.h */
-        return first;
-    }
     struct skynet_branch children[SKYNET_CHILDREN - 1];
     uint64_t each = leaves / SKYNET_CHILDREN;
     for (uint64_t i = 0; i < SKYNET_CHILDREN - 1; i++) {
@@ -152,6 +159,11 @@ static uint64_t skynet(uint64_t first, uint64_t leaves)
         sum += skynet_join(&children[i]);
     }
     return sum;
+}
+
+static uint64_t skynet(uint64_t first, uint64_t leaves)
+{
+    return leaves == 1 ? first : skynet_node(first, leaves);
 }
 
 static uint64_t skynet_leaves(const struct tb_trial *trial)
@@ -241,11 +253,8 @@ static EVERY_CALL uint64_t queens_serial(struct board board)
 
 static uint64_t queens(struct board board);
 WEFT_FORKABLE1(uint64_t, queens, struct board)
-static uint64_t queens(struct board board)
+static APART uint64_t queens_node(struct board board)
 {
-    if (board.row == board.n) {
-        return 1;
-    }
     struct queens_branch children[QUEENS_MAX];
     int forked = 0;
     for (int column = 0; column < board.n; column++) {
@@ -258,6 +267,11 @@ static uint64_t queens(struct board board)
         found += queens_join(&children[--forked]);
     }
     return found;
+}
+
+static uint64_t queens(struct board board)
+{
+    return board.row == board.n ? 1 : queens_node(board);
 }
 
 /* Boards that the search looks at: the ops of a round. */

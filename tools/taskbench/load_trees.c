@@ -47,11 +47,8 @@ static EVERY_CALL uint64_t uts_serial(uint64_t node)
 
 static uint64_t uts(uint64_t node);
 WEFT_FORKABLE1(uint64_t, uts, uint64_t)
-static uint64_t uts(uint64_t node)
+static __attribute__((noinline)) uint64_t uts_node(uint64_t node) /* see "Leaves" in fork.h */
 {
-    if (!uts_has_children(node)) {
-        return 1;
-    }
     struct uts_branch children[UTS_CHILDREN - 1];
     for (uint64_t i = 0; i < UTS_CHILDREN - 1; i++) {
         uts_fork(&children[i], uts_child(node, i));
@@ -61,6 +58,11 @@ static uint64_t uts(uint64_t node)
         nodes += uts_join(&children[i]);
     }
     return nodes;
+}
+
+static uint64_t uts(uint64_t node)
+{
+    return uts_has_children(node) ? uts_node(node) : 1;
 }
 
 /* The roots, halved and halved again: a node with thousands of children would be another
