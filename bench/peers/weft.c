@@ -103,8 +103,11 @@ static EVERY_CALL long serial_queens(struct board board)
 
 static long queens(struct board board);
 WEFT_FORKABLE1(long, queens, struct board)
-static APART long queens_node(struct board board)
+static long queens(struct board board) /* in one: apart, the board would be copied once more */
 {
+    if (board.row == QUEENS_N) {
+        return 1;
+    }
     struct queens_branch children[QUEENS_N];
     int forked = 0;
     for (int column = 0; column < QUEENS_N; column++) {
@@ -117,11 +120,6 @@ static APART long queens_node(struct board board)
         found += queens_join(&children[--forked]);
     }
     return found;
-}
-
-static long queens(struct board board)
-{
-    return board.row == QUEENS_N ? 1 : queens_node(board);
 }
 
 static int run_queens(void *arg)

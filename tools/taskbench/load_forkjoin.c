@@ -253,8 +253,11 @@ static EVERY_CALL uint64_t queens_serial(struct board board)
 
 static uint64_t queens(struct board board);
 WEFT_FORKABLE1(uint64_t, queens, struct board)
-static APART uint64_t queens_node(struct board board)
+static uint64_t queens(struct board board) /* in one: apart, the board would be copied once more */
 {
+    if (board.row == board.n) {
+        return 1;
+    }
     struct queens_branch children[QUEENS_MAX];
     int forked = 0;
     for (int column = 0; column < board.n; column++) {
@@ -267,11 +270,6 @@ static APART uint64_t queens_node(struct board board)
         found += queens_join(&children[--forked]);
     }
     return found;
-}
-
-static uint64_t queens(struct board board)
-{
-    return board.row == board.n ? 1 : queens_node(board);
 }
 
 /* Boards that the search looks at: the ops of a round. */
