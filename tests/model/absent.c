@@ -15,7 +15,7 @@
 
 ABSENT int wf_forked;
 ABSENT uint64_t wf_deque_secret;              /* nobody forks sections */
-ABSENT struct wf_fiber_hooks wf_fiber_hooks;   /* nor runs them */
+ABSENT struct wf_fiber_hooks wf_fiber_hooks;  /* nor runs them */
 ABSENT volatile uintptr_t wf_stack_region[2]; /* nobody is on a stack of ours */
 
 ABSENT void wf_misuse(const char *format, ...)
