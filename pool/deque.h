@@ -43,7 +43,8 @@
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
- * G.6  The pass is a stack's only while `hidden` says that something may be private and unsigned.
+ * G.6  If the pass is a stack's, that stack is running here, and `hidden` says that something may be
+ *      private and unsigned.
  *
  * Roads not taken. A list through the sections, or an array of them, whose newest end each fork and
  * join move: two stores and six instructions more for a pair, to spare a search that is seldom made
@@ -436,6 +437,21 @@ static WF_UNUSED WF_COLD bool wf_deque_publish_all_(struct wf_deque *d)
 WF_INLINE bool wf_deque_publish(struct wf_deque *d)
 {
     return wf_unlikely(wf_deque_has_private(d)) && wf_deque_publish_all_(d);
+}
+
+static WF_UNUSED WF_COLD void wf_deque_forget_(struct wf_deque *d)
+{
+    wf_deque_close_(d);
+    d->hidden = WF_HIDDEN_NOTHING;
+}
+
+/* Owner: its stack was given back, and with it all that was forked there was joined. Without this
+ * the next one could take a section in a frame of whoever has that stack then for its own. */
+WF_INLINE void wf_deque_leave(struct wf_deque *d)
+{
+    if (wf_unlikely(wf_deque_has_private(d))) {
+        wf_deque_forget_(d);
+    }
 }
 
 /* Owner: would wf_deque_push only add its work? Then wf_deque_put may do so: there is room as far

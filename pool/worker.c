@@ -202,6 +202,7 @@ bool wf_may_switch_to(const struct wf_fiber *self, const struct wf_fiber *target
 static void give_back(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 {
     (void)arg;
+    wf_deque_leave(&now->worker->deque);
     wf_fiber_give(&now->worker->stacks, before);
 }
 

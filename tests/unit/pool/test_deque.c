@@ -4,10 +4,11 @@
 #define WF_DEQUE_ENV()        env_now
 #define WF_DEQUE_STACK_LOW()  stack_low
 #define WF_DEQUE_STACK_HIGH() stack_high
-#define WF_DEQUE_STACK_OF(at) ((at) >= stack_low && (at) < stack_high ? stack_low : stack_low + 1)
+#define WF_DEQUE_STACK_OF(at) (((at)-stacks) / stack_bytes)
 #include <stdint.h>
 static uintptr_t env_now = 8;           /* of the running code */
 static uintptr_t stack_low, stack_high; /* the part of its stack that holds frames */
+static uintptr_t stacks, stack_bytes;   /* how stacks are numbered */
 #include "pool/base/rng.h"
 #include "pool/deque.h"
 #include "tests/support/wt.h"
@@ -24,6 +25,8 @@ static struct wf_section works[WORKS]; /* sections, so that each can also be for
 
 static void init(void)
 {
+    stacks = (uintptr_t)works;
+    stack_bytes = 100 * sizeof works[0];
     wf_deque_secret = WF_SECTION_KEPT | 0x123456789ab0;
     wf_deque_hides = true;
     wf_deque_init(&d);
@@ -270,6 +273,19 @@ Test(deque, a_pass_is_good_for_one_stack, .init = init)
     stack_low = (uintptr_t)&works[100];
     wt_true(fork_at(100, true));
     wt_eq(private_count(), 0u);
+}
+
+/* Whoever has it next may have frames on it while our worker runs another one. */
+Test(deque, a_stack_that_was_given_back_has_no_pass, .init = init)
+{
+    fork_at(0, false);
+    wt_true(join_at(0));
+    wf_deque_leave(&d);
+    wf_deque_check(&d);
+    wt_false(wf_deque_has_private(&d));
+    stack_low = (uintptr_t)&works[100];
+    wt_true(fork_at(1, false));
+    wt_eq(number(wf_deque_steal(&d)), 1);
 }
 
 /* On the heap, or where a tool keeps locals. */
@@ -550,6 +566,8 @@ Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
     wf_rng_seed(&rng, seed);
     items = calloc(ITEMS, sizeof *items);
     wt_true(items != NULL);
+    stacks = (uintptr_t)items;
+    stack_bytes = ITEMS * sizeof *items;
     pthread_t threads[THIEVES];
     for (int i = 0; i < THIEVES; i++) {
         wt_eq(pthread_create(&threads[i], NULL, thief, NULL), 0);
