@@ -398,6 +398,22 @@ WF_INLINE uint64_t wf_deque_len(struct wf_deque *d)
     return top < bottom ? bottom - top : 0;
 }
 
+WF_INLINE void wf_deque_ask_once_(struct wf_deque *d)
+{
+    /* relaxed: a hint; asking too often is slow, never wrong */
+    if (wf_load_relaxed(&d->asked) == 0) {
+        wf_deque_ask(d);
+    }
+}
+
+/* Any thread: as a steal that finds nothing public, for a thief that leaves the rest alone. */
+WF_INLINE void wf_deque_ask_if_empty(struct wf_deque *d)
+{
+    if (!wf_deque_has_public(d)) {
+        wf_deque_ask_once_(d);
+    }
+}
+
 /* Owner: may something be private? */
 WF_INLINE bool wf_deque_has_private(const struct wf_deque *d)
 {
@@ -628,10 +644,7 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
      * sync(deque.retract) */
     uint64_t bottom = wf_load_acquire(&d->bottom);
     if (top >= bottom) {
-        /* relaxed: a hint; asking too often is slow, never wrong */
-        if (wf_load_relaxed(&d->asked) == 0) {
-            wf_deque_ask(d);
-        }
+        wf_deque_ask_once_(d);
         return NULL;
     }
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, top));

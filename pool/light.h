@@ -45,44 +45,43 @@
 #include "pool/pool.h"
 
 /* Slow at tasks. With two workers, and 4,000 tasks in a scope, those of 300 ns and less are as fast
- * as on one, and those of 400 gain a quarter. A thief makes an owner slower (tasks of 200 ns take
- * 490 then, where a line takes 155 ns); less than this would be its own reason. */
-#define WF_STEAL_TASK_NS INT64_C(500)
+ * as on one, and those of 400 gain a fifth. A thief makes an owner slower (tasks of 200 ns take 490
+ * then, where a line takes 155 ns); less than this would be its own reason. */
+#define WF_STEAL_TASK_NS INT64_C(400)
 /* At works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100
  * to 200 ns a node on; with less, nodes of 15 ns are slower on two workers than on one
  * (docs/adr/0037). */
 #define WF_STEAL_CHEAP_NS INT64_C(64)
 /* At what is ready in a FIFO, or comes from outside. Longer than a hand-off between two fibers of
- * one worker, 0.1 us, whose data would have to move after them. */
-#define WF_STEAL_READY_NS INT64_C(1000)
+ * one worker, 0.1 us, whose data would have to move after them, and than half a turn of 128 calls
+ * that do not wait, at 5 to 30 ns each: one is taken and one put meanwhile. */
+#define WF_STEAL_READY_NS INT64_C(2000)
 /* At what is ready in the FIFO of an owner who was asleep less than WF_RESTED_NS ago: he has time
  * for what he has, so that a steal makes nothing faster but that burst. Of a fiber that is cold it
  * costs 2 us, with what it shares with those that stay: a list, a lock (docs/adr/0045). So much as
- * that one turn takes the whole of WF_PACE_READY_NS. */
-#define WF_STEAL_RESTED_NS WF_PACE_READY_NS
+ * that one turn takes the whole of WF_PACE_NS. */
+#define WF_STEAL_RESTED_NS WF_PACE_NS
 #define WF_RESTED_NS       INT64_C(1000000)
 /* For so long a task that was stolen, and suspended at once, says that others of its owner do. They
  * are taken for what is ready: a stack and its timer, or what else it waits on, are on the other
  * worker then, and their end comes back. (Of 100,000 tasks that sleep each of 3,000 that were
  * stolen cost 7 us: docs/adr/0045.) */
 #define WF_WAITS_NS INT64_C(1000000)
-/* A pace is taken over so long at least. In less, one of the owner's slow paths looks like slow
- * work, and what is stolen for it makes it slower: with 250 ns, tasks of 30 ns took 230. */
-#define WF_PACE_NS INT64_C(1000)
-/* That of who runs what is in its FIFO: longer than a turn of 128 calls that do not wait, at 5 to
- * 20 ns each, in which nothing is put or taken. */
-#define WF_PACE_READY_NS INT64_C(3000)
-/* What was seen longer ago than this says nothing about what an owner does now, if it did
- * anything. */
+/* A pace is taken over so long at least, and holds for so long. In less, what an owner does between
+ * its works looks like slow work (a graph is prepared in 1 us), and what is stolen for it makes it
+ * slow indeed, so that the thief goes on. */
+#define WF_PACE_NS INT64_C(3000)
+/* Longer than this no pace is taken over, for the owner may have been idle, unless it was slow
+ * before, or has done nothing meanwhile. */
 #define WF_SIGHT_NS INT64_C(10000)
 /* A steal in so many us costs the owner 2 %. */
 #define WF_STEAL_OLD_NS INT64_C(50000)
 /* Between two looks at light work. Each takes a line from its owner, who then waits for it (0.1
  * us). */
 #define WF_LOOK_NS INT64_C(1000)
-/* A search that finds light work only: long enough to take a pace. What comes later the watch will
- * see. */
-#define WF_SEARCH_LIGHT_NS (WF_PACE_READY_NS + WF_LOOK_NS)
+/* A search that finds light work only, and the shortest of all: long enough to take a pace. What
+ * comes later the watch will see. */
+#define WF_SEARCH_MIN_NS (WF_PACE_NS + WF_LOOK_NS)
 /* A watch; each that comes to nothing makes the next twice as long. So late at most is light work
  * shared that becomes heavy. */
 #define WF_WATCH_MIN_NS INT64_C(50000)
@@ -95,23 +94,35 @@
  * third larger. */
 #define WF_LONG_NS INT64_C(5000)
 
-/* Does the owner need `long_ns` or more for a work, by what was seen over `window_ns` or longer? It
- * has done `pace` by now. */
-static inline bool wf_light_is_slow(struct wf_sighting *seen, uint32_t pace, int64_t long_ns,
-                                    int64_t window_ns, int64_t now_ns)
+enum wf_haste {
+    WF_HASTE_UNKNOWN, /* it has been seen just now, or too long ago */
+    WF_QUICK,
+    WF_SLOW,
+};
+
+/* Does the owner need `long_ns` or more for a work, by what was seen over WF_PACE_NS or longer, or
+ * by what was found then, less than WF_PACE_NS ago? It has done `pace` by now. */
+static inline enum wf_haste wf_light_haste(struct wf_sighting *seen, uint32_t pace, int64_t long_ns,
+                                           int64_t now_ns)
 {
     /* relaxed, all: see wf_sighting */
+    int64_t each_ns = wf_load_relaxed(&seen->each_ns);
     int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
-    if (seen_ns < window_ns) {
-        return false;
+    if (seen_ns >= WF_PACE_NS) {
+        uint32_t done = pace - wf_load_relaxed(&seen->pace);
+        if (done == 0) {
+            each_ns = INT64_MAX;
+        } else if (seen_ns < WF_SIGHT_NS || each_ns >= long_ns) {
+            each_ns =
+                seen_ns / done; /* one that was slow is believed to have been so all the time */
+        } else {
+            each_ns = 0;
+        }
+        wf_store_relaxed(&seen->each_ns, each_ns);
+        wf_store_relaxed(&seen->pace, pace);
+        wf_store_relaxed(&seen->since_ns, now_ns);
     }
-    uint32_t done = pace - wf_load_relaxed(&seen->pace);
-    if (done == 0 || (seen_ns < WF_SIGHT_NS && done * long_ns <= seen_ns)) {
-        return true;
-    }
-    wf_store_relaxed(&seen->pace, pace);
-    wf_store_relaxed(&seen->since_ns, now_ns);
-    return false;
+    return each_ns == 0 ? WF_HASTE_UNKNOWN : each_ns < long_ns ? WF_QUICK : WF_SLOW;
 }
 
 /* Has the oldest work of a queue been there for too long? */
@@ -142,22 +153,23 @@ static inline void wf_light_note_waits(struct wf_worker *victim, int64_t now_ns)
     wf_store_relaxed(&victim->waits_ns, now_ns); /* relaxed: a guess */
 }
 
-/* May a thief take the oldest of the victim's deque? Of an empty one it may ask for more. */
+/* May a thief take the oldest of the victim's deque? What an owner puts there and takes again, so
+ * quickly that each look finds the deque empty, is light work too. */
 static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_worker *victim,
                                           int64_t now_ns)
 {
     struct wf_deque *deque = &victim->deque;
     /* Relaxed, all: a guess; the steal has the orders. */
-    if (wf_deque_len(deque) == 0) {
-        return true;
-    }
-    thief->saw_light = true;
     bool cheap = wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace));
     bool waits = !cheap && now_ns - wf_load_relaxed(&victim->waits_ns) < WF_WAITS_NS;
     int64_t long_ns = cheap ? WF_STEAL_CHEAP_NS : waits ? WF_STEAL_READY_NS : WF_STEAL_TASK_NS;
-    return wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns) ||
-           wf_light_is_slow(&victim->seen, wf_light_pace(victim), long_ns,
-                            waits ? WF_PACE_READY_NS : WF_PACE_NS, now_ns);
+    enum wf_haste haste = wf_light_haste(&victim->seen, wf_light_pace(victim), long_ns, now_ns);
+    bool is_empty = wf_deque_len(deque) == 0;
+    if (!is_empty || haste == WF_QUICK) {
+        thief->saw_light = true;
+    }
+    return !is_empty && (haste == WF_SLOW ||
+                         wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns));
 }
 
 /* May it take half of its FIFO? */
@@ -171,9 +183,8 @@ static inline bool wf_light_may_steal_ready(struct wf_worker *thief, struct wf_w
     uint64_t head = wf_load_relaxed(&victim->runq.head); /* relaxed, both: as above */
     bool rested = now_ns - wf_load_relaxed(&victim->up_ns) < WF_RESTED_NS;
     return wf_light_is_old(&victim->age_ready, head, now_ns) ||
-           wf_light_is_slow(&victim->seen, wf_light_pace(victim),
-                            rested ? WF_STEAL_RESTED_NS : WF_STEAL_READY_NS, WF_PACE_READY_NS,
-                            now_ns);
+           wf_light_haste(&victim->seen, wf_light_pace(victim),
+                          rested ? WF_STEAL_RESTED_NS : WF_STEAL_READY_NS, now_ns) == WF_SLOW;
 }
 
 /* Is the taker about to come back to the injection queue? */
@@ -190,8 +201,8 @@ static inline bool wf_light_is_attended(struct wf_worker *thief, int64_t now_ns)
     struct wf_worker *taker = &pool->workers[wf_load_relaxed(&pool->taker)]; /* relaxed: a guess */
     if (taker == thief || !wf_light_taker_runs(pool) ||
         /* relaxed: as above */
-        wf_light_is_slow(&taker->seen_run, (uint32_t)wf_load_relaxed(&taker->counters.runs),
-                         WF_STEAL_READY_NS, WF_PACE_NS, now_ns)) {
+        wf_light_haste(&taker->seen_run, (uint32_t)wf_load_relaxed(&taker->counters.runs),
+                       WF_STEAL_READY_NS, now_ns) == WF_SLOW) {
         return false;
     }
     thief->saw_light = true;

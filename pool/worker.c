@@ -50,11 +50,6 @@
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
 #define LOOKOUT_LINGER    4
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
-/* A search in vain makes the next one half as long, down to this: two looks, and time for a pace
- * (light.h). One that finds something makes it long again, and so does a sleep that a search would
- * have saved. (100,000 frames that sleep once spent 40 % of the time in searches of 20 us before
- * some 2,000 sleeps: docs/adr/0039.) */
-#define WF_SEARCH_MIN_NS (WF_LOOK_NS + WF_PACE_NS)
 /* How long a worker without a spare stack sleeps before it asks for one again. */
 #define WF_STARVED_NS INT64_C(1000000)
 
@@ -806,6 +801,8 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
         if (wf_light_may_steal_new(worker, victim, now_ns)) {
             work = wf_deque_steal(&victim->deque);
             worker->stole_from = victim;
+        } else {
+            wf_deque_ask_if_empty(&victim->deque);
         }
         if (work == NULL && wf_light_may_steal_ready(worker, victim, now_ns)) {
             work = wf_runq_steal(&victim->runq, &worker->runq);
@@ -882,7 +879,7 @@ static struct wf_work *look_awake(struct wf_worker *worker, bool may_search, int
                                  now_ns - began_ns);
             if (worker->saw_light) {
                 look_ns = now_ns + WF_LOOK_NS;
-                give_up_ns = began_ns + WF_SEARCH_LIGHT_NS;
+                give_up_ns = began_ns + WF_SEARCH_MIN_NS;
             }
         }
         if (work != NULL) {

@@ -75,12 +75,13 @@ struct wf_home {
     void (*leave)(struct wf_home *home, struct wf_fiber *fiber);
 };
 
-/* What thieves have seen of a worker (light.h): how far it was with its works, and when; and since
- * when a queue's oldest has been there. Any thief stores, without an order: what two of them mixed
+/* What thieves have seen of a worker (light.h): how far it was with its works, and when, and how
+ * long it took for each before; and since when a queue's oldest has been there. Any thief stores, without an order: what two of them mixed
  * is one steal too early or too late. */
 struct wf_sighting {
     WF_ATOMIC(uint32_t) pace;
     WF_ATOMIC(int64_t) since_ns;
+    WF_ATOMIC(int64_t) each_ns; /* 0: not known */
 };
 struct wf_age {
     WF_ATOMIC(uint64_t) oldest; /* its index in the queue; indices only grow, so this names it */

@@ -270,14 +270,19 @@ static void run_all(struct wf_fiber *self, struct weft_graph *graph)
 {
     /* relaxed: published with the works */
     wf_store_relaxed(&graph->left, graph->nodes_n + 1);
-    for (uint32_t i = 0; i < graph->nodes_n; i++) {
-        wf_store_relaxed(&graph->nodes[i].waits_for,
-                         graph->nodes[i].depends_on); /* relaxed: as above */
-    }
-    for (uint32_t i = 0; i < graph->nodes_n; i++) {
-        if (graph->nodes[i].depends_on == 0) {
-            wf_ready_cheap(self->worker, &graph->nodes[i].work);
+    struct wf_work *first = NULL;
+    for (uint32_t i = graph->nodes_n; i-- > 0;) {
+        struct node *node = &graph->nodes[i];
+        wf_store_relaxed(&node->waits_for, node->depends_on); /* relaxed: as above */
+        if (node->depends_on == 0) {
+            node->work.next = first;
+            first = &node->work;
         }
+    }
+    while (first != NULL) { /* ends: each node is there once */
+        struct wf_work *work = first;
+        first = work->next;
+        wf_ready_cheap(self->worker, work); /* LAST TOUCH: others may run it from here on */
     }
     self->waits_for = WF_WAITS_SECTION;
     wf_suspend(self, after_run, graph);

@@ -459,7 +459,7 @@ static void end_ticking(void)
 static void looks_slow(struct wf_worker *worker)
 {
     wf_store_relaxed(&worker->seen.pace, wf_light_pace(worker));
-    wf_store_relaxed(&worker->seen.since_ns, clock_ns - WF_PACE_READY_NS);
+    wf_store_relaxed(&worker->seen.since_ns, clock_ns - WF_PACE_NS);
 }
 
 /* How long the worker looks for something else to do, if there is nothing. */
@@ -748,7 +748,7 @@ Test(worker, nobody_is_quiet_where_the_system_has_no_such_fence, .init = begin_w
 Test(worker, a_search_beside_light_work_is_short, .init = begin_ticking, .fini = end_ticking)
 {
     other->saw_light = true;
-    wt_eq(search(other), WF_SEARCH_LIGHT_NS);
+    wt_eq(search(other), WF_SEARCH_MIN_NS);
 }
 
 Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .fini = end)
@@ -812,16 +812,56 @@ Test(worker, an_owner_slow_at_its_tasks_is_stolen_from, .init = begin, .fini = e
 Test(worker, an_owner_quick_at_its_nodes_is_left_alone, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
-    do_nodes(20);
-    wt_false(may_steal_after(20 * WF_STEAL_CHEAP_NS - 1));
+    do_nodes(50);
+    wt_false(may_steal_after(50 * WF_STEAL_CHEAP_NS - 1));
     wt_true(other->saw_light);
 }
 
 Test(worker, an_owner_slow_at_its_nodes_is_stolen_from, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
-    do_nodes(20);
-    wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
+    do_nodes(50);
+    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
+}
+
+Test(worker, an_owner_once_slow_is_so_until_it_has_been_quick_for_a_while, .init = begin,
+     .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(1));
+    do_tasks(20);
+    wt_true(may_steal_after(2 * WF_SIGHT_NS), "long ones, while nobody looked");
+    do_tasks(20);
+    wt_true(may_steal_after(WF_PACE_NS - 1));
+    wt_false(may_steal_after(1));
+    wt_false(may_steal_after(1));
+}
+
+Test(worker, what_a_quick_owner_did_long_ago_says_nothing, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(20);
+    wt_false(may_steal_after(WF_PACE_NS));
+    do_tasks(2);
+    wt_false(may_steal_after(WF_SIGHT_NS), "has it been idle, or slow?");
+    do_tasks(2);
+    wt_true(may_steal_after(WF_PACE_NS), "it has been slow");
+}
+
+/* It takes each of its works again before anybody has seen it. */
+Test(worker, a_quick_owner_whose_deque_is_empty_has_light_work, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(100);
+    other->saw_light = false;
+    wt_eq(steal(other, looked_ns), NULL);
+    wt_false(other->saw_light, "it may be over");
+    looked_ns += WF_PACE_NS;
+    wt_eq(steal(other, looked_ns), NULL);
+    wt_true(other->saw_light);
+    wt_eq(wf_load_relaxed(&self->deque.asked), 1u, "it may have sections");
 }
 
 /* Its deque stands still while it does. */
@@ -857,7 +897,7 @@ Test(worker, fibers_that_pass_work_to_each_other_are_left_alone, .init = begin, 
     looked_ns = WF_SIGHT_NS;
     wt_false(may_steal_ready_after(0, 0));
     for (int i = 0; i < 5; i++) {
-        wt_false(may_steal_ready_after(2, WF_PACE_READY_NS));
+        wt_false(may_steal_ready_after(2, WF_PACE_NS));
         wt_true(other->saw_light);
     }
 }
@@ -867,7 +907,7 @@ Test(worker, a_long_turn_of_short_calls_is_no_slow_work, .init = begin, .fini = 
     make_ready(0, 2);
     looked_ns = WF_SIGHT_NS;
     wt_false(may_steal_ready_after(0, 0));
-    wt_false(may_steal_ready_after(0, WF_PACE_READY_NS - 1));
+    wt_false(may_steal_ready_after(0, WF_PACE_NS - 1));
     wt_true(may_steal_ready_after(0, 1));
 }
 
@@ -890,7 +930,6 @@ Test(worker, an_owner_that_has_slept_just_now_keeps_what_he_resumes, .init = beg
     wt_false(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS));
     wt_true(other->saw_light);
     looked_ns = WF_SIGHT_NS + WF_RESTED_NS;
-    wt_false(may_steal_ready_after(1, 0));
     wt_true(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS), "it was long ago");
 }
 
@@ -955,11 +994,11 @@ Test(worker, tasks_that_wait_at_once_are_left_alone_like_what_is_ready, .init = 
 {
     wf_store_relaxed(&self->waits_ns, WF_SIGHT_NS);
     see_owner(wf_ready_new);
-    do_tasks(10);
-    wt_false(may_steal_after(10 * WF_STEAL_READY_NS - 1));
+    do_tasks(4);
+    wt_false(may_steal_after(4 * WF_STEAL_READY_NS - 1));
     wt_true(other->saw_light);
-    do_tasks(9);
-    wt_true(may_steal_after(9 * WF_STEAL_READY_NS));
+    do_tasks(3);
+    wt_true(may_steal_after(3 * WF_STEAL_READY_NS));
 }
 
 Test(worker, what_was_seen_of_tasks_that_wait_is_forgotten, .init = begin, .fini = end)
@@ -974,18 +1013,18 @@ Test(worker, what_was_seen_of_tasks_that_wait_is_forgotten, .init = begin, .fini
 Test(worker, a_node_is_cheap_to_move_before_it_says_so, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
-    do_nodes(19);
+    do_nodes(49);
     do_tasks(1);
-    wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
+    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
 }
 
 Test(worker, nodes_that_no_queue_has_seen_count, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
-    wf_deque_note_cheap(&self->deque, 20);
-    wt_false(may_steal_after(20 * WF_STEAL_CHEAP_NS - 1));
-    wf_deque_note_cheap(&self->deque, 20);
-    wt_true(may_steal_after(20 * WF_STEAL_CHEAP_NS));
+    wf_deque_note_cheap(&self->deque, 50);
+    wt_false(may_steal_after(50 * WF_STEAL_CHEAP_NS - 1));
+    wf_deque_note_cheap(&self->deque, 50);
+    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
 }
 
 Test(worker, tasks_that_follow_nodes_are_tasks, .init = begin, .fini = end)
