@@ -19,7 +19,9 @@
  *           (wf_section_below_).
  * mark      the section's own address, and wf_deque_secret, and what WF_MARK_* say, added up. So nothing but
  *           a section that was forked and is not joined has it: no copy, since that lies elsewhere,
- *           and by chance or intent nothing, for 59 bits of it are random. It has the top bit set.
+ *           and by chance or intent nothing, for 59 bits of it are random. Nor does one come back
+ *           when the section is gone: marks are made, compared and erased in memory, and never
+ *           in a register, of which a later call might leave a copy there. It has the top bit set.
  * signed    a private section whose env stands in its `state`; WF_MARK_SIGNED beside its mark. A fork does not
  *           sign: the env is that of the running code, until that is about to change
  *           (wf_deque_sign), or the section becomes public.
@@ -225,10 +227,21 @@ WF_INLINE uint64_t wf_mark_size(size_t bytes)
     return size <= WF_MARK_SIZE ? size : 0;
 }
 
-/* What is in the mark beside address and secret; in another word anything. */
-WF_INLINE uint64_t wf_mark_rest_(const struct wf_section *section, uint64_t mark)
+/* What is in the section's mark beside address and secret; if it is none, anything. The mark itself
+ * comes into no register: from there a copy might come back to where it was, when the section is no
+ * more. (A variadic function saves whatever is in the registers of arguments, a push that is to
+ * align the stack whatever is in any.) */
+WF_INLINE uint64_t wf_mark_rest_(const struct wf_section *section)
 {
-    return mark - (uintptr_t)section - wf_deque_secret;
+    uint64_t less_secret = wf_opaque(0 - wf_deque_secret); /* so that no sum is subtracted */
+    return wf_sum_in_place(&section->link, less_secret - (uintptr_t)section);
+}
+
+/* WF_MARK_SIGNED and WF_MARK_CALL, if they are there: in a mark, or a sum that is to become one.
+ * Of the lowest byte, which both processors have first. */
+WF_INLINE volatile unsigned char *wf_mark_bits_(struct wf_section *section)
+{
+    return (volatile unsigned char *)&section->link;
 }
 
 WF_INLINE bool wf_mark_is_(uint64_t rest)
@@ -243,12 +256,12 @@ WF_NO_ASAN WF_NO_TSAN static WF_UNUSED WF_NOINLINE struct wf_section *wf_section
     uintptr_t low, uintptr_t high)
 {
     const uintptr_t link = offsetof(struct wf_section, link);
-    uint64_t expected = wf_deque_secret - link; /* less the word's own address */
-    for (uintptr_t at = high; at > low + link;) {
-        at -= 8;
-        uint64_t word = *(const volatile uint64_t *)at; // NOLINT(performance-no-int-to-ptr)
-        if (wf_unlikely(wf_mark_is_(word - at - expected))) {
-            return (struct wf_section *)(at - link); // NOLINT(performance-no-int-to-ptr)
+    while (high > low + link) { /* ends: each turn takes a word off */
+        high -= 8;
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+        struct wf_section *section = (struct wf_section *)(high - link);
+        if (wf_unlikely(wf_mark_is_(wf_mark_rest_(section)))) {
+            return section;
         }
     }
     return NULL;
@@ -283,9 +296,9 @@ static WF_UNUSED WF_COLD void wf_deque_sign(struct wf_deque *d, uintptr_t env)
     uintptr_t low = WF_DEQUE_STACK_LOW();
     for (struct wf_section *section = wf_section_below_(low, WF_DEQUE_STACK_HIGH());
          section != NULL; section = wf_section_below_(low, (uintptr_t)section)) {
-        if ((section->link & WF_MARK_SIGNED) == 0) {
+        if ((*wf_mark_bits_(section) & WF_MARK_SIGNED) == 0) {
             section->state = env;
-            section->link |= WF_MARK_SIGNED;
+            *wf_mark_bits_(section) |= (unsigned char)WF_MARK_SIGNED;
         }
         d->hidden = WF_HIDDEN_SIGNED;
     }
@@ -303,12 +316,12 @@ WF_INLINE void wf_deque_set_bottom_(struct wf_deque *d, uint64_t bottom)
  * of `state`. */
 WF_INLINE void wf_deque_put_(struct wf_deque *d, uint64_t index, struct wf_section *section)
 {
-    if ((section->link & WF_MARK_CALL) != 0) {
+    unsigned bits = *wf_mark_bits_(section);
+    if ((bits & WF_MARK_CALL) != 0) {
         wf_container_of(section, struct wf_call_section, head)->call = section->run;
         section->run = wf_load_relaxed(&wf_fiber_hooks.run_call); /* relaxed: set long ago */
     }
-    uintptr_t env =
-        (section->link & WF_MARK_SIGNED) != 0 ? section->state : (uintptr_t)WF_DEQUE_ENV();
+    uintptr_t env = (bits & WF_MARK_SIGNED) != 0 ? section->state : (uintptr_t)WF_DEQUE_ENV();
     section->state = env;
     section->link = env;
     wf_store_relaxed(wf_deque_slot_(d, index), (struct wf_work *)(void *)section);
@@ -335,7 +348,7 @@ static WF_UNUSED uint64_t wf_deque_release_(struct wf_deque *d, uintptr_t low, u
     uint64_t above_size = 0;
     struct wf_section *section;
     while (index < d->full_at && (section = wf_section_below_(low, above)) != NULL) {
-        uint64_t size = wf_mark_rest_(section, section->link) & WF_MARK_SIZE;
+        uint64_t size = wf_mark_rest_(section) & WF_MARK_SIZE;
         if (size == 0 || size != above_size ||
             (uintptr_t)section + (size >> WF_MARK_SIZE_SHIFT) * 8 != above) {
             wf_deque_turn_(d, array, index);
@@ -538,8 +551,9 @@ static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_s
     bool asked = wf_deque_hear_(d);
     uintptr_t low = WF_DEQUE_STACK_LOW(), at = (uintptr_t)section;
     bool may_hide = wf_deque_hides && at >= low && at < WF_DEQUE_STACK_HIGH();
-    wf_check_inner(wf_mark_is_(wf_mark_rest_(section, section->link)));
+    wf_check_inner(wf_mark_is_(section->link - at));
     if (may_hide && !idle && !asked) {
+        wf_add_in_place(&section->link, wf_deque_secret);
         d->hidden = WF_HIDDEN_ANY;
         uint64_t pass = WF_DEQUE_LOOK;
         /* relaxed: an ask that we do not see here is not overwritten */
@@ -547,6 +561,7 @@ static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_s
         return false;
     }
     if (may_hide && d->hidden != WF_HIDDEN_NOTHING) {
+        wf_add_in_place(&section->link, wf_deque_secret);
         d->hidden = WF_HIDDEN_ANY;
         return wf_deque_give_(
             d, low, idle); /* a long leaf may begin here: leave nothing hidden behind it */
@@ -567,8 +582,12 @@ WF_INLINE bool wf_deque_fork(struct wf_deque *d, struct wf_section *section, siz
 {
     /* Relaxed: the slow path has the orderings. */
     bool may_hide = WF_DEQUE_STACK_OF((uintptr_t)section) == wf_load_relaxed(&d->pass);
-    section->link = (uintptr_t)section + wf_mark_size(bytes) + d->secret;
-    return wf_unlikely(!may_hide) && wf_deque_fork_slow(d, section, idle);
+    section->link = (uintptr_t)section + wf_mark_size(bytes);
+    if (wf_unlikely(!may_hide)) {
+        return wf_deque_fork_slow(d, section, idle);
+    }
+    wf_add_in_place(&section->link, d->secret);
+    return false;
 }
 
 /* Owner: if `section` is private, takes it: a join's fast path, as it is in fork.h. */

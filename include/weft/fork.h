@@ -147,10 +147,30 @@ static inline __attribute__((always_inline)) weft_branch *weft_branch_here_(weft
     return here;
 }
 
+/* Makes a mark of the sum that is in the section's `link`, by adding the secret there: in no
+ * register, not even for a moment after. What registers keep of a section that is no more may come
+ * back to where it was: by a variadic function that saves all that could be an argument, by a push
+ * that only aligns the stack. */
+static inline __attribute__((always_inline)) void weft_mark_(weft_branch *branch, uint64_t secret)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("addq %1, %0" : "+m"(branch->link) : "r"(secret) : "cc");
+#else
+    uint64_t sum;
+    __asm__ volatile("ldr %0, %1\n\t"
+                     "add %0, %0, %2\n\t"
+                     "str %0, %1\n\t"
+                     "mov %0, xzr"
+                     : "=&r"(sum), "+Q"(branch->link)
+                     : "r"(secret));
+#endif
+}
+
 /* A fork writes down what is to be run, and the section's mark: its address and the secret, added
  * up. That is all: whoever needs private sections finds them by their marks, on the stack. If that
- * is not the stack that has the pass, or nobody has it, the slow path decides what becomes of the
- * section. `bytes`: of the section with its arguments. `kind`: WEFT_MARK_CALL_ or 0. */
+ * is not the stack that has the pass, or nobody has it, there is no mark, and the slow path decides
+ * what becomes of the section. `bytes`: of the section with its arguments. `kind`: WEFT_MARK_CALL_
+ * or 0. */
 static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch,
                                                              void (*run)(void *fiber,
                                                                          weft_branch *branch),
@@ -161,15 +181,16 @@ static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch
      * unlikely: so it splits a recursion's leaf off, and makes no call for it.) */
     uint64_t pass = __atomic_load_n(&deque->pass, __ATOMIC_RELAXED);
     int may_hide = (uintptr_t)branch / WEFT_STACK_BYTES_ == pass;
-    uintptr_t mark = (uintptr_t)branch + (WEFT_MARK_SIZE_(bytes) + kind);
-    __asm__("" : "+r"(mark)); /* as weft_branch_here_ */
-    mark += deque->secret;
+    uintptr_t sum = (uintptr_t)branch + (WEFT_MARK_SIZE_(bytes) + kind);
+    __asm__("" : "+r"(sum)); /* as weft_branch_here_ */
     branch->run = run;
-    branch->link = mark;
+    branch->link = sum;
     /* It is in memory now, with its arguments, for whoever looks at this stack. */
     __asm__ volatile("" : : "m"(*branch) : "memory");
     if (__builtin_expect(!may_hide, 0)) {
         WEFT_FORK_SLOW_(weft_branch_here_(branch));
+    } else {
+        weft_mark_(branch, deque->secret);
     }
 }
 
@@ -177,7 +198,8 @@ static inline __attribute__((always_inline)) void weft_fork_(weft_branch *branch
  * is taken by erasing its mark. */
 static inline __attribute__((always_inline)) int weft_join_(weft_branch *branch)
 {
-    if (__builtin_expect((intptr_t)branch->link >= 0, 0)) {
+    /* Has `link` no top bit? Its last byte alone is read: as in weft_mark_. */
+    if (__builtin_expect(((const signed char *)&branch->link)[sizeof branch->link - 1] >= 0, 0)) {
         return weft_join_slow_(weft_branch_here_(branch));
     }
     branch->link = 0;

@@ -142,6 +142,41 @@ WF_INLINE uintptr_t wf_stack_pointer(void)
 #endif
 }
 
+/* The value, of which the compiler knows nothing: so it cannot be put into another computation. */
+WF_INLINE uint64_t wf_opaque(uint64_t value)
+{
+    __asm__("" : "+r"(value));
+    return value;
+}
+
+/* *word += addend, and the sum is in no register, not even for a moment after. */
+WF_INLINE void wf_add_in_place(uint64_t *word, uint64_t addend)
+{
+#if WF_X86_64
+    __asm__ volatile("addq %1, %0" : "+m"(*word) : "r"(addend) : "cc");
+#else
+    uint64_t sum;
+    __asm__ volatile("ldr %0, %1\n\tadd %0, %0, %2\n\tstr %0, %1\n\tmov %0, xzr"
+                     : "=&r"(sum), "+Q"(*word)
+                     : "r"(addend));
+#endif
+}
+
+/* *word + addend, and *word is in no register, not even for a moment after. Whatever the word is,
+ * it is read: no sanitizer sees it. */
+WF_INLINE uint64_t wf_sum_in_place(const uint64_t *word, uint64_t addend)
+{
+#if WF_X86_64
+    __asm__ volatile("addq %1, %0" : "+r"(addend) : "m"(*word) : "cc");
+#else
+    uint64_t at;
+    __asm__ volatile("ldr %1, %2\n\tadd %0, %0, %1\n\tmov %1, xzr"
+                     : "+&r"(addend), "=&r"(at)
+                     : "Q"(*word));
+#endif
+    return addend;
+}
+
 /* Is `here` not one of the bounds[1] addresses from bounds[0] on? They may be written at
  * the same time, and each is then read whole. */
 WF_INLINE bool wf_is_outside(uintptr_t here, const volatile uintptr_t bounds[2])

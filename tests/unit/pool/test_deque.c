@@ -255,8 +255,7 @@ Test(deque, what_a_section_calls_moves_aside_when_it_becomes_public, .init = ini
     wt_eq(private_count(), 2u);
     wf_deque_sign(&d, env_now); /* the next fork looks around */
     wt_true(calls[0].head.run == called && calls[1].head.run == called);
-    calls[2].head.link =
-        (uintptr_t)&calls[2] + wf_mark_size(sizeof calls[2]) + WF_MARK_CALL + wf_deque_secret;
+    calls[2].head.link = (uintptr_t)&calls[2] + wf_mark_size(sizeof calls[2]) + WF_MARK_CALL;
     wt_true(wf_deque_fork_slow(&d, &calls[2].head, true));
     for (int i = 0; i < 3; i++) {
         wt_true(calls[i].head.run == run_call && calls[i].call == called, "section %d", i);
