@@ -585,7 +585,7 @@ struct wf_fiber *wf_fiber_take(struct wf_stack_cache *cache)
     }
     struct wf_fiber *fiber = cache->stacks[--cache->count];
     if (cache->count > 1) {
-        wf_fiber_fetch(
+        wf_fiber_fetch_whole(
             cache->stacks[cache->count - 2]); /* soon to be taken; the next has been fetched */
     }
     return fiber;

@@ -163,11 +163,11 @@ WF_INLINE void *wf_fiber_top(struct wf_fiber *fiber)
            (uintptr_t)fiber / WF_STACK_BYTES % WF_STACK_COLOURS * WF_STACK_COLOUR_BYTES;
 }
 
-/* Whoever will switch to that stack, or start it, some hundred instructions later: fetches what it
- * reads first, the hot line of the block and, of the top of the stack, where a task that has called
- * something which suspended it lies: its own frame and the context. Not the first line, the loop's,
- * which is of no use until the task ends; and each line that is not needed costs (docs/adr/0038). A
- * hint, which reads nothing: the stack may be another's meanwhile, or gone. */
+/* Whoever will switch to that stack some hundred instructions later: fetches what it reads first,
+ * the hot line of the block and, of the top of the stack, where a task that has called something
+ * which suspended it lies: its own frame and the context. Not the first line, the loop's, which is
+ * of no use until the task ends; and each line that is not needed costs (docs/adr/0038). A hint,
+ * which reads nothing: the stack may be another's meanwhile, or gone. */
 WF_INLINE void wf_fiber_fetch(struct wf_fiber *fiber)
 {
     wf_prefetch_write(fiber);
@@ -176,6 +176,20 @@ WF_INLINE void wf_fiber_fetch(struct wf_fiber *fiber)
     wf_prefetch_write(top - 3 * WF_LINE);
     wf_prefetch_write(top - 4 * WF_LINE);
     wf_prefetch_write(top - 5 * WF_LINE);
+}
+
+/* The same of a stack that begins, or that has been left alone for so long that all of it is far
+ * away: also the loop's line, the rest of the block, and those that only deep calls have. Of 100,000
+ * tasks that wait, or sleep, each took a fifth longer without (docs/adr/0045). */
+WF_INLINE void wf_fiber_fetch_whole(struct wf_fiber *fiber)
+{
+    wf_fiber_fetch(fiber);
+    wf_prefetch_write((char *)fiber + WF_LINE);
+    char *top = wf_fiber_top(fiber);
+    wf_prefetch_write(top - WF_LINE);
+    wf_prefetch_write(top - 6 * WF_LINE);
+    wf_prefetch_write(top - 7 * WF_LINE);
+    wf_prefetch_write(top - 8 * WF_LINE);
 }
 
 /* The fiber whose `resume` this is, if it is one, by its address alone. NULL: it is no fiber's. */

@@ -632,6 +632,37 @@ Test(worker, what_timers_make_ready_in_a_crowd_wakes_nobody, .init = begin_ticki
     wt_eq(who_was_woken(), 1);
 }
 
+static struct wf_work *fired_work;
+
+static void fire_ready(struct wf_timer *timer)
+{
+    (void)timer;
+    wf_ready_fired(self, fired_work++);
+}
+
+Test(worker, stacks_that_timers_made_ready_are_fetched_whole_up_to_the_last, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    enum { BEFORE = 3, FIRED = 10, AFTER = 4 };
+    static struct wf_timer timers[FIRED];
+    make_ready(0, BEFORE);
+    fired_work = &works[BEFORE];
+    for (int i = 0; i < FIRED; i++) {
+        wf_timer_init(&timers[i], fire_ready);
+        wf_timer_add(&self->wheel, &timers[i], clock_ns);
+    }
+    wt_eq(self->fetch_from, (uint64_t)WF_FETCH_READY);
+    run_timers(self);
+    make_ready(BEFORE + FIRED, AFTER);
+    int whole = 0;
+    for (int i = 0; i < BEFORE + FIRED + AFTER; i++) {
+        whole += self->fetch_from != WF_FETCH_READY;
+        wt_eq(number(pop_ready(self)), i);
+    }
+    wt_eq(whole, BEFORE + FIRED - 2, "each fetches the one after the next");
+    wt_eq(self->fetch_from, (uint64_t)WF_FETCH_READY);
+}
+
 static int barriers, barrier_rc;
 static int64_t napped_ns;
 
