@@ -342,14 +342,24 @@ WF_INLINE void wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to
 /* fn(self, object, detail), for a public call to end with, in which `self` is about to lie down by
  * wf_fiber_switch_arming; what it returns. The return to the caller is one that the processor
  * predicts, although other stacks have called meanwhile. */
+#define WF_PREDICTS (WF_X86_64 && !WF_MODEL && !WF_ASAN && !WF_TSAN)
 typedef int wf_lying_fn(struct wf_fiber *self, void *object, void *detail);
 int wf_switch_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn) WF_HIDDEN;
 WF_INLINE int wf_fiber_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn)
 {
-    // NOLINTNEXTLINE(misc-redundant-expression): macros, of which several are 0
-    return WF_X86_64 && !WF_MODEL && !WF_ASAN && !WF_TSAN
-               ? wf_switch_lying(self, object, detail, fn)
-               : fn(self, object, detail);
+    return WF_PREDICTS ? wf_switch_lying(self, object, detail, fn) : fn(self, object, detail);
+}
+
+/* The same with two arguments more. */
+typedef int wf_lying_for_fn(struct wf_fiber *self, void *object, void *detail, void *more,
+                            void *owed);
+int wf_switch_lying_for(struct wf_fiber *self, void *object, void *detail, void *more, void *owed,
+                        wf_lying_for_fn *fn) WF_HIDDEN;
+WF_INLINE int wf_fiber_lying_for(struct wf_fiber *self, void *object, void *detail, void *more,
+                                 void *owed, wf_lying_for_fn *fn)
+{
+    return WF_PREDICTS ? wf_switch_lying_for(self, object, detail, more, owed, fn)
+                       : fn(self, object, detail, more, owed);
 }
 
 /* ---- a thread's own stack ---- */

@@ -185,25 +185,31 @@ wf_switch_arming:
 
 /* int wf_switch_lying(struct wf_fiber *self, void *object, void *detail, wf_lying_fn *fn)
  *                     rdi                    rsi           rdx           rcx
+ * int wf_switch_lying_for(struct wf_fiber *self, void *object, void *detail, void *more,
+ *                         rdi                    rsi           rdx           rcx
+ *                         void *owed, wf_lying_for_fn *fn)
+ *                         r8          r9
  *
  * The processor predicts a return by the call that came last, and that was another stack's: so of
  * stacks that lie in calls from different places of the program the return to the program is
- * mispredicted, 4 ns of the 26 that a hand-over took. A jump is predicted by where the same jump
- * went to before, which is right here as long as one jump goes to one place: hence two of them,
- * between which a branch decides that is itself predicted, by a longer history than an indirect
- * jump's (with one jump it was wrong each time). Of two stacks that take turns each has its own. To
- * the same place we return, since then the prediction is right, here and in the frames above. */
-        .globl  wf_switch_lying
-        .hidden wf_switch_lying
-        .type   wf_switch_lying, @function
+ * mispredicted, 4 to 6 ns of the 27 that a hand-over took. A jump is predicted by where the same
+ * jump went to before, which is right here as long as one jump goes to one place: hence two of
+ * them, between which a branch decides that is itself predicted, by a longer history than an
+ * indirect jump's (with one jump it was wrong each time). Of two stacks that take turns each has
+ * its own. To the same place we return, since then the prediction is right, here and in the frames
+ * above. */
+        .macro  lying name, fn
+        .globl  \name
+        .hidden \name
+        .type   \name, @function
         .p2align 5
-wf_switch_lying:
+\name:
         .cfi_startproc
         movq    (%rsp), %rax
         pushq   %rdi
         .cfi_def_cfa_offset 16
         movl    %eax, LEFT_AT(%rdi)
-        call    *%rcx
+        call    *\fn
         popq    %rdi
         .cfi_def_cfa_offset 8
         movq    (%rsp), %rcx
@@ -221,7 +227,11 @@ wf_switch_lying:
         .cfi_offset rip, -8
         ret
         .cfi_endproc
-        .size   wf_switch_lying, . - wf_switch_lying
+        .size   \name, . - \name
+        .endm
+
+        lying   wf_switch_lying, %rcx
+        lying   wf_switch_lying_for, %r9
 
 /* A prepared stack continues at wf_switch_begin: rbx is its fiber, r12 its entry function, which
  * never returns. The end of every backtrace: no return address, and rbp is 0 for unwinders that

@@ -620,9 +620,13 @@ WF_INLINE bool is_to_wait(weft_chan *chan, enum side side)
                            : count_locked(chan) == 0 && !chan->closed;
 }
 
-/* Called with the lock, returns without it. */
-WF_INLINE int lie_down(struct wf_fiber *self, weft_chan *chan, enum side side, void *item)
+/* Called with the lock, returns without it. `ops` says which side. Both come here, so that a switch
+ * from one to the other returns where the processor expects it. */
+static int lie_down(struct wf_fiber *self, void *at, void *item, void *ops, void *none)
 {
+    (void)none;
+    weft_chan *chan = at;
+    enum side side = ops == &ops_of[SENDING] ? SENDING : RECEIVING;
     struct wf_call call;
     ssize_t rc = WF_PENDING;
     if (wf_likely(is_to_wait(chan, side))) {
@@ -633,20 +637,15 @@ WF_INLINE int lie_down(struct wf_fiber *self, weft_chan *chan, enum side side, v
     }
     if (wf_likely(rc == WF_PENDING)) {
         enum wf_wait_state outcome = wf_call_block_inline(self, &call, ops_of[side].name);
-        return (int)end_wait(&call, outcome, side == SENDING ? SENT : RECEIVED);
+        return (int)end_wait(&call, outcome, call.wait.ops == ops_of ? SENT : RECEIVED);
     }
     wf_spend_budget(self);
     return (int)rc;
 }
 
-static int send_waiting(struct wf_fiber *self, void *chan, void *item)
+WF_INLINE int wait_as(struct wf_fiber *self, weft_chan *chan, enum side side, void *item)
 {
-    return lie_down(self, chan, SENDING, item);
-}
-
-static int recv_waiting(struct wf_fiber *self, void *chan, void *item)
-{
-    return lie_down(self, chan, RECEIVING, item);
+    return wf_fiber_lying_for(self, chan, item, (void *)(uintptr_t)&ops_of[side], NULL, lie_down);
 }
 
 /* Called with the lock, returns without it. Who waits on the other side of an empty channel is
@@ -655,7 +654,7 @@ WF_INLINE int meet_or_wait(struct wf_fiber *self, weft_chan *chan, enum side sid
 {
     struct wf_owed owed = {0};
     if (count_locked(chan) != 0 || !meet(chan, side, item, &owed)) {
-        return wf_fiber_lying(self, chan, item, side == SENDING ? send_waiting : recv_waiting);
+        return wait_as(self, chan, side, item);
     }
     wf_unlock(&chan->lock);
     wf_run_owed(&owed);
@@ -699,7 +698,7 @@ int weft_chan_recv(weft_chan *chan, void *item)
     wf_lock(&chan->lock);
     if (wf_unlikely(!recv_plainly(chan, item))) {
         /* a sender waits at an empty channel only if that holds nothing */
-        return chan->capacity != 0 ? wf_fiber_lying(self, chan, item, recv_waiting)
+        return chan->capacity != 0 ? wait_as(self, chan, RECEIVING, item)
                                    : recv_meeting(self, chan, item);
     }
     wf_unlock(&chan->lock);

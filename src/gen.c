@@ -53,7 +53,7 @@ struct weft_gen {
     struct wf_waiter *consumer, *producer;
 };
 
-static const struct wf_wait_ops next_ops;
+static const struct wf_wait_ops next_ops, emit_ops;
 
 static struct weft_gen *gen_of_task(struct wf_task *task)
 {
@@ -138,16 +138,16 @@ WF_INLINE enum wf_wait_state give_turn(struct wf_fiber *self, struct wf_call *ca
 }
 
 /* Called with the lock, returns without it: lies down in a call, in `place`, while `owed` goes on,
- * if anything is owed. What the call returns. Both sides come here, by a jump
- * in their last line: so a switch returns to the same place whoever goes on, and of the returns
- * after it only the one to the program is mispredicted. With a copy of this in emit and another in
- * next it was two (docs/adr/0033). */
-static WF_NOINLINE int wait_for_turn(struct wf_waiter **place, struct weft_gen *gen,
-                                     struct wf_fiber *self, void *item,
-                                     const struct wf_wait_ops *ops, struct wf_work *owed)
+ * if anything is owed. What the call returns. Both sides come here in their last line: so a switch
+ * returns to the same place whoever goes on, and the processor predicts that; the return to the
+ * program it predicts by wf_fiber_lying_for. With a copy of this in emit and another in next both
+ * were mispredicted (docs/adr/0033). */
+static int wait_for_turn(struct wf_fiber *self, void *of, void *item, void *place, void *owed)
 {
+    struct weft_gen *gen = of;
     struct wf_call call;
-    wait_in(place, gen, &call, &self->resume, item, ops);
+    bool consumes = place == &gen->consumer;
+    wait_in(place, gen, &call, &self->resume, item, consumes ? &next_ops : &emit_ops);
     if (wf_likely(give_turn(self, &call, owed) == WF_WAIT_GRANTED)) {
         return call.wait.ops == &next_ops;
     }
@@ -245,7 +245,7 @@ int weft_emit(const void *item)
     wf_lock(&gen->lock);
     ssize_t begun = emit_locked(gen, &left, &owed);
     if (wf_likely(begun == WF_PENDING)) {
-        return wait_for_turn(&gen->producer, gen, self, left, &emit_ops, owed);
+        return wf_fiber_lying_for(self, gen, left, &gen->producer, owed, wait_for_turn);
     }
     wf_unlock(&gen->lock);
     return (int)begun;
@@ -340,7 +340,7 @@ int weft_gen_next(weft_gen *gen, void *item)
     wf_lock(&gen->lock);
     ssize_t begun = next_locked(gen, self->env, item);
     if (wf_likely(begun == WF_PENDING)) {
-        return wait_for_turn(&gen->consumer, gen, self, item, &next_ops, ask_locked(gen));
+        return wf_fiber_lying_for(self, gen, item, &gen->consumer, ask_locked(gen), wait_for_turn);
     }
     wf_unlock(&gen->lock);
     return wf_spend_and_return(self, (int)(begun == 0 ? end_of(gen) : begun));
