@@ -2,10 +2,8 @@
  * It knows no socket, and of the kernel only that it may have some.
  *
  * Terms. *buffer*: memory with a record (struct wf_borrowed). *spare*: nobody has it. *out*: a task
- * has
- * it. *number*: of one time that it is out; odd, and never the same again. *line*: tasks that wait
- *     for a
- * buffer.
+ * has it. *number*: of one time that it is out; odd, and never the same again. *line*: tasks that
+ * wait for a buffer.
  *
  *      SPARE --[wf_lender_take, wf_lender_take_or_wait]-------------------> TAKEN --[wf_borrowed_out]--> OUT
  *        | ^                                                               ^  |                        |

@@ -1,8 +1,7 @@
 /* ticker.c: a wait for the next of many instants that lie a period apart.
  *
  * The instants are fixed when the ticker is made, so what a task does between two waits does not
- * add
- * up. No timer runs while nobody waits: a tick that is due is seen from the clock, and several that
+ * add up. No timer runs while nobody waits: a tick that is due is seen from the clock, and several that
  * have passed are one wait's result (coalesced), so a task that is late neither runs after lost
  * time nor forgets how much it lost. While a task waits, a timer of its worker's wheel stands for
  * the next tick.

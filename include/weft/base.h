@@ -3,7 +3,8 @@
  *
  * Conventions of the whole API. A function that can fail returns `>= 0` or `-errno`, and never sets
  * errno. Nothing takes ownership of a caller's memory unless it says so. "Task context" means:
- * called by code that runs inside a task; such a call made elsewhere returns -EPERM. In the child
+ * called by code that runs inside a task; such a call made elsewhere returns -EPERM. "Foreign
+ * thread" means: on a thread that runs no task, such as the one that main() runs on. In the child
  * of a fork(2) that was made while there was a runtime, a call that can fail returns -ENOSYS, and
  * any other does nothing. What does not say that it may suspend does not; what names no thread may
  * be called on any, of objects that last until it has returned.

@@ -270,8 +270,8 @@ typedef struct weft_cont {
  * has ended, `task` stay the caller's: *c and `arg` until the continuation was awaited or its scope
  * has ended (outside of any scope of your own: await it). Cannot suspend. Task context. 0; -EINVAL:
  * `ends` is 0 or no such bits; -ECANCELED: the scope is cancelled or ended; -EDEADLK: the scope
- * would wait for a task that waits for
- * it. After an error fn is not called, and that code is the result of the continuation.
+ * would wait for a task that waits for it. After an error fn is not called, and that code is the
+ * result of the continuation.
  *
  *     weft_cont c;
  *     weft_spawn(&t, load_profile, &query);
@@ -326,8 +326,8 @@ void weft_scope_cleanup_(weft_scope *scope);
  * type does not compile. From the scope's owner or any task inside it. When many tasks are queued
  * already the caller yields first, so a loop of any length runs in bounded memory. May suspend.
  * Task context. 0; -ECANCELED: the scope is cancelled or ended, fn not called; -ENOMEM: fn not
- * called; -EAGAIN: in a scope with `.each`, as many tasks as it
- * says have not been taken; fn not called. */
+ * called; -EAGAIN: in a scope with `.each`, as many tasks as it says have not been taken; fn not
+ * called. */
 #define weft_go(scope, fn, ...) /* (scope, fn, ptr); a compound literal has commas of its own */  \
     __extension__({                                                                               \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg),   \

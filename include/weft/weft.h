@@ -1,5 +1,6 @@
-/* weft.h: everything that most programs need. fork.h (inline fork/join) and debug.h (counters) are
- * separate. */
+/* weft.h: everything that most programs need. Separate are fork.h (inline fork/join), stackless.h
+ * (once-only values, frames without a stack), debug.h (dumps, counters), bench.h (workloads for
+ * taskbench) and tls.h, which is of the library weft_tls. */
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
