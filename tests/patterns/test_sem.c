@@ -3,23 +3,57 @@
 #include <pthread.h>
 #include <weft/sync.h>
 
+/* Tasks in line at a semaphore, on one worker. */
+struct line {
+    weft_sem sem;
+    atomic_int waiting;
+    int order[12]; /* of those that got what they wanted: their numbers */
+    int woken;
+};
+
 struct waiter {
-    weft_sem *sem;
-    atomic_int *waiting;
-    int *order; /* of wake-ups; one worker */
-    int *woken;
-    int id;
+    struct line *line;
+    int number;
+    uint32_t wanted; /* 0: one, by weft_sem_acquire */
 };
 
 WEFT_TASK(wait_in_line, struct waiter)
 {
-    struct waiter me = *arg;
-    atomic_fetch_add(me.waiting, 1);
-    int rc = weft_sem_acquire(me.sem);
+    struct line *line = arg->line;
+    atomic_fetch_add(&line->waiting, 1);
+    int rc = arg->wanted == 0 ? weft_sem_acquire(&line->sem)
+                              : weft_sem_acquire_n(&line->sem, arg->wanted);
     if (rc == 0) {
-        me.order[(*me.woken)++] = me.id;
+        line->order[line->woken++] = arg->number;
     }
     return rc;
+}
+
+static void begin_line(struct line *line, uint32_t permits, uint32_t max)
+{
+    *line = (struct line){.woken = 0};
+    weft_sem_init(&line->sem, permits, max);
+}
+
+static void end_line(struct line *line, uint32_t permits)
+{
+    wt_eq(weft_sem_count(&line->sem), permits);
+    weft_sem_fini(&line->sem);
+}
+
+/* Returns when the new task waits. */
+static void line_up(weft_scope *scope, struct line *line, int number, uint32_t wanted)
+{
+    int waiting = atomic_load(&line->waiting);
+    wt_eq(weft_go(scope, wait_in_line, (&(struct waiter){line, number, wanted})), 0);
+    yield_until(&line->waiting, waiting + 1);
+}
+
+static void let_others_run(void)
+{
+    for (int i = 0; i < 10; i++) {
+        weft_yield();
+    }
 }
 
 TaskTest(sem, acquire_takes_a_permit_that_is_there, 1)
@@ -37,25 +71,21 @@ TaskTest(sem, acquire_takes_a_permit_that_is_there, 1)
 
 static void check_order(uint32_t at_once)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 0, 0);
-    atomic_int waiting = 0;
-    int order[12];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 0, 0);
     WEFT_SCOPE(s);
     for (int i = 0; i < 12; i++) {
-        weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, i}));
-        yield_until(&waiting, i + 1);
+        line_up(&s, &line, i, 0);
     }
     for (int given = 0; given < 12; given += (int)at_once) {
-        wt_eq(weft_sem_release(&sem, at_once), 0);
+        wt_eq(weft_sem_release(&line.sem, at_once), 0);
     }
     wt_eq(weft_scope_end(&s), 0);
-    wt_eq(woken, 12);
+    wt_eq(line.woken, 12);
     for (int i = 0; i < 12; i++) {
-        wt_eq(order[i], i);
+        wt_eq(line.order[i], i);
     }
-    weft_sem_fini(&sem);
+    end_line(&line, 0);
 }
 
 TaskTest(sem, permits_go_to_the_longest_waiting_first, 1)
@@ -68,20 +98,16 @@ TaskTest(sem, permits_go_to_the_longest_waiting_first, 1)
 
 TaskTest(sem, a_newcomer_does_not_pass_a_waiter, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 0, 0);
-    atomic_int waiting = 0;
-    int order[1];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 0, 0);
     WEFT_SCOPE(s);
-    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
-    yield_until(&waiting, 1);
-    wt_eq(weft_sem_release(&sem, 1), 0);
-    wt_eq(weft_sem_try(&sem), -EAGAIN, "the permit was handed over");
-    wt_eq(weft_within(0, weft_sem_acquire(&sem)), -ETIME);
+    line_up(&s, &line, 0, 0);
+    wt_eq(weft_sem_release(&line.sem, 1), 0);
+    wt_eq(weft_sem_try(&line.sem), -EAGAIN, "the permit was handed over");
+    wt_eq(weft_within(0, weft_sem_acquire(&line.sem)), -ETIME);
     wt_eq(weft_scope_end(&s), 0);
-    wt_eq(woken, 1);
-    weft_sem_fini(&sem);
+    wt_eq(line.woken, 1);
+    end_line(&line, 0);
     return 0;
 }
 
@@ -103,23 +129,17 @@ TaskTest(sem, release_beyond_max_is_eoverflow_and_changes_nothing, 1)
 /* E22 */
 TaskTest(sem, release_beyond_max_wakes_nobody, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 0, 2);
-    atomic_int waiting = 0;
-    int order[1];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 0, 2);
     WEFT_SCOPE(s);
-    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
-    yield_until(&waiting, 1);
-    wt_eq(weft_sem_release(&sem, 4), -EOVERFLOW);
-    for (int i = 0; i < 10; i++) {
-        weft_yield();
-    }
-    wt_eq(woken, 0);
-    wt_eq(weft_sem_count(&sem), 0);
-    wt_eq(weft_sem_release(&sem, 1), 0);
+    line_up(&s, &line, 0, 0);
+    wt_eq(weft_sem_release(&line.sem, 4), -EOVERFLOW);
+    let_others_run();
+    wt_eq(line.woken, 0);
+    wt_eq(weft_sem_count(&line.sem), 0);
+    wt_eq(weft_sem_release(&line.sem, 1), 0);
     wt_eq(weft_scope_end(&s), 0);
-    weft_sem_fini(&sem);
+    end_line(&line, 0);
     return 0;
 }
 
@@ -174,40 +194,30 @@ TaskTest(sem, an_acquire_under_a_deadline_of_0_is_a_try, 1)
 /* E25 */
 TaskTest(sem, a_hand_over_before_the_cancellation_wins, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 0, 0);
-    atomic_int waiting = 0;
-    int order[1];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 0, 0);
     WEFT_SCOPE(s);
-    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
-    yield_until(&waiting, 1);
-    wt_eq(weft_sem_release(&sem, 1), 0);
+    line_up(&s, &line, 0, 0);
+    wt_eq(weft_sem_release(&line.sem, 1), 0);
     weft_scope_cancel(&s, NULL);
     wt_eq(weft_scope_end(&s), 0);
-    wt_eq(woken, 1);
-    wt_eq(weft_sem_count(&sem), 0);
-    weft_sem_fini(&sem);
+    wt_eq(line.woken, 1);
+    end_line(&line, 0);
     return 0;
 }
 
 /* E25 */
 TaskTest(sem, a_cancellation_before_the_hand_over_takes_no_permit, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 0, 0);
-    atomic_int waiting = 0;
-    int order[1];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 0, 0);
     WEFT_SCOPE(s);
-    weft_go(&s, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
-    yield_until(&waiting, 1);
+    line_up(&s, &line, 0, 0);
     weft_scope_cancel(&s, NULL);
-    wt_eq(weft_sem_release(&sem, 1), 0);
+    wt_eq(weft_sem_release(&line.sem, 1), 0);
     wt_eq(weft_scope_end(&s), -ECANCELED);
-    wt_eq(woken, 0);
-    wt_eq(weft_sem_count(&sem), 1);
-    weft_sem_fini(&sem);
+    wt_eq(line.woken, 0);
+    end_line(&line, 1);
     return 0;
 }
 
@@ -215,116 +225,71 @@ TaskTest(sem, a_cancellation_before_the_hand_over_takes_no_permit, 1)
  * next. */
 TaskTest(sem, a_cancelled_first_waiter_does_not_hold_up_those_behind_it, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 0, 0);
-    atomic_int waiting = 0;
-    int order[4];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 0, 0);
     WEFT_SCOPE(stay);
     {
         WEFT_SCOPE(go);
-        weft_go(&go, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 0}));
-        yield_until(&waiting, 1);
-        weft_go(&stay, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 1}));
-        yield_until(&waiting, 2);
-        weft_go(&go, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 2}));
-        yield_until(&waiting, 3);
-        weft_go(&stay, wait_in_line, (&(struct waiter){&sem, &waiting, order, &woken, 3}));
-        yield_until(&waiting, 4);
+        line_up(&go, &line, 0, 0);
+        line_up(&stay, &line, 1, 0);
+        line_up(&go, &line, 2, 0);
+        line_up(&stay, &line, 3, 0);
         weft_scope_cancel(&go, NULL);
-        wt_eq(weft_sem_release(&sem, 2), 0);
+        wt_eq(weft_sem_release(&line.sem, 2), 0);
         wt_eq(weft_scope_end(&go), -ECANCELED);
     }
     wt_eq(weft_scope_end(&stay), 0);
-    wt_eq(woken, 2);
-    wt_eq(order[0], 1);
-    wt_eq(order[1], 3);
-    wt_eq(weft_sem_count(&sem), 0);
-    weft_sem_fini(&sem);
+    wt_eq(line.woken, 2);
+    wt_eq(line.order[0], 1);
+    wt_eq(line.order[1], 3);
+    end_line(&line, 0);
     return 0;
 }
 
 /* --- several permits at once ------------------------------------------------------------------ */
 
-struct wanting {
-    weft_sem *sem;
-    atomic_int *waiting;
-    int *order; /* of wake-ups; one worker */
-    int *woken;
-    uint32_t wanted;
-};
-
-WEFT_TASK(want_several, struct wanting)
-{
-    struct wanting me = *arg;
-    atomic_fetch_add(me.waiting, 1);
-    int rc = weft_sem_acquire_n(me.sem, me.wanted);
-    if (rc == 0) {
-        me.order[(*me.woken)++] = (int)me.wanted;
-    }
-    return rc;
-}
-
 TaskTest(sem, a_large_request_at_the_head_is_not_overtaken, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 2, 10);
-    atomic_int waiting = 0;
-    int order[3];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 2, 10);
     WEFT_SCOPE(s);
-    weft_go(&s, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 5}));
-    yield_until(&waiting, 1);
-    weft_go(&s, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 1}));
-    yield_until(&waiting, 2);
-    wt_eq(weft_sem_try(&sem), -EAGAIN, "two are there, and two wait for them");
-    wt_eq(weft_sem_release(&sem, 2), 0);
-    for (int i = 0; i < 10; i++) {
-        weft_yield();
-    }
-    wt_eq(woken, 0);
-    wt_eq(weft_sem_count(&sem), 4);
-    wt_eq(weft_sem_release(&sem, 2), 0);
+    line_up(&s, &line, 5, 5);
+    line_up(&s, &line, 1, 1);
+    wt_eq(weft_sem_try(&line.sem), -EAGAIN, "two are there, and two wait for them");
+    wt_eq(weft_sem_release(&line.sem, 2), 0);
+    let_others_run();
+    wt_eq(line.woken, 0);
+    wt_eq(weft_sem_count(&line.sem), 4);
+    wt_eq(weft_sem_release(&line.sem, 2), 0);
     wt_eq(weft_scope_end(&s), 0);
-    wt_eq(woken, 2);
-    wt_eq(order[0], 5);
-    wt_eq(order[1], 1);
-    wt_eq(weft_sem_count(&sem), 0);
-    weft_sem_fini(&sem);
+    wt_eq(line.woken, 2);
+    wt_eq(line.order[0], 5);
+    wt_eq(line.order[1], 1);
+    end_line(&line, 0);
     return 0;
 }
 
 /* E25: the waiter is unlinked, and those behind it, which it alone held up, go on at once. */
 TaskTest(sem, a_large_request_that_is_cancelled_lets_those_behind_it_through, 1)
 {
-    weft_sem sem;
-    weft_sem_init(&sem, 2, 10);
-    atomic_int waiting = 0;
-    int order[3];
-    int woken = 0;
+    struct line line;
+    begin_line(&line, 2, 10);
     WEFT_SCOPE(stay);
     {
         WEFT_SCOPE(go);
-        weft_go(&go, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 5}));
-        yield_until(&waiting, 1);
-        weft_go(&stay, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 1}));
-        yield_until(&waiting, 2);
-        weft_go(&stay, want_several, (&(struct wanting){&sem, &waiting, order, &woken, 2}));
-        yield_until(&waiting, 3);
+        line_up(&go, &line, 5, 5);
+        line_up(&stay, &line, 1, 1);
+        line_up(&stay, &line, 2, 2);
         weft_scope_cancel(&go, NULL);
         wt_eq(weft_scope_end(&go), -ECANCELED);
     }
-    yield_until(&waiting, 3);
-    for (int i = 0; i < 10; i++) {
-        weft_yield();
-    }
-    wt_eq(woken, 1, "nobody released anything");
-    wt_eq(order[0], 1);
-    wt_eq(weft_sem_release(&sem, 1), 0);
+    let_others_run();
+    wt_eq(line.woken, 1, "nobody released anything");
+    wt_eq(line.order[0], 1);
+    wt_eq(weft_sem_release(&line.sem, 1), 0);
     wt_eq(weft_scope_end(&stay), 0);
-    wt_eq(order[1], 2);
-    wt_eq(weft_sem_count(&sem), 0);
-    weft_sem_fini(&sem);
+    wt_eq(line.order[1], 2);
+    end_line(&line, 0);
     return 0;
 }
 
@@ -371,9 +336,7 @@ TaskTest(sem, close_ends_those_who_wait_and_those_who_come_with_eshutdown, 1)
     weft_task t[2];
     weft_spawn(&t[0], acquire_one, &sem);
     weft_spawn(&t[1], acquire_one, &sem);
-    for (int i = 0; i < 10; i++) {
-        weft_yield();
-    }
+    let_others_run();
     wt_eq(weft_sem_close(&sem), 0);
     wt_eq(weft_await(&t[0]), -ESHUTDOWN);
     wt_eq(weft_await(&t[1]), -ESHUTDOWN);

@@ -66,7 +66,19 @@ extern const char *const tb_sheet_formats[];
         .name = "-h", .kind = TB_OPT_FLAG, .value = &(sheet)->args.help                \
     }
 
-/* What `taskbench help` says of them. */
+/* The same, of what puts a load on something for a while: `seconds` double, `workers` uint64_t. */
+#define TB_LOAD_OPTS(sheet, seconds, workers)                                                    \
+    {.name = "--seconds", .kind = TB_OPT_REAL, .value = (seconds), .least = 0.05, .most = 3600}, \
+        {.name = "--workers",                                                                    \
+         .kind = TB_OPT_COUNT,                                                                   \
+         .value = (workers),                                                                     \
+         .least = 1,                                                                             \
+         .most = WEFT_WORKERS_MAX},                                                              \
+    {                                                                                            \
+        .name = "--seed", .kind = TB_OPT_COUNT, .value = &(sheet)->args.seed, .most = 9e15       \
+    }
+
+/* What `taskbench help` says of TB_SHEET_OPTS. */
 #define TB_SHEET_HELP                                                               \
     "  --format table|json|csv|md|junit|gbench|bmf|gab, -o FILE, --history FILE,\n" \
     "  --label TEXT, --no-color, --quiet   as 'taskbench run'\n"
