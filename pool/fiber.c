@@ -585,8 +585,9 @@ struct wf_fiber *wf_fiber_take(struct wf_stack_cache *cache)
     }
     struct wf_fiber *fiber = cache->stacks[--cache->count];
     if (cache->count > 1) {
-        wf_fiber_fetch_whole(
-            cache->stacks[cache->count - 2]); /* soon to be taken; the next has been fetched */
+        struct wf_fiber *soon = cache->stacks[cache->count - 2]; /* the next has been fetched */
+        wf_fiber_fetch(soon);
+        wf_fiber_fetch_rest(soon);
     }
     return fiber;
 }

@@ -178,12 +178,11 @@ WF_INLINE void wf_fiber_fetch(struct wf_fiber *fiber)
     wf_prefetch_write(top - 5 * WF_LINE);
 }
 
-/* The same of a stack that begins, or that has been left alone for so long that all of it is far
- * away: also the loop's line, the rest of the block, and those that only deep calls have. Of 100,000
- * tasks that wait, or sleep, each took a fifth longer without (docs/adr/0045). */
-WF_INLINE void wf_fiber_fetch_whole(struct wf_fiber *fiber)
+/* What is left besides: the loop's line, the rest of the block, and lines that only deep calls have.
+ * For a stack that has been left alone for so long that all of it is far away: of 100,000 tasks that
+ * wait, or sleep, each took a fifth longer without (docs/adr/0045). */
+WF_INLINE void wf_fiber_fetch_rest(struct wf_fiber *fiber)
 {
-    wf_fiber_fetch(fiber);
     wf_prefetch_write((char *)fiber + WF_LINE);
     char *top = wf_fiber_top(fiber);
     wf_prefetch_write(top - WF_LINE);

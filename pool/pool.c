@@ -35,7 +35,6 @@ static void worker_init(struct wf_pool *pool, int index, void *runtime)
     wf_deque_init(&worker->deque);
     wf_runq_init(&worker->runq);
     worker->watch_ns = WF_WATCH_MIN_NS;
-    worker->fetch_from = WF_FETCH_READY;
     wf_patience_init(&worker->patience, pool->patience_ns);
     worker->pool = pool;
     worker->driver = pool->driver;

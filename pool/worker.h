@@ -88,11 +88,6 @@ struct wf_age {
     WF_ATOMIC(int64_t) since_ns;
 };
 
-/* With more ready fibers than this their stacks no longer all fit into the first-level cache (0.7
- * KiB each, of 32): those whose turn is soon are fetched. With 30 that only costs (1.5 ns a
- * turn). */
-#define WF_FETCH_READY 48
-
 struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* --- queues: owner and thieves, see each header --- */
     struct wf_deque deque;
@@ -121,9 +116,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* operations that it has given to the kernel and not seen the end of; those that others ended
      * for it count for ever: a hint */
     uint64_t under_way;
-    /* with more ready than this the stack after the next is fetched: WF_FETCH_READY, but while there
-     * is what timers made ready, which ends where runq.tail was so large */
-    uint64_t fetch_from, cold_end;
+    uint64_t cold_end;  /* of runq.tail: up to there timers made ready what is in the FIFO */
     bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
     struct wf_work *handed;

@@ -651,7 +651,7 @@ Test(fiber, a_resumption_is_told_by_its_address)
     wt_true(wf_fiber_resumed_by(&other) == NULL);
     wt_true(wf_fiber_resumed_by((struct wf_work *)(void *)fiber) == NULL);
     wf_fiber_fetch(fiber);
-    wf_fiber_fetch_whole(fiber);
+    wf_fiber_fetch_rest(fiber);
     wf_fiber_give(&cache, fiber);
     close_all();
 }
