@@ -64,10 +64,12 @@
 
 /* The env of the running code, and the part of its stack that holds frames. Only on our stacks does
  * anything become public. Tests have their own. */
+#define WF_DEQUE_LEFT_BYTES 16384 /* some pages, which need not have been touched */
 #ifndef WF_DEQUE_ENV
 #define WF_DEQUE_ENV()        ((uintptr_t)wf_self()->env)
 #define WF_DEQUE_STACK_LOW()  ((uintptr_t)__builtin_frame_address(0))
 #define WF_DEQUE_STACK_HIGH() wf_stack_high_()
+#define WF_DEQUE_STACK_LEFT() wf_stack_left_() /* down to here for frames that were left */
 #define WF_DEQUE_STACK_OF(at_) \
     ((at_) / WF_STACK_BYTES) /* the number of the stack with this address */
 
@@ -75,6 +77,13 @@ static WF_UNUSED uintptr_t wf_stack_high_(void)
 {
     struct wf_fiber *self = wf_self();
     return self != NULL ? (uintptr_t)wf_fiber_top(self) : 0;
+}
+
+static WF_UNUSED uintptr_t wf_stack_left_(void)
+{
+    uintptr_t low = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t end = (low & ~(uintptr_t)(WF_STACK_BYTES - 1)) + WF_STACK_GUARD_BYTES;
+    return low - end < WF_DEQUE_LEFT_BYTES ? end : low - WF_DEQUE_LEFT_BYTES;
 }
 #endif
 #ifndef WF_DEQUE_SLOTS
@@ -673,6 +682,19 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
         return NULL;
     }
     return work;
+}
+
+/* Owner, in builds with checks: what ran on this stack has ended. Has it left a section behind, in
+ * frames that it returned from or that an exception or a longjmp has skipped? A search would find
+ * it until its frame is written over. */
+static WF_UNUSED WF_COLD void wf_deque_check_joined(struct wf_deque *d)
+{
+    if (d->hidden != WF_HIDDEN_NOTHING) {
+        const struct wf_section *section =
+            wf_section_below_(WF_DEQUE_STACK_LEFT(), WF_DEQUE_STACK_HIGH());
+        wf_check(section == NULL, "the section at %p was forked and never joined",
+                 (const void *)section);
+    }
 }
 
 /* Owner: do the facts above hold? For tests and debug builds. */

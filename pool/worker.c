@@ -1431,6 +1431,9 @@ void wf_worker_loop(struct wf_fiber *self)
         work->run(self, work);
         wf_check(!wf_forked,
                  "a forked child returned from a task into the scheduler; it must exec or _exit");
+        if (WF_CHECKS) {
+            wf_deque_check_joined(&self->worker->deque);
+        }
         work = NULL;
     }
     struct wf_worker *worker = self->worker;

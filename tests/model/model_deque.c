@@ -8,10 +8,11 @@
 #define WF_DEQUE_ENV()        env_now
 #define WF_DEQUE_STACK_LOW()  stack_low
 #define WF_DEQUE_STACK_HIGH() stack_high
+#define WF_DEQUE_STACK_LEFT() stack_left
 #define WF_DEQUE_STACK_OF(at) ((at) >= stack_low && (at) < stack_high ? UINT64_C(1) : UINT64_C(2))
 #include <stdint.h>
 static uintptr_t env_now; /* of the running code; not modelled, as it is the owner's */
-static uintptr_t stack_low, stack_high;
+static uintptr_t stack_left, stack_low, stack_high;
 #include "pool/deque.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ static void begin(void)
     memset(items, 0, sizeof items);
     wf_deque_init(&d);
     env_now = 8;
-    stack_low = (uintptr_t)items;
+    stack_left = stack_low = (uintptr_t)items;
     stack_high = (uintptr_t)(items + ITEMS);
 }
 

@@ -4,16 +4,18 @@
 #define WF_DEQUE_ENV()        env_now
 #define WF_DEQUE_STACK_LOW()  stack_low
 #define WF_DEQUE_STACK_HIGH() stack_high
+#define WF_DEQUE_STACK_LEFT() stack_left
 #define WF_DEQUE_STACK_OF(at) (((at)-stacks) / stack_bytes)
 #include <stdint.h>
-static uintptr_t env_now = 8;           /* of the running code */
-static uintptr_t stack_low, stack_high; /* the part of its stack that holds frames */
-static uintptr_t stacks, stack_bytes;   /* how stacks are numbered */
+static uintptr_t env_now = 8;                       /* of the running code */
+static uintptr_t stack_left, stack_low, stack_high; /* the part of its stack that holds frames */
+static uintptr_t stacks, stack_bytes;               /* how stacks are numbered */
 #include "pool/base/rng.h"
 #include "pool/deque.h"
 #include "tests/support/wt.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -30,7 +32,7 @@ static void init(void)
     wf_deque_secret = WF_SECTION_KEPT | 0x123456789ab0;
     wf_deque_hides = true;
     wf_deque_init(&d);
-    stack_low = (uintptr_t)works;
+    stack_left = stack_low = (uintptr_t)works;
     stack_high = (uintptr_t)(works + WORKS);
 }
 
@@ -285,6 +287,27 @@ Test(deque, a_stack_that_was_given_back_has_no_pass, .init = init)
     stack_low = (uintptr_t)&works[100];
     wt_true(fork_at(1, false));
     wt_eq(number(wf_deque_steal(&d)), 1);
+}
+
+/* Its frame is below those that are left. */
+Test(deque, a_section_that_is_never_joined_ends_a_build_with_checks, .init = init,
+     .signal = SIGABRT)
+{
+    fork_at(0, false);
+    stack_low = (uintptr_t)&works[100];
+    wf_deque_check_joined(&d);
+}
+
+Test(deque, what_was_joined_leaves_nothing_behind, .init = init)
+{
+    for (int i = 0; i < 9; i++) {
+        fork_at(i, false);
+    }
+    for (int i = 8; i >= 0; i--) {
+        wt_true(join_at(i));
+    }
+    stack_low = (uintptr_t)&works[100];
+    wf_deque_check_joined(&d);
 }
 
 /* On the heap, or where a tool keeps locals. */
