@@ -71,7 +71,7 @@ static APART long skynet_node(long first, long leaves)
 
 static long skynet(long first, long leaves)
 {
-    return leaves == 1 ? first : skynet_node(first, leaves);
+    return __builtin_expect(leaves == 1, 1) ? first : skynet_node(first, leaves); /* nine of ten */
 }
 
 static const long skynet_sum = (long)SKYNET_LEAVES * (SKYNET_LEAVES - 1) / 2;
