@@ -24,8 +24,9 @@
  *      parks while timers come thick and fast, *watches*: it sleeps, parked, for a while and looks
  *      again. One does so, others sleep until they are woken; but for those with such timers of
  *      their own, who are up soon anyway. While somebody watches, nobody is woken for what a worker
- *      puts into its own queues, nor for what comes from outside while its taker runs. When all are
- *      parked there is no light work, and nobody watches but for timers: an idle pool is silent.
+ *      puts into its own queues, nor, unless the watch is a long one because of timers, for what
+ *      comes from outside while its taker runs. When all are parked there is no light work, and
+ *      nobody watches but for timers: an idle pool is silent.
  *
  * L.3 loses nothing: the watcher's sleep is bounded, and before it runs a work, or sleeps until it
  * is woken, it ends its watch, and looks for light work that is left: watchers.h has the argument.
@@ -87,7 +88,7 @@
 #define WF_WATCH_MIN_NS INT64_C(50000)
 #define WF_WATCH_MAX_NS INT64_C(200000)
 /* One while timers come thick and fast (struct wf_crowd): that is a light load every 0.5 ms, and a
- * watch costs 10 us. */
+ * watch costs 10 us. So late is shared, then, what a worker makes ready and computes beside. */
 #define WF_WATCH_CROWD_NS INT64_C(1000000)
 /* What was stolen and took this long, with what came of it, was worth to be watched for: the next
  * watch is a short one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a

@@ -138,7 +138,8 @@ void wf_ready_foreign(struct wf_pool *pool, struct wf_work *work)
     /* sync(worker.light_outside): seq_cst, the work is visible before we look for a watcher, and
      * whether the taker is awake; pairs sync(park.announce), sync(park.found) */
     wf_fence_seq_cst();
-    if (wf_watchers_count(&pool->watchers) == 0 || !wf_light_taker_runs(pool)) {
+    if (wf_watchers_count(&pool->watchers) == 0 || !wf_light_taker_runs(pool) ||
+        wf_crowd_is_on(&pool->crowd, wf_sys.now_ns())) { /* watches are long then */
         int target = wf_park_pick_fenced(&pool->park);
         if (target >= 0) {
             pool->driver->ops->wake(pool->driver, target);

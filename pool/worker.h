@@ -76,8 +76,8 @@ struct wf_home {
 };
 
 /* What thieves have seen of a worker (light.h): how far it was with its works, and when, and how
- * long it took for each before; and since when a queue's oldest has been there. Any thief stores, without an order: what two of them mixed
- * is one steal too early or too late. */
+ * long it took for each before; and since when a queue's oldest has been there. Any thief stores,
+ * without an order: what two of them mixed is one steal too early or too late. */
 struct wf_sighting {
     WF_ATOMIC(uint32_t) pace;
     WF_ATOMIC(int64_t) since_ns;
