@@ -38,8 +38,15 @@ static const struct wf_work *work_of(const weft_branch *branch)
     return (const struct wf_work *)(const void *)branch;
 }
 
-void weft_fork_slow_(weft_branch *branch)
+/* As fork.h passes it (weft_branch_here_). */
+static weft_branch *branch_at(weft_branch *here)
 {
+    return (weft_branch *)wf_address_of_lea((uintptr_t)here); // NOLINT(performance-no-int-to-ptr)
+}
+
+void weft_fork_slow_(weft_branch *here)
+{
+    weft_branch *branch = branch_at(here);
     struct wf_fiber *self = wf_self();
     if (wf_unlikely(self == NULL || self->env == NULL)) {
         branch->link = WF_SECTION_KEPT;
@@ -91,8 +98,9 @@ static int taken_back(weft_branch *branch)
     return 1;
 }
 
-int weft_join_slow_(weft_branch *branch)
+int weft_join_slow_(weft_branch *here)
 {
+    weft_branch *branch = branch_at(here);
     /* sync(fork.look): acquire, the section's results; pairs sync(fork.done) */
     uintptr_t state = __atomic_load_n(&branch->state, __ATOMIC_ACQUIRE);
     if (!is_queued(state)) {

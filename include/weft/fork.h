@@ -9,7 +9,8 @@
  * signal handlers, nor on stacks that a task has made for itself (coroutines of another library).
  *
  * A section is best a local variable, or an array of them: one that is not on the task's stack is
- * offered at once instead of when somebody asks, which costs more.
+ * offered at once instead of when somebody asks, which costs more. In a task it is not thread-local:
+ * the join may go on on another thread.
  *
  * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the
  * program as an archive: a fork is an instruction shorter then. In code for shared objects (-fPIC)
@@ -87,7 +88,7 @@ struct weft_deque_line_ {
 };
 
 void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body);
-void weft_fork_slow_(weft_branch *branch);
+void weft_fork_slow_(weft_branch *here);
 /* clang, x86-64: the same, but with all registers kept; see src/fork_x86_64.S. Called by its
  * address, which the loader has found before the program runs: a linker that resolves a call when
  * it is first made keeps fewer registers than clang takes for granted here. */
@@ -103,7 +104,7 @@ weft_fork_saving_fn_ weft_fork_saving_;
 #else
 #define WEFT_FORK_SLOW_(branch) weft_fork_slow_(branch)
 #endif
-int weft_join_slow_(weft_branch *branch);
+int weft_join_slow_(weft_branch *here);
 
 /* The deque of the worker that this runs on; on other threads one that takes nothing.
  *
@@ -137,7 +138,8 @@ static inline __attribute__((always_inline)) struct weft_deque_line_ *weft_deque
 }
 
 /* Its address, computed from the stack pointer where it is needed, instead of kept over calls in a
- * register, which even a leaf would have to save. */
+ * register, which even a leaf would have to save. For the library alone, which sees what `lea` made
+ * of a thread-local variable (of which the assembler may warn). */
 static inline __attribute__((always_inline)) weft_branch *weft_branch_here_(weft_branch *branch)
 {
     weft_branch *here;

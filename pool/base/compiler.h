@@ -177,6 +177,21 @@ WF_INLINE uint64_t wf_sum_in_place(const uint64_t *word, uint64_t addend)
     return addend;
 }
 
+/* An address that `lea` has computed, on this thread. That instruction leaves a segment's base out:
+ * of a thread-local variable it makes the distance from the thread's base, which is negative. No
+ * address of a program is. */
+WF_INLINE uintptr_t wf_address_of_lea(uintptr_t computed)
+{
+#if WF_X86_64
+    if (wf_unlikely((intptr_t)computed < 0)) {
+        uintptr_t base;
+        __asm__ volatile("movq %%fs:0, %0" : "=r"(base));
+        return base + computed;
+    }
+#endif
+    return computed;
+}
+
 /* Is `here` not one of the bounds[1] addresses from bounds[0] on? They may be written at
  * the same time, and each is then read whole. */
 WF_INLINE bool wf_is_outside(uintptr_t here, const volatile uintptr_t bounds[2])

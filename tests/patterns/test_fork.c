@@ -108,6 +108,25 @@ Test(fork, outside_a_task_the_section_runs_at_the_join)
     wt_eq(call.result, 610);
 }
 
+/* Its address is none that one instruction could compute. */
+static __thread weft_call_branch thread_local_section;
+
+static int fork_in_thread_local(void *arg)
+{
+    struct fib_call call = {*(int *)arg, 0};
+    weft_fork(&thread_local_section, fib_pointer, &call);
+    wt_eq(call.result, 0);
+    wt_eq(weft_join(&thread_local_section), 0);
+    return (int)call.result;
+}
+
+Test(fork, a_section_may_lie_in_a_thread_local_variable)
+{
+    int n = 15;
+    wt_eq(fork_in_thread_local(&n), 610);
+    wt_eq(weft_run(fork_in_thread_local, &n, .workers = 1), 610);
+}
+
 static int fib_on_blocking_thread(void *arg)
 {
     (void)arg;
