@@ -399,7 +399,9 @@ int weft_scope_next(weft_scope *scope, weft_done *done);
  * kernel. `why` is a static string, kept by pointer, or NULL. Cancel callbacks run in this call,
  * and only after everything in the scope sees the cancellation. Any thread, while the scope's
  * memory lasts. Idempotent: -EALREADY, the first reason stays (and the first call may still be at
- * it). Does not wait: weft_scope_end does. Cannot suspend. */
+ * it). What is below a scope that something else has begun to cancel (its own deadline, a failure
+ * in it, another call) sees it when that has come there, which may be a moment after this returns.
+ * Does not wait: weft_scope_end does. Cannot suspend. */
 #define weft_scope_cancel(scope, why) weft_scope_cancel_((scope), (why), WEFT_HERE)
 int weft_scope_cancel_(weft_scope *scope, const char *why, const weft_place *place);
 
