@@ -3,6 +3,7 @@
  * once.
  *
  * The seed is printed; WT_SEED repeats it (not the interleaving). */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <weft/cancel.h>
 #include <weft/sync.h>
 
@@ -22,13 +22,6 @@
         wt_eq(weft_run(name##_root, NULL, .workers = workers_), 0); \
     }                                                               \
     static int name##_root(void *arg __attribute__((unused)))
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static void yield_until(atomic_int *counter, int value)
 {

@@ -6,6 +6,7 @@
  * Bounded in time: WT_CHAOS_S seconds (0.4; ./dev chaos: 20), and half of that before, to be warm;
  * from 2 seconds on a line each second says how it goes. The seed is printed, and repeated by
  * WT_SEED=n. */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -53,13 +54,6 @@ static struct {
     atomic_long clients_of[MANNERS];
     atomic_long most_kib; /* of memory, while anybody looked */
 } chaos;
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static unsigned below(uint64_t *dice, unsigned n) /* splitmix64 */
 {

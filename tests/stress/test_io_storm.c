@@ -4,6 +4,7 @@
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). WT_SOAK=1: a million operations (./dev soak). */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -31,14 +32,6 @@
 
 static uint64_t seed;
 static long ops_max;
-
-static uint64_t roll(uint64_t *dice) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 static unsigned below(uint64_t *dice, unsigned n)
 {

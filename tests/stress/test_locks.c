@@ -4,12 +4,12 @@
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). Only tasks that wait for what others hold can be cut short, so a hang is weft's. */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <weft/weft.h>
 
 #define GANGS    6                   /* tasks that open scopes, one after the other */
@@ -42,21 +42,6 @@ struct actor {
     struct world *world;
     uint64_t dice;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static uint64_t roll(uint64_t *dice) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 static unsigned below(uint64_t *dice, unsigned n)
 {

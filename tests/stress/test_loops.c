@@ -3,23 +3,16 @@
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <weft/weft.h>
 
 #define INDICES  4000
 #define ROUND_NS INT64_C(1500000000)
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* splitmix64: the same for an index whoever runs it. */
 static uint64_t dice_of(uint64_t seed)

@@ -11,6 +11,7 @@
  * *strand*: what rolls dice of its own: a task, or the thread. *sure*: a wait for something that
  * whoever has it gives back without waiting for anything but time, so it may last. No strand waits
  * while it holds something, so a hang is weft's: the watchdog ends it. */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <inttypes.h>
 #include <pthread.h>
@@ -18,7 +19,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include <weft/debug.h>
 #include <weft/weft.h>
@@ -77,21 +77,6 @@ static struct {
 
 static atomic_long steps, served, cut_short;
 static _Atomic(weft_rt *) runtime; /* for the watchdog */
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static uint64_t roll(uint64_t *dice) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 static unsigned below(struct strand *me, unsigned n)
 {

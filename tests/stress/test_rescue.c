@@ -4,6 +4,7 @@
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -30,21 +31,6 @@ struct connection {
 
 static struct connection connections[CONNECTIONS];
 static atomic_long late;
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static uint64_t roll(uint64_t *dice) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 /* Away for 0.3 to 2.3 ms, so mostly longer than a lookout stands. */
 static void be_away(uint64_t *dice)

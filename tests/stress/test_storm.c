@@ -4,6 +4,7 @@
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). Every wait has a deadline, but for joins, which only wait for what is below them: so a
  * hang is weft's. */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include <weft/debug.h>
 #include <weft/fork.h>
@@ -51,21 +51,6 @@ struct actor {
     uint64_t dice;
     int depth;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static uint64_t roll(uint64_t *dice) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 static unsigned below(uint64_t *dice, unsigned n)
 {

@@ -6,13 +6,13 @@
  *
  * The seed is printed; WT_SEED=n in the environment repeats it (the threads' timing is not repeated
  * with it). */
+#include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <alloca.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <weft/fork.h>
 #include <weft/weft.h>
 
@@ -49,21 +49,6 @@ struct section {
     atomic_int runs;
     weft_event *tells, *waits_for; /* or NULL */
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static uint64_t roll(uint64_t *dice) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 static unsigned below(struct place *at, unsigned n)
 {
