@@ -410,16 +410,20 @@ static int peek_prefix(struct reader *r, int kind, size_t *value, size_t *head)
     return 1;
 }
 
+/* The same; -EMSGSIZE: more than `max`, unless that is 0. */
+static int peek_bounded(struct reader *r, int kind, size_t max, size_t *value, size_t *head)
+{
+    int rc = peek_prefix(r, kind, value, head);
+    return rc > 0 && max > 0 && *value > max ? -EMSGSIZE : rc;
+}
+
 int weft_reader_prefix(weft_reader *reader, int kind, size_t max, size_t *bytes)
 {
     struct reader *r = reader_of(reader);
     size_t head = 0;
-    int rc = peek_prefix(r, kind, bytes, &head);
+    int rc = peek_bounded(r, kind, max, bytes, &head);
     if (rc <= 0) {
         return rc;
-    }
-    if (max > 0 && *bytes > max) {
-        return -EMSGSIZE;
     }
     take(r, head);
     return 1;
@@ -429,12 +433,9 @@ int weft_reader_frame(weft_reader *reader, int kind, size_t max, const void **ou
 {
     struct reader *r = reader_of(reader);
     size_t head = 0;
-    int rc = peek_prefix(r, kind, bytes, &head);
+    int rc = peek_bounded(r, kind, max, bytes, &head);
     if (rc <= 0) {
         return rc;
-    }
-    if (max > 0 && *bytes > max) {
-        return -EMSGSIZE;
     }
     rc = fill_up(r, head + *bytes); /* -EMSGSIZE at once if it will not fit */
     if (rc <= 0) {
