@@ -56,7 +56,7 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 /* Entries queued that make a poll due: at 32 the system call's share is down to 10 ns each. */
 #define WF_DUE_QUEUED 32
 /* Works that may run before a queued entry is given to the kernel: bounds the delay to some tens of
- * microseconds. (With WF_REAP_MAX and more ready it is WF_TURN_POLL of them, of worker.c.) */
+ * microseconds. (With WF_REAP_MAX and more ready it is WF_TURN_POLL of them, of turn.h.) */
 #define WF_DUE_AGE 16
 /* Completions handed over before the worker gets to run something, and works that are ready in the
  * end, if there are enough completions. */

@@ -34,7 +34,7 @@ struct wf_uring {
     /* the holder */
     struct wf_ring_completion leftover[WF_LEFT_MAX]; /* oldest first */
 
-    /* the lookout (pool/worker.c), one at a time: what it saw here last */
+    /* the lookout (pool/lookout.c), one at a time: what it saw here last */
     uint32_t seen_visits;
     uint64_t seen_runs;  /* works that the owner had run */
     int64_t seen_ns;     /* since when; 0: nothing */

@@ -7,7 +7,7 @@
  * wait for them stand still although another worker idles.
  *
  * The protocol. *owner*: the ring's worker. *lookout*: the idle worker that looks after the others
- * (pool/worker.c), one at a time. *rescuer*: the lookout, when it holds an owner's completions.
+ * (pool/lookout.c), one at a time. *rescuer*: the lookout, when it holds an owner's completions.
  *   1. The owner has not come to the driver for STUCK_NS, though it is awake and has operations in
  *      flight (`visits`): it is stuck.
  *   2. The kernel holds back completions of it (WF_RING_PRESSED), or it has queued entries: kick it

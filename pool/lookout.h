@@ -1,8 +1,8 @@
-/* lookout.h: how many parked workers look after the others ("Lookouts" in worker.c), and who is
- * missed.
+/* lookout.h: how many parked workers look after the others (lookout.c has what they do), and who
+ * is missed.
  *
- * Who may call: worker.c, and the model. What a lookout does, and whom it looks after, is not known
- * here.
+ * Who may call: lookout.c, sleep.c, and the model. What a lookout does, and whom it looks after, is
+ * not known here.
  *
  * Terms. *exposed*: a worker with something under way that nobody but itself, or a lookout, can
  * bring to an end. *to resign*: to be no lookout any more, and to sleep like the others.

@@ -29,7 +29,7 @@ struct wf_pool {
     /* the worker that took from the injection queue last. By itself, without an order: each sees
      * its own number unless another has taken since, which is what park() asks */
     WF_ATOMIC(int32_t) taker;
-    struct wf_lookouts lookouts; /* parked workers that look after the others: see worker.c */
+    struct wf_lookouts lookouts; /* parked workers that look after the others: lookout.h */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
     struct wf_crowd crowd WF_ALIGNED(WF_LINE_PAIR); /* of timers: the workers' wheels write it */
 };

@@ -1,6 +1,7 @@
 /* watchers.h: who watches light work, and who therefore need wake nobody (light.h).
  *
- * Who may call: worker.c, and the model. What light work is, and how one sleeps, is not known here.
+ * Who may call: ready.c, sleep.c, turn.h, and the model. What light work is, and how one sleeps, is
+ * not known here.
  *
  * Terms. *to watch*: to be counted as one who finds what others make ready by himself, soon: asleep
  * for a bounded time, or searching. *to rely*: to make work visible and wake nobody, since somebody

@@ -12,7 +12,7 @@
  * one line, a steal three.
  *
  * Policies of choosing a victim:
- *   ring     from a random start around the ring, as pool/worker.c does
+ *   ring     from a random start around the ring, as pool/search.c does
  *   random   any, each time
  *   stride   from a random start, by a random step that has no factor in common with the number
  *   last     the one that the last steal came from, then as ring

@@ -1,9 +1,9 @@
 /* model_lookout.c: the lookouts of a pool (pool/lookout.h) with pool/park.c in full: a worker
  * that wakes up, or begins to have something under way, and others that sleep and look.
  *
- * What is modelled of worker.c: sleep_on (a lookout looks once, where the real one does so four
- * times), post_lookout, and the claim by which it wakes somebody. The owner then computes, until a
- * lookout has seen it: if all sleep, that is a deadlock here too.
+ * What is modelled of lookout.c: wf_sleep_on (a lookout looks once, where the real one does so
+ * four times), wf_post_lookout, and the claim by which it wakes somebody. The owner then computes,
+ * until a lookout has seen it: if all sleep, that is a deadlock here too.
  *
  * Checked in every execution: the owner is seen; one looks at a time; nobody is counted at the
  * end. */

@@ -483,11 +483,11 @@ static void one_group_leaves_the_sleeper_to_another(void)
     two_leave(2, leave_well);
 }
 
-/* --- light work, as in pool/worker.c ---------------------------------------------------------- */
+/* --- light work, as in pool/sleep.c ----------------------------------------------------------- */
 
 /* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches.
  * A watcher saw light work, left it to its owner for the moment, and sleeps for a while only.
- * Written out here again, since worker.c needs the whole runtime. */
+ * Written out here again, since sleep.c needs the whole runtime. */
 static enum wf_watching watching[WF_WORKERS_MAX]; /* the workers' own */
 static bool quietly;                              /* whoever watches does so */
 static int patience; /* how often light work may still be left to its owner, not modelled */
@@ -572,7 +572,7 @@ static bool heavy_work(void *arg)
     return false;
 }
 
-/* is_there_more: what is light is the watcher's, if there is one. */
+/* wf_is_there_more: what is light is the watcher's, if there is one. */
 static bool more_than_watched(void *arg)
 {
     return heavy_work(arg) || (wf_load_relaxed(&work[0]) != 0 && wf_watchers_count(&watchers) == 0);
@@ -768,7 +768,7 @@ static void quiet_watch_ends_in_sleep(void)
     watch_ends_in_sleep(true);
 }
 
-/* --- the taker, as in pool/worker.c ----------------------------------------------------------- */
+/* --- the taker, as in pool/ready.c and worker.c ----------------------------------------------- */
 
 /* What comes from outside lies in a queue of its own (`work`, as before), and is left to the worker
  * that took from there last while that one is awake. Who takes, takes all: one to run, the rest
@@ -806,7 +806,7 @@ static void wake_for_the_rest(int self)
     }
 }
 
-/* take_injected */
+/* wf_take_injected */
 static int take_batch(int self)
 {
     int first = -1, rest[WORKS], count = 0;

@@ -168,7 +168,7 @@ static bool is_inside(void)
     return me()->task.env.scope == &inside;
 }
 
-/* --- the switch, as in pool/worker.c ---------------------------------------------------------- */
+/* --- the switch, as in pool/suspend.c --------------------------------------------------------- */
 
 void wf_wait_resume(struct wf_work *resume)
 {

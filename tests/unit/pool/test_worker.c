@@ -1,7 +1,13 @@
-/* test_worker.c: rules of pool/worker.c that show from outside only by luck, for they are about who
- * is awake at a moment. A pool without threads, whose workers are put into the states that a rule
- * speaks of; a driver that writes down whom it was told to wake. */
+/* test_worker.c: rules of a worker (pool/turn.h) that show from outside only by luck, for they are
+ * about who is awake at a moment. A pool without threads, whose workers are put into the states
+ * that a rule speaks of; a driver that writes down whom it was told to wake. */
 #include "pool/pool.c"
+#include "pool/lookout.c"
+#include "pool/ready.c"
+#include "pool/search.c"
+#include "pool/serve.c"
+#include "pool/sleep.c"
+#include "pool/suspend.c"
 #include "pool/worker.c"
 #include "tests/support/wt.h"
 
@@ -163,7 +169,7 @@ static void leave_no_spare(struct wf_worker *worker)
 Test(worker, a_yield_asks_the_driver_only_with_something_under_way, .init = begin, .fini = end)
 {
     struct wf_fiber fiber = {.worker = self};
-    poll_driver(self);
+    wf_poll_driver(self);
     asked = polled = 0;
     for (int i = 1; i < WF_TURN_POLL; i++) {
         wf_yield(&fiber);
@@ -189,7 +195,7 @@ static struct wf_work *take(void)
     struct wf_work *work = take_next(self);
     if (work == NULL) {
         struct wf_fiber fiber = {.worker = self};
-        serve(&fiber, self);
+        wf_serve(&fiber, self);
         work = take_own(self);
     }
     wf_count(&self->counters.runs);
@@ -248,7 +254,7 @@ static void check_order(int count)
 {
     for (int i = 0; i < count; i++) {
         if (i % WF_TURN_POLL == 0 || wf_runq_len(&self->runq) == 0) {
-            poll_driver(self);
+            wf_poll_driver(self);
         }
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
@@ -265,14 +271,14 @@ Test(worker, what_becomes_ready_after_a_spill_stays_behind_it, .init = begin, .f
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
     arriving.next = SLOTS + 500, arriving.count = 100;
-    poll_driver(self);
+    wf_poll_driver(self);
     for (int i = 100; i < 200; i++) {
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
     make_ready(SLOTS + 600, 50);
     for (int i = 200; i < SLOTS + 650; i++) {
         if (i % WF_TURN_POLL == 0) {
-            poll_driver(self);
+            wf_poll_driver(self);
         }
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
@@ -282,7 +288,7 @@ Test(worker, a_spill_is_over_when_all_is_back, .init = begin, .fini = end)
 {
     make_ready(0, SLOTS + 150);
     check_order(SLOTS + 150);
-    poll_driver(self);
+    wf_poll_driver(self);
     make_ready(0, SLOTS);
     wt_false(wf_inject_has(&pool->inject));
     check_order(SLOTS);
@@ -295,7 +301,7 @@ Test(worker, takes_nothing_back_without_a_spare_stack, .init = begin, .fini = en
         wt_eq(number(wf_runq_pop(&self->runq)), i);
     }
     leave_no_spare(self);
-    poll_driver(self);
+    wf_poll_driver(self);
     wt_eq(wf_runq_len(&self->runq), SLOTS - 100u);
     /* a fiber, which gives back a stack, does not wait behind the rest */
     make_ready(SLOTS + 50, 1);
@@ -318,7 +324,7 @@ Test(worker, the_rest_of_a_batch_wakes_who_saw_it_nowhere, .init = begin, .fini 
 {
     push_outside(0, 3);
     sleeps(other);
-    wt_eq(number(take_injected(self)), 0);
+    wt_eq(number(wf_take_injected(self)), 0);
     wt_eq(wf_runq_len(&self->runq), 2u);
     wt_eq(who_was_woken(), 1);
 }
@@ -327,7 +333,7 @@ Test(worker, one_from_outside_wakes_nobody_but_its_taker, .init = begin, .fini =
 {
     push_outside(0, 1);
     sleeps(other);
-    wt_eq(number(take_injected(self)), 0);
+    wt_eq(number(wf_take_injected(self)), 0);
     wt_eq(who_was_woken(), NOBODY);
     wt_eq(taker(), 0);
 }
@@ -336,9 +342,9 @@ Test(worker, a_batch_is_no_larger_than_the_room_for_its_rest, .init = begin, .fi
 {
     make_ready(0, WF_RUNQ_SLOTS - 2);
     push_outside(SLOTS, 10);
-    wt_eq(number(take_injected(self)), SLOTS);
+    wt_eq(number(wf_take_injected(self)), SLOTS);
     wt_eq(wf_runq_len(&self->runq), (uint32_t)WF_RUNQ_SLOTS);
-    wt_eq(number(take_injected(self)), SLOTS + 3);
+    wt_eq(number(wf_take_injected(self)), SLOTS + 3);
     wt_eq(wf_runq_len(&self->runq), (uint32_t)WF_RUNQ_SLOTS);
 }
 
@@ -360,7 +366,7 @@ Test(worker, the_taker_leaves_nothing_to_itself, .init = begin, .fini = end)
     self->saw_light = true;
     wf_store_relaxed(&pool->watchers.count, 1);
     wt_eq(look(self), WORK);
-    wt_true(is_there_more(self));
+    wt_true(wf_is_there_more(self));
 }
 
 Test(worker, outside_work_is_left_to_the_taker_while_somebody_watches, .init = begin, .fini = end)
@@ -468,7 +474,7 @@ static int64_t search(struct wf_worker *worker)
     bool due = false;
     int64_t began_ns = wf_sys.now_ns();
     (void)wf_park_search(&pool->park, (int)worker->index);
-    wt_eq(number(look_awake(worker, true, began_ns, &due)), NOBODY);
+    wt_eq(number(wf_look_awake(worker, true, began_ns, &due)), NOBODY);
     wt_false(due);
     return clock_ns - began_ns;
 }
@@ -491,7 +497,7 @@ Test(worker, a_search_that_finds_something_makes_the_next_long, .init = begin_ti
     bool due = false;
     push_outside(0, 1);
     wf_store_relaxed(&pool->taker, 1);
-    wt_eq(number(look_awake(other, true, wf_sys.now_ns(), &due)), 0);
+    wt_eq(number(wf_look_awake(other, true, wf_sys.now_ns(), &due)), 0);
     wt_eq(search(other), WF_SPIN_NS);
 }
 
@@ -499,9 +505,9 @@ Test(worker, a_sleep_that_a_search_would_have_saved_makes_the_next_long, .init =
      .fini = end_ticking)
 {
     (void)search(other);
-    park_and_learn(other, clock_ns);
+    wf_park_and_learn(other, clock_ns);
     wt_eq(search(other), WF_SPIN_NS);
-    park_and_learn(other, clock_ns - WF_SPIN_NS - WF_PATIENCE_LATE_NS);
+    wf_park_and_learn(other, clock_ns - WF_SPIN_NS - WF_PATIENCE_LATE_NS);
     wt_eq(search(other), WF_SPIN_NS / 2);
 }
 
@@ -542,7 +548,7 @@ Test(worker, who_took_from_outside_was_not_woken_in_vain, .init = begin_ticking,
     slept.is_woken = true;
     wt_eq(nap(other), INT64_MAX);
     push_outside(0, 1);
-    wt_eq(number(take_injected(other)), 0);
+    wt_eq(number(wf_take_injected(other)), 0);
     wt_eq(nap(other), INT64_MAX);
 }
 
@@ -554,11 +560,11 @@ Test(worker, one_watches_and_others_sleep, .init = begin_ticking, .fini = end_ti
     other->saw_light = true;
     wt_eq(nap(other), INT64_MAX);
     wt_eq(slept.watchers, 1u);
-    end_watching(self);
+    wf_end_watching(self);
     other->saw_light = true;
     wt_lt(nap(other), 2 * WF_WATCH_MIN_NS);
     wt_eq(slept.watchers, 1u);
-    end_watching(other);
+    wf_end_watching(other);
     wt_eq(wf_watchers_count(&pool->watchers), 0u);
 }
 
@@ -624,11 +630,11 @@ Test(worker, what_timers_make_ready_in_a_crowd_wakes_nobody, .init = begin_ticki
     sleeps(other);
     (void)begin_watching(other, false);
     wf_timer_add(&self->wheel, &timer, clock_ns);
-    run_timers(self);
+    wf_run_timers(self);
     wt_eq(who_was_woken(), NOBODY);
-    end_watching(other);
+    wf_end_watching(other);
     wf_timer_add(&self->wheel, &timer, clock_ns);
-    run_timers(self);
+    wf_run_timers(self);
     wt_eq(who_was_woken(), 1);
 }
 
@@ -652,12 +658,12 @@ Test(worker, what_timers_made_ready_is_cold_and_nothing_after_it, .init = begin_
         wf_timer_add(&self->wheel, &timers[i], clock_ns);
     }
     wt_eq(self->cold_end, 0u);
-    run_timers(self);
+    wf_run_timers(self);
     make_ready(BEFORE + FIRED, AFTER);
-    run_timers(self);
+    wf_run_timers(self);
     wt_eq(self->cold_end, (uint64_t)BEFORE + FIRED);
     for (int i = 0; i < BEFORE + FIRED + AFTER; i++) {
-        wt_eq(number(pop_ready(self)), i);
+        wt_eq(number(wf_pop_ready(self)), i);
     }
 }
 
@@ -735,7 +741,7 @@ Test(worker, who_watched_quietly_sleeps_after_a_fence_of_all, .init = begin_watc
 Test(worker, who_watched_loudly_needs_none, .init = begin_watched, .fini = end_watched)
 {
     watch_it(other, WF_WATCH_LOUD);
-    end_watching(other);
+    wf_end_watching(other);
     wt_eq(wf_watchers_count(&pool->watchers), 0u);
     watch_it(other, WF_WATCH_LOUD); /* it begins anew */
     wt_eq(slept.quiet, 0u);
@@ -759,7 +765,7 @@ Test(worker, a_fence_of_all_that_is_refused_is_a_nap, .init = begin_watched, .fi
 {
     barrier_rc = -ENOMEM;
     watch_it(other, WF_WATCH_LOUD + 1);
-    end_watching(other);
+    wf_end_watching(other);
     wt_eq(barriers, 1);
     wt_ge(napped_ns, INT64_C(1000000));
 }
@@ -770,7 +776,7 @@ Test(worker, nobody_is_quiet_where_the_system_has_no_such_fence, .init = begin_w
     pool->watchers.can_be_quiet = false;
     watch_it(other, WF_WATCH_LOUD + 3);
     wt_eq(slept.quiet, 0u);
-    end_watching(other);
+    wf_end_watching(other);
     wt_eq(barriers, 0);
 }
 
@@ -783,11 +789,11 @@ Test(worker, a_search_beside_light_work_is_short, .init = begin_ticking, .fini =
 Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .fini = end)
 {
     make_ready(0, 2);
-    wt_true(is_there_more(self));
+    wt_true(wf_is_there_more(self));
     wf_store_relaxed(&pool->watchers.count, 1);
-    wt_false(is_there_more(self));
+    wt_false(wf_is_there_more(self));
     self->stole_ns = 1;
-    wt_true(is_there_more(self));
+    wt_true(wf_is_there_more(self));
 }
 
 /* --- what a thief takes ----------------------------------------------------------------------- */
@@ -899,12 +905,12 @@ Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fi
     make_ready(200, 40);
     see_owner(wf_ready_new);
     for (int i = 200; i < 210; i++) {
-        wt_eq(number(pop_ready(self)), i);
+        wt_eq(number(wf_pop_ready(self)), i);
     }
     wt_false(may_steal_after(10 * WF_STEAL_TASK_NS - 1));
     wt_true(other->saw_light);
     for (int i = 210; i < 220; i++) {
-        wt_eq(number(pop_ready(self)), i);
+        wt_eq(number(wf_pop_ready(self)), i);
     }
     wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
 }
@@ -914,7 +920,7 @@ Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fi
 static bool may_steal_ready_after(int turns, int64_t ns)
 {
     for (int i = 0; i < turns; i++) {
-        wf_ready(self, pop_ready(self));
+        wf_ready(self, wf_pop_ready(self));
     }
     looked_ns += ns;
     return wf_light_may_steal_ready(other, self, looked_ns);
