@@ -79,7 +79,7 @@ static void release_record(struct wf_value *value)
     }
     uint64_t next;
     do { /* ends: the setter pins once, and unpins */
-        next = (life & WF_LIFE_PINNED) != 0 ? life | WF_LIFE_GONE
+        next = (life & WF_LIFE_PINNED) != 0 ? life | WF_LIFE_DROPPED | WF_LIFE_GONE
                                             : (life & ~WF_LIFE_FLAGS) + WF_LIFE_NEXT;
         /* sync(value.release): acq_rel, of owner and setter the one who comes last sees the other's
          * last touch; pairs sync(value.unpin) */

@@ -242,11 +242,20 @@ static void check_given(void)
     wloom_assert(wf_load_relaxed(&records[0].life) == WF_LIFE_NEXT);
 }
 
+/* However long the setter is still at the record. */
+static void check_stale(void)
+{
+    weft_val copy = val;
+    wloom_assert(weft_val_ready_slow_(&copy) == -ESTALE);
+    wloom_assert(drop_record(&copy) == -ESTALE);
+}
+
 static void completed_while_awaited(void)
 {
     begin();
     wloom_spawn(set, NULL);
     consume(0);
+    check_stale();
     wloom_join_all();
     wloom_assert(results[0] == 42 && set_rc == 0);
     check_given();
@@ -295,7 +304,9 @@ static void dropped_while_completed(void)
 {
     begin();
     wloom_spawn(set, NULL);
-    wloom_assert(drop_record(&val) == 0);
+    weft_val copy = val;
+    wloom_assert(drop_record(&copy) == 0);
+    check_stale();
     wloom_join_all();
     wloom_assert(set_rc == 0 || set_rc == -ECANCELED || set_rc == -ESTALE);
     check_given();
