@@ -19,9 +19,9 @@
  * G.1  An item is taken once, or the producer is told -ECANCELED and it is taken not at all or
  *      once: a claim of the consumer that fails (it was cancelled) leaves the item with the
  *      producer, for the next that asks.
- * G.2  A next that was cancelled fires the producer's scope, without a lock (scopes are locked
- *      before objects), and before it empties gen->consumer: until then nobody can close the
- *      generator.
+ * G.2  A next that was cancelled, or got the end, empties gen->consumer itself, as its last touch:
+ *      until then nobody can close the generator. Before that the cancelled one fires the producer's
+ *      scope, without a lock (scopes are locked before objects); the other reads how it ended.
  * G.3  The producer's last touch of the generator is its unlocking in `produce`; close takes the
  *      lock before it frees. */
 #include "pool/base/check.h"
@@ -174,8 +174,9 @@ static struct wf_work *publish_end(struct weft_gen *gen, int rc)
     wf_lock(&gen->lock);
     gen->rc = rc;
     gen->state = GEN_ENDED;
-    if (gen->consumer != NULL) {
-        owed = claim_locked(&gen->consumer, WF_WAIT_SHUT, &won);
+    struct wf_waiter *waiter = gen->consumer; /* which keeps its place: G.2 */
+    if (waiter != NULL) {
+        owed = claim_locked(&waiter, WF_WAIT_SHUT, &won);
     }
     wf_unlock(&gen->lock);
     return owed;
@@ -279,18 +280,21 @@ static void cancel_producer(struct weft_gen *gen, enum weft_why_kind kind, const
 static ssize_t next_finish(struct wf_call *call)
 {
     struct weft_gen *gen = call->object;
+    ssize_t rc = -ECANCELED;
     switch (wf_wait_outcome(&call->wait)) {
     case WF_WAIT_GRANTED:
         return 1;
     case WF_WAIT_SHUT:
-        return end_of(gen);
+        rc = end_of(gen);
+        break;
     default:
         cancel_producer(gen, WEFT_WHY_CALL, "the generator's consumer was cancelled");
-        wf_lock(&gen->lock);
-        gen->consumer = NULL; /* nobody else has emptied it, since no claim but ours was won */
-        wf_unlock(&gen->lock);
-        return -ECANCELED;
+        break;
     }
+    wf_lock(&gen->lock);
+    gen->consumer = NULL;  /* nobody else has emptied it: only a grant does */
+    wf_unlock(&gen->lock); /* LAST TOUCH */
+    return rc;
 }
 
 static const struct wf_wait_ops next_ops = {

@@ -70,8 +70,9 @@ int weft_gen_next(weft_gen *gen, void *item);
 /* Cancels the producer if it still runs, waits until it has ended, and frees the generator. The
  * producer's code, which is 0 where this call has cancelled it and it answered -ECANCELED. A
  * producer that never started is never called: 0. NULL: 0. Not a point of cancellation. -EBUSY:
- * another task is in weft_gen_next, or closes it; -EDEADLK: called by the producer, or a task in
- * one of its scopes; -EPERM: outside a task; the generator is there still. May suspend. */
+ * another task is in weft_gen_next, or closes it, or a value of one is pending or has not told the
+ * end yet; -EDEADLK: called by the producer, or a task in one of its scopes; -EPERM: outside a
+ * task; the generator is there still. May suspend. */
 int weft_gen_close(weft_gen *gen);
 
 #ifdef __cplusplus

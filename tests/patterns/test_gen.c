@@ -611,6 +611,20 @@ static void *drop_value(void *val)
     return NULL;
 }
 
+TaskTest(gen, a_next_that_has_not_told_the_end_yet_keeps_the_generator, 1)
+{
+    weft_gen *gen = new_gen(fail_at_once, NULL);
+    int item;
+    weft_val next = weft_gen_next_v(gen, &item);
+    while (weft_val_ready(next) == 0) { /* ends: the producer fails */
+        weft_yield();
+    }
+    wt_eq(weft_gen_close(gen), -EBUSY, "it would free what the next tells");
+    wt_eq(weft_val_await(next), -EPROTO);
+    wt_eq(weft_gen_close(gen), -EPROTO);
+    return 0;
+}
+
 TaskTest(gen, the_end_that_a_foreign_thread_gives_up_is_told_by_close, 1)
 {
     weft_gen *gen = new_gen(fail_at_once, NULL);
