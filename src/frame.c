@@ -271,7 +271,7 @@ int weft_frame_wait_(weft_frame *handle, weft_val *val)
 int weft_frame_end_(weft_frame *handle, int64_t *result)
 {
     struct wf_frame *frame = frame_of(handle);
-    ssize_t rc = (ssize_t)frame->call.detail;
+    ssize_t rc;
     if (frame->kind == WF_FRAME_OWN) {
         wf_check_inner(wf_wait_outcome(&frame->call.wait) > WF_WAIT_ARMED);
         wf_wait_delist(&frame->call.wait);
@@ -282,6 +282,8 @@ int weft_frame_end_(weft_frame *handle, int64_t *result)
             adopt(frame, value, wf_self()->env);
             return 0;
         }
+    } else {
+        rc = (ssize_t)frame->call.detail; /* of a wait it may be a timer's, which a wheel moves */
     }
     frame->kind = WF_FRAME_IDLE;
     *result = rc;
