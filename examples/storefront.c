@@ -6,7 +6,8 @@
  *
  * Requests, one a line; an answer ends with a line that has one dot:
  *
- *     page ID         user, orders and profile of customer ID, looked up at the same time, within 100 ms
+ *     page ID         user, orders and profile of customer ID, looked up at the same time, within
+ *                     100 ms
  *     price ID        what the supplier asks for item ID; the supplier takes two calls at a time
  *     products N      the first N products, one a line, as the database finds them
  *

@@ -10,8 +10,8 @@
  * Who calls has applied WEFT_IO. Tries io_uring on a thread of its own, in under a millisecond. 0
  * and the driver in *out; or -errno, *out is NULL, and in `why` (NUL-terminated, cut to why_bytes)
  * one sentence that says what was refused, by which call, and the remedy:
- *   -ENOSYS  "uring": the kernel has no io_uring, or lacks a feature that the ring needs (6.1 or later
- *            has all); or the library was built without it
+ *   -ENOSYS  "uring": the kernel has no io_uring, or lacks a feature that the ring needs (6.1 and
+ *            later have all); or the library was built without it
  *   -EPERM   "uring": it is forbidden here: a container's seccomp profile, or
  *            kernel.io_uring_disabled
  *   -ENOMEM  "uring": RLIMIT_MEMLOCK is too low for the smallest rings; all: no memory

@@ -94,8 +94,7 @@ struct wf_offload *wf_offload_take(struct wf_offloads *all)
     struct wf_offload *oldest = NULL;
     while (newest != NULL) { /* ends: takes one from the list */
         struct wf_offload *next = newest->next;
-        if (!newest
-                 ->called) { /* no thread could be had: better late for the others than not at all */
+        if (!newest->called) { /* no thread was to be had: the others wait, better than for ever */
             newest->result = wf_op_run(newest->op);
         }
         newest->next = oldest;

@@ -201,8 +201,8 @@ void wf_io_cancel(struct wf_op *op)
     }
     struct wf_fiber *self = wf_self();
     if (self != NULL && self->worker == op->home) {
-        hear(
-            op); /* cannot have ended: on this thread it would have found OPEN; no rescuer seizes it */
+        /* it cannot have ended: on this thread that would have found OPEN; no rescuer seizes it */
+        hear(op);
     } else {
         wf_post(op->home, &op->message); /* LAST TOUCH */
     }

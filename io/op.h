@@ -76,7 +76,8 @@ enum wf_op_kind {
     WF_OP_READ,   /* fd, address, bytes, offset (-1: the file's own position) */
     WF_OP_WRITE,  /* fd, address, bytes, offset (likewise) */
     WF_OP_OPENAT, /* fd: directory; address: path; bytes: mode; flags: O_* */
-    WF_OP_OPENAT2, /* fd: directory; address: path; bytes: sizeof (struct open_how); offset: its place */
+    /* fd: directory; address: path; bytes: sizeof (struct open_how); offset: its place */
+    WF_OP_OPENAT2,
     WF_OP_CLOSE, /* fd */
     WF_OP_FSYNC, /* fd; flags: 0, or WF_FSYNC_DATA */
     /* fd: directory; address: path; bytes: mask; offset: struct statx *; flags: AT_* */

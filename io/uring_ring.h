@@ -10,7 +10,8 @@
  * -EEXIST to everybody else). But completions are taken from memory alone, by one thread at a time,
  * whichever it is: wf_ring_take, wf_ring_give_back. The caller sees to that (uring.h, `holder`).
  *
- * Life:  closed --open--> disabled --restrict--> disabled --enable [on its thread]--> enabled --leave--> --close--> closed
+ * Life:  closed --open--> disabled --restrict--> disabled --enable [on its thread]--> enabled
+ *        enabled --leave--> --close--> closed
  *
  * Guarantees.
  * G.1  An entry that was written is given to the kernel by one of the next enters, once, in the

@@ -6,29 +6,30 @@
  * (park.h) itself.
  *
  *      top                   split = bottom
- *       |  public, oldest first  |   free ... up to top + WF_DEQUE_SLOTS      private: marked, in the
- *       +------------------------+                                            frames of the running stack
+ *       |  public, oldest first  |   free ... up to        private: marked, in the frames
+ *       +------------------------+   top + WF_DEQUE_SLOTS  of the running stack
  *        thieves CAS top
  *
  * public    entries [top, bottom): a thief may take the oldest, the owner the newest.
- * private   sections that the running fiber forked and has not joined, and which no thread but its worker can
- *           know of. They are in no list: each lies in a frame of that stack, and its `link` is its
- *           mark. A fork writes the mark, a join that finds it takes the section by erasing it, and
- *           neither looks at anything else. Who needs them, because a thief asked or the stack is
- *           about to be left, looks for marks from the stack's newest frame to its oldest
- *           (wf_section_below_).
- * mark      the section's own address, and wf_deque_secret, and what WF_MARK_* say, added up. So nothing but
- *           a section that was forked and is not joined has it: no copy, since that lies elsewhere,
- *           and by chance or intent nothing, for 59 bits of it are random. Nor does one come back
- *           when the section is gone: marks are made, compared and erased in memory, and never
- *           in a register, of which a later call might leave a copy there. It has the top bit set.
- * signed    a private section whose env stands in its `state`; WF_MARK_SIGNED beside its mark. A fork does not
- *           sign: the env is that of the running code, until that is about to change
+ * private   sections that the running fiber forked and has not joined, and which no thread but its
+ *           worker can know of. They are in no list: each lies in a frame of that stack, and its
+ *           `link` is its mark. A fork writes the mark, a join that finds it takes the section by
+ *           erasing it, and neither looks at anything else. Who needs them, because a thief asked
+ *           or the stack is about to be left, looks for marks from the stack's newest frame to its
+ *           oldest (wf_section_below_).
+ * mark      the section's own address, and wf_deque_secret, and what WF_MARK_* say, added up. So
+ *           nothing but a section that was forked and is not joined has it: no copy, since that
+ *           lies elsewhere, and by chance or intent nothing, for 59 bits of it are random. Nor does
+ *           one come back when the section is gone: marks are made, compared and erased in memory,
+ *           and never in a register, of which a later call might leave a copy there. It has the top
+ *           bit set.
+ * signed    a private section whose env stands in its `state`; WF_MARK_SIGNED beside its mark. A
+ *           fork does not sign: the env is that of the running code, until that is about to change
  *           (wf_deque_sign), or the section becomes public.
- * pass      the number of a stack: a fork of a section on that stack is done when it has written the mark.
- *           Any other goes to the slow path, since the section is elsewhere (on the heap, or the
- *           worker has changed stacks); or the pass is WF_DEQUE_ASK, by which a thief asks for
- *           something public, or WF_DEQUE_LOOK: the owner wants to look at the idle hint again.
+ * pass      the number of a stack: a fork of a section on that stack is done when it has written
+ *           the mark. Any other goes to the slow path, since the section is elsewhere (on the heap,
+ *           or the worker has changed stacks); or the pass is WF_DEQUE_ASK, by which a thief asks
+ *           for something public, or WF_DEQUE_LOOK: the owner wants to look at the idle hint again.
  * split     the owner's copy of `bottom`.
  *
  * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
@@ -45,8 +46,8 @@
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
  *      with an idle hint that was read after the ask was seen. While the hint says that somebody
  *      idles, each fork leaves nothing private.
- * G.6  If the pass is a stack's, that stack is running here, and `hidden` says that something may be
- *      private and unsigned.
+ * G.6  If the pass is a stack's, that stack is running here, and `hidden` says that something may
+ *      be private and unsigned.
  *
  * Roads not taken. A list through the sections, or an array of them, whose newest end each fork and
  * join move: two stores and six instructions more for a pair, to spare a search that is seldom made

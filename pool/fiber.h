@@ -178,9 +178,9 @@ WF_INLINE void wf_fiber_fetch(struct wf_fiber *fiber)
     wf_prefetch_write(top - 5 * WF_LINE);
 }
 
-/* What is left besides: the loop's line, the rest of the block, and lines that only deep calls have.
- * For a stack that has been left alone for so long that all of it is far away: of 100,000 tasks that
- * wait, or sleep, each took a fifth longer without (docs/adr/0045). */
+/* What is left besides: the loop's line, the rest of the block, lines that only deep calls have.
+ * For a stack that has been left alone for so long that all of it is far away: of 100,000 tasks
+ * that wait, or sleep, each took a fifth longer without (docs/adr/0045). */
 WF_INLINE void wf_fiber_fetch_rest(struct wf_fiber *fiber)
 {
     wf_prefetch_write((char *)fiber + WF_LINE);
@@ -314,7 +314,8 @@ WF_INLINE int wf_fiber_switch(struct wf_fiber *from, struct wf_fiber *to, wf_aft
  * stored in *slot, and then, with release, *count is one more. So it is put into a queue with one
  * producer (wf_runq_place), whose other users may continue it at once. `after`, whose arg is
  * `unless`, is called only if *unless, an atomic uint32_t that is read after that in the order of
- * the program (wf_fence_light), is 0. Not in builds with a sanitizer, which follow stacks by calls. */
+ * the program (wf_fence_light), is 0. Not in builds with a sanitizer, which follow stacks by
+ * calls. */
 WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
                                      void *unless, void *slot, void *count)
 {

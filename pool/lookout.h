@@ -7,10 +7,10 @@
  * Terms. *exposed*: a worker with something under way that nobody but itself, or a lookout, can
  * bring to an end. *to resign*: to be no lookout any more, and to sleep like the others.
  *
- *    A worker wakes up exposed, or becomes so         A lookout resigns
- *      1. says that it is awake, and exposed            1. count -= 1         [resign]
- *      2. full fence               [is_missing]         2. full fence         [resign]
- *      3. count == 0? wake a parked worker              3. is somebody awake and exposed? be it again
+ *    A worker wakes up exposed, or becomes so       A lookout resigns
+ *      1. says that it is awake, and exposed          1. count -= 1         [resign]
+ *      2. full fence               [is_missing]       2. full fence         [resign]
+ *      3. count == 0? wake a parked worker            3. is somebody awake and exposed? be it again
  *
  * Whoever has the second of the two fences sees what the other did. So if somebody is awake and
  * exposed for long, there is a lookout, or a worker is on its way to become one. The count must not

@@ -15,12 +15,12 @@
  * then speaks counts all that was begun meanwhile: for up to WF_CROWD_MAX idle times it is taken
  * for a crowd.)
  *
- *      what became of an idle time              credit
- *      a look met its end                       +1, up to WF_CREDIT_MAX; debts become small again
- *      a look did not                           half of it; if nothing is left, -debt, and debts double
- *      slept without a look, it was short       +1, up to 0
- *      slept without a look, it was long        -WF_DEBT_MIN or what it was, if that is less
- *      it was WF_PATIENCE_OVER_NS or longer     the same
+ *      what became of an idle time           credit
+ *      a look met its end                    +1, up to WF_CREDIT_MAX; debts become small again
+ *      a look did not                        half of it; if nothing is left, -debt; debts double
+ *      slept without a look, it was short    +1, up to 0
+ *      slept without a look, it was long     -WF_DEBT_MIN or what it was, if that is less
+ *      it was WF_PATIENCE_OVER_NS or longer  the same
  *
  * Owner: the worker; nobody else looks.
  *

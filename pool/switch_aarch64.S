@@ -158,7 +158,7 @@ wf_switch_queued:
 wf_switch_first:
         .cfi_startproc
         .cfi_undefined x30
-        nop     /* unwinders look up the address before a return address: it must lie in this function */
+        nop     /* unwinders look up the address before a return address: it must lie in here */
 wf_switch_begin:
         mov     x29, xzr
         mov     x30, xzr

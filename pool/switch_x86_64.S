@@ -245,7 +245,7 @@ wf_switch_arming:
 wf_switch_first:
         .cfi_startproc
         .cfi_undefined rip
-        nop     /* unwinders look up the address before a return address: it must lie in this function */
+        nop     /* unwinders look up the address before a return address: it must lie in here */
 wf_switch_begin:
         xorl    %ebp, %ebp
         movq    %rbx, %rdi

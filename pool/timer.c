@@ -298,8 +298,8 @@ static void count_fired(struct wf_crowd *crowd, int fired, int64_t now_ns)
     }
 }
 
-/* Timers that were fired in several calls at one time say nothing about this wheel's pace: then more
- * is due than one call fires. */
+/* Timers that were fired in several calls at one time say nothing about this wheel's pace: then
+ * more is due than one call fires. */
 static void note_fired(struct wf_wheel *wheel, int fired, int64_t now_ns)
 {
     count_fired(wheel->crowd, fired, now_ns);

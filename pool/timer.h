@@ -47,10 +47,10 @@
 /* How much later than its deadline a timer may fire if another one of its tick has just fired. */
 #define WF_TIMER_SLACK_NS 50000
 
-/* A crowd: the wheels of a pool, together, have fired WF_TIMER_CROWD timers in WF_TIMER_CALM_NS, and
- * so again. It goes on while WF_TIMER_CROWD_LEFT are. Then a look for each tick would cost more than
- * they do, for a worker that sleeps until then and wakes up needs 10 to 26 us of processor. So the
- * next look at each wheel is when WF_TIMER_BURST of its own are due at its pace, but at most
+/* A crowd: the wheels of a pool, together, have fired WF_TIMER_CROWD timers in WF_TIMER_CALM_NS,
+ * and so again. It goes on while WF_TIMER_CROWD_LEFT are. Then a look for each tick would cost more
+ * than they do, for a worker that sleeps until then and wakes up needs 10 to 26 us of processor. So
+ * the next look at each wheel is when WF_TIMER_BURST of its own are due at its pace, but at most
  * WF_TIMER_CROWD_NS away: also at one that has few, whose worker would wake up for each of them, a
  * thousand times while the one that has all the others does so four hundred times. 128: eight a
  * tick, which is looked at twice; at 10 us a look, each cost more than a sleep does besides. A

@@ -1,5 +1,6 @@
 /* await.c: entering a call of the API, resuming who waits in one, and the waits that belong to no
- * object: yield, sleep, a kernel operation, a blocking call. How a stack lies down is in block.c. */
+ * object: yield, sleep, a kernel operation, a blocking call. How a stack lies down is in
+ * block.c. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
@@ -123,7 +124,7 @@ static void stack_sleep_over(struct wf_timer *timer)
 static ssize_t sleep_finish(struct wf_call *call)
 {
     if (wf_wait_outcome(&call->wait) == WF_WAIT_GRANTED) {
-        /* its timer has fired, and does not touch us any more (T.4): no need for the wheel's lock */
+        /* its timer has fired, and touches us no more (T.4): no need for the wheel's lock */
         return 0;
     }
     /* also waits until a timer that fires right now is through with us */

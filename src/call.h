@@ -3,9 +3,9 @@
  *
  * The *beginning* (a static function `noun_begin` of each module) tries; if it need not wait it
  * returns the result, and has not touched the call. Else it fills the call and puts it where
- * claimers look (wf_call_queue), and returns WF_PENDING. Then whoever made the call lies down: a stack by
- * wf_call_end, a frame by returning to its worker. The *end* is the call's ops->finish, which runs
- * after the wait was claimed and says the result.
+ * claimers look (wf_call_queue), and returns WF_PENDING. Then whoever made the call lies down: a
+ * stack by wf_call_end, a frame by returning to its worker. The *end* is the call's ops->finish,
+ * which runs after the wait was claimed and says the result.
  *
  *     int weft_sem_acquire(weft_sem *sem)
  *     {

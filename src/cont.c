@@ -5,8 +5,8 @@
  * no more: the body never runs inside of somebody else's call, and neither does what follows from
  * it, so that a chain of continuations needs no stack.
  *
- *      waits --[followed task ends, in a way that was asked for]--> queued --> runs --> ended
- *        +-----[followed task ends in another way]--> queued ----[run_skipped]---------> ended, -ECANCELED
+ *   waits --[followed task ends, in a way that was asked for]--> queued --> runs ---> ended
+ *     +-----[followed task ends in another way]--> queued --[run_skipped]-----------> -ECANCELED
  *
  * It is counted in its scope from weft_continue on, which keeps the scope, and so the memory that
  * the caller has promised, until the last touch. */

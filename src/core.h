@@ -318,9 +318,9 @@ void wf_callbacks_run(struct wf_list *callbacks, struct wf_lock *lock, const wef
 
 /* --- scopes: scope.c -------------------------------------------------------------------------- */
 
-/* wf_scope.live counts in its lower half: the owner's hold (1) until wf_scope_close lets go, each pooled
- * task, each foreign handle; in its upper half walks that are in the scope. The one who brings the
- * whole to 0 resumes the joiner. ENDED is set by the owner afterwards. */
+/* wf_scope.live counts in its lower half: the owner's hold (1) until wf_scope_close lets go, each
+ * pooled task, each foreign handle; in its upper half walks that are in the scope. The one who
+ * brings the whole to 0 resumes the joiner. ENDED is set by the owner afterwards. */
 #define WF_SCOPE_PIN   (UINT64_C(1) << 32)
 #define WF_SCOPE_ENDED (UINT64_C(1) << 63)
 

@@ -12,8 +12,8 @@
  * lies already switches straight to it (wf_suspend_to), since it is about to lie down itself. All
  * of it under the generator's lock, except lying down.
  *
- *     UNSTARTED --[first next]--> STARTED --[produce: the body has returned, its scope is closed]--> ENDED
- *         +--------------[close, abandon: the body is never called]-----------------------------------^
+ *     UNSTARTED --[first next]--> STARTED --[produce: the body has returned, scope closed]--> ENDED
+ *         +--------------[close, abandon: the body is never called]----------------------------^
  *
  * Guarantees.
  * G.1  An item is taken once, or the producer is told -ECANCELED and it is taken not at all or

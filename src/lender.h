@@ -5,13 +5,13 @@
  * has it. *number*: of one time that it is out; odd, and never the same again. *line*: tasks that
  * wait for a buffer.
  *
- *      SPARE --[wf_lender_take, wf_lender_take_or_wait]-------------------> TAKEN --[wf_borrowed_out]--> OUT
- *        | ^                                                               ^  |                        |
- *        | +--[wf_lender_put]----------------------------------------------|--+<--[wf_borrowed_back]---+
- *        |                                                                 |  |
- *        +--[wf_lender_take_to_lend]--> LENT --[wf_lender_chosen]----------+  |
- *                                        ^                                    |
- *                                        +--[wf_lender_put on its worker]-----+
+ *   SPARE --[wf_lender_take, wf_lender_take_or_wait]----------> TAKEN --[wf_borrowed_out]--> OUT
+ *     | ^                                                       ^  |                          |
+ *     | +--[wf_lender_put]--------------------------------------|--+<--[wf_borrowed_back]-----+
+ *     |                                                         |  |
+ *     +--[wf_lender_take_to_lend]--> LENT --[wf_lender_chosen]--+  |
+ *                                     ^                            |
+ *                                     +-[wf_lender_put, its worker]+
  *
  * TAKEN: it is the taker's alone. LENT: the kernel's, until it has chosen it for data that have
  * come; on the lender's worker only (loan.c). Put, it goes straight to the first in line, TAKEN, if

@@ -9,9 +9,8 @@
  *         ^    |                                     +--> -ENOBUFS: they are all out --+
  *         |    +--[else: RECV, MSG_PEEK of one byte]----> there is something ----------+
  *         |                                                                            v
- *         +--[somebody else has taken it]-- received, without waiting, into it <-- a buffer is taken,
- *                                                                                  or waited for in
- *                                                                                  line
+ *         +--[somebody else has taken it]-- received, without waiting, <--  a buffer is taken,
+ *                                           into it                         or waited for in line
  *
  * What need not stand in line is received in the op's done (receive_done).
  *

@@ -1,7 +1,7 @@
 /* mutex.c: the mutex, handed from owner to owner in the order in which they came.
  *
- *      FREE --[lock, nobody waits]--> OWNED --[unlock, nobody waits]--> FREE
- *                                     OWNED --[unlock: claims the first waiter]--> OWNED by that one
+ *   FREE --[lock, nobody waits]--> OWNED --[unlock, nobody waits]--> FREE
+ *                                  OWNED --[unlock: claims the first waiter]--> OWNED by that one
  *
  * Facts under the lock: FREE (owner NULL) means that no live wait is queued. The owner is a task,
  * and only compared: it may be gone if it ended without unlocking. What is said of it in a message

@@ -1,8 +1,8 @@
 /* once.c: what is done once, by whoever comes first; and what may only be done by one at a time.
  *
- * once:   NEW --[once_begin]--> RUNNING --[settle_once, done]--> DONE, and all that wait go on
- *                               RUNNING --[settle_once, failed, somebody waits]--> RUNNING by that one
- *                               RUNNING --[settle_once, failed, nobody waits]--> NEW
+ * once: NEW --[once_begin]--> RUNNING --[settle_once, done]--> DONE, and all that wait go on
+ *                             RUNNING --[settle_once, failed, somebody waits]--> RUNNING by him
+ *                             RUNNING --[settle_once, failed, nobody waits]--> NEW
  *
  * Zeroed memory is a NEW one, whose queue is made when it is first needed.
  *

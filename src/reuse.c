@@ -3,9 +3,9 @@
  * Terms. *slot*: room for one item, open or not. *free*: not leased. *lease*: the right to a slot,
  * in its holder's memory.
  *
- *      FREE, not open --[take: open]--> LEASED, open --[give]--> FREE, open --[take: check]--> LEASED
- *            ^                             |                        |
- *            +--------[drop: close]--------+------[idle too long: close, by a taker]
+ *    FREE, not open --[take: open]--> LEASED, open --[give]--> FREE, open --[take: check]--> LEASED
+ *          ^                             |                        |
+ *          +--------[drop: close]--------+------[idle too long: close, by a taker]
  *
  * A slot is what is waited for, handed over and counted; whether its item is open is the business
  * of whoever has leased it. So the pool is a semaphore whose permits are slots: a slot that is

@@ -11,7 +11,7 @@
  *                                 |  ^
  *               [wf_slot_touch, a walk]  +--[wf_slot_let_go: the walk is through with it]
  *                                 v  |
- *                           wait, TOUCHED --[wf_slot_free, by the strand, under the scope's lock]--> FREE
+ *                     wait, TOUCHED --[wf_slot_free, by the strand, under the scope's lock]--> FREE
  *
  * A walk that takes the task out of the scope's list lets go to (wait, UNLISTED), which the strand
  * makes UNLISTED. UNLISTED: no walk would find the slot: the next wait goes by the scope's lock,

@@ -1,10 +1,10 @@
 /* ticker.c: a wait for the next of many instants that lie a period apart.
  *
  * The instants are fixed when the ticker is made, so what a task does between two waits does not
- * add up. No timer runs while nobody waits: a tick that is due is seen from the clock, and several that
- * have passed are one wait's result (coalesced), so a task that is late neither runs after lost
- * time nor forgets how much it lost. While a task waits, a timer of its worker's wheel stands for
- * the next tick.
+ * add up. No timer runs while nobody waits: a tick that is due is seen from the clock, and several
+ * that have passed are one wait's result (coalesced), so a task that is late neither runs after
+ * lost time nor forgets how much it lost. While a task waits, a timer of its worker's wheel stands
+ * for the next tick.
  *
  * Under the lock: `waiters` holds the one wait, live, or none. The timer is added by the waiter
  * after its beginning has let go of the lock, and taken back by its end, because the wheel's lock

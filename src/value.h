@@ -1,5 +1,5 @@
-/* value.h: completions behind values that are pending, and what modules need to offer an operation with
- * _v.
+/* value.h: completions behind values that are pending, and what modules need to offer an operation
+ * with _v.
  *
  * A module offers it with the beginning that its stackful call is made of (call.h):
  *
@@ -18,9 +18,9 @@
  *
  * A completion's life, in one word: the number of the life, and
  *
- *      FREE --[take_record]--> PENDING --[wf_value_take, one wins]--> TAKEN --[release_record]--> FREE, next life
- *                                                                       |
- *                                        DROPPED <--[drop, in a scope]--+  -> FREE [end_dropped]
+ *   FREE --[take_record]--> PENDING --[wf_value_take, one wins]--> TAKEN --[release_record]--> FREE
+ *                                                                    |        (its next life)  ^
+ *                                                [drop, in a scope]  +--> DROPPED [end_dropped]+
  *
  * and for a weft_promise, meanwhile: SET (once), and PINNED while the setter touches the record; if
  * it is released meanwhile, it is DROPPED and GONE, so that copies are stale at once, and the setter

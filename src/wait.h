@@ -10,8 +10,8 @@
  *                         [wf_wait_block, on the next stack]
  *          SETUP ------------------------------------------> ARMED
  *            |                                                 |
- *            +--[wf_wait_claim: the waiter is still running,   +--[wf_wait_claim: the claimer resumes the stack]
- *            |   it will find the claim and not suspend]       |
+ *            +--[wf_wait_claim: the waiter is still running,   +--[wf_wait_claim: the claimer
+ *            |   it will find the claim and not suspend]       |   resumes the stack]
  *            v                                                 v
  *          GRANTED, CANCELLED or EXPIRED: final
  *

@@ -1,7 +1,8 @@
 /* workloads.h: what the programs of this folder have in common: the sizes of the workloads, their
  * leaves, and how a program is called and answers. C and C++.
  *
- *     PROGRAM WORKLOAD THREADS      prints ns per op; exits with 1 if the result is wrong, 2 if it has no such
+ *     PROGRAM WORKLOAD THREADS    prints ns per op; exits with 1 if the result is wrong, 2 if it
+ *                                 has no such
  *
  * fib      op: a call that forks. fib(30)
  * skynet   op: a node. Ten children a node, a million leaves

@@ -19,15 +19,17 @@
  *   near     own group first, then own socket, then all, each as ring
  *   group    own group first, then all, each as ring
  *   first    one probe in the own group, then all as ring
- *   share    7 of 8 probes in the own group, as ring, and 1 anywhere, until the own group has been seen twice; then
- *            all as ring
+ *   share    7 of 8 probes in the own group, as ring, and 1 anywhere, until the own group has been
+ *            seen twice; then all as ring
  * Other words are for what the workers share besides, with the victims of `ring`:
  *   counter  each start and end of a search is an atomic addition to one word; nobody reads it else
  *   word     the same, and each fork reads it
- *   counts   as counter, with a word for each COUNT_GROUP (16) workers; nobody reads it else, as in pool/park.h while
- *            nobody sleeps
- *   hints    the same, and each fork reads its own group's word, as in pool/park.h while the fork is not free
- *   asks     the same, but each fork, and who brings his word to 0, reads all words until one is above 0
+ *   counts   as counter, with a word for each COUNT_GROUP (16) workers; nobody reads it else, as in
+ *            pool/park.h while nobody sleeps
+ *   hints    the same, and each fork reads its own group's word, as in pool/park.h while the fork
+ *            is not free
+ *   asks     the same, but each fork, and who brings his word to 0, reads all words until one is
+ *            above 0
  *   inject   all leaves come through one queue with a lock, 16 at once
  *   guided   the same, and the batch is half of what is there for each worker, from 16 to 64 */
 #include <math.h>

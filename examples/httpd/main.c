@@ -19,8 +19,8 @@
  * flight finish (a second signal: no longer), prints what it did. Exit status 0; 1 if it could not
  * start; 2 for a wrong usage.
  *
- *     GET, HEAD /path   the file ROOT/path, or its index.html: with ETag, Last-Modified, If-None-Match,
- *                       If-Modified-Since, single ranges and If-Range
+ *     GET, HEAD /path   the file ROOT/path, or its index.html: with ETag, Last-Modified,
+ *                       If-None-Match, If-Modified-Since, single ranges and If-Range
  *     POST, PUT /echo   the body that was sent
  *     GET /metrics      counters, for Prometheus
  *
@@ -46,7 +46,7 @@
 
 #define CONNECTIONS_MAX  1000000
 #define BODY_BYTES_LIMIT (64 << 20)
-#define LOG_LINES        1024 /* that may wait to be written; what comes beyond is lost, and counted */
+#define LOG_LINES        1024 /* that may wait to be written; more are lost, and counted */
 #define SECONDS_MAX      (365.0 * 24 * 3600)
 
 /* --- requests --------------------------------------------------------------------------------- */

@@ -9,8 +9,8 @@
  * signal handlers, nor on stacks that a task has made for itself (coroutines of another library).
  *
  * A section is best a local variable, or an array of them: one that is not on the task's stack is
- * offered at once instead of when somebody asks, which costs more. In a task it is not thread-local:
- * the join may go on on another thread.
+ * offered at once instead of when somebody asks, which costs more. In a task it is not
+ * thread-local: the join may go on on another thread.
  *
  * WEFT_STATIC says, as the CMake target weft::static does by itself, that weft is linked into the
  * program as an archive: a fork is an instruction shorter then. In code for shared objects (-fPIC)
@@ -58,7 +58,7 @@ typedef int weft_branch_fn_(weft_branch *branch);
 /* A forked section, in the frame of the function that forks and joins it. Open, but not to be
  * touched. 24 bytes. */
 struct weft_branch {
-    /* As a worker runs it: weft_branch_run_. Of a weft_call_branch that is private: its function. */
+    /* As a worker runs it: weft_branch_run_. Of a private weft_call_branch: its function. */
     void (*run)(void *fiber, weft_branch *branch);
     /* Private, which is forked, not joined, and known to nobody else: its mark, which has the top
      * bit set. Public: the task and scope that it belongs to, an address. */
@@ -70,8 +70,8 @@ struct weft_branch {
 /* --- not API: what the inline code needs of the library --------------------------------------- */
 
 /* QUEUED (the env's address) --[join finds it stolen, after its switch]--> WAITED --[finisher]-->
- * DONE; QUEUED --[finisher]--> DONE. WAITED is a bit beside the address of the stack that waits, and DONE
- * has the section's return code in the upper half. */
+ * DONE; QUEUED --[finisher]--> DONE. WAITED is a bit beside the address of the stack that waits,
+ * and DONE has the section's return code in the upper half. */
 #define WEFT_BRANCH_WAITED_ ((uintptr_t)1)
 #define WEFT_BRANCH_DONE_   ((uintptr_t)2)
 

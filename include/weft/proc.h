@@ -35,7 +35,7 @@ typedef struct weft_proc_opts {
     const char *file; /* the program; looked for in PATH if it has no '/'. NULL: argv[0] */
     char *const *env; /* "NAME=value", NULL after the last; NULL: the program's own */
     const char *cwd;  /* where it starts, and where a relative `file` is; NULL: the program's own */
-    int group; /* 1: it leads a process group of its own, and signals go to the whole group; 0: no */
+    int group;   /* 1: it leads a process group of its own, and signals go to all of that; 0: no */
     int inherit; /* 1: descriptors without close-on-exec stay open in it; 0: they do not */
     /* from SIGTERM to SIGKILL when the scope is cancelled; 0: 5 s; negative: SIGKILL at once */
     weft_time grace;

@@ -29,10 +29,10 @@ typedef struct weft_signal {
 
 /* Opens a listener for the signals `numbers` (0 after the last). What arrives from here on is kept
  * for it. Each open listener gets each signal. `numbers` stays the caller's. Any thread. Does not
- * suspend. 0; -EINVAL: SIGKILL and SIGSTOP, what a thread raises by its own mistakes (SIGSEGV, SIGBUS,
- * SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS), a number that is none, or none at all; -EMFILE,
- * -ENFILE: no descriptor to be had; -EAGAIN: WEFT_SIGNAL_MAX are open. After an error nothing has
- * changed.
+ * suspend. 0; -EINVAL: SIGKILL and SIGSTOP, what a thread raises by its own mistakes (SIGSEGV,
+ * SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS), a number that is none, or none at all;
+ * -EMFILE, -ENFILE: no descriptor to be had; -EAGAIN: WEFT_SIGNAL_MAX are open. After an error
+ * nothing has changed.
  *
  *     weft_signal signals;
  *     rc = weft_signal_open(&signals, (int[]){SIGINT, SIGTERM, 0});

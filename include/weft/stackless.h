@@ -41,9 +41,9 @@
  *     io.h      weft_read_v, weft_write_v, weft_pread_v, weft_pwrite_v, weft_open_v, weft_fsync_v,
  *               weft_statx_v, weft_accept_v, weft_connect_v, weft_recv_v, weft_send_v,
  *               weft_wait_fd_v, weft_readv_v, weft_writev_v, weft_preadv_v, weft_pwritev_v
- *     net.h     weft_listener_accept_v, weft_sendmsg_v, weft_recvmsg_v, weft_sendv_v, weft_sendto_v,
- *               weft_recvfrom_v, weft_send_many_v, weft_recv_many_v, weft_send_fds_v,
- *               weft_recv_fds_v
+ *     net.h     weft_listener_accept_v, weft_sendmsg_v, weft_recvmsg_v, weft_sendv_v,
+ *               weft_sendto_v, weft_recvfrom_v, weft_send_many_v, weft_recv_many_v,
+ *               weft_send_fds_v, weft_recv_fds_v
  *     loan.h    weft_recv_loan_v
  *     file.h    weft_openat_v, weft_openat2_v, weft_renameat_v, weft_unlinkat_v, weft_mkdirat_v,
  *               weft_symlinkat_v, weft_linkat_v, weft_readlinkat_v, weft_ftruncate_v,

@@ -2,7 +2,8 @@
  * model that has it defines it again. Linked into every harness.
  *
  * Most of it is there to be linked, and says so when it is called. The rest is what a program does
- * in which nothing fails: no error records, no budgets that end, no task that was cancelled alone. */
+ * in which nothing fails: no error records, no budgets that end, no task that was cancelled
+ * alone. */
 #include "src/core.h"
 #include "src/select.h"
 #include "src/value.h"

@@ -1,5 +1,5 @@
-/* await.h: what src/block.c has, for harnesses that cannot include it. Not in absent.c: a claim is a
- * site (wloom.h), and mutants weaken those of the harness's own file together. */
+/* await.h: what src/block.c has, for harnesses that cannot include it. Not in absent.c: a claim is
+ * a site (wloom.h), and mutants weaken those of the harness's own file together. */
 #ifndef MODEL_AWAIT_H
 #define MODEL_AWAIT_H
 

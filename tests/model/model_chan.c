@@ -3,9 +3,9 @@
  *
  * An actor is a task with one call at a time: it begins it as the public function does, lies down
  * as src/block.c and src/gen.c do (written out here again, without a stack and a slot:
- * model_stack.c has those), and runs the call's end. A fiber is a word that resumes it and a plain word that stands
- * for its saved context. A scope can be cancelled; an actor is in one or in none. Items are plain
- * words, so that a copy which is not ordered with its reader is a data race.
+ * model_stack.c has those), and runs the call's end. A fiber is a word that resumes it and a plain
+ * word that stands for its saved context. A scope can be cancelled; an actor is in one or in none.
+ * Items are plain words, so that a copy which is not ordered with its reader is a data race.
  *
  * Checked in every execution: nobody waits for ever (a lost wake-up is a deadlock of the model); an
  * item is received once, or still in the channel, or was never sent; nobody touches a call or an

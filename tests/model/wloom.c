@@ -30,9 +30,9 @@
 #define TABLE_SIZE    256  /* addresses: twice as many slots as entries */
 #define NODES_MAX     8192 /* open choices of a DFS */
 #define STEPS_MAX     4000 /* in one execution: more is a livelock */
-#define YIELDS_MAX    6 /* rounds in which every thread that can run yields, and nothing was written */
-#define EXPLAINED_MAX 250 /* lines of a replay */
-#define CHANGES_MAX   16  /* PCT */
+#define YIELDS_MAX    6    /* rounds in which all that can run yield, and nothing was written */
+#define EXPLAINED_MAX 250  /* lines of a replay */
+#define CHANGES_MAX   16   /* PCT */
 #define STACK_BYTES   65536
 
 struct view {

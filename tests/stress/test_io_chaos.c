@@ -27,7 +27,7 @@
 #define CLIENTS  (10 * CAPACITY)
 #define PATIENCE WEFT_MS(20)  /* of the server, with one operation */
 #define HONEST   WEFT_SEC(10) /* of clients that behave well: they may wait in line */
-#define OF_64    44 /* descriptors that clients take of 64: the server has to get on with the rest */
+#define OF_64    44           /* descriptors that clients take of 64; the server has the rest */
 #define REQUEST  256
 #define FLOOD    (256 * 1024) /* more than the socket's buffers hold */
 /* RSS may grow by this after the warm-up: some fragments and late stacks. Ten times what is served

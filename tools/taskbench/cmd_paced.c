@@ -3,10 +3,10 @@
  *
  * Commands are lines on TB_PACE_FD, answers lines on TB_WIRE_FD:
  *
- *     (at the start)     ready                 or  skip REASON, wrong REASON
- *     find               rounds N              that fill a sample
- *     go N               took NS OPS SWITCHES  one sample of N rounds; involuntary switches during it
- *     (end of file)      done
+ *     (at the start)   ready                 or  skip REASON, wrong REASON
+ *     find             rounds N              that fill a sample
+ *     go N             took NS OPS SWITCHES  one sample of N rounds; involuntary switches during it
+ *     (end of file)    done
  *
  * Its arguments are those of `agent` (agent.h), of which it uses workers, seed, pin and p.KEY. What
  * the process is not allowed (pinning, one address layout for all) it does without, and says so:

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 struct tb_machine {
-    char key
-        [128]; /* arch, CPU model, CPUs, kernel's two first numbers, backend: equal keys may be compared.
-                             Nothing measured is in it: a measured frequency changes the key at every boot. */
+    /* arch, CPU model, CPUs, kernel's two first numbers, backend: equal keys may be compared.
+     * Nothing measured is in it: a measured frequency changes the key at every boot. */
+    char key[128];
     char arch[32];
     char cpu[80];
     int cpus; /* that this process may use */

@@ -24,7 +24,7 @@
 #define TICK_NS    UINT64_C(100000000)
 #define WINDOWS    100 /* of a run: its samples, if that leaves each 20 ms or more */
 #define WINDOW_NS  20000000.0
-#define SPIN_NS    60000 /* a sleep shorter than this comes too late: epoll is asked again and again */
+#define SPIN_NS    60000   /* a shorter sleep comes too late: epoll is asked again and again */
 #define LATE_MAX   1000000 /* requests that were never sent which are counted one by one (N.2) */
 #define NEVER      UINT64_MAX
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define N              TB_STEP_RUNS_MAX
-#define PRICE          4.0 /* per step, in noise * ln(n); tests/taskbench/test_steps.c has what it does */
+#define PRICE          4.0    /* per step, in noise * ln(n): tests/taskbench/test_steps.c */
 #define NOISE_MIN      0.002  /* a change of 0.2 % is none, however quiet the series */
 #define NORMAL_QUARTER 0.9539 /* median of |x - y| for normal x, y of deviation 1 */
 

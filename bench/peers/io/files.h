@@ -1,8 +1,9 @@
 /* files.h: what the programs of this folder that read files have in common, and how they are
  * called.
  *
- *     PROGRAM read FILE DEPTH SECONDS DIRECT     4 KiB at random places, DEPTH at a time; DIRECT 1: O_DIRECT
- *     PROGRAM copy FROM TO                       all of it, in pieces, as the program likes best
+ *     PROGRAM read FILE DEPTH SECONDS DIRECT   4 KiB at random places, DEPTH at a time; DIRECT 1:
+ *                                              O_DIRECT
+ *     PROGRAM copy FROM TO                     all of it, in pieces, as the program likes best
  *
  * A block of FILE begins with its number (`bare_file make` writes it so), and each that was read is
  * looked at. Prints cpu_us (CPU time of the process per read) and requests_s, or bytes_s. C. */

@@ -25,7 +25,7 @@
 #define RING_RESULTS   16384
 #define BUFFERS        512 /* a power of two; as much as connections mostly have in flight */
 #define BUFFERS_GROUP  1
-#define SEND_MARK      (UINT64_C(1) << 63) /* in user_data: a send, which only says when it failed */
+#define SEND_MARK      (UINT64_C(1) << 63) /* in user_data: a send, whose failure alone counts */
 #define CLOCK_EVERY    64                  /* results between two looks at the clock */
 #define SETTLE_US      20000               /* for the server to accept all connections */
 #define REPLY_MAX      4096                /* bytes of an HTTP answer */
