@@ -10,7 +10,12 @@
  *
  * It ends in `ret`, for the reason given in switch_x86_64.S: return prediction stays paired. The
  * return address is stored unsigned: pointer authentication would need a key that is the same on
- * every thread. */
+ * every thread.
+ *
+ * There is no wf_switch_lying here. It leaves by a jump to a return address, and where the program's
+ * pages are guarded (BTI) a jump may go to a landing pad only, which a return address is not: br x30
+ * ends with SIGILL there, br x17 too, and no prefix exempts it, as notrack does on x86-64. `ret` is
+ * always predicted by the call that came last, whichever register it names. */
 
 /* Offsets in struct wf_fiber; fiber.h asserts them. */
 #define FIBER_WORKER 16
