@@ -12,10 +12,10 @@
  * return address is stored unsigned: pointer authentication would need a key that is the same on
  * every thread.
  *
- * There is no wf_switch_lying here. It leaves by a jump to a return address, and where the program's
- * pages are guarded (BTI) a jump may go to a landing pad only, which a return address is not: br x30
- * ends with SIGILL there, br x17 too, and no prefix exempts it, as notrack does on x86-64. `ret` is
- * always predicted by the call that came last, whichever register it names. */
+ * There is no wf_switch_lying here. It leaves by a jump to a return address. Where the program's
+ * pages are guarded (BTI) a jump may go to a landing pad only, which a return address is not: there
+ * br x30 ends with SIGILL, and br x17 too, and no prefix exempts it, as notrack does on x86-64.
+ * `ret` is always predicted by the call that came last, whichever register it names. */
 
 /* Offsets in struct wf_fiber; fiber.h asserts them. */
 #define FIBER_WORKER 16

@@ -224,6 +224,23 @@ TaskTest(rescue, a_worker_that_has_helped_sees_its_own_operation_end_within_a_fe
     return 0;
 }
 
+/* All of their operations are under way on the worker that computes. */
+static void read_while_it_computes(struct reader *readers, int count)
+{
+    wt_eq(weft_pin(1), 0);
+    place_readers(readers, count);
+    for (int i = 0; i < count; i++) {
+        feed(&readers[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        compute_until_got(&readers[i]);
+        wt_eq(atomic_load(&readers[i].got), 1);
+    }
+    for (int i = 0; i < count; i++) {
+        wt_eq(close_reader(&readers[i]), 0);
+    }
+}
+
 /* What was queued for the kernel is begun, too, and each next operation of the rescued goes on. */
 TaskTest(rescue, many_readers_go_on_while_their_worker_computes, 2, .timeout = 60)
 {
@@ -232,18 +249,7 @@ TaskTest(rescue, many_readers_go_on_while_their_worker_computes, 2, .timeout = 6
     if (!is_on()) {
         return 0;
     }
-    wt_eq(weft_pin(1), 0);
-    place_readers(readers, READERS);
-    for (int i = 0; i < READERS; i++) {
-        feed(&readers[i]);
-    }
-    for (int i = 0; i < READERS; i++) {
-        compute_until_got(&readers[i]);
-        wt_eq(atomic_load(&readers[i].got), 1);
-    }
-    for (int i = 0; i < READERS; i++) {
-        wt_eq(close_reader(&readers[i]), 0);
-    }
+    read_while_it_computes(readers, READERS);
     return 0;
 }
 
@@ -257,18 +263,7 @@ TaskTest(rescue, readers_without_a_buffer_go_on_while_their_worker_computes, 2, 
         return 0;
     }
     borrows = true;
-    wt_eq(weft_pin(1), 0);
-    place_readers(readers, READERS);
-    for (int i = 0; i < READERS; i++) {
-        feed(&readers[i]);
-    }
-    for (int i = 0; i < READERS; i++) {
-        compute_until_got(&readers[i]);
-        wt_eq(atomic_load(&readers[i].got), 1);
-    }
-    for (int i = 0; i < READERS; i++) {
-        wt_eq(close_reader(&readers[i]), 0);
-    }
+    read_while_it_computes(readers, READERS);
     weft_stats stats;
     weft_stats_get(weft_rt_current(), &stats);
     wt_eq(stats.loans, 0);

@@ -10,6 +10,7 @@
 #include "pool/base/sys.h"
 #include "pool/pool.h"
 #include "tests/support/wt.h"
+#include <pthread.h>
 #include <stdint.h>
 
 #define RIG_FOREVER_NS INT64_C(20000000000) /* what takes longer does not come */
@@ -95,6 +96,28 @@ static inline void rig_sleep(int64_t ns)
 static inline void rig_wake(void)
 {
     rig.driver->ops->wake(rig.driver, 0);
+}
+
+static inline void *rig_wake_after(void *ns)
+{
+    int64_t until_ns = wf_sys.now_ns() + (int64_t)(intptr_t)ns;
+    while (wf_sys.now_ns() < until_ns) {
+    }
+    rig_wake();
+    return NULL;
+}
+
+/* Somebody wakes the worker while it falls asleep: the delay sweeps over the time that this takes.
+ * A wake that is lost is a hang. */
+static inline void rig_wake_while_it_falls_asleep(void)
+{
+    for (int i = 0; i < 200; i++) {
+        pthread_t thread;
+        wt_eq(pthread_create(&thread, NULL, rig_wake_after, (void *)(intptr_t)(i * 1000)), 0);
+        rig_sleep(INT64_MAX);
+        pthread_join(thread, NULL);
+        rig_poll();
+    }
 }
 
 /* Runs the messages that have been posted. How many. */

@@ -803,25 +803,9 @@ Test(sleep, wake_that_a_poll_has_seen_still_ends_the_next_sleep, .init = open_al
     wt_eq(rig_await(&op), -ECANCELED);
 }
 
-static void *wake_after_a_while(void *arg)
-{
-    int64_t until_ns = wf_sys.now_ns() + (int64_t)(intptr_t)arg;
-    while (wf_sys.now_ns() < until_ns) {
-    }
-    rig_wake();
-    return NULL;
-}
-
 Test(sleep, wake_during_a_sleep_ends_it, .init = open_all, .fini = close_all)
 {
-    /* The delay sweeps over the time that it takes to fall asleep. */
-    for (int i = 0; i < 200; i++) {
-        pthread_t thread;
-        wt_eq(pthread_create(&thread, NULL, wake_after_a_while, (void *)(intptr_t)(i * 1000)), 0);
-        rig_sleep(INT64_MAX);
-        pthread_join(thread, NULL);
-        rig_poll();
-    }
+    rig_wake_while_it_falls_asleep();
 }
 
 Test(sleep, call_that_returns_on_a_thread_ends_it, .init = open_all, .fini = close_all)

@@ -561,25 +561,9 @@ Test(sleep, watch_on_wakes_that_the_kernel_ends_is_renewed, .init = rig_open, .f
     rig_sleep(INT64_MAX);
 }
 
-static void *wake_after_a_while(void *arg)
-{
-    int64_t until_ns = wf_sys.now_ns() + (int64_t)(intptr_t)arg;
-    while (wf_sys.now_ns() < until_ns) {
-    }
-    rig_wake();
-    return NULL;
-}
-
 Test(sleep, wake_during_a_sleep_ends_it, .init = rig_open, .fini = rig_close)
 {
-    /* The delay sweeps over the time that it takes to fall asleep. */
-    for (int i = 0; i < 200; i++) {
-        pthread_t thread;
-        wt_eq(pthread_create(&thread, NULL, wake_after_a_while, (void *)(intptr_t)(i * 1000)), 0);
-        rig_sleep(INT64_MAX);
-        pthread_join(thread, NULL);
-        rig_poll();
-    }
+    rig_wake_while_it_falls_asleep();
 }
 
 /* --- what enter may say ----------------------------------------------------------------------- */
