@@ -4,7 +4,6 @@
  * It knows no queue and makes no system call: it says "wake worker 3", and the caller does so
  * through the driver.
  *
- *
  * The problem. Work is spread over a queue per worker and one for injection, and there is no cheap
  * way to ask "is all of it empty". Keep too few workers awake, and work waits beside a sleeping
  * processor. Wake too many, and they burn processors that find nothing: a wake takes 25 us to
@@ -43,16 +42,15 @@
  * And a worker that is counted as searching must not sleep, or run work, before it has left the
  * count [found, announce]: nobody would be woken meanwhile.
  *
- * Submitting (any thread)                        Sleeping (a worker, about to sleep)
- *   1. make the work visible in a queue            1. state := PARKED, set the bit, leave the
- *      searchers [announce]
- *   2. full fence                                  2. full fence
- *      [announce]
- *   3. nobody searches, and some worker parked?    3. look at every source of work once more: is
- *      there any?
- *      claim one: PARKED -> NOTIFIED [pick]           yes: [retract], and search
- *   4. wake the claimed worker                        no:  sleep in the driver until woken, then
- *      [retract]
+ * Submitting (any thread)                   Sleeping (a worker, about to sleep)
+ *   1. make the work visible in a queue       1. state := PARKED, set the bit, leave the
+ *                                                searchers [announce]
+ *   2. full fence                             2. full fence [announce]
+ *   3. nobody searches, and some worker       3. look at every source of work once more: is there
+ *      is parked? claim one:                     any?
+ *      PARKED -> NOTIFIED [pick]                 yes: [retract], and search
+ *   4. wake the claimed worker                   no:  sleep in the driver until woken, then
+ *                                                     [retract]
  *
  * The fences are ordered, one before the other, in every execution.
  *   - Submitter's first: the sleeper's step 3 sees the work, and does not sleep.
@@ -90,7 +88,6 @@
  * Private entries of a deque are not yet work for these rules. They become so when they are
  * published, by a worker that then goes through the submitter's steps. Step 3 of a sleeper
  * therefore also asks for them (wf_deque_ask).
- *
  *
  *                      [search]                     [announce]
  *      +---------+ ---------------> +-----------+ ---------------> +--------+
