@@ -1,9 +1,8 @@
 /* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it
- * (WF_RUNQ_STEAL_MAX at most) can be stolen; and the single slot in front of it for what was woken
- * last.
+ * (WF_RUNQ_STEAL_MAX at most) can be stolen.
  *
- * Called by the owner, a worker, and where it says "thief", by any other. Neither blocks, allocates
- * or wakes. Work in both is public at once: after a put the caller does the wake check (park.h).
+ * Called by the owner, a worker, and where it says "thief", by any other. It never blocks, allocates
+ * or wakes. Work in it is public at once: after a push the caller does the wake check (park.h).
  *
  *      head                      tail
  *       |  oldest  ...  newest    |   free ... up to head + WF_RUNQ_SLOTS
@@ -190,65 +189,6 @@ static inline struct wf_work *wf_runq_steal(struct wf_runq *victim, struct wf_ru
         wf_store_release(&own->tail, own_tail + count - 1);
     }
     return first;
-}
-
-/* The slot for the work that was woken last, which its owner runs before anything else: the waker's
- * cache is warm. Thieves look at it on their last pass only, but they do look: a slot that cannot
- * be stolen starves what is in it behind a long task (tokio#4941).
- *
- * ABA is harmless. A thief's CAS compares the pointer that it wants to take, reads nothing through
- * it before it has won, and the winner owns whatever is in the slot at that moment: if the owner
- * took the work and put it back in between, it is there again, and may be taken. */
-struct wf_next {
-    WF_ATOMIC(struct wf_work *) work;
-};
-
-WF_INLINE void wf_next_init(struct wf_next *next)
-{
-    wf_store_relaxed(&next->work, NULL); /* relaxed: as wf_runq_init */
-}
-
-/* Owner: puts `work` there and returns what it displaced, NULL mostly; the caller pushes that to
- * its queue. */
-WF_INLINE struct wf_work *wf_next_put(struct wf_next *next, struct wf_work *work)
-{
-    /* relaxed: only we make it other than NULL */
-    if (wf_likely(wf_load_relaxed(&next->work) == NULL)) {
-        /* sync(next.put): release, a thief sees the work; pairs sync(next.steal) */
-        wf_store_release(&next->work, work);
-        return NULL;
-    }
-    /* sync(next.swap): release, as sync(next.put); what comes back is ours. Pairs
-     * sync(next.steal) */
-    return wf_xchg_release(&next->work, work);
-}
-
-/* Owner: takes it; NULL when empty or stolen. */
-WF_INLINE struct wf_work *wf_next_take(struct wf_next *next)
-{
-    if (wf_load_relaxed(&next->work) == NULL) { /* relaxed: only we make it other than NULL */
-        return NULL;
-    }
-    return wf_xchg_relaxed(&next->work, NULL); /* relaxed: we put it there ourselves */
-}
-
-/* Thief: takes it; NULL when empty or another was faster. */
-WF_INLINE struct wf_work *wf_next_steal(struct wf_next *next)
-{
-    struct wf_work *work = wf_load_relaxed(&next->work); /* relaxed: a guess for the CAS */
-    /* sync(next.steal): acquire, the work that its owner put there; pairs sync(next.put),
-     * sync(next.swap) */
-    if (work == NULL || !wf_cas_acquire(&next->work, &work, NULL)) {
-        return NULL;
-    }
-    return work;
-}
-
-/* Any thread: racy, for the sleeper's re-check. */
-WF_INLINE bool wf_next_has(struct wf_next *next)
-{
-    /* Relaxed: the fences of sync(park.announce), sync(park.submit) order it. */
-    return wf_load_relaxed(&next->work) != NULL;
 }
 
 #endif

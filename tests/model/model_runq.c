@@ -1,5 +1,4 @@
-/* model_runq.c: pool/runq.h with 4 slots, and its next slot: one owner, thieves with queues of
- * their own.
+/* model_runq.c: pool/runq.h with 4 slots: one owner, thieves with queues of their own.
  *
  * Checked in every execution: each work is taken exactly once; the taker sees what the giver wrote
  * into it; whoever takes several works of one giver takes them in the order of giving (G.2). */
@@ -18,17 +17,14 @@ struct item {
 };
 
 static struct wf_runq victim, own[THIEVES];
-static struct wf_next next;
 static struct item items[ITEMS];
 
 static void begin(void)
 {
     memset(&victim, 0, sizeof victim);
     memset(own, 0, sizeof own);
-    memset(&next, 0, sizeof next);
     memset(items, 0, sizeof items);
     wf_runq_init(&victim);
-    wf_next_init(&next);
 }
 
 static struct wf_work *make(int i)
@@ -82,7 +78,7 @@ static void end(int n)
         wloom_assert(items[i].taken == 1);
     }
     wloom_observe(true);
-    wloom_assert(wf_runq_len(&victim) == 0 && !wf_next_has(&next));
+    wloom_assert(wf_runq_len(&victim) == 0);
 }
 
 /* --- the queue -------------------------------------------------------------------------------- */
@@ -184,55 +180,12 @@ static void thief_is_robbed(void)
     end(7);
 }
 
-/* --- the next slot ---------------------------------------------------------------------------- */
-
-static void next_thief(void *arg)
-{
-    (void)arg;
-    take(wf_next_steal(&next));
-}
-
-static void next_put(int i)
-{
-    take(wf_next_put(&next, make(i)));
-}
-
-static void next_put_take_two_thieves(void)
-{
-    begin();
-    wloom_spawn(next_thief, NULL);
-    wloom_spawn(next_thief, NULL);
-    next_put(0);
-    next_put(1);
-    take(wf_next_take(&next));
-    next_put(2);
-    take(wf_next_take(&next));
-    end(3);
-}
-
-/* The same work goes out and in again while a thief has its hand on it. */
-static void next_aba_is_harmless(void)
-{
-    begin();
-    next_put(0);
-    wloom_spawn(next_thief, NULL);
-    wloom_spawn(next_thief, NULL);
-    if (take(wf_next_take(&next)) == 0) {
-        items[0].taken = 0;
-        next_put(0);
-    }
-    take(wf_next_take(&next));
-    end(1);
-}
-
 static const struct wloom_scenario scenarios[] = {
     {"push_pop_two_thieves", push_pop_two_thieves, NULL, NULL, false},
     {"last_entry_three_thieves", last_entry_three_thieves, NULL, NULL, false},
     {"halves_of_four", halves_of_four, NULL, NULL, false},
     {"slot_used_again", slot_used_again, NULL, NULL, false},
     {"thief_is_robbed", thief_is_robbed, NULL, NULL, false},
-    {"next_put_take_two_thieves", next_put_take_two_thieves, NULL, NULL, false},
-    {"next_aba_is_harmless", next_aba_is_harmless, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
 

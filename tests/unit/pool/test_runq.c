@@ -1,5 +1,5 @@
-/* test_runq.c: the run queue and the next slot (pool/runq.h), as their owner sees them, and a
- * stress with thieves. What interleavings can do is checked by tests/model/model_runq.c. */
+/* test_runq.c: the run queue (pool/runq.h), as its owner sees it, and a stress with thieves. What
+ * interleavings can do is checked by tests/model/model_runq.c. */
 #include "pool/base/rng.h"
 #include "pool/runq.h"
 #include "tests/support/wt.h"
@@ -10,14 +10,12 @@
 #include <time.h>
 
 static struct wf_runq q, own;
-static struct wf_next next;
 static struct wf_work works[2 * WF_RUNQ_SLOTS];
 
 static void init(void)
 {
     wf_runq_init(&q);
     wf_runq_init(&own);
-    wf_next_init(&next);
 }
 
 /* The number of the work that a call returned; -1 for NULL. */
@@ -146,27 +144,6 @@ Test(runq, steal_takes_a_bounded_part_of_a_long_queue, .init = init)
     wt_eq(number(wf_runq_pop(&q)), WF_RUNQ_STEAL_MAX);
 }
 
-/* --- the next slot ---------------------------------------------------------------------------- */
-
-Test(runq, next_gives_back_what_it_displaces, .init = init)
-{
-    wt_false(wf_next_has(&next));
-    wt_eq(number(wf_next_put(&next, &works[0])), -1);
-    wt_eq(number(wf_next_put(&next, &works[1])), 0);
-    wt_true(wf_next_has(&next));
-    wt_eq(number(wf_next_take(&next)), 1);
-    wt_eq(number(wf_next_take(&next)), -1);
-}
-
-Test(runq, next_can_be_stolen_once, .init = init)
-{
-    wt_eq(number(wf_next_steal(&next)), -1);
-    wf_next_put(&next, &works[0]);
-    wt_eq(number(wf_next_steal(&next)), 0);
-    wt_eq(number(wf_next_steal(&next)), -1);
-    wt_eq(number(wf_next_take(&next)), -1);
-}
-
 /* --- stress ----------------------------------------------------------------------------------- */
 
 enum { ITEMS = 500000, THIEVES = 3 };
@@ -196,7 +173,6 @@ static void *thief(void *arg)
         if (victim != mine) {
             take(wf_runq_steal(victim, mine));
         }
-        take(wf_next_steal(&next));
         take(wf_runq_pop(mine));
     }
     for (struct wf_work *work; (work = wf_runq_pop(mine)) != NULL;) {
@@ -223,20 +199,16 @@ Test(runq, every_work_is_taken_exactly_once_among_thieves, .init = init)
         wt_eq(pthread_create(&threads[i], NULL, thief, &queues[i]), 0);
     }
     for (int i = 0; i < ITEMS; i++) {
-        if (wf_rng_below(&rng, 4) == 0) {
-            take(wf_next_put(&next, &items[i].work));
-        } else if (!wf_runq_push(&q, &items[i].work)) {
+        if (!wf_runq_push(&q, &items[i].work)) {
             take(&items[i].work);
         }
         if (wf_rng_below(&rng, 4) != 0) { /* nearly empty: owner and thieves meet */
             take(wf_runq_pop(&q));
-            take(wf_next_take(&next));
         }
     }
     for (struct wf_work *work; (work = wf_runq_pop(&q)) != NULL;) {
         take(work);
     }
-    take(wf_next_take(&next));
     wf_store_release(&over, 1); /* sync(test.end): release; pairs sync(test.over) */
     for (int i = 0; i < THIEVES; i++) {
         pthread_join(threads[i], NULL);
