@@ -7,13 +7,13 @@
  * the object that hands something over, the timer, the cancellation of the scope. The first claim
  * wins and says why; the others fail and go on looking for somebody else. Who may call: src/ only.
  *
- *                         [wf_wait_block, on the next stack]
+ *                          [wf_wait_arm, on the next stack]
  *          SETUP ------------------------------------------> ARMED
  *            |                                                 |
  *            +--[wf_wait_claim: the waiter is still running,   +--[wf_wait_claim: the claimer
  *            |   it will find the claim and not suspend]       |   resumes the stack]
  *            v                                                 v
- *          GRANTED, CANCELLED or EXPIRED: final
+ *          GRANTED, CANCELLED or SHUT: final
  *
  * SETUP: the stack runs, and enlists the wait wherever claimers look. Its context is not saved:
  * nobody may resume it. (A weft_val may stay here for long: its wait is armed only when somebody
@@ -55,8 +55,7 @@ enum wf_wait_state {
 struct wf_waiter {
     struct wf_list in_queue; /* under the object's lock */
     struct wf_wait *wait;    /* immutable while enlisted */
-    void *
-        item; /* what the object hands over goes here or comes from here; under the object's lock */
+    void *item;              /* from where, or to where, the object hands over; under its lock */
 } WF_ALIGNED(8);
 
 /* What a kind of call does; immutable. */
