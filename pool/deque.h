@@ -573,8 +573,8 @@ static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_s
     if (may_hide && d->hidden != WF_HIDDEN_NOTHING) {
         wf_add_in_place(&section->link, wf_deque_secret);
         d->hidden = WF_HIDDEN_ANY;
-        return wf_deque_give_(
-            d, low, idle); /* a long leaf may begin here: leave nothing hidden behind it */
+        /* a long leaf may begin here: leave nothing hidden behind it */
+        return wf_deque_give_(d, low, idle);
     }
     if (!wf_deque_has_slots_(d, 1)) {
         section->link = WF_SECTION_KEPT;

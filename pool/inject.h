@@ -28,9 +28,9 @@
 #include "pool/base/lock.h"
 #include "pool/work.h"
 
+/* A power of two: 8 KiB, at which nobody notices the list. Models use 2. */
 #ifndef WF_INJECT_SLOTS
-#define WF_INJECT_SLOTS \
-    1024 /* a power of two: 8 KiB, at which nobody notices the list. Models: 2 */
+#define WF_INJECT_SLOTS 1024
 #endif
 /* Works moved from the rest into the ring by one who takes: more than one takes at once, so that
  * the ring stays full. */
@@ -189,8 +189,8 @@ static inline int wf_inject_pop_batch(struct wf_inject *q, int max, struct wf_wo
         return 0;
     }
     wf_lock(&q->exit);
-    if (wf_unlikely(wf_load_relaxed(&q->rest_count) !=
-                    0)) {     /* relaxed: at least what was seen above */
+    /* relaxed: at least what was seen above */
+    if (wf_unlikely(wf_load_relaxed(&q->rest_count) != 0)) {
         wf_inject_refill_(q); /* into what the one before us has emptied */
     }
     uint64_t head = wf_load_relaxed(&q->head); /* relaxed: under the lock */

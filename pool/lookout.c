@@ -129,9 +129,8 @@ void wf_sleep_on(struct wf_worker *worker)
     bool wanted = false;
     bool needed =
         wf_is_rescue_on(worker) && is_any_exposed(worker, (int)worker->index, WF_PARK_CALLED + 1);
-    while (needed &&
-           wf_lookout_appoint(
-               &pool->lookouts)) { /* ends: wanted, or nobody has been awake for a while */
+    /* ends: wanted, or nobody has been awake for a while */
+    while (needed && wf_lookout_appoint(&pool->lookouts)) {
         wanted = keep_lookout(worker);
         wf_lookout_resign(&pool->lookouts);
         needed = !wanted && is_any_awake_exposed(worker);

@@ -47,8 +47,8 @@ void wf_run_timers(struct wf_worker *worker)
     wf_count_add(&worker->counters.timers_fired, fired);
     if (fired > 0) {
         note_cold(worker);
-        wf_wake_unless_watched_inline(
-            worker); /* for wf_ready_fired: a fence, and not one for each */
+        /* for wf_ready_fired: a fence, and not one for each */
+        wf_wake_unless_watched_inline(worker);
     }
     if (wf_load_relaxed(&worker->inbox) != NULL) { /* relaxed: run_messages acquires */
         run_messages(wf_self(), worker);

@@ -77,8 +77,8 @@ WF_INLINE bool wf_watchers_is_quiet(struct wf_watchers *watchers)
     /* sync(watchers.rely): in the program's order only: the work is stored before we look; pairs
      * sync(watchers.end) */
     wf_fence_light();
-    return wf_likely(wf_load_relaxed(&watchers->quiet) !=
-                     0); /* relaxed: ordered by the two fences */
+    /* relaxed: ordered by the two fences */
+    return wf_likely(wf_load_relaxed(&watchers->quiet) != 0);
 }
 
 /* The same question for a piece of assembly: it looks whether this is 0, in the program's order
@@ -103,8 +103,7 @@ WF_INLINE bool wf_watchers_may_rely(struct wf_watchers *watchers)
 /* Any thread: racy, or after a full fence: does somebody watch? */
 WF_INLINE uint32_t wf_watchers_count(struct wf_watchers *watchers)
 {
-    return wf_load_relaxed(
-        &watchers->count); /* relaxed: ordered by the caller's fence, or a hint */
+    return wf_load_relaxed(&watchers->count); /* relaxed: the caller has a fence, or it is a hint */
 }
 
 WF_INLINE enum wf_watching wf_watchers_begin(struct wf_watchers *watchers)
@@ -126,8 +125,8 @@ WF_INLINE enum wf_watching wf_watchers_quieten(struct wf_watchers *watchers)
 /* By one who watches. It looks for light work after this, as above. */
 static WF_UNUSED void wf_watchers_end(struct wf_watchers *watchers, enum wf_watching how)
 {
-    (void)wf_sub_relaxed(&watchers->count,
-                         1); /* relaxed, both: ordered by the caller's fence, or this one */
+    /* relaxed, both: ordered by the caller's fence, or this one */
+    (void)wf_sub_relaxed(&watchers->count, 1);
     if (how == WF_WATCHES_QUIETLY) {
         (void)wf_sub_relaxed(&watchers->quiet, 1);
         /* sync(watchers.end): seq_cst in all threads, the work of those who relied on us is visible

@@ -528,8 +528,8 @@ static void follow_links(struct wf_walk *walk, struct wf_source *source)
     uint32_t bits = fired(source);
     wf_lock(&source->lock);
     struct wf_list *node;
-    while ((node = wf_list_pop_front(&source->links)) !=
-           NULL) { /* ends: it has fired, none comes */
+    /* ends: it has fired, none comes */
+    while ((node = wf_list_pop_front(&source->links)) != NULL) {
         struct wf_reg *reg = wf_container_of(node, struct wf_reg, link);
         wf_list_push_back(&source->links_fired, node);
         struct wf_node *target = reg->target;

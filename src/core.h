@@ -244,8 +244,7 @@ enum wf_reg_state {
 };
 
 struct wf_reg {
-    struct wf_list
-        link; /* in the node's callbacks, or the source's links; under the owner's lock */
+    struct wf_list link;       /* in the node's callbacks, or the source's links; under its lock */
     struct wf_node *node;      /* whose; immutable while registered */
     WF_ATOMIC(uint32_t) state; /* enum wf_reg_state; written under the owner's lock */
     uint8_t to_scope;          /* of a link: the target is a scope */

@@ -63,8 +63,7 @@ struct wf_stepping {
     struct wf_task task; /* kind WF_TASK_FRAME */
     struct wf_fiber *fiber;
     struct wf_frame *frame;
-    uint64_t
-        token; /* of the operation begun in the frame's own call and not awaited yet; 0: none */
+    uint64_t token; /* of the operation begun in the frame's own call, not awaited yet; 0: none */
 };
 
 /* The frame that is being stepped by the running code itself: not by a task that it awaits, a

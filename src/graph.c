@@ -105,8 +105,8 @@ static bool has_cycle(struct weft_graph *graph)
     uint32_t reached = 0;
     for (uint32_t i = 0; i < graph->nodes_n; i++) {
         struct node *node = &graph->nodes[i];
-        wf_store_relaxed(&node->waits_for,
-                         node->depends_on); /* relaxed, all: nobody else sees it */
+        /* relaxed, all: nobody else sees it */
+        wf_store_relaxed(&node->waits_for, node->depends_on);
         if (node->depends_on == 0) {
             node->work.next = ready;
             ready = &node->work;

@@ -242,8 +242,8 @@ static void give_locked(struct lender *lender, struct wf_borrowed *buffer)
     if (scope != NULL) {
         wf_lock(&scope->lock);
         wf_list_unlink(&buffer->in_scope);
-        wf_unlock(
-            &scope->lock); /* LAST TOUCH of the scope, whose end waits until the list is empty */
+        /* LAST TOUCH of the scope, whose end waits until the list is empty */
+        wf_unlock(&scope->lock);
     }
     (void)wf_sub_relaxed(&lender->base.out_count, 1);
     put_locked(lender, buffer);
@@ -457,8 +457,7 @@ static void receive_done(struct wf_op *op)
 {
     struct wf_call *call = wf_container_of((struct wf_wait *)op->waiter, struct wf_call, wait);
     struct lender *lender = wf_load_relaxed(&op->home->lender); /* relaxed: as above */
-    if (op->offset !=
-        0) { /* here, in the order of the completions: whoever finds none comes later */
+    if (op->offset != 0) { /* in the order of completions: whoever finds none comes later */
         wf_lender_chosen(&lender->base);
     } else if (wf_unlikely(is_without_buffer(op))) {
         if (is_overrun(op, lender)) {

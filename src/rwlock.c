@@ -87,8 +87,7 @@ static bool forget_read(struct wf_task *task, const struct wf_rwlock *lock)
 {
     for (int i = 0; i < WF_READS_KNOWN; i++) {
         if (wf_load_relaxed(&task->reads[i]) == lock) {
-            wf_store_relaxed(&task->reads[i],
-                             NULL); /* that lock's lock is ours: nobody else does */
+            wf_store_relaxed(&task->reads[i], NULL); /* relaxed: under that lock's lock */
             return true;
         }
     }

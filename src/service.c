@@ -75,8 +75,8 @@ static struct service *pin_next(weft_rt *rt, enum service_phase phase)
 static void ask_all(weft_rt *rt, enum service_phase phase)
 {
     struct service *service;
-    while ((service = pin_next(rt, phase)) !=
-           NULL) { /* ends: those that come later ask themselves */
+    /* ends: those that come later ask themselves */
+    while ((service = pin_next(rt, phase)) != NULL) {
         ask(service, phase);
         wf_lock(&rt->drain_lock);
         service->pins--; /* LAST TOUCH */
@@ -91,8 +91,8 @@ void wf_drain_begin(weft_rt *rt)
         /* relaxed: a hint; what must be seen is under the lock */
         wf_store_relaxed(&rt->draining, SERVICE_ASKED);
     }
-    while (
-        wf_waitq_claim_first(&rt->drain_waiters, WF_WAIT_GRANTED)) { /* ends: none is added now */
+    /* ends: none is added now */
+    while (wf_waitq_claim_first(&rt->drain_waiters, WF_WAIT_GRANTED)) {
     }
     wf_unlock(&rt->drain_lock);
     ask_all(rt, SERVICE_ASKED);

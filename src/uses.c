@@ -193,8 +193,8 @@ static int shut_one_locked(struct wf_use_slot *slot, int fd)
 static void shut_lines(struct wf_use_slot *slot, int fd)
 {
     int own_fd;
-    while (
-        wf_unlikely((own_fd = shut_one_locked(slot, fd)) >= 0)) { /* ends: none comes in any more */
+    /* ends: none comes in any more */
+    while (wf_unlikely((own_fd = shut_one_locked(slot, fd)) >= 0)) {
         wf_unlock(&slot->lock);
         (void)wf_sys.close(own_fd);
         wf_lock(&slot->lock);

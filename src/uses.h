@@ -77,8 +77,8 @@ enum wf_held_how { WF_HELD_OWNED, WF_HELD_TOUCHED, WF_HELD_IN_LINE };
 struct wf_held {
     struct wf_list in_slot; /* under the slot's lock */
     union {
-        struct wf_closing
-            *closing; /* touched: who waits for its end; NULL: nobody. Under the slot's lock */
+        /* touched: who waits for its end; NULL: nobody. Under the slot's lock */
+        struct wf_closing *closing;
         struct wf_wait *wait; /* in line; immutable */
     };
     int fd;       /* immutable, as `own_fd` and `how` */

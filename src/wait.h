@@ -90,8 +90,8 @@ struct wf_wait {
          * alone that say so */
         const void *near;
     };
-    struct wf_env
-        *env; /* under whose scope in_scope is enlisted; NULL: nowhere, or in a slot; waiter only */
+    /* under whose scope in_scope is enlisted; NULL: nowhere, or in a slot; waiter only */
+    struct wf_env *env;
 };
 
 /* How a claimer from ARMED makes the waiter run again. In a model-checking build the harness

@@ -62,8 +62,8 @@ static void unwatch_losers(struct when_call *call, int winner)
             removed++;
         }
     }
-    (void)wf_when_leave(&call->when,
-                        removed); /* not the last: whoever settles is counted himself */
+    /* not the last: whoever settles is counted himself */
+    (void)wf_when_leave(&call->when, removed);
 }
 
 void wf_when_settle_losers(struct wf_when *when)

@@ -58,8 +58,7 @@ typedef struct weft_bench_trial {
     /* the workload's */
     void *state;            /* from open to close; NULL at first */
     uint64_t ops_per_round; /* set by open; 1 if it does not */
-    uint64_t
-        elapsed_ns; /* set by a sample that keeps the time itself; 0: the clock around it counts */
+    uint64_t elapsed_ns;    /* set by a sample that keeps the time itself; 0: ours counts */
     char reason[WEFT_BENCH_REASON_MAX]; /* see weft_bench_wrong */
 } weft_bench_trial;
 

@@ -49,9 +49,8 @@ enum weft_deadlock {
     /* if it is certain, since the process has no other threads: writes to stderr what each task
      * waits for, cancels them all, and weft_call and weft_run return -EDEADLK */
     WEFT_DEADLOCK_CERTAIN = 0,
-    WEFT_DEADLOCK_OFF = 1, /* nothing: for a program whose signal handlers wake tasks */
-    WEFT_DEADLOCK_ALWAYS =
-        2, /* the same whatever other threads there are: none of them wakes tasks */
+    WEFT_DEADLOCK_OFF = 1,    /* nothing: for a program whose signal handlers wake tasks */
+    WEFT_DEADLOCK_ALWAYS = 2, /* the same with other threads, none of which wakes tasks */
 };
 
 /* Rescue: while a worker computes, or blocks in a call that is not weft's, an idle worker takes
@@ -62,10 +61,9 @@ enum weft_deadlock {
  * gives EINTR. A program that handles SIGURG itself, at the start or later, keeps it, and has no
  * rescue. */
 enum weft_rescue {
-    WEFT_RESCUE_AUTO =
-        0, /* on if it can be had; said once on stderr if the program has the signal */
-    WEFT_RESCUE_OFF = 1, /* no signal is touched */
-    WEFT_RESCUE_ON = 2,  /* the runtime does not start without: -EBUSY */
+    WEFT_RESCUE_AUTO = 0, /* if it can be had; said once on stderr if the program has the signal */
+    WEFT_RESCUE_OFF = 1,  /* no signal is touched */
+    WEFT_RESCUE_ON = 2,   /* the runtime does not start without: -EBUSY */
 };
 
 #define WEFT_PATIENCE_MAX WEFT_US(500)

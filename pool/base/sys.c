@@ -31,11 +31,10 @@
 #include <unistd.h>
 
 #define MAPPINGS_MAX_DEFAULT 65530 /* kernel: DEFAULT_MAX_MAP_COUNT */
-#define AFFINITY_CPUS_MAX \
-    65536 /* larger machines than any: then the mask is taken for unreadable */
-#define PATH_BYTES      1024
-#define DIRECTORY_BYTES (3 * PATH_BYTES) /* root, mount point and group */
-#define LINE_BYTES      2048 /* of mountinfo; longer lines are cut, and then do not match */
+#define AFFINITY_CPUS_MAX    65536 /* more than any: then the mask is taken for unreadable */
+#define PATH_BYTES           1024
+#define DIRECTORY_BYTES      (3 * PATH_BYTES) /* root, mount point and group */
+#define LINE_BYTES           2048 /* of mountinfo; longer lines are cut, and then do not match */
 
 /* ---- system calls ---- */
 

@@ -25,8 +25,7 @@ struct steps {
     uint64_t width, steps, grain, round;
     uint32_t *first_input; /* of each node, in inputs; one more at the end */
     uint32_t *inputs;      /* nodes */
-    uint64_t
-        *output; /* of each node: the round in which it ran, times the nodes, plus its number */
+    uint64_t *output;      /* of each node: its round, times the nodes, plus its number */
     _Atomic uint64_t wrong;
 };
 
