@@ -6,9 +6,9 @@
  *
  * When the kernel is entered. Submitting only writes an entry; entries are given to the kernel many
  * at a time, because batching is the only real gain (350 ns for one awaited operation alone, 65 ns
- * among many). The worker polls when it has nothing to run, every 64 works anyhow, and when is_due
- * says so: completions are there or held back, WF_DUE_QUEUED entries are queued, or the first of
- * them has seen WF_DUE_AGE works pass.
+ * among many). The worker polls when it has nothing to run, every WF_TURN_POLL works, and when
+ * is_due says so: completions are there or held back, WF_DUE_QUEUED entries are queued, or the
+ * first of them has seen WF_DUE_AGE works pass.
  *
  * Guarantees, beside those of driver.h and op.h.
  * G.1  Nothing that is queued stays so while the worker sleeps: the enter that sleeps also submits;
@@ -66,7 +66,7 @@ _Static_assert(256 + WF_DEFERRED_MAX <= 1024 && 64 + WF_DEFERRED_MAX <= 256, "G.
 #define WF_REAP_MIN 16
 
 /* An owner that would sleep, but is kept out so often in a row by a rescuer, rests for so long.
- * Between two sleeps it searches for 2 to 20 us, which is longer than a rescuer needs. */
+ * Between two sleeps it searches for 4 to 20 us, which is longer than a rescuer needs. */
 #define WF_KEPT_OUT_MAX 2
 #define WF_GIVE_WAY_NS  INT64_C(50000)
 

@@ -133,7 +133,7 @@ Test(outside, a_stop_runs_what_was_posted_before_and_refuses_the_rest, .timeout 
 
 /* --- while tasks do nothing but hand over to each other --------------------------------------- */
 
-/* The scheduler looks for such a task at least each 64 works. */
+/* The scheduler looks for such a task at least each 61 works. */
 enum { HAND_OVERS = 1000, GIVE_UP = 100000 };
 
 static weft_chan *there, *back;
