@@ -24,8 +24,7 @@
  *
  * Guarantees:
  *   S.1 The first 16 bytes of a free object belong to the slab (WF_SLAB_BUNDLE_BYTES of a shared
- *   one), the
- *       others keep what was in them; in a fresh one they are zero. Only of a slab after
+ *       one), the others keep what was in them; in a fresh one they are zero. Only of a slab after
  *       wf_slab_keep_readable may they be read.
  *   S.2 What a thread wrote to an object before it gave it is visible to whoever takes it next.
  *   S.3 The generation is odd while the object is taken, even while it is free, and grows at each
@@ -49,7 +48,8 @@
 
 struct wf_slab;
 
-/* These two for slab.c, and the functions in line below. */
+/* The next two: for slab.c, and the functions in line below. */
+
 /* What a free object holds. */
 struct wf_slab_node {
     struct wf_slab_node *next;
