@@ -93,7 +93,6 @@ static WF_UNUSED uintptr_t wf_stack_left_(void)
 #ifndef WF_DEQUE_LONG
 #define WF_DEQUE_LONG 256 /* 16 KiB of tasks, half of a first-level cache */
 #endif
-#define WF_DEQUE_ROOM WF_DEQUE_SLOTS
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
 
 /* Passes that are no stack's number. From LOOK on: closed. */
@@ -137,7 +136,7 @@ struct wf_deque {
     WF_ATOMIC(uint64_t) pass; /* a stack's number, LOOK, or ASK, for which thieves exchange it */
     uint64_t secret;          /* wf_deque_secret; immutable */
     uint64_t split;           /* == bottom: the next free index */
-    uint64_t full_at;         /* an old `top` + WF_DEQUE_ROOM */
+    uint64_t full_at;         /* an old `top` + WF_DEQUE_SLOTS */
     enum wf_hidden hidden;    /* may be more than there is, never less */
 
     /* any thread; atomic. All that a failed probe touches. */
@@ -167,7 +166,7 @@ WF_INLINE void wf_deque_init(struct wf_deque *d)
     d->hidden = WF_HIDDEN_NOTHING;
     d->secret = wf_deque_secret;
     d->split = WF_DEQUE_FIRST;
-    d->full_at = WF_DEQUE_FIRST + WF_DEQUE_ROOM;
+    d->full_at = WF_DEQUE_FIRST + WF_DEQUE_SLOTS;
     /* Relaxed: the deque is handed to other threads by starting them. */
     wf_store_relaxed(&d->pass, WF_DEQUE_LOOK);
     wf_store_relaxed(&d->top, WF_DEQUE_FIRST);
@@ -213,19 +212,19 @@ WF_INLINE bool wf_deque_is_full_(struct wf_deque *d)
     }
     /* sync(deque.reuse): acquire, a thief has read its slot before we write it again; pairs
      * sync(deque.taken) */
-    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_ROOM;
+    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
     return d->split >= d->full_at;
 }
 
 /* Owner: are there so many entries that it should run some before it adds more? */
 WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
 {
-    if (wf_likely(d->split + WF_DEQUE_ROOM - d->full_at < WF_DEQUE_LONG)) {
+    if (wf_likely(d->split + WF_DEQUE_SLOTS - d->full_at < WF_DEQUE_LONG)) {
         return false;
     }
     /* sync(deque.measure): acquire, as sync(deque.reuse); pairs sync(deque.taken) */
-    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_ROOM;
-    return d->split + WF_DEQUE_ROOM - d->full_at >= WF_DEQUE_LONG;
+    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
+    return d->split + WF_DEQUE_SLOTS - d->full_at >= WF_DEQUE_LONG;
 }
 
 /* --- private sections --- */
@@ -449,7 +448,7 @@ WF_INLINE bool wf_deque_has_slots_(struct wf_deque *d, uint64_t count)
 {
     if (d->split + count > d->full_at) {
         /* sync(deque.reuse_many): acquire, as sync(deque.reuse); pairs sync(deque.taken) */
-        d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_ROOM;
+        d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
     }
     return d->split < d->full_at;
 }
@@ -705,7 +704,7 @@ WF_INLINE void wf_deque_check(struct wf_deque *d)
     uint64_t pass = wf_load_relaxed(&d->pass);
     wf_check_inner(wf_load_relaxed(&d->bottom) == d->split);
     wf_check_inner(top <= d->split && d->split <= top + WF_DEQUE_SLOTS);
-    wf_check_inner(d->full_at <= top + WF_DEQUE_ROOM);
+    wf_check_inner(d->full_at <= top + WF_DEQUE_SLOTS);
     wf_check_inner(pass >= WF_DEQUE_LOOK || d->hidden == WF_HIDDEN_ANY); /* G.6 */
     (void)top, (void)pass;
 }

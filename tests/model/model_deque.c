@@ -225,11 +225,11 @@ static void index_used_again(void)
 static void slot_used_again(void)
 {
     begin();
-    for (int i = 0; i < WF_DEQUE_ROOM; i++) {
+    for (int i = 0; i < WF_DEQUE_SLOTS; i++) {
         push(i);
     }
     thieves(2, 1);
-    for (int i = WF_DEQUE_ROOM; i < ITEMS - 1; i++) {
+    for (int i = WF_DEQUE_SLOTS; i < ITEMS - 1; i++) {
         wf_deque_is_long(&d); /* looks at top, too */
         fork_item(i, false);
         if (i % 3 == 2) {
@@ -271,7 +271,7 @@ static void fork_join_idle(void)
 static void publish_into_a_full_deque(void)
 {
     begin();
-    for (int i = 0; i < WF_DEQUE_ROOM - 1; i++) {
+    for (int i = 0; i < WF_DEQUE_SLOTS - 1; i++) {
         push(i);
     }
     thieves(1, 2);

@@ -108,12 +108,12 @@ Test(deque, pushed_work_is_public_at_once, .init = init)
 
 Test(deque, push_refuses_when_there_is_no_slot, .init = init)
 {
-    push(0, WF_DEQUE_ROOM);
-    wt_false(wf_deque_push(&d, work_at(WF_DEQUE_ROOM)));
+    push(0, WF_DEQUE_SLOTS);
+    wt_false(wf_deque_push(&d, work_at(WF_DEQUE_SLOTS)));
     wt_eq(number(wf_deque_steal(&d)), 0);
-    push(WF_DEQUE_ROOM, 1); /* a steal makes room */
-    wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_ROOM);
-    for (int i = WF_DEQUE_ROOM - 1; i > 0; i--) {
+    push(WF_DEQUE_SLOTS, 1); /* a steal makes room */
+    wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_SLOTS);
+    for (int i = WF_DEQUE_SLOTS - 1; i > 0; i--) {
         wt_eq(number(wf_deque_pop(&d)), i);
     }
     wt_eq(number(wf_deque_pop(&d)), -1);
@@ -367,18 +367,18 @@ Test(deque, publish_says_whether_it_changed_anything, .init = init)
 
 Test(deque, fork_into_a_full_deque_is_kept_for_its_join, .init = init)
 {
-    push(0, WF_DEQUE_ROOM);
-    wt_false(fork_at(WF_DEQUE_ROOM, true));
+    push(0, WF_DEQUE_SLOTS);
+    wt_false(fork_at(WF_DEQUE_SLOTS, true));
     wf_deque_check(&d);
     wt_eq(private_count(), 0u);
     wt_false(wf_deque_publish(&d));
-    wt_true(join_at(WF_DEQUE_ROOM));
-    wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_ROOM - 1);
+    wt_true(join_at(WF_DEQUE_SLOTS));
+    wt_eq(number(wf_deque_pop(&d)), (int)WF_DEQUE_SLOTS - 1);
 }
 
 Test(deque, publication_keeps_for_their_joins_what_finds_no_slot, .init = init)
 {
-    for (int i = 0; i < WF_DEQUE_ROOM; i++) {
+    for (int i = 0; i < WF_DEQUE_SLOTS; i++) {
         wt_true(wf_deque_push(&d, work_at(WORKS - 1))); /* is never run here */
     }
     fork_in_frame(10, false);
