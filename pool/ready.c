@@ -1,8 +1,8 @@
 /* ready.c: making works ready, from a worker or from any thread, and waking somebody for them.
  * worker.h says which verb is for what. Whether a parked worker is to be woken is park.h's to say,
  * and that of what somebody watches (light.h). */
-#include "pool/turn.h"
 #include "pool/light.h"
+#include "pool/turn.h"
 
 /* --- waking others ---------------------------------------------------------------------------- */
 
