@@ -13,7 +13,9 @@
 
 /* Rounds of the lookout while nobody is awake; each sleeps twice as long as the one before, from
  * LOOKOUT_LINGER_NS on: 15 ms in all. */
-#define LOOKOUT_LINGER    4
+#ifndef LOOKOUT_LINGER
+#define LOOKOUT_LINGER 4 /* models use 1 */
+#endif
 #define LOOKOUT_LINGER_NS INT64_C(1000000)
 
 bool wf_is_rescue_on(const struct wf_worker *worker)

@@ -1,9 +1,8 @@
-/* model_lookout.c: the lookouts of a pool (pool/lookout.h) with pool/park.c in full: a worker
- * that wakes up, or begins to have something under way, and others that sleep and look.
- *
- * What is modelled of lookout.c: wf_sleep_on (a lookout looks once, where the real one does so
- * four times), wf_post_lookout, and the claim by which it wakes somebody. The owner then computes,
- * until a lookout has seen it: if all sleep, that is a deadlock here too.
+/* model_lookout.c: the lookouts of a pool (pool/lookout.h, lookout.c) with pool/park.c in full: a
+ * worker that wakes up, or begins to have something under way, and others that sleep and look. The
+ * owner then computes, until a lookout has seen it: if all sleep, that is a deadlock here too. Of a
+ * lookout's sleeps, that of a term ends at once; or, if another looks just then, when that look is
+ * over.
  *
  * Checked in every execution: the owner is seen; one looks at a time; nobody is counted at the
  * end. */
@@ -16,47 +15,85 @@ static uint32_t places; /* for lookouts: fewer than the real ones show more with
 #include "pool/lookout.h"
 #include "pool/park.c"
 
+static bool (*appoint)(struct wf_lookouts *lookouts);
+
+#define wf_lookout_appoint(lookouts) appoint(lookouts)
+#define LOOKOUT_LINGER               1
+#include "pool/lookout.c"
+
 #define OWNER 0 /* of the workers; the others look */
 
-static struct wf_park park;
-static struct wf_lookouts lookouts;
-static int workers;
+static struct wf_pool pool;
+static struct wf_worker worker[WF_WORKERS_MAX];
 static WF_ATOMIC(uint32_t) exposed; /* the owner has something under way */
 static WF_ATOMIC(uint32_t) woken[WF_WORKERS_MAX];
 static WF_ATOMIC(uint32_t) seen;   /* the owner, by a lookout */
 static WF_ATOMIC(uint32_t) looked; /* a look is over */
 static WF_PLAIN(int) rounds;       /* what lookouts write down */
-static int over;                   /* an observer's, not modelled: the checker is one thread */
-static bool (*appoint)(struct wf_lookouts *lookouts);
+/* an observer's, not modelled: the checker is one thread */
+static int over;
+static bool has_looked[WF_WORKERS_MAX];
 
-static bool is_awake_exposed(void)
+/* --- the driver ------------------------------------------------------------------------------- */
+
+static bool is_due(struct wf_driver *driver, struct wf_worker *self)
 {
-    /* relaxed, both: as is_any_awake_exposed */
-    return wf_park_state(&park, OWNER) < WF_PARK_PARKED && wf_load_relaxed(&exposed) != 0;
+    (void)driver, (void)self;
+    return false;
 }
 
-static void post_lookout(void)
+static bool is_exposed(struct wf_driver *driver, int index)
 {
-    if (!wf_lookout_is_missing(&lookouts) || !is_awake_exposed()) {
-        return;
-    }
-    for (int i = workers - 1; i >= 0; i--) {
-        if (wf_park_state(&park, i) == WF_PARK_PARKED && wf_park_claim(&park, i)) {
-            wf_store_relaxed(&woken[i], 1);
-            return;
-        }
-    }
+    (void)driver;
+    return index == OWNER && wf_load_relaxed(&exposed) != 0; /* relaxed: as the drivers' */
 }
 
-/* A lookout has found it: it has what it was for, and the others need not sleep on. */
-static void end_all(void)
+static void wake(struct wf_driver *driver, int index)
 {
+    (void)driver;
+    wf_store_relaxed(&woken[index], 1);
+}
+
+/* 0: the owner was seen, who is awake. It has what it was for, and the others need not sleep on. */
+static int64_t look(struct wf_driver *driver, struct wf_worker *self)
+{
+    wf_plain_write(&rounds, wf_plain_read(&rounds) + 1);
+    has_looked[self->index] = true;
+    if (!is_any_awake_exposed(self)) {
+        return INT64_MAX;
+    }
     over = 1;
     wf_store_relaxed(&seen, 1);
-    for (int i = 0; i < workers; i++) {
-        wf_store_relaxed(&woken[i], 1);
+    for (int i = 0; i < pool.worker_count; i++) {
+        wake(driver, i);
     }
+    return 0;
 }
+
+static const struct wf_driver_ops driver_ops = {
+    .is_due = is_due, .is_exposed = is_exposed, .wake = wake, .rescue = look};
+static struct wf_driver driver = {.ops = &driver_ops};
+
+static int64_t no_time(void)
+{
+    return 0;
+}
+
+struct wf_sys wf_sys = {.now_ns = no_time};
+
+void wf_sleep_until(struct wf_worker *self, int64_t deadline_ns)
+{
+    if (deadline_ns == INT64_MAX) {
+        wloom_event_wait(&woken[self->index]);
+    } else if (has_looked[self->index]) {
+        wf_store_relaxed(&looked, 1);
+    } else {
+        wloom_event_wait(&looked);
+    }
+    has_looked[self->index] = false;
+}
+
+/* --- workers ---------------------------------------------------------------------------------- */
 
 static bool no_more(void *arg)
 {
@@ -68,85 +105,67 @@ static bool no_more(void *arg)
 static void wakes_up(void *arg)
 {
     (void)arg;
-    wf_park_retract(&park, OWNER);
-    post_lookout();
-    (void)wf_park_found(&park, OWNER, no_more, NULL);
+    wf_park_retract(&pool.park, OWNER);
+    wf_post_lookout(&worker[OWNER]);
+    (void)wf_park_found(&pool.park, OWNER, no_more, NULL);
     wloom_event_wait(&seen); /* computes */
 }
 
-/* It is awake, and begins to have something under way: wf_exposed. */
+/* It is awake, with something to run, and begins to have something under way. */
 static void becomes_exposed(void *arg)
 {
+    static struct wf_work work;
     (void)arg;
+    worker[OWNER].pinned_first = &work;
     wf_store_relaxed(&exposed, 1); /* relaxed: as the driver's count of what is in flight */
-    post_lookout();
+    wf_exposed(&worker[OWNER]);
     wloom_event_wait(&seen); /* computes */
-}
-
-/* True: the owner was seen, who is awake. */
-static bool look(void)
-{
-    while (!wf_lookout_begin(&lookouts)) { /* ends: one other looks, and is soon through */
-        wloom_event_wait(&looked);         /* the real one asks again after a millisecond */
-    }
-    wf_plain_write(&rounds, wf_plain_read(&rounds) + 1);
-    bool awake = is_awake_exposed();
-    wf_lookout_end(&lookouts);
-    wf_store_relaxed(&looked, 1);
-    if (awake) {
-        end_all();
-    }
-    return awake;
-}
-
-static void sleep_on(int self)
-{
-    bool wanted = false;
-    bool needed = wf_load_relaxed(&exposed) != 0; /* relaxed: as is_any_exposed */
-    while (needed && appoint(&lookouts)) {
-        wanted = look();
-        wf_lookout_resign(&lookouts);
-        needed = !wanted && is_awake_exposed();
-    }
-    if (!wanted) {
-        wloom_event_wait(&woken[self]);
-    }
 }
 
 static void sleeps_and_looks(void *arg)
 {
-    int self = (int)(intptr_t)arg;
+    struct wf_worker *self = arg;
     while (over == 0) { /* ends: the owner is seen */
-        wf_park_announce(&park, self);
+        wf_park_announce(&pool.park, (int)self->index);
         if (over == 0) {
-            sleep_on(self);
+            wf_sleep_on(self);
+            wf_store_relaxed(&looked, 1);
         }
-        wf_park_retract(&park, self);
-        (void)wf_park_found(&park, self, no_more, NULL);
+        wf_park_retract(&pool.park, (int)self->index);
+        (void)wf_park_found(&pool.park, (int)self->index, no_more, NULL);
     }
 }
 
 static void start(int count, uint32_t places_n, void (*owner)(void *arg))
 {
-    memset(&lookouts, 0, sizeof lookouts);
+    memset(&pool, 0, sizeof pool);
+    memset(worker, 0, sizeof worker);
     memset(woken, 0, sizeof woken);
+    memset(has_looked, 0, sizeof has_looked);
     memset(&seen, 0, sizeof seen);
     memset(&looked, 0, sizeof looked);
     wf_plain_write(&rounds, 0);
     over = 0;
-    workers = count;
     places = places_n;
-    wloom_assert(wf_park_init(&park, count) == 0);
+    pool.workers = worker;
+    pool.worker_count = count;
+    for (int i = 0; i < count; i++) {
+        worker[i].pool = &pool;
+        worker[i].driver = &driver;
+        worker[i].index = (uint32_t)i;
+        wf_store_relaxed(&worker[i].wheel.next_ns, INT64_MAX);
+    }
+    wloom_assert(wf_park_init(&pool.park, count) == 0);
     wf_store_relaxed(&exposed, owner == wakes_up);
     if (owner == wakes_up) {
-        wf_park_announce(&park, OWNER);
+        wf_park_announce(&pool.park, OWNER);
     }
     wloom_spawn(owner, NULL);
     for (int i = 1; i < count; i++) {
-        wloom_spawn(sleeps_and_looks, (void *)(intptr_t)i);
+        wloom_spawn(sleeps_and_looks, &worker[i]);
     }
     wloom_join_all();
-    wloom_assert(wf_load_relaxed(&lookouts.count) == 0);
+    wloom_assert(wf_load_relaxed(&pool.lookouts.count) == 0);
 }
 
 static void one_that_wakes_up_is_seen(void)
