@@ -1,8 +1,9 @@
 /* runq.h: one worker's queue of resumed fibers and continuations: first in, first out, half of it
  * (WF_RUNQ_STEAL_MAX at most) can be stolen.
  *
- * Called by the owner, a worker, and where it says "thief", by any other. It never blocks, allocates
- * or wakes. Work in it is public at once: after a push the caller does the wake check (park.h).
+ * Called by the owner, a worker, and where it says "thief", by any other. It never blocks,
+ * allocates or wakes. Work in it is public at once: after a push the caller does the wake check
+ * (park.h).
  *
  *      head                      tail
  *       |  oldest  ...  newest    |   free ... up to head + WF_RUNQ_SLOTS
