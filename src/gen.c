@@ -20,8 +20,9 @@
  *      once: a claim of the consumer that fails (it was cancelled) leaves the item with the
  *      producer, for the next that asks.
  * G.2  A next that was cancelled, or got the end, empties gen->consumer itself, as its last touch:
- *      until then nobody can close the generator. Before that the cancelled one fires the producer's
- *      scope, without a lock (scopes are locked before objects); the other reads how it ended.
+ *      until then nobody can close the generator. Before that the cancelled one fires the
+ *      producer's scope, without a lock (scopes are locked before objects); the other reads how it
+ *      ended.
  * G.3  The producer's last touch of the generator is its unlocking in `produce`; close takes the
  *      lock before it frees. */
 #include "pool/base/check.h"

@@ -23,8 +23,8 @@
  *                                                [drop, in a scope]  +--> DROPPED [end_dropped]+
  *
  * and for a weft_promise, meanwhile: SET (once), and PINNED while the setter touches the record; if
- * it is released meanwhile, it is DROPPED and GONE, so that copies are stale at once, and the setter
- * gives it back.
+ * it is released meanwhile, it is DROPPED and GONE, so that copies are stale at once, and the
+ * setter gives it back.
  *
  * Guarantees.
  * G.1  Of all attempts to consume one life, at most one succeeds; one that comes after the life has
