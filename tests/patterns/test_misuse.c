@@ -291,24 +291,35 @@ static int acquire(void *sem)
     return weft_sem_acquire(sem);
 }
 
+/* Ends the object while three tasks wait at it: it is said once, and each of them is told. */
+static void end_while_three_wait(void *object, weft_fn *wait, void (*end)(void *object))
+{
+    weft_task t[3];
+    for (int i = 0; i < 3; i++) {
+        weft_spawn(&t[i], wait, object);
+    }
+    for (int i = 0; i < 20; i++) {
+        weft_yield();
+    }
+    end(object); /* its waiters do not touch it any more */
+    wt_eq(atomic_load(&times), 1);
+    for (int i = 0; i < 3; i++) {
+        wt_eq(weft_await(&t[i]), -ESHUTDOWN);
+    }
+}
+
+static void end_sem(void *sem)
+{
+    weft_sem_fini(sem);
+    free(sem);
+}
+
 /* E26 */
 TaskTest(misuse, a_semaphore_that_is_waited_for_ends_its_waiters_with_eshutdown, 1, .init = hook_on)
 {
     weft_sem *sem = malloc(sizeof *sem);
     weft_sem_init(sem, 0, 0);
-    weft_task t[3];
-    for (int i = 0; i < 3; i++) {
-        weft_spawn(&t[i], acquire, sem);
-    }
-    for (int i = 0; i < 20; i++) {
-        weft_yield();
-    }
-    weft_sem_fini(sem);
-    wt_eq(atomic_load(&times), 1);
-    free(sem); /* its waiters do not touch it any more */
-    for (int i = 0; i < 3; i++) {
-        wt_eq(weft_await(&t[i]), -ESHUTDOWN);
-    }
+    end_while_three_wait(sem, acquire, end_sem);
     return 0;
 }
 
@@ -323,24 +334,18 @@ static int send_one(void *chan)
     return weft_chan_send(chan, &(int){1});
 }
 
+static void end_chan(void *chan)
+{
+    weft_chan_free(chan);
+}
+
 /* E31 */
 TaskTest(misuse, a_channel_that_is_received_from_ends_its_receivers_with_eshutdown, 1,
          .init = hook_on)
 {
     weft_chan *chan;
     wt_eq(weft_chan_new(&chan, sizeof(int), 1), 0);
-    weft_task t[3];
-    for (int i = 0; i < 3; i++) {
-        weft_spawn(&t[i], recv_one, chan);
-    }
-    for (int i = 0; i < 20; i++) {
-        weft_yield();
-    }
-    weft_chan_free(chan);
-    wt_eq(atomic_load(&times), 1);
-    for (int i = 0; i < 3; i++) {
-        wt_eq(weft_await(&t[i]), -ESHUTDOWN);
-    }
+    end_while_three_wait(chan, recv_one, end_chan);
     return 0;
 }
 
@@ -350,18 +355,7 @@ TaskTest(misuse, a_channel_that_is_sent_to_ends_its_senders_with_eshutdown, 1, .
     weft_chan *chan;
     wt_eq(weft_chan_new(&chan, sizeof(int), 1), 0);
     weft_chan_try_send(chan, &(int){1});
-    weft_task t[3];
-    for (int i = 0; i < 3; i++) {
-        weft_spawn(&t[i], send_one, chan);
-    }
-    for (int i = 0; i < 20; i++) {
-        weft_yield();
-    }
-    weft_chan_free(chan);
-    wt_eq(atomic_load(&times), 1);
-    for (int i = 0; i < 3; i++) {
-        wt_eq(weft_await(&t[i]), -ESHUTDOWN);
-    }
+    end_while_three_wait(chan, send_one, end_chan);
     return 0;
 }
 
