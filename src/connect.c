@@ -152,6 +152,8 @@ int weft_connect_to_(const char *host, const char *service, const weft_connect_o
     if (wf_enter_call(&rc) == NULL) {
         return rc;
     }
+    static const weft_connect_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     if (wf_conn_opts_are_bad(&opts->conn)) {
         return -EINVAL;
     }

@@ -362,6 +362,8 @@ static void run_shared(struct wf_fiber *self, struct loop *loop, struct span *sp
 
 static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *opts)
 {
+    static const weft_for_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     loop->grain = opts->grain > 0 ? opts->grain : 1;
     loop->piece_max = opts->grain_max > 0 ? opts->grain_max : PIECE_MAX;
     if (loop->piece_max < loop->grain) {

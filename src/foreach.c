@@ -452,6 +452,8 @@ int weft_foreach_(weft_each_fn *body, void *ctx, const weft_foreach_opts *opts,
     if (self == NULL) {
         return rc;
     }
+    static const weft_foreach_opts defaults; /* no item */
+    opts = opts != NULL ? opts : &defaults;
     if (!is_valid(opts)) {
         return -EINVAL;
     }

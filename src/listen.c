@@ -752,6 +752,8 @@ static int listen_anywhere(struct weft_listener *listener, const char *text,
 
 int weft_listen_(weft_listener **out, const char *text, const weft_listen_opts *opts)
 {
+    static const weft_listen_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     weft_addr address;
     *out = NULL;
     if (wf_forked) {

@@ -243,6 +243,8 @@ static int resolve(const char *host, const char *service, weft_addr *out, int ma
         is_too_long(service, SERVICE_BYTES_MAX)) {
         return -EINVAL;
     }
+    static const weft_resolve_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     rc = by_number(host, service, out, max, opts);
     return rc != 0 ? rc : by_name(self, host, service, out, max, opts);
 }

@@ -59,7 +59,7 @@ int weft_reuse_new(weft_reuse **out, const weft_reuse_opts *opts)
     if (wf_forked) {
         return -ENOSYS;
     }
-    if (opts->max == 0 || opts->max > WEFT_REUSE_MAX || opts->item_bytes == 0 ||
+    if (opts == NULL || opts->max == 0 || opts->max > WEFT_REUSE_MAX || opts->item_bytes == 0 ||
         opts->item_bytes > WEFT_REUSE_ITEM_MAX || opts->open == NULL || opts->close == NULL ||
         opts->idle_max < 0) {
         return -EINVAL;

@@ -197,10 +197,12 @@ static void say_rescue(const struct wf_driver *driver)
 
 static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *place)
 {
+    static const weft_rt_opts defaults;
     *out = NULL;
     if (wf_forked) {
         return -ENOSYS;
     }
+    opts = opts != NULL ? opts : &defaults;
     int rc = check_options(opts);
     if (rc < 0) {
         return rc;
@@ -263,8 +265,7 @@ fail:
 
 int weft_rt_start(weft_rt **out, const weft_rt_opts *opts)
 {
-    static const weft_rt_opts defaults;
-    return start(out, opts != NULL ? opts : &defaults, WEFT_HERE);
+    return start(out, opts, WEFT_HERE);
 }
 
 /* --- stop ------------------------------------------------------------------------------------- */

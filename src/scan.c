@@ -253,6 +253,8 @@ int weft_scan_(size_t from, size_t to, void *acc, size_t acc_bytes, weft_fold_fn
     if (acc_bytes > WEFT_REDUCE_MAX) {
         return -E2BIG;
     }
+    static const weft_for_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     size_t grain = opts->grain > 0 ? opts->grain : 1;
     size_t piece_max = opts->grain_max > 0 ? opts->grain_max : PIECE_MAX;
     struct scan scan = {.fold = fold,

@@ -90,6 +90,8 @@ void weft_server_init(weft_server *server, const weft_server_opts *opts)
     if (wf_forked) {
         return;
     }
+    static const weft_server_opts none;
+    opts = opts != NULL ? opts : &none;
     memset(s, 0, sizeof *s);
     s->opts = *opts;
     if (opts->fn == NULL || opts->at_max < WEFT_SERVER_PAUSE || opts->at_max > WEFT_SERVER_REFUSE) {

@@ -84,5 +84,7 @@ int weft_conn_set(int fd, const weft_conn_opts *opts)
     if (rc < 0) {
         return (int)rc;
     }
+    static const weft_conn_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     return wf_conn_opts_are_bad(opts) ? -EINVAL : wf_conn_opts_set(fd, opts, family);
 }

@@ -309,8 +309,9 @@ int weft_sort_(void *base, size_t count, size_t bytes, weft_compare_fn *compare,
     sort.leaf = bytes * LEAF <= LEAF_BYTES ? LEAF
                 : bytes * 2 <= LEAF_BYTES  ? LEAF_BYTES / bytes
                                            : 2;
-    if (count <= 1 || opts->scratch != NULL) {
-        return sort_array(&sort, base, count, opts->scratch);
+    void *given = opts != NULL ? opts->scratch : NULL;
+    if (count <= 1 || given != NULL) {
+        return sort_array(&sort, base, count, given);
     }
     void *scratch = wf_sys.alloc(WF_LINE, (total + WF_LINE - 1) / WF_LINE * WF_LINE);
     if (scratch == NULL) {

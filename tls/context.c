@@ -287,6 +287,8 @@ static int set_up(weft_tls_ctx *ctx, const weft_tls_opts *opts)
 
 static int ctx_new(weft_tls_ctx **out, const weft_tls_opts *opts, bool is_client)
 {
+    static const weft_tls_opts defaults;
+    opts = opts != NULL ? opts : &defaults;
     *out = NULL;
     ERR_clear_error();
     weft_tls_ctx *ctx = calloc(1, sizeof *ctx);
