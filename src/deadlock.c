@@ -168,7 +168,7 @@ static void cancel_all(struct wf_pool *pool)
     weft_rt *rt = pool->workers[0].runtime;
     int saved = errno; /* of the worker's thread: nobody's */
     say_what_waits(pool, "weft: deadlock: nothing that any task waits for can happen\n");
-    say("weft: the tasks are cancelled; weft_call gives -EDEADLK\n");
+    say("weft: the tasks are cancelled; weft_run, weft_call give -EDEADLK\n");
     errno = saved;
     weft_reason reason = wf_reason(WEFT_WHY_DEADLOCK, "deadlock", rt->root.place);
     (void)wf_scope_fire(&rt->root, WF_CANCEL_FIRED, &reason);

@@ -135,6 +135,10 @@ static void set_cause(weft_error *error, weft_error *cause)
 
 int weft_fail_(const weft_place *place, int code, const char *format, ...)
 {
+    if (wf_unlikely(code >= 0) && !wf_forked) {
+        wf_misuse("weft_fail at %s:%d: %d is no failure: a code is < 0, as -EIO is", place->file,
+                  place->line, code);
+    }
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
     if (self == NULL) {

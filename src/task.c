@@ -259,8 +259,8 @@ WF_INLINE void end_body(struct wf_fiber *self, struct wf_task *task, struct wf_e
                   self->env->scope->place->file, self->env->scope->place->line);
     }
     if (wf_unlikely(wf_env_has_unawaited(self, &task->env))) {
-        wf_misuse("the task started at %s:%d ended with a task that it spawned unawaited",
-                  task->place->file, task->place->line);
+        wf_misuse("task %s (started at %s:%d) ended with a task that it spawned unawaited",
+                  wf_task_name(task), task->place->file, task->place->line);
     }
     if (wf_unlikely(wf_fiber_home(self) != home)) {
         wf_exec_return(self, home);
@@ -542,12 +542,16 @@ bool wf_task_would_deadlock(const struct wf_env *env, struct wf_task *task)
     return false;
 }
 
-/* 0, or -EDEADLK and it has not waited. What can be run in place has not begun, and is nobody's
- * ancestor. */
+/* 0, or -EDEADLK or -EINVAL and it has not waited. What can be run in place has not begun, and is
+ * nobody's ancestor. */
 static int wait_done(struct wf_fiber *self, struct wf_task *task)
 {
     if (wf_task_run_in_place(self, task) || wf_task_is_done(task)) {
         return 0;
+    }
+    if (wf_unlikely(task->place == NULL)) {
+        wf_misuse("a task is awaited that was never started: its memory is zero");
+        return -EINVAL;
     }
     if (wf_unlikely(wf_task_would_deadlock(self->env, task))) {
         return -EDEADLK;
@@ -587,8 +591,9 @@ weft_error *wf_task_collect(struct wf_task *task, struct wf_task *awaiter)
 WF_INLINE int wait_and_collect(struct wf_fiber *self, struct wf_task *task, weft_error **error)
 {
     *error = NULL;
-    if (!wf_task_is_done(task) && wf_unlikely(wait_done(self, task) < 0)) {
-        return -EDEADLK;
+    int rc = wf_task_is_done(task) ? 0 : wait_done(self, task);
+    if (wf_unlikely(rc < 0)) {
+        return rc;
     }
     *error = wf_task_collect(task, self->env->task);
     if (wf_unlikely(task->rc < 0)) {

@@ -214,6 +214,23 @@ TaskTest(misuse, a_task_that_leaves_a_spawned_one_unawaited_is_named, 1, .init =
     weft_spawn(&t, forget_a_task, NULL);
     wt_eq(weft_await(&t), 4);
     check_said(1, line);
+    wt_true(strstr(said, "forget_a_task") != NULL, "%s", said);
+    return 0;
+}
+
+TaskTest(misuse, a_task_that_was_never_started_is_not_awaited, 1, .init = hook_on)
+{
+    weft_task t = {0};
+    wt_eq(weft_await(&t), -EINVAL);
+    wt_eq(atomic_load(&times), 1);
+    return 0;
+}
+
+TaskTest(misuse, a_failure_whose_code_is_no_failure_is_named, 1, .init = hook_on)
+{
+    int line = __LINE__ + 1;
+    wt_eq(weft_fail(EIO, "the minus is missing"), EIO);
+    check_said(1, line);
     return 0;
 }
 
