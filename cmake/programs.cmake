@@ -34,6 +34,7 @@ else()
 endif()
 
 if(NOT CMAKE_CROSSCOMPILING)
+  add_dependencies(shipped taskbench)
   install(TARGETS taskbench RUNTIME)
   install(FILES docs/man/taskbench.1 TYPE MAN RENAME man1/taskbench.1)
 endif()
