@@ -33,6 +33,7 @@
 #include "io/attempt.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
+#include "pool/sanitizer.h"
 #include "pool/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -624,6 +625,7 @@ static int open_one(struct epoll_driver *d, struct wf_epoll *e, const char **ref
     wf_list_init(&e->fresh);
     wf_list_init(&e->dropped);
     e->resting = -1;
+    e->coarse = wf_valgrind_is_on(); /* 3.19 does not know the newer call, and says so at length */
     wf_timer_init(&e->rest, rest_is_over);
     *refused = "epoll_create1";
     e->fd = (int)wf_sys.call(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0);
