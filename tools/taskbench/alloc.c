@@ -119,6 +119,14 @@ static uintptr_t find_caller(void)
     return i < n ? (uintptr_t)frames[i] : 0;
 }
 
+/* "task t (started in f, a.c:3)": places in the code are named without folders, too. */
+static void copy_without_folder(char out[TB_SITE_WHAT_MAX], const char *task)
+{
+    const char *comma = strstr(task, ", "), *slash = comma ? strrchr(comma, '/') : NULL;
+    int kept = slash ? (int)(comma + 2 - task) : (int)strlen(task);
+    (void)snprintf(out, TB_SITE_WHAT_MAX, "%.*s%s", kept, task, slash ? slash + 1 : "");
+}
+
 static void note_site(size_t bytes)
 {
     char task[TB_SITE_WHAT_MAX];
@@ -161,7 +169,7 @@ bool tb_alloc_site(int index, struct tb_site *out)
     }
     const struct raw_site *raw = &sites.table[index];
     *out = (struct tb_site){.kind = TB_SITE_ALLOC, .count = raw->count, .bytes = raw->bytes};
-    memcpy(out->what, raw->task, sizeof out->what);
+    copy_without_folder(out->what, raw->task);
     tb_site_locate(out, getpid(), raw->address);
     return true;
 }

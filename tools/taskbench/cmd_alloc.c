@@ -48,15 +48,6 @@ static void put_line(const struct tb_site *site, double ops, const char *what)
            tb_format_count(bytes, (double)site->bytes / ops), what);
 }
 
-/* "task t (started in f, a.c:3)", without the folder of the file. */
-static const char *without_folder(const char *what, char out[TB_SITE_WHAT_MAX])
-{
-    const char *comma = strstr(what, ", "), *slash = comma ? strrchr(comma, '/') : NULL;
-    snprintf(out, TB_SITE_WHAT_MAX, "%.*s%s", slash ? (int)(comma + 2 - what) : (int)strlen(what),
-             what, slash ? slash + 1 : "");
-    return out;
-}
-
 /* Adds up the sites that `same` says belong together. */
 static int group(const struct tb_site *sites, int n, bool by_task, struct tb_site *out)
 {
@@ -85,9 +76,9 @@ static void put_groups(const struct tb_row *row, bool by_task)
     static struct tb_site groups[TB_SITES_MAX];
     int n = group(row->sites, row->sites_n, by_task, groups);
     for (int i = 0; i < n; i++) {
-        char name[TB_SITE_NAME_MAX], task[TB_SITE_WHAT_MAX];
+        char name[TB_SITE_NAME_MAX];
         put_line(&groups[i], (double)row->counted_ops,
-                 by_task ? without_folder(groups[i].what, task) : tb_site_name(&groups[i], name));
+                 by_task ? groups[i].what : tb_site_name(&groups[i], name));
     }
 }
 
