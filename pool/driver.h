@@ -1,6 +1,5 @@
-/* driver.h: what an idle worker sleeps in, as the pool sees it. io/ fills the table with io_uring;
- * pool/driver_futex.c with a bare futex, so that the pool runs and is tested without I/O; a
- * simulator would be one more.
+/* driver.h: what an idle worker sleeps in, as the pool sees it. io/ fills the table with io_uring
+ * or epoll, loop.c with a sleep that leaves the worker's stack; tests with drivers of their own.
  *
  * A driver is embedded in its own struct; the pool passes it back. "Worker" below is the index's
  * struct; all calls but `wake` come from that worker's own thread.
@@ -57,9 +56,5 @@ struct wf_driver {
      * 0: WF_PATIENCE_NS; < 0: not at all */
     int64_t patience_ns;
 };
-
-/* The driver without I/O: one futex word per worker. */
-struct wf_driver *wf_driver_futex_new(void);
-void wf_driver_futex_free(struct wf_driver *driver);
 
 #endif
