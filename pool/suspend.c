@@ -34,6 +34,7 @@ static void give_back(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 
 void wf_switch_to(struct wf_fiber *self, struct wf_fiber *target)
 {
+    self->worker->stole_from = NULL; /* what this loop ran last has ended */
     wf_fiber_switch(self, target, give_back, NULL);
     wf_unreachable("a stack that was given back is not resumed");
 }
