@@ -30,8 +30,8 @@
  * Why not always quiet: the fence of the right side is a system call which interrupts each
  * processor that runs a thread of this process: 9 us for the caller and 5.5 for who is interrupted
  * (2 virtual processors; 0.6 when the other idles), against 1 to 2 ns on the left. So a watch
- * becomes quiet when it has lasted for WF_WATCH_LOUD sleeps: its end costs a hundredth of what it
- * has lasted.
+ * becomes quiet when it has lasted for WF_WATCH_LOUD sleeps: its end costs a fraction of what it
+ * has lasted, and a steal by mistake no fences for longer than that.
  *
  * Roads not taken. Such a fence for each sleep, and none for any submitter: it would be a system
  * call for each sleep, and a search without a watch would need it too. The same for the owner's end
@@ -46,8 +46,8 @@
 
 #include "pool/base/atomic.h"
 
-/* Sleeps in a row before a watch is quiet: 0.55 ms, if none is cut short (WF_WATCH_MIN_NS). */
-#define WF_WATCH_LOUD 4
+/* Sleeps in a row before a watch is quiet: 0.15 to 0.4 ms, if none is cut short. */
+#define WF_WATCH_LOUD 2
 
 struct wf_watchers {
     /* any thread; atomic */
