@@ -183,10 +183,10 @@ WF_INLINE void wf_deque_step(struct wf_deque *d)
 }
 
 /* Owner: the work that was counted last is cheap to move; and so were `uncounted` others, which
- * came from no queue. */
+ * came from no queue: each counts as one that was put there and taken. */
 WF_INLINE void wf_deque_note_cheap(struct wf_deque *d, uint32_t uncounted)
 {
-    uint32_t pace = wf_load_relaxed(&d->pace) + uncounted; /* relaxed, all: as above */
+    uint32_t pace = wf_load_relaxed(&d->pace) + 2 * uncounted; /* relaxed, all: as above */
     if (uncounted != 0) {
         wf_store_relaxed(&d->pace, pace);
     }

@@ -7,8 +7,8 @@
  *
  * Terms. *pace*: how many works an owner has put into its queues or taken out of them. *slow*: an
  * owner who needs, for each of these, as long as a steal costs, or longer. *light*: work of an
- * owner who is not slow. *taker*: the worker that took from the injection queue last; what lies
- * there is taken for its own.
+ * owner who is not slow. *to stand still*: to put and to take nothing, in one long work. *taker*:
+ * the worker that took from the injection queue last; what lies there is taken for its own.
  *
  * The policy.
  * L.1  Light work is left alone, be it in a deque, in a FIFO, or, while its taker is awake, in the
@@ -17,18 +17,22 @@
  *      what has a stack: a fiber that is ready, or a new task of an owner whose tasks, as a thief
  *      has found out by taking one, suspend at once. An owner who has slept a moment ago is helped
  *      with ready fibers only if they are long.
- * L.2  But not for ever: the oldest work of a queue is taken when it has been there for
+ * L.2  A slow owner is helped if the oldest of what he has would have to wait: because he has so
+ *      much besides it, or stands still. What he puts to take it at once is left to him, and so are
+ *      the last few of a small scope, whose end would wait for the thief.
+ * L.3  But not for ever: the oldest work of a queue is taken when it has been there for
  *      WF_STEAL_OLD_NS, as it may be a long one below a stream of short ones. (The taker looks
  *      where it has taken, when it parks.)
- * L.3  Who found light work only, or was woken for something that had been done before it came, or
- *      parks while timers come thick and fast, *watches*: it sleeps, parked, for a while and looks
- *      again. One does so, others sleep until they are woken; but for those with such timers of
- *      their own, who are up soon anyway. While somebody watches, nobody is woken for what a worker
- *      puts into its own queues, nor, unless the watch is a long one because of timers, for what
- *      comes from outside while its taker runs. When all are parked there is no light work, and
- *      nobody watches but for timers: an idle pool is silent.
+ * L.4  Who found light work only, or somebody who has got on with new tasks, or was woken for
+ *      something that had been done before it came, or parks while timers come thick and fast,
+ *      *watches*: it sleeps, parked, for a while and looks again. One does so, others sleep until
+ *      they are woken; but for those with such timers of their own, who are up soon anyway. While
+ *      somebody watches, nobody is woken for what a worker puts into its own queues, nor, unless
+ *      the watch is a long one because of timers, for what comes from outside while its taker runs.
+ *      When all are parked there is no light work, and nobody watches but for timers: an idle pool
+ *      is silent.
  *
- * L.3 loses nothing: the watcher's sleep is bounded, and before it runs a work, or sleeps until it
+ * L.4 loses nothing: the watcher's sleep is bounded, and before it runs a work, or sleeps until it
  * is woken, it ends its watch, and looks for light work that is left: watchers.h has the argument.
  * While it looks between two sleeps it is counted on, too. The taker needs no waker, since it looks
  * when it parks.
@@ -46,23 +50,29 @@
 #include "pool/pool.h"
 
 /* Slow at tasks. With two workers, and 4,000 tasks in a scope, those of 300 ns and less are as fast
- * as on one, and those of 400 gain a fifth. A thief makes an owner slower (tasks of 200 ns take 490
+ * as on one, and those of 400 gain a sixth. A thief makes an owner slower (tasks of 200 ns take 490
  * then, where a line takes 155 ns); less than this would be its own reason. */
-#define WF_STEAL_TASK_NS INT64_C(400)
-/* At works that are cheap to move, nodes of a graph: with 64 each of five patterns gains from 100
- * to 200 ns a node on; with less, nodes of 15 ns are slower on two workers than on one
- * (docs/adr/0037). */
-#define WF_STEAL_CHEAP_NS INT64_C(64)
-/* At what is ready in a FIFO, or comes from outside. Longer than a hand-off between two fibers of
- * one worker, 0.1 us, whose data would have to move after them, and than half a turn of 128 calls
- * that do not wait, at 5 to 30 ns each: one is taken and one put meanwhile. */
-#define WF_STEAL_READY_NS INT64_C(2000)
+#define WF_STEAL_TASK_NS INT64_C(500)
+/* At works that are cheap to move, nodes of a graph: each of five patterns gains from 100 to 200 ns
+ * a node on; with less, nodes of 15 ns are slower on two workers than on one (docs/adr/0037). */
+#define WF_STEAL_CHEAP_NS INT64_C(100)
+/* At what is ready in a FIFO. Longer than a hand-off between two fibers of one worker, 0.1 us,
+ * whose data would have to move after them, and than a turn of 128 calls that do not wait, at 5 to
+ * 30 ns each. */
+#define WF_STEAL_READY_NS INT64_C(4000)
+/* At what comes from outside, most of which has no stack yet. */
+#define WF_STEAL_OUTSIDE_NS INT64_C(2000)
 /* At what is ready in the FIFO of an owner who was asleep less than WF_RESTED_NS ago: he has time
  * for what he has, so that a steal makes nothing faster but that burst. Of a fiber that is cold it
- * costs 2 us, with what it shares with those that stay: a list, a lock (docs/adr/0045). So much as
- * that one turn takes the whole of WF_PACE_NS. */
-#define WF_STEAL_RESTED_NS WF_PACE_NS
+ * costs 2 us, with what it shares with those that stay: a list, a lock (docs/adr/0045). */
+#define WF_STEAL_RESTED_NS INT64_C(6000)
 #define WF_RESTED_NS       INT64_C(1000000)
+/* The oldest task of a slow owner is taken if those that he runs before it take so long; or if he
+ * stands still for WF_PACE_NS. A scope whose tasks take less in all is not faster by a steal, for
+ * its end waits for the thief (docs/adr/0049). */
+#define WF_STEAL_WAIT_NS INT64_C(4000)
+/* The same for a thief that has just taken one: it has the lines of the scope by now. */
+#define WF_STEAL_ON_NS INT64_C(1500)
 /* For so long a task that was stolen, and suspended at once, says that others of its owner do. They
  * are taken for what is ready: a stack and its timer, or what else it waits on, are on the other
  * worker then, and their end comes back. (Of 100,000 tasks that sleep each of 3,000 that were
@@ -73,8 +83,11 @@
  * slow indeed, so that the thief goes on. */
 #define WF_PACE_NS INT64_C(3000)
 /* Longer than this no pace is taken over, for the owner may have been idle, unless it was slow
- * before, or has done nothing meanwhile. */
+ * before. */
 #define WF_SIGHT_NS INT64_C(10000)
+/* For so long an owner is believed to be as slow as it was, though it had nothing queued at some
+ * look meanwhile, so that nothing can be told: the pauses between scopes. */
+#define WF_SLOW_NS INT64_C(1000000)
 /* A steal in so many us costs the owner 2 %. */
 #define WF_STEAL_OLD_NS INT64_C(50000)
 /* Between two looks at light work. Each takes a line from its owner, who then waits for it (0.1
@@ -95,35 +108,100 @@
  * third larger. */
 #define WF_LONG_NS INT64_C(5000)
 
-enum wf_haste {
-    WF_HASTE_UNKNOWN, /* it has been seen just now, or too long ago */
-    WF_QUICK,
-    WF_SLOW,
+/* How far an owner is. */
+struct wf_pace {
+    uint32_t deque;  /* works put into it, and taken out of it */
+    uint32_t bottom; /* works put into it less those taken */
+    uint32_t fifo;   /* works put into it, and taken out of it */
 };
 
-/* Does the owner need `long_ns` or more for a work, by what was seen over WF_PACE_NS or longer, or
- * by what was found then, less than WF_PACE_NS ago? It has done `pace` by now. */
-static inline enum wf_haste wf_light_haste(struct wf_sighting *seen, uint32_t pace, int64_t long_ns,
-                                           int64_t now_ns)
+/* How long did the owner need for each, who has got on from `seen` to `pace` in `ns`? Between
+ * *low_ns and *high_ns: many that are put, one after the other, do not tell how long they are. */
+static inline void wf_light_measure(struct wf_sighting *seen, struct wf_pace pace, int64_t ns,
+                                    int64_t *low_ns, int64_t *high_ns)
 {
     /* relaxed, all: see wf_sighting */
-    int64_t each_ns = wf_load_relaxed(&seen->each_ns);
-    int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
-    if (seen_ns >= WF_PACE_NS) {
-        uint32_t done = pace - wf_load_relaxed(&seen->pace);
-        if (done == 0) {
-            each_ns = INT64_MAX;
-        } else if (seen_ns < WF_SIGHT_NS || each_ns >= long_ns) {
-            each_ns =
-                seen_ns / done; /* one that was slow is believed to have been so all the time */
-        } else {
-            each_ns = 0;
-        }
-        wf_store_relaxed(&seen->each_ns, each_ns);
-        wf_store_relaxed(&seen->pace, pace);
-        wf_store_relaxed(&seen->since_ns, now_ns);
+    uint32_t moved = pace.deque - wf_load_relaxed(&seen->deque);
+    uint32_t more = pace.bottom - wf_load_relaxed(&seen->bottom);
+    uint32_t other = (pace.fifo - wf_load_relaxed(&seen->fifo)) / 2;
+    uint32_t puts = (moved + more) / 2 + other;
+    uint32_t takes = (moved - more) / 2 + other;
+    uint32_t most = puts > takes ? puts : takes;
+    *low_ns = most == 0 ? INT64_MAX : ns / most; /* MAX, both: longer than that */
+    *high_ns = takes == 0 ? INT64_MAX : ns / takes;
+}
+
+/* A look at an owner that has done `pace` by now. How long its works take is found over WF_PACE_NS
+ * or longer, and if `long_ns` is right for them. That they are slow is believed only if something
+ * was queued at each look: else the owner may have done something between them. */
+static inline void wf_light_look(struct wf_sighting *seen, struct wf_pace pace, bool has_queued,
+                                 int64_t long_ns, int64_t now_ns)
+{
+    /* relaxed, all: see wf_sighting */
+    if (wf_load_relaxed(&seen->last) != pace.deque + pace.fifo) {
+        wf_store_relaxed(&seen->last, pace.deque + pace.fifo);
+        wf_store_relaxed(&seen->still_ns, now_ns);
     }
-    return each_ns == 0 ? WF_HASTE_UNKNOWN : each_ns < long_ns ? WF_QUICK : WF_SLOW;
+    int64_t seen_ns = now_ns - wf_load_relaxed(&seen->since_ns);
+    bool was_empty = wf_load_relaxed(&seen->was_empty);
+    if (seen_ns < WF_PACE_NS) {
+        if (!has_queued && !was_empty) {
+            wf_store_relaxed(&seen->was_empty, true);
+        }
+        return;
+    }
+    int64_t low_ns, high_ns, each_ns = wf_load_relaxed(&seen->each_ns);
+    wf_light_measure(seen, pace, seen_ns, &low_ns, &high_ns);
+    if (low_ns == INT64_MAX && has_queued && seen_ns < WF_SIGHT_NS) {
+        return; /* a long one: how long? */
+    }
+    if (high_ns < long_ns) {
+        wf_store_relaxed(&seen->each_ns, high_ns);
+    } else if (low_ns >= long_ns && has_queued && !was_empty &&
+               (low_ns == INT64_MAX || seen_ns < WF_SIGHT_NS || each_ns >= long_ns)) {
+        low_ns = low_ns == INT64_MAX ? seen_ns : low_ns;
+        wf_store_relaxed(&seen->each_ns, low_ns);
+        wf_store_relaxed(&seen->slow_ns, now_ns);
+    } else if (now_ns - wf_load_relaxed(&seen->slow_ns) >= WF_SLOW_NS) {
+        wf_store_relaxed(&seen->each_ns, 0);
+    }
+    wf_store_relaxed(&seen->deque, pace.deque);
+    wf_store_relaxed(&seen->bottom, pace.bottom);
+    wf_store_relaxed(&seen->fifo, pace.fifo);
+    wf_store_relaxed(&seen->since_ns, now_ns);
+    wf_store_relaxed(&seen->was_empty, !has_queued);
+}
+
+/* Is the owner slow, and has the oldest of `count` works to wait for at least `wait_ns`, because of
+ * those before it, or because the owner has stood still for `still_ns`? If he `is_busy`, half of
+ * what he is in comes before it, too. */
+static inline bool wf_light_is_slow(struct wf_sighting *seen, uint64_t count, bool is_busy,
+                                    int64_t long_ns, int64_t wait_ns, int64_t still_ns,
+                                    int64_t now_ns)
+{
+    /* relaxed, both: see wf_sighting */
+    int64_t each_ns = wf_load_relaxed(&seen->each_ns);
+    int64_t halves = 2 * (int64_t)(count - 1) + is_busy;
+    return now_ns - wf_load_relaxed(&seen->still_ns) >= still_ns ||
+           (each_ns >= long_ns && halves * each_ns >= 2 * wait_ns);
+}
+
+/* One for both queues: who resumes fibers is not slow because its deque stands still meanwhile.
+ * (100 tasks that wait, and then go on: when the owner came to the next 100 it seemed to have done
+ * a few works in 8 us, and of those up to a tenth was stolen.) */
+static inline struct wf_pace wf_light_pace(struct wf_worker *owner)
+{
+    /* relaxed, all: a guess */
+    return (struct wf_pace){.deque = wf_load_relaxed(&owner->deque.pace),
+                            .bottom = (uint32_t)wf_load_relaxed(&owner->deque.bottom),
+                            .fifo = (uint32_t)wf_load_relaxed(&owner->runq.head) +
+                                    (uint32_t)wf_load_relaxed(&owner->runq.tail)};
+}
+
+/* A new task of that owner was stolen, and suspended at once. */
+static inline void wf_light_note_waits(struct wf_worker *victim, int64_t now_ns)
+{
+    wf_store_relaxed(&victim->waits_ns, now_ns); /* relaxed: a guess */
 }
 
 /* Has the oldest work of a queue been there for too long? */
@@ -138,54 +216,45 @@ static inline bool wf_light_is_old(struct wf_age *age, uint64_t oldest, int64_t 
     return now_ns - wf_load_relaxed(&age->since_ns) >= WF_STEAL_OLD_NS;
 }
 
-/* One for both queues: who resumes fibers is not slow because its deque stands still meanwhile.
- * (100 tasks that wait, and then go on: when the owner came to the next 100 it seemed to have done
- * a few works in 8 us, and of those up to a tenth was stolen.) */
-static inline uint32_t wf_light_pace(struct wf_worker *owner)
-{
-    /* relaxed, all: a guess */
-    return wf_load_relaxed(&owner->deque.pace) + (uint32_t)wf_load_relaxed(&owner->runq.head) +
-           (uint32_t)wf_load_relaxed(&owner->runq.tail);
-}
-
-/* A new task of that owner was stolen, and suspended at once. */
-static inline void wf_light_note_waits(struct wf_worker *victim, int64_t now_ns)
-{
-    wf_store_relaxed(&victim->waits_ns, now_ns); /* relaxed: a guess */
-}
-
 /* May a thief take the oldest of the victim's deque? What an owner puts there and takes again, so
  * quickly that each look finds the deque empty, is light work too. */
 static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_worker *victim,
                                           int64_t now_ns)
 {
     struct wf_deque *deque = &victim->deque;
+    struct wf_sighting *seen = &victim->seen;
+    struct wf_pace pace = wf_light_pace(victim);
+    bool cheap = wf_deque_is_cheap(deque, pace.deque);
     /* Relaxed, all: a guess; the steal has the orders. */
-    bool cheap = wf_deque_is_cheap(deque, wf_load_relaxed(&deque->pace));
     bool waits = !cheap && now_ns - wf_load_relaxed(&victim->waits_ns) < WF_WAITS_NS;
     int64_t long_ns = cheap ? WF_STEAL_CHEAP_NS : waits ? WF_STEAL_READY_NS : WF_STEAL_TASK_NS;
-    enum wf_haste haste = wf_light_haste(&victim->seen, wf_light_pace(victim), long_ns, now_ns);
-    bool is_empty = wf_deque_len(deque) == 0;
-    if (!is_empty || haste == WF_QUICK) {
+    int64_t wait_ns = cheap ? 0 : thief->flows ? WF_STEAL_ON_NS : WF_STEAL_WAIT_NS;
+    uint64_t count = wf_deque_len(deque);
+    if (count != 0 || pace.deque != wf_load_relaxed(&seen->deque)) {
         thief->saw_light = true;
     }
-    return !is_empty && (haste == WF_SLOW ||
-                         wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns));
+    wf_light_look(seen, pace, count != 0 || wf_runq_len(&victim->runq) != 0, long_ns, now_ns);
+    return count != 0 &&
+           (wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns) ||
+            wf_light_is_slow(seen, count, thief->flows, long_ns, wait_ns,
+                             long_ns > WF_PACE_NS || cheap ? long_ns : WF_PACE_NS, now_ns));
 }
 
 /* May it take half of its FIFO? */
 static inline bool wf_light_may_steal_ready(struct wf_worker *thief, struct wf_worker *victim,
                                             int64_t now_ns)
 {
-    if (wf_runq_len(&victim->runq) == 0) {
+    uint32_t count = wf_runq_len(&victim->runq);
+    if (count == 0) {
         return false;
     }
     thief->saw_light = true;
-    uint64_t head = wf_load_relaxed(&victim->runq.head); /* relaxed, both: as above */
+    /* relaxed, both: as above */
     bool rested = now_ns - wf_load_relaxed(&victim->up_ns) < WF_RESTED_NS;
-    return wf_light_is_old(&victim->age_ready, head, now_ns) ||
-           wf_light_haste(&victim->seen, wf_light_pace(victim),
-                          rested ? WF_STEAL_RESTED_NS : WF_STEAL_READY_NS, now_ns) == WF_SLOW;
+    int64_t long_ns = rested ? WF_STEAL_RESTED_NS : WF_STEAL_READY_NS;
+    wf_light_look(&victim->seen, wf_light_pace(victim), true, long_ns, now_ns);
+    return wf_light_is_old(&victim->age_ready, wf_load_relaxed(&victim->runq.head), now_ns) ||
+           wf_light_is_slow(&victim->seen, count, false, long_ns, 1, long_ns, now_ns);
 }
 
 /* Is the taker about to come back to the injection queue? */
@@ -200,10 +269,14 @@ static inline bool wf_light_is_attended(struct wf_worker *thief, int64_t now_ns)
 {
     struct wf_pool *pool = thief->pool;
     struct wf_worker *taker = &pool->workers[wf_load_relaxed(&pool->taker)]; /* relaxed: a guess */
-    if (taker == thief || !wf_light_taker_runs(pool) ||
-        /* relaxed: as above */
-        wf_light_haste(&taker->seen_run, (uint32_t)wf_load_relaxed(&taker->counters.runs),
-                       WF_STEAL_READY_NS, now_ns) == WF_SLOW) {
+    if (taker == thief || !wf_light_taker_runs(pool)) {
+        return false;
+    }
+    /* of all that it runs; relaxed: as above */
+    struct wf_pace pace = {.fifo = 2 * (uint32_t)wf_load_relaxed(&taker->counters.runs)};
+    wf_light_look(&taker->seen_run, pace, true, WF_STEAL_OUTSIDE_NS, now_ns);
+    if (wf_light_is_slow(&taker->seen_run, 1, true, WF_STEAL_OUTSIDE_NS, 0, WF_STEAL_OUTSIDE_NS,
+                         now_ns)) {
         return false;
     }
     thief->saw_light = true;
@@ -215,7 +288,7 @@ static inline bool wf_light_is_attended(struct wf_worker *thief, int64_t now_ns)
 static inline void wf_light_note_stream(struct wf_worker *thief, uint64_t count, int64_t ns)
 {
     struct wf_pool *pool = thief->pool;
-    if (ns >= WF_PACE_NS && count * WF_STEAL_READY_NS >= (uint64_t)ns &&
+    if (ns >= WF_PACE_NS && count * WF_STEAL_OUTSIDE_NS >= (uint64_t)ns &&
         wf_load_relaxed(&pool->taker) != (int32_t)thief->index && /* relaxed: a guess */
         wf_light_taker_runs(pool)) {
         thief->saw_light = true;

@@ -28,6 +28,7 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             worker->stole_from = NULL;
         }
         if (work != NULL) {
+            worker->flows = true;
             wf_count(&worker->counters.steals);
             worker->stole_ns = now_ns;
             worker->stole_at = wf_load_relaxed(&worker->counters.suspends); /* relaxed: ours */
@@ -35,6 +36,7 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             return work;
         }
     }
+    worker->flows = false;
     wf_count(&worker->counters.steal_misses);
     return NULL;
 }
@@ -86,6 +88,7 @@ struct wf_work *wf_look_awake(struct wf_worker *worker, bool may_search, int64_t
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
     int64_t now_ns = began_ns;
+    bool flows = worker->flows;
     if (worker->stole_ns != 0) {
         note_stolen(worker, began_ns);
     }
@@ -98,7 +101,9 @@ struct wf_work *wf_look_awake(struct wf_worker *worker, bool may_search, int64_t
                                  now_ns - began_ns);
             if (worker->saw_light) {
                 look_ns = now_ns + WF_LOOK_NS;
-                give_up_ns = began_ns + WF_SEARCH_MIN_NS;
+                if (!flows) {
+                    give_up_ns = began_ns + WF_SEARCH_MIN_NS;
+                }
             }
         }
         if (work != NULL) {

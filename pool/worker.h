@@ -76,12 +76,16 @@ struct wf_home {
 };
 
 /* What thieves have seen of a worker (light.h): how far it was with its works, and when, and how
- * long it took for each before; and since when a queue's oldest has been there. Any thief stores,
+ * long each took it before; and since when a queue's oldest has been there. Any thief stores,
  * without an order: what two of them mixed is one steal too early or too late. */
 struct wf_sighting {
-    WF_ATOMIC(uint32_t) pace;
-    WF_ATOMIC(int64_t) since_ns;
-    WF_ATOMIC(int64_t) each_ns; /* 0: not known */
+    WF_ATOMIC(uint32_t) deque, bottom, fifo; /* struct wf_pace, then */
+    WF_ATOMIC(uint32_t) last;                /* deque and fifo, at the last look */
+    WF_ATOMIC(int64_t) still_ns;             /* since when they have been so */
+    WF_ATOMIC(int64_t) since_ns;             /* when `deque` and the others were seen */
+    WF_ATOMIC(int64_t) each_ns;              /* how long each took; 0: not known */
+    WF_ATOMIC(int64_t) slow_ns;              /* when it was last found to be slow */
+    WF_ATOMIC(bool) was_empty;               /* at since_ns or later nothing was queued */
 };
 struct wf_age {
     WF_ATOMIC(uint64_t) oldest; /* its index in the queue; indices only grow, so this names it */
@@ -95,9 +99,9 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
 
     /* --- what thieves have seen of these: they alone read and write it --- */
     struct wf_sighting seen WF_ALIGNED(WF_LINE_PAIR);
-    struct wf_sighting seen_run; /* of all that it runs: for what comes from outside */
-    struct wf_age age_new, age_ready;
     WF_ATOMIC(int64_t) waits_ns; /* when a task that was stolen from it last waited at once */
+    struct wf_age age_new, age_ready;
+    struct wf_sighting seen_run; /* of all that it runs: for what comes from outside */
 
     /* --- messages that must run on this worker: any thread pushes, owner drains --- */
     WF_ATOMIC(struct wf_work *) inbox WF_ALIGNED(WF_LINE_PAIR);
@@ -132,6 +136,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint32_t watches;  /* in a row, as one watch to all others; up to WF_WATCH_LOUD */
     int64_t search_ns; /* how long the next search lasts, WF_SEARCH_MIN_NS at least */
     bool has_spilled;  /* out of its queues into the injection queue; see take_back */
+    bool flows;        /* it has stolen, when it last looked */
     bool saw_light;    /* it has left something to others since it last slept: light.h */
     bool woken;        /* for work, and has not taken any from others since */
     int64_t inject_ns; /* when search() looks at the injection queue again */

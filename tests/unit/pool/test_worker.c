@@ -464,8 +464,9 @@ static void end_ticking(void)
 /* It has done nothing for so long that thieves take what it has. */
 static void looks_slow(struct wf_worker *worker)
 {
-    wf_store_relaxed(&worker->seen.pace, wf_light_pace(worker));
-    wf_store_relaxed(&worker->seen.since_ns, clock_ns - WF_PACE_NS);
+    struct wf_pace pace = wf_light_pace(worker);
+    wf_store_relaxed(&worker->seen.last, pace.deque + pace.fifo);
+    wf_store_relaxed(&worker->seen.still_ns, clock_ns - WF_STEAL_READY_NS);
 }
 
 /* How long the worker looks for something else to do, if there is nothing. */
@@ -786,6 +787,16 @@ Test(worker, a_search_beside_light_work_is_short, .init = begin_ticking, .fini =
     wt_eq(search(other), WF_SEARCH_MIN_NS);
 }
 
+Test(worker, a_search_after_a_steal_is_long, .init = begin_ticking, .fini = end_ticking)
+{
+    wf_ready_new(self, &works[0]);
+    looks_slow(self);
+    wt_eq(number(steal(other, clock_ns)), 0);
+    other->saw_light = true;
+    wt_eq(search(other), WF_SPIN_NS);
+    wt_eq(search(other), WF_SEARCH_MIN_NS);
+}
+
 Test(worker, what_it_made_ready_itself_is_left_to_who_watches, .init = begin, .fini = end)
 {
     make_ready(0, 2);
@@ -886,33 +897,144 @@ Test(worker, what_a_quick_owner_did_long_ago_says_nothing, .init = begin, .fini 
 }
 
 /* It takes each of its works again before anybody has seen it. */
-Test(worker, a_quick_owner_whose_deque_is_empty_has_light_work, .init = begin, .fini = end)
+Test(worker, an_owner_that_gets_on_with_tasks_has_light_work, .init = begin, .fini = end)
 {
     see_owner(wf_ready_new);
     do_tasks(100);
     other->saw_light = false;
     wt_eq(steal(other, looked_ns), NULL);
-    wt_false(other->saw_light, "it may be over");
-    looked_ns += WF_PACE_NS;
-    wt_eq(steal(other, looked_ns), NULL);
     wt_true(other->saw_light);
     wt_eq(wf_load_relaxed(&self->deque.asked), 1u, "it may have sections");
+    looked_ns += WF_PACE_NS;
+    wt_eq(steal(other, looked_ns), NULL);
+    other->saw_light = false;
+    wt_eq(steal(other, looked_ns), NULL);
+    wt_false(other->saw_light, "it is over");
 }
 
 /* Its deque stands still while it does. */
 Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fini = end)
 {
-    make_ready(200, 40);
+    make_ready(200, 80);
     see_owner(wf_ready_new);
-    for (int i = 200; i < 210; i++) {
+    for (int i = 200; i < 220; i++) {
         wt_eq(number(wf_pop_ready(self)), i);
     }
     wt_false(may_steal_after(10 * WF_STEAL_TASK_NS - 1));
     wt_true(other->saw_light);
-    for (int i = 210; i < 220; i++) {
+    for (int i = 220; i < 240; i++) {
         wt_eq(number(wf_pop_ready(self)), i);
     }
     wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+}
+
+/* So many tasks, put `each_ns` after each other, before a thief looks again. */
+static bool may_steal_after_puts(int first, int count, int64_t each_ns)
+{
+    for (int i = first; i < first + count; i++) {
+        wf_ready_new(self, &works[i]);
+    }
+    return may_steal_after(count * each_ns);
+}
+
+Test(worker, what_is_put_does_not_tell_how_long_it_takes, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after_puts(200, 100, WF_STEAL_TASK_NS / 10), "not that they are quick");
+    do_tasks(100);
+    wt_false(may_steal_after(100 * WF_STEAL_TASK_NS / 10));
+    wt_false(may_steal_after_puts(300, 100, WF_STEAL_TASK_NS / 10), "nor that they are slow");
+}
+
+/* What an owner does between two scopes is no task. */
+Test(worker, a_pause_makes_nobody_slow, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(100);
+    for (int i = 0; i < 10; i++) {
+        wt_false(may_steal_after(WF_LOOK_NS), "it has nothing");
+    }
+    wt_false(may_steal_after_puts(0, 20, WF_STEAL_TASK_NS / 10), "nor is it slow");
+}
+
+Test(worker, who_was_slow_before_a_pause_is_so_after_it, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    do_tasks(90);
+    wt_false(may_steal_after(90 * WF_STEAL_TASK_NS));
+    for (int i = 0; i < 10; i++) {
+        wt_false(may_steal_after(WF_PACE_NS), "it has nothing");
+    }
+    wt_true(may_steal_after_puts(0, 20, WF_STEAL_TASK_NS / 10));
+    do_tasks(20);
+    wt_false(may_steal_after(WF_SLOW_NS));
+    wt_false(may_steal_after_puts(0, 20, WF_STEAL_TASK_NS / 10), "that was long ago");
+}
+
+/* The owner has run all but `count` works of a scope, and is slow. May a thief take the oldest? */
+static bool may_steal_of_last(int count)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    do_tasks(90 - count);
+    looked_ns += (90 - count) * WF_STEAL_TASK_NS;
+    wf_store_relaxed(&self->age_new.since_ns, looked_ns);
+    return may_steal_after(0);
+}
+
+Test(worker, the_last_few_of_a_scope_are_left_to_its_owner, .init = begin, .fini = end)
+{
+    wt_true(may_steal_of_last(1 + WF_STEAL_WAIT_NS / WF_STEAL_TASK_NS));
+    do_tasks(1);
+    wt_false(may_steal_after(WF_STEAL_TASK_NS));
+}
+
+Test(worker, a_thief_that_is_at_it_takes_more_of_them, .init = begin, .fini = end)
+{
+    wt_false(may_steal_of_last(1 + WF_STEAL_ON_NS / WF_STEAL_TASK_NS));
+    other->flows = true;
+    wt_true(may_steal_after(0));
+    do_tasks(1);
+    wt_false(may_steal_after(WF_STEAL_TASK_NS));
+}
+
+/* Else those that are longer than a pace is taken over seem to be as long as that. */
+Test(worker, how_long_a_long_one_took_is_known_at_its_end, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    (void)may_steal_after(WF_PACE_NS);
+    wt_eq(wf_load_relaxed(&self->seen.each_ns), 0);
+    do_tasks(1);
+    (void)may_steal_after(2 * WF_LOOK_NS);
+    wt_eq(wf_load_relaxed(&self->seen.each_ns), WF_PACE_NS + 2 * WF_LOOK_NS);
+    (void)may_steal_after(WF_SIGHT_NS);
+    wt_eq(wf_load_relaxed(&self->seen.each_ns), WF_SIGHT_NS, "it goes on");
+}
+
+Test(worker, the_only_one_is_taken_if_its_owner_stands_still, .init = begin, .fini = end)
+{
+    other->flows = true;
+    wt_false(may_steal_of_last(1));
+    wt_false(may_steal_after(WF_PACE_NS - 1));
+    wt_true(may_steal_after(1));
+    other->flows = false;
+    do_tasks(1);
+    wf_ready_new(self, &works[0]);
+    wt_false(may_steal_after(WF_PACE_NS), "put just now, perhaps");
+}
+
+/* Sections that are published do not count as works that are put. */
+Test(worker, what_an_owner_has_published_is_taken_at_once, .init = begin, .fini = end)
+{
+    wt_false(may_steal_of_last(0));
+    wt_false(may_steal_after(WF_PACE_NS));
+    wf_deque_set_bottom_(&self->deque, self->deque.split + 1);
+    wt_true(may_steal_after(0));
 }
 
 /* The same for its FIFO: it has `count` works ready, and takes and puts one in turn, `turns` of
@@ -942,7 +1064,7 @@ Test(worker, a_long_turn_of_short_calls_is_no_slow_work, .init = begin, .fini = 
     make_ready(0, 2);
     looked_ns = WF_SIGHT_NS;
     wt_false(may_steal_ready_after(0, 0));
-    wt_false(may_steal_ready_after(0, WF_PACE_NS - 1));
+    wt_false(may_steal_ready_after(0, WF_STEAL_READY_NS - 1));
     wt_true(may_steal_ready_after(0, 1));
 }
 
@@ -951,7 +1073,7 @@ Test(worker, an_owner_slow_at_what_it_resumes_is_stolen_from, .init = begin, .fi
     make_ready(0, 100);
     looked_ns = WF_SIGHT_NS;
     wt_false(may_steal_ready_after(0, 0));
-    wt_true(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS));
+    wt_true(may_steal_ready_after(2, 2 * WF_STEAL_READY_NS));
     wt_eq(number(steal(other, looked_ns)), 2);
     wt_eq(wf_runq_len(&other->runq), 49u); /* half of them, less the one to run */
 }
@@ -962,10 +1084,10 @@ Test(worker, an_owner_that_has_slept_just_now_keeps_what_he_resumes, .init = beg
     looked_ns = WF_SIGHT_NS;
     wf_store_relaxed(&self->up_ns, looked_ns);
     wt_false(may_steal_ready_after(0, 0));
-    wt_false(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS));
+    wt_false(may_steal_ready_after(2, 2 * WF_STEAL_READY_NS));
     wt_true(other->saw_light);
     looked_ns = WF_SIGHT_NS + WF_RESTED_NS;
-    wt_true(may_steal_ready_after(2, 4 * WF_STEAL_READY_NS), "it was long ago");
+    wt_true(may_steal_ready_after(2, 2 * WF_STEAL_READY_NS), "it was long ago");
 }
 
 Test(worker, who_has_slept_says_when, .init = begin_ticking, .fini = end_ticking)
@@ -983,7 +1105,7 @@ Test(worker, an_owner_that_has_slept_just_now_is_helped_with_what_is_long, .init
     looked_ns = WF_SIGHT_NS;
     wf_store_relaxed(&self->up_ns, looked_ns);
     wt_false(may_steal_ready_after(0, 0));
-    wt_true(may_steal_ready_after(1, 2 * WF_STEAL_RESTED_NS));
+    wt_true(may_steal_ready_after(1, WF_STEAL_RESTED_NS));
 }
 
 /* Steals a new work of `self`, which takes `ns`, and suspends so often; and looks for more. */
@@ -1029,11 +1151,11 @@ Test(worker, tasks_that_wait_at_once_are_left_alone_like_what_is_ready, .init = 
 {
     wf_store_relaxed(&self->waits_ns, WF_SIGHT_NS);
     see_owner(wf_ready_new);
-    do_tasks(4);
-    wt_false(may_steal_after(4 * WF_STEAL_READY_NS - 1));
+    do_tasks(2);
+    wt_false(may_steal_after(2 * WF_STEAL_READY_NS - 1));
     wt_true(other->saw_light);
-    do_tasks(3);
-    wt_true(may_steal_after(3 * WF_STEAL_READY_NS));
+    do_tasks(2);
+    wt_true(may_steal_after(2 * WF_STEAL_READY_NS));
 }
 
 Test(worker, what_was_seen_of_tasks_that_wait_is_forgotten, .init = begin, .fini = end)
@@ -1088,6 +1210,8 @@ Test(worker, the_oldest_is_taken_in_the_end_however_quick_the_owner, .init = beg
         wf_ready_new(self, &works[200]);
         do_tasks(1);
         wf_ready_new(self, &works[201]);
+        do_tasks(1);
+        wf_ready_new(self, &works[202]);
         wt_false(may_steal_after(1000));
     }
     do_tasks(10); /* quick to the last */
