@@ -90,9 +90,6 @@ static WF_UNUSED uintptr_t wf_stack_left_(void)
 #ifndef WF_DEQUE_SLOTS
 #define WF_DEQUE_SLOTS 4096 /* a power of two; 32 KiB, half of a first-level cache. Models use 4 */
 #endif
-#ifndef WF_DEQUE_LONG
-#define WF_DEQUE_LONG 256 /* 16 KiB of tasks, half of a first-level cache */
-#endif
 #define WF_DEQUE_MASK (WF_DEQUE_SLOTS - 1)
 
 /* Passes that are no stack's number. From LOOK on: closed. */
@@ -214,17 +211,6 @@ WF_INLINE bool wf_deque_is_full_(struct wf_deque *d)
      * sync(deque.taken) */
     d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
     return d->split >= d->full_at;
-}
-
-/* Owner: are there so many entries that it should run some before it adds more? */
-WF_INLINE bool wf_deque_is_long(struct wf_deque *d)
-{
-    if (wf_likely(d->split + WF_DEQUE_SLOTS - d->full_at < WF_DEQUE_LONG)) {
-        return false;
-    }
-    /* sync(deque.measure): acquire, as sync(deque.reuse); pairs sync(deque.taken) */
-    d->full_at = wf_load_acquire(&d->top) + WF_DEQUE_SLOTS;
-    return d->split + WF_DEQUE_SLOTS - d->full_at >= WF_DEQUE_LONG;
 }
 
 /* --- private sections --- */
@@ -677,7 +663,7 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
     }
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, top));
     /* sync(deque.taken): release, we have read the slot before it is written again; pairs
-     * sync(deque.reuse), sync(deque.reuse_many), sync(deque.measure) */
+     * sync(deque.reuse), sync(deque.reuse_many) */
     if (!wf_cas_release(&d->top, &top, top + 1)) {
         return NULL;
     }

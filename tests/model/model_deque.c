@@ -4,7 +4,6 @@
  * giver wrote into it; the facts of wf_deque_check hold whenever the owner is between two calls; an
  * ask is not lost (G.5). */
 #define WF_DEQUE_SLOTS        8
-#define WF_DEQUE_LONG         4
 #define WF_DEQUE_ENV()        env_now
 #define WF_DEQUE_STACK_LOW()  stack_low
 #define WF_DEQUE_STACK_HIGH() stack_high
@@ -230,7 +229,6 @@ static void slot_used_again(void)
     }
     thieves(2, 1);
     for (int i = WF_DEQUE_SLOTS; i < ITEMS - 1; i++) {
-        wf_deque_is_long(&d); /* looks at top, too */
         fork_item(i, false);
         if (i % 3 == 2) {
             wf_deque_publish(&d);
@@ -531,7 +529,6 @@ static const struct wloom_survivor survivors[] = {
     {"deque.taken", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {"deque.reuse", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {"deque.reuse_many", "relaxed", WLOOM_NO_LOAD_BUFFERING},
-    {"deque.measure", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {NULL, NULL, NULL},
 };
 

@@ -129,16 +129,6 @@ Test(deque, slots_are_used_round_and_round, .init = init)
     wf_deque_check(&d);
 }
 
-Test(deque, is_long_from_its_limit_on, .init = init)
-{
-    push(0, WF_DEQUE_LONG - 1);
-    wt_false(wf_deque_is_long(&d));
-    push(WF_DEQUE_LONG - 1, 1);
-    wt_true(wf_deque_is_long(&d));
-    wt_eq(number(wf_deque_steal(&d)), 0);
-    wt_false(wf_deque_is_long(&d));
-}
-
 /* --- fork and join ---------------------------------------------------------------------------- */
 
 Test(deque, forks_stay_private_while_nobody_idles, .init = init)
