@@ -55,6 +55,8 @@
 #define WF_STACK_GUARD_BYTES ((size_t)16 * 1024)
 /* The block's share of the slot, at its top. */
 #define WF_FIBER_BYTES ((size_t)256)
+/* The share of src's struct wf_call in the block. */
+#define WF_FIBER_CALL_BYTES ((size_t)96)
 /* Frames of different stacks begin at different addresses modulo a page, so that they do not share
  * the few sets of a cache. Half of the top page stays for frames; 16 measured no better. */
 #define WF_STACK_COLOURS      8
@@ -101,6 +103,10 @@ struct wf_fiber {
     /* Sanitizers only. */
     void *asan_stack; /* ASan's fake stack, while suspended */
     void *tsan_fiber;
+
+    /* src's: the call in which the strand lies down in a hand-over (block.h). Others may look at it
+     * at any time: this memory stays a block's for as long as the region is open */
+    uint64_t call[WF_FIBER_CALL_BYTES / sizeof(uint64_t)];
 } WF_ALIGNED(WF_LINE);
 
 #define WF_FIBER_CANARY UINT64_C(0x7BADCA9A417BADCA)
@@ -328,15 +334,14 @@ WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to,
  * written. */
 int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word,
                      wf_after_fn *otherwise) WF_HIDDEN;
-WF_INLINE void wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to,
-                                      wf_after_fn *after, wf_after_fn *otherwise, void *word)
+WF_INLINE int wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,
+                                     wf_after_fn *otherwise, void *word)
 {
     if (!WF_X86_64 || WF_WATCHED) {
         to->came_after = from->left_at; /* as the assembly does */
-        (void)wf_fiber_switch(from, to, after, word);
-    } else {
-        (void)wf_switch_arming(to, from, word, otherwise);
+        return wf_fiber_switch(from, to, after, word);
     }
+    return wf_switch_arming(to, from, word, otherwise);
 }
 
 /* fn(self, object, detail), for a public call to end with, in which `self` is about to lie down by

@@ -189,6 +189,39 @@ void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
     }
 }
 
+static WF_NOINLINE void suspend_watching_otherwise(struct wf_fiber *self, struct wf_work *next,
+                                                   wf_after_fn *after, void *word, void *flag,
+                                                   wf_flagged_fn *flagged)
+{
+    /* sync(worker.flag_slow): seq_cst, as sync(worker.flag); pairs sync(walk.marked_fence) */
+    wf_fence_seq_cst();
+    if (wf_is_flagged(flag)) {
+        flagged(self);
+    }
+    if (next != NULL && next->run == wf_fiber_run_resume) {
+        go_on_with(self, wf_container_of(next, struct wf_fiber, resume), after, word);
+    } else {
+        suspend_otherwise(self, next, after, word);
+    }
+}
+
+void wf_suspend_watching(struct wf_fiber *self, wf_after_fn *after, void *word, void *flag,
+                         wf_flagged_fn *flagged)
+{
+    struct wf_work *work;
+    /* sync(worker.flag_light): in the program's order only, what the caller has stored is before
+     * the compare-and-swap; pairs sync(walk.marked_fence) */
+    wf_fence_light();
+    struct wf_fiber *next = next_at_once(self, &work);
+    /* a compare-and-swap has taken `next`: as a fence it does */
+    if (wf_likely(next != NULL && !wf_is_flagged(flag))) {
+        count_going_on(self, self->worker);
+        (void)wf_fiber_switch_arming(self, next, after, switch_back, word);
+    } else {
+        suspend_watching_otherwise(self, work, after, word, flag, flagged);
+    }
+}
+
 static WF_NOINLINE void suspend_to_otherwise(struct wf_fiber *self, struct wf_work *next,
                                              wf_after_fn *after, void *arg)
 {

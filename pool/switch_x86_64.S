@@ -166,8 +166,10 @@ wf_switch_arming:
         .cfi_remember_state
         movl    LEFT_AT(%rsi), %eax
         movl    %eax, CAME_AFTER(%rdi)
-        xorl    %eax, %eax
-        movl    $1, %r8d
+        movq    (%rdx), %rax
+        testb   $7, %al
+        jne     2f
+        leaq    1(%rax), %r8
         lock cmpxchgq %r8, (%rdx) /* LAST TOUCH of `from` */
         jne     2f
         ldmxcsr (%rsp)

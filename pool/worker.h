@@ -238,6 +238,24 @@ void wf_suspend(struct wf_fiber *self, wf_after_fn *after, void *arg);
  * wf_switch_back. */
 void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word);
 
+/* Is the flag set? After a read-modify-write, which is a full fence with this. */
+WF_INLINE bool wf_is_flagged(void *flag)
+{
+    const WF_ATOMIC(uint32_t) *word = flag;
+    /* sync(worker.flag): seq_cst, after what the caller has stored, before the look at the flag;
+     * pairs sync(walk.marked_fence), sync(walk.alone_fence) */
+    wf_fence_after_rmw();
+    return wf_load_relaxed(word) != 0; /* relaxed: ordered by the fence */
+}
+
+/* wf_suspend_arming, which looks at a flag on its way, behind a full fence: if it is set, `flagged`
+ * runs before `word` is armed, and may make it something else. Of what the caller has stored
+ * before, and whoever sets the flag, has a full fence and looks for it, at least one sees the
+ * other. */
+typedef void wf_flagged_fn(struct wf_fiber *self);
+void wf_suspend_watching(struct wf_fiber *self, wf_after_fn *after, void *word, void *flag,
+                         wf_flagged_fn *flagged);
+
 /* wf_suspend_arming, and `next` runs at once if nothing else is due: the resume work of a suspended
  * stack without a home, of this pool, which the caller alone may resume now; or new work. For two
  * stacks that pass work to each other. After WF_TURN_POLL works in a row `next` goes through the

@@ -37,6 +37,30 @@ enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct wf_call
     return wf_wait_outcome(wait);
 }
 
+void wf_fiber_flagged(struct wf_fiber *self)
+{
+    struct wf_wait *wait = &wf_own_call(self)->wait;
+    if (wf_env_cancelled(self->env) != 0) {
+        wait->ops->cancel(wait); /* unless it has ended already */
+    }
+}
+
+enum wf_wait_state wf_fiber_lie_first(struct wf_fiber *self, struct wf_call *call)
+{
+    struct wf_wait *wait = &call->wait;
+    struct wf_env *env = self->env;
+    if (wf_slot_stay(&env->slot, wait)) {
+        if (wf_wait_is_flagged(env)) {
+            wf_fiber_flagged(self);
+        }
+    } else if (!wf_wait_enter_to_stay(wait, env)) {
+        wait->ops->cancel(wait); /* unless what it waits for came meanwhile */
+    }
+    wf_wait_lie(self, wait, wait->ops->name);
+    wf_wait_delist(wait); /* if another strand has the slot */
+    return wf_wait_outcome(wait);
+}
+
 ssize_t wf_call_block(struct wf_fiber *self, struct wf_call *call)
 {
     (void)wf_call_block_inline(self, call, call->wait.ops->name);

@@ -83,6 +83,19 @@ WF_INLINE void wf_call_queue(struct wf_call *call, struct wf_work *resume,
     wf_list_push_back(queue, &call->place.in_queue);
 }
 
+/* The same for a wait that stays (slot.h): its state says under which env, besides. */
+WF_INLINE void wf_call_queue_staying(struct wf_call *call, struct wf_work *resume,
+                                     const struct wf_wait_ops *ops, void *object,
+                                     struct wf_list *queue, void *item, struct wf_env *env)
+{
+    wf_wait_init(&call->wait, resume, ops);
+    wf_store_relaxed(&call->wait.state, (uintptr_t)env | WF_WAIT_SETUP); /* relaxed: as there */
+    call->object = object;
+    call->place.wait = &call->wait;
+    call->place.item = item;
+    wf_list_push_back(queue, &call->place.in_queue);
+}
+
 /* Makes the wait reachable for cancellation of what the running code belongs to: 0; or -ECANCELED,
  * nothing enlisted. */
 int wf_wait_enlist(struct wf_wait *wait, struct wf_env *env);

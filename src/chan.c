@@ -620,6 +620,16 @@ WF_INLINE bool is_to_wait(weft_chan *chan, enum side side)
                            : count_locked(chan) == 0 && !chan->closed;
 }
 
+/* Called with the lock, returns without it. */
+static WF_NOINLINE int end_otherwise(struct wf_fiber *self, weft_chan *chan, enum side side,
+                                     void *item)
+{
+    struct wf_call call;
+    ssize_t rc = side == SENDING ? send_otherwise(chan, &call, &self->resume, item)
+                                 : recv_otherwise(chan, &call, &self->resume, item);
+    return (int)wf_call_end(self, &call, rc);
+}
+
 /* Called with the lock, returns without it. `ops` says which side. Both come here, so that a switch
  * from one to the other returns where the processor expects it. */
 static int lie_down(struct wf_fiber *self, void *at, void *item, void *ops, void *none)
@@ -627,20 +637,14 @@ static int lie_down(struct wf_fiber *self, void *at, void *item, void *ops, void
     (void)none;
     weft_chan *chan = at;
     enum side side = ops == &ops_of[SENDING] ? SENDING : RECEIVING;
-    struct wf_call call;
-    ssize_t rc = WF_PENDING;
-    if (wf_likely(is_to_wait(chan, side))) {
-        queue_up(chan, side, &call, &self->resume, item);
-    } else {
-        rc = side == SENDING ? send_otherwise(chan, &call, &self->resume, item)
-                             : recv_otherwise(chan, &call, &self->resume, item);
+    if (wf_unlikely(!is_to_wait(chan, side))) {
+        return end_otherwise(self, chan, side, item);
     }
-    if (wf_likely(rc == WF_PENDING)) {
-        enum wf_wait_state outcome = wf_call_block_inline(self, &call, ops_of[side].name);
-        return (int)end_wait(&call, outcome, call.wait.ops == ops_of ? SENT : RECEIVED);
-    }
-    wf_spend_budget(self);
-    return (int)rc;
+    struct wf_call *call = wf_own_call(self);
+    wf_call_queue_staying(call, &self->resume, ops, chan, queue_of(chan, side), item, self->env);
+    wf_unlock(&chan->lock);
+    enum wf_wait_state outcome = wf_fiber_lie(self, call, ops_of[side].name);
+    return (int)end_wait(call, outcome, call->wait.ops == ops_of ? SENT : RECEIVED);
 }
 
 WF_INLINE int wait_as(struct wf_fiber *self, weft_chan *chan, enum side side, void *item)

@@ -458,6 +458,8 @@ const weft_reason *wf_env_reason(struct wf_env *env);
 
 /* wf_wait_enter and wf_wait_leave when the slot does not do. */
 bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env);
+/* wf_wait_enter_locked of a wait that stays: leaves by wf_wait_delist. */
+bool wf_wait_enter_to_stay(struct wf_wait *wait, struct wf_env *env);
 void wf_wait_leave_locked(struct wf_wait *wait, struct wf_env *env);
 WF_COLD bool wf_wait_retract(struct wf_wait *wait, struct wf_env *env);
 
@@ -473,7 +475,7 @@ WF_INLINE bool wf_wait_is_flagged(struct wf_env *env)
  * `env`, which runs. False: that is cancelled, and nobody but the caller will end the wait. */
 WF_INLINE bool wf_wait_enter(struct wf_wait *wait, struct wf_env *env)
 {
-    if (wf_unlikely(!wf_slot_enter(&env->slot, wait))) {
+    if (wf_unlikely(!wf_slot_enter(&env->slot, wait, NULL))) {
         return wf_wait_enter_locked(wait, env);
     }
     if (wf_unlikely(wf_wait_is_flagged(env))) {

@@ -154,13 +154,15 @@ static ssize_t begin(struct wf_event *event, struct wf_call *call, struct wf_wor
     return 0;
 }
 
-static int event_waiting(struct wf_fiber *self, void *event, void *none)
+static int event_waiting(struct wf_fiber *self, void *at, void *none)
 {
     (void)none;
-    struct wf_call call;
-    (void)event_queue(event, &call, &self->resume, &event_ops);
-    (void)wf_call_block_inline(self, &call, event_ops.name);
-    return (int)wf_sync_finish(&call);
+    struct wf_event *event = at;
+    struct wf_call *call = wf_own_call(self);
+    wf_call_queue_staying(call, &self->resume, &event_ops, event, &event->waiters, NULL, self->env);
+    wf_unlock(&event->lock);
+    (void)wf_fiber_lie(self, call, event_ops.name);
+    return (int)wf_sync_finish(call);
 }
 
 ssize_t wf_event_begin(weft_event *handle, struct wf_call *call, struct wf_work *resume,

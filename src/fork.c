@@ -4,7 +4,7 @@
  * States of a branch: see fork.h. A join that finds the section taken suspends the stack; nothing
  * else runs on top of it. The finisher of a taken section runs on a loop's frame, so it can switch
  * straight to the stack that waits. */
-#include "src/core.h"
+#include "src/block.h"
 #include "src/guard.h"
 #include <weft/fork.h>
 
@@ -129,6 +129,9 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
         (struct wf_env *)branch->link; // NOLINT(performance-no-int-to-ptr): see struct wf_section
     int rc;
     WF_GUARDED(rc = body(branch));
+    if (wf_likely(self->env != NULL)) {
+        wf_slot_go(&self->env->slot, &wf_own_call(self)->wait); /* for the task's own waits */
+    }
     self->env = outer;
     uintptr_t done = WEFT_BRANCH_DONE_ | (uintptr_t)(uint32_t)rc << 32;
     /* sync(fork.done): acq_rel, our results for the joiner, its saved context for us; pairs

@@ -125,7 +125,7 @@ WF_INLINE enum wf_wait_state give_turn(struct wf_fiber *self, struct wf_call *ca
     if (wf_unlikely(owed == NULL || !is_of_worker(owed, self->worker))) {
         return give_turn_by_queue(self, call, owed);
     }
-    bool entered = wf_slot_enter(&self->env->slot, &call->wait);
+    bool entered = wf_slot_enter(&self->env->slot, &call->wait, &wf_own_call(self)->wait);
     if (wf_unlikely(!entered || wf_wait_is_flagged(self->env))) {
         wf_wait_resume(owed);
         return wf_call_block_otherwise(self, call, entered);

@@ -106,20 +106,14 @@ static const struct wf_wait_ops lock_ops = {.cancel = wf_wait_cancel_claim,
                                             .name = "weft_mutex_lock",
                                             .holder = mutex_holder};
 
-/* Called with the lock, returns without it. */
-WF_INLINE void lock_queue(struct wf_mutex *mutex, struct wf_call *call, struct wf_work *resume,
-                          struct wf_task *task)
+static int lock_waiting(struct wf_fiber *self, void *at, void *task)
 {
-    wf_call_queue(call, resume, &lock_ops, &mutex->lock, &mutex->waiters, task);
+    struct wf_mutex *mutex = at;
+    struct wf_call *call = wf_own_call(self);
+    wf_call_queue_staying(call, &self->resume, &lock_ops, mutex, &mutex->waiters, task, self->env);
     wf_unlock(&mutex->lock);
-}
-
-static int lock_waiting(struct wf_fiber *self, void *mutex, void *task)
-{
-    struct wf_call call;
-    lock_queue(mutex, &call, &self->resume, task);
-    enum wf_wait_state outcome = wf_call_block_inline(self, &call, lock_ops.name);
-    return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)lock_finish(&call);
+    enum wf_wait_state outcome = wf_fiber_lie(self, call, lock_ops.name);
+    return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)lock_finish(call);
 }
 
 /* Entered, and with the lock; returns without it. */

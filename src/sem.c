@@ -148,12 +148,14 @@ WF_INLINE ssize_t acquire_queue(struct wf_sem *sem, struct wf_call *call, struct
     return WF_PENDING;
 }
 
-static int acquire_waiting(struct wf_fiber *self, void *sem, void *wanted)
+static int acquire_waiting(struct wf_fiber *self, void *at, void *wanted)
 {
-    struct wf_call call;
-    (void)acquire_queue(sem, &call, &self->resume, wanted);
-    enum wf_wait_state outcome = wf_call_block_inline(self, &call, acquire_ops.name);
-    return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)acquire_ended(&call, outcome);
+    struct wf_sem *sem = at;
+    struct wf_call *call = wf_own_call(self);
+    wf_call_queue_staying(call, &self->resume, &acquire_ops, sem, &sem->waiters, wanted, self->env);
+    wf_unlock(&sem->lock);
+    enum wf_wait_state outcome = wf_fiber_lie(self, call, acquire_ops.name);
+    return wf_likely(outcome == WF_WAIT_GRANTED) ? 0 : (int)acquire_ended(call, outcome);
 }
 
 WF_INLINE void *as_item(uint32_t n)

@@ -22,6 +22,8 @@
  * each, before its frame goes away; so a claimer that holds such a lock may touch any wait it finds
  * there, claimed or not. (In its scope a stack's wait is found without a lock: slot.h.)
  *
+ * A wait that stays in a slot (slot.h) has its env in the state, too, while it is SETUP or ARMED.
+ *
  * G.1  For one wait, exactly one wf_wait_claim returns true.
  * G.2  A claim from SETUP touches the wait last in its compare-and-swap; a claim from ARMED last
  *      when it makes the fiber ready. In neither case is the wait touched after the waiter can have
@@ -98,6 +100,12 @@ struct wf_wait {
  * supplies it. */
 void wf_wait_resume(struct wf_work *resume);
 
+/* Has nobody ended the wait whose state this is? */
+WF_INLINE bool wf_wait_is_open(uintptr_t state)
+{
+    return (state & WF_WAIT_CAUSE) <= WF_WAIT_ARMED;
+}
+
 /* What a claim came to, for a claimer that resumes the waiter itself. */
 enum wf_claim {
     WF_CLAIM_LOST,  /* another ended the wait */
@@ -112,12 +120,12 @@ WF_INLINE enum wf_claim wf_wait_take(struct wf_wait *wait, enum wf_wait_state ca
                                      const struct wf_waiter *place)
 {
     uintptr_t state = wf_load_relaxed(&wait->state); /* only a guess for the compare-and-swap */
-    while (state <= WF_WAIT_ARMED) {
+    while (wf_wait_is_open(state)) {
         /* sync(wait.claim): release, the waiter sees what we did for it (the item, the permit), and
          * acquire, we see its saved context; pairs sync(wait.arm), sync(wait.look),
          * sync(wait.claim). LAST TOUCH from SETUP: the waiter may be gone. */
         if (wf_cas_acq_rel(&wait->state, &state, (uintptr_t)place | cause)) {
-            return state == WF_WAIT_ARMED ? WF_CLAIM_OWED : WF_CLAIM_AWAKE;
+            return (state & WF_WAIT_CAUSE) == WF_WAIT_ARMED ? WF_CLAIM_OWED : WF_CLAIM_AWAKE;
         }
     }
     return WF_CLAIM_LOST;
@@ -126,7 +134,10 @@ WF_INLINE enum wf_claim wf_wait_take(struct wf_wait *wait, enum wf_wait_state ca
 /* Grants a wait that is armed, which the caller then resumes; false: it is not, or not any more. */
 WF_INLINE bool wf_wait_take_armed(struct wf_wait *wait, const struct wf_waiter *place)
 {
-    uintptr_t state = WF_WAIT_ARMED;
+    uintptr_t state = wf_load_relaxed(&wait->state); /* only a guess for the compare-and-swap */
+    if (wf_unlikely((state & WF_WAIT_CAUSE) != WF_WAIT_ARMED)) {
+        return false;
+    }
     /* sync(wait.grant): as sync(wait.claim); pairs sync(wait.arm), sync(wait.look),
      * sync(wait.claim) */
     return wf_cas_acq_rel(&wait->state, &state, (uintptr_t)place | WF_WAIT_GRANTED);
@@ -152,10 +163,13 @@ WF_INLINE bool wf_wait_claim(struct wf_wait *wait, enum wf_wait_state cause)
  * was claimed meanwhile, continue it at once. */
 WF_INLINE bool wf_wait_arm(struct wf_wait *wait)
 {
-    uintptr_t state = WF_WAIT_SETUP;
+    uintptr_t state = wf_load_relaxed(&wait->state); /* relaxed: only claims change it meanwhile */
+    if (wf_unlikely((state & WF_WAIT_CAUSE) != WF_WAIT_SETUP)) {
+        return false;
+    }
     /* sync(wait.arm): release, the claimer that resumes sees the saved context; pairs
      * sync(wait.claim) */
-    return wf_cas_acq_rel(&wait->state, &state, (uintptr_t)WF_WAIT_ARMED);
+    return wf_cas_acq_rel(&wait->state, &state, state | WF_WAIT_ARMED);
 }
 
 /* The waiter, running: why the wait ended, or SETUP if it has not. */

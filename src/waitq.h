@@ -43,7 +43,7 @@ WF_INLINE struct wf_waiter *wf_waitq_first(struct wf_list *queue)
     while (!wf_list_is_empty(queue)) { /* ends: each turn takes one out */
         struct wf_waiter *place = wf_container_of(queue->next, struct wf_waiter, in_queue);
         /* relaxed: a guess; who needs to know claims */
-        if (wf_load_relaxed(&place->wait->state) <= WF_WAIT_ARMED) {
+        if (wf_wait_is_open(wf_load_relaxed(&place->wait->state))) {
             return place;
         }
         wf_list_unlink(&place->in_queue);

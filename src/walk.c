@@ -20,12 +20,12 @@
  *
  * G.1  When no walk is under way, each scope has all flags that its parent has, but for shields.
  * G.2  A wait whose scope has a flag has been ended: it was in the list when the flag was set, or
- *      in a slot that the walk looks into after it (slot.h), and a walk takes it from there; or who
+ *      in a slot that the walk looks into after it (slot.h), and a walk ends it there; or who
  *      began it has seen the flag. There is no third case: of the list both hold the lock, of a
  *      slot G.1 of slot.h.
  * G.3  A waiter that a walk ended does not return before the walk is through with its wait: it
  *      takes the scope's lock once in wf_wait_delist, or wf_wait_leave if the walk has not let go
- *      of it.
+ *      of it; of one that stays in its slot the memory is there anyway.
  * G.4  A scope comes from "no flag" to "some flag" once; the walk that does it runs the callbacks
  *      registered before. Later ones run at once (weft_cancel_on).
  * G.5  A walk that finds nothing new in a scope passes over what is below: the walk that set the
@@ -86,26 +86,36 @@ void wf_wait_delist(struct wf_wait *wait)
 }
 
 /* The first wait of a task, under the lock of its scope. False: another strand of it was first. */
-static bool list_locked(struct wf_wait *wait, struct wf_env *env)
+static bool list_locked(struct wf_wait *wait, struct wf_env *env, uintptr_t stays)
 {
     if (wf_load_relaxed(&env->slot.word) != WF_SLOT_UNLISTED) { /* relaxed: set under the lock */
         return false;
     }
     wf_list_push_back(&env->scope->waiters, &env->task->in_scope);
-    wf_slot_set(&env->slot, (uintptr_t)wait);
+    wf_slot_set(&env->slot, (uintptr_t)wait | stays);
     return true;
 }
 
-bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env)
+static bool enter_locked(struct wf_wait *wait, struct wf_env *env, uintptr_t stays)
 {
     struct wf_scope *scope = env->scope;
     wf_lock(&scope->lock);
     bool cancelled = wf_env_cancelled(env) != 0;
-    if (!cancelled && !list_locked(wait, env)) {
+    if (!cancelled && !list_locked(wait, env, stays)) {
         enlist_locked(wait, env);
     }
     wf_unlock(&scope->lock);
     return !cancelled;
+}
+
+bool wf_wait_enter_locked(struct wf_wait *wait, struct wf_env *env)
+{
+    return enter_locked(wait, env, 0);
+}
+
+bool wf_wait_enter_to_stay(struct wf_wait *wait, struct wf_env *env)
+{
+    return enter_locked(wait, env, WF_SLOT_STAYS);
 }
 
 /* The slot has been touched by a walk, or is not ours. */
@@ -152,6 +162,13 @@ struct woken {
 static const struct wf_wait_ops bookmark_ops = {.cancel = wf_wait_cancel_claim};
 static const weft_place bookmark_place = {.file = "", .function = ""};
 
+static void add_woken(struct woken *woken, struct wf_work *resume)
+{
+    resume->next = NULL; /* ours until it is resumed */
+    *woken->last = resume;
+    woken->last = &resume->next;
+}
+
 /* Under the scope's lock: claims, or asks the kernel. True: it is claimed, and lies until we resume
  * it. */
 static bool end_wait_locked(struct wf_wait *wait, struct woken *woken)
@@ -163,18 +180,42 @@ static bool end_wait_locked(struct wf_wait *wait, struct woken *woken)
     if (wf_wait_take(wait, WF_WAIT_CANCELLED, NULL) != WF_CLAIM_OWED) {
         return false;
     }
-    struct wf_work *resume = wait->resume;
-    resume->next = NULL; /* ours until it is resumed */
-    *woken->last = resume;
-    woken->last = &resume->next;
+    add_woken(woken, wait->resume);
     return true;
+}
+
+/* Under the scope's lock, after the flag is set: ends a wait that stays in the slot of `env`, if it
+ * is one under that env now. */
+static enum wf_claim end_staying(struct wf_wait *wait, const struct wf_env *env)
+{
+    /* relaxed: after the fence behind the flag, so that a strand that has not seen it is seen */
+    uintptr_t state = wf_load_relaxed(&wait->state);
+    while ((state & ~WF_WAIT_CAUSE) == (uintptr_t)env && wf_wait_is_open(state)) {
+        /* ends: a strand that sees the flag waits no more */
+        /* sync(walk.end): acquire, the saved context; pairs sync(wait.arm) */
+        if (wf_cas_acquire(&wait->state, &state, (uintptr_t)WF_WAIT_CANCELLED)) {
+            return (state & WF_WAIT_CAUSE) == WF_WAIT_ARMED ? WF_CLAIM_OWED : WF_CLAIM_AWAKE;
+        }
+    }
+    return WF_CLAIM_LOST;
 }
 
 /* The same of what is in a slot, if anything is that no walk has come to. `then`: FREE; or
  * UNLISTED, its task is in no list any more. */
 static void end_slot_locked(struct wf_slot *slot, uintptr_t then, struct woken *woken)
 {
-    struct wf_wait *wait = wf_slot_touch(slot);
+    uintptr_t word = wf_slot_look(slot);
+    struct wf_wait *wait = wf_slot_staying(word);
+    if (wait != NULL) {
+        if (end_staying(wait, wf_container_of(slot, struct wf_env, slot)) == WF_CLAIM_OWED) {
+            add_woken(woken, wait->resume);
+            if (then != WF_SLOT_FREE) {
+                wf_slot_set(slot, then); /* the strand lies until we resume it */
+            }
+        }
+        return;
+    }
+    wait = wf_slot_touch(slot, word);
     if (wait != NULL && end_wait_locked(wait, woken)) {
         wf_slot_let_go(slot, wait, then); /* and the waiter need not wait for our lock */
     }
@@ -275,6 +316,9 @@ static void mark_locked(struct wf_walk *walk, struct wf_scope *scope, uint32_t b
     uint32_t had = wf_load_relaxed(&scope->cancel); /* relaxed: the lock orders the writers */
     /* sync(walk.marked): seq_cst, before we look into slots; pairs sync(wait.flag) */
     wf_store_seq_cst(&scope->cancel, had | bits);
+    /* sync(walk.marked_fence): seq_cst, before we look at waits that stay in slots; pairs
+     * sync(worker.flag), sync(worker.flag_slow) */
+    wf_fence_after_rmw();
     move_all(&scope->children, &scope->visit);
     if ((had & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED)) != 0) {
         return;
@@ -609,6 +653,9 @@ void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
         /* sync(walk.marked_alone): seq_cst, as in mark_locked, and release, the task's flag; pairs
          * sync(wait.flag) */
         wf_store_seq_cst(&owner->cancel, wf_load_relaxed(&owner->cancel) | WF_CANCEL_MEMBER);
+        /* sync(walk.alone_fence): seq_cst, as in mark_locked; pairs sync(worker.flag),
+         * sync(worker.flag_slow) */
+        wf_fence_after_rmw();
         bool alone = is_without_children(task);
         ended = alone && end_single_wait_locked(task, &woken);
         take_callbacks_locked(&walk, owner, task);

@@ -116,6 +116,17 @@ WF_INLINE void wf_fence_seq_cst(void)
 #endif
 }
 
+/* A full fence where the last thing was a successful read-modify-write, of any order, or a seq_cst
+ * store: on x86 that is one. */
+WF_INLINE void wf_fence_after_rmw(void)
+{
+    if (WF_X86_64 && !WF_TSAN) {
+        atomic_signal_fence(memory_order_seq_cst);
+    } else {
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+}
+
 /* An asymmetric pair. If one thread stores, has a light fence, and loads, and another stores, has a
  * heavy one, and loads, then at least one of the two sees what the other stored, as if both fences
  * were full. The light one only keeps the compiler from exchanging the two; the heavy one is a full

@@ -100,6 +100,18 @@ ABSENT enum wf_wait_state wf_call_block_otherwise(struct wf_fiber *self, struct 
     NOT_CALLED("wf_call_block_otherwise");
 }
 
+ABSENT enum wf_wait_state wf_fiber_lie_first(struct wf_fiber *self, struct wf_call *call)
+{
+    (void)self, (void)call;
+    NOT_CALLED("wf_fiber_lie_first");
+}
+
+ABSENT void wf_fiber_flagged(struct wf_fiber *self)
+{
+    (void)self;
+    NOT_CALLED("wf_fiber_flagged");
+}
+
 ABSENT enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
 {
     (void)self, (void)wait;
@@ -157,6 +169,13 @@ ABSENT void wf_wait_resume(struct wf_work *resume)
 }
 
 /* --- the switch ------------------------------------------------------------------------------- */
+
+ABSENT void wf_suspend_watching(struct wf_fiber *self, wf_after_fn *after, void *word, void *flag,
+                                wf_flagged_fn *flagged)
+{
+    (void)self, (void)after, (void)word, (void)flag, (void)flagged;
+    NOT_CALLED("wf_suspend_watching");
+}
 
 ABSENT void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
 {

@@ -11,6 +11,7 @@
 #define mark_locked mark_source_locked /* two files in one, with names of their own */
 #include "src/cancel.c"
 
+#include "src/block.h"
 #include "tests/model/await.h"
 #include "tests/model/scopes.h"
 #include "tests/model/wloom.h"
@@ -39,6 +40,7 @@ struct wf_sys wf_sys = {.futex_wait = futex_wait, .futex_wake = futex_wake, .now
 /* Whoever is resumed: a waiter, or the owner of a scope that closes. */
 struct sleeper {
     struct wf_fiber fiber;
+    WF_PLAIN(int) context; /* saved, of a stack whose wait stays in the slot */
     WF_ATOMIC(uint32_t) ready;
 };
 
@@ -48,7 +50,9 @@ static struct sleeper sleepers[SLEEPERS];
 void wf_wait_resume(struct wf_work *resume)
 {
     struct wf_fiber *fiber = wf_container_of(resume, struct wf_fiber, resume);
-    wloom_handoff_set(&wf_container_of(fiber, struct sleeper, fiber)->ready);
+    struct sleeper *sleeper = wf_container_of(fiber, struct sleeper, fiber);
+    (void)wf_plain_read(&sleeper->context);
+    wloom_handoff_set(&sleeper->ready);
 }
 
 enum wf_wait_state wf_wait_block(struct wf_fiber *self, struct wf_wait *wait)
@@ -238,6 +242,66 @@ static void grant(void *arg)
     wf_unlock(&object_lock);
 }
 
+/* --- a wait that stays in the slot, as in src/block.c ----------------------------------------- */
+
+/* As wf_fiber_lie. Why it ended. */
+static enum wf_wait_state lie_staying(struct wf_env *env, int i)
+{
+    struct wf_wait *wait = &wf_own_call(&sleepers[i].fiber)->wait;
+    bool is_cancelled;
+    if (wf_slot_holds(&env->slot, wait)) {
+        is_cancelled = wf_is_flagged(&env->scope->cancel) && wf_env_cancelled(env) != 0;
+    } else if (wf_slot_stay(&env->slot, wait)) {
+        is_cancelled = wf_wait_is_flagged(env) && wf_env_cancelled(env) != 0;
+    } else {
+        is_cancelled = !wf_wait_enter_to_stay(wait, env);
+    }
+    if (is_cancelled) {
+        wait->ops->cancel(wait);
+    }
+    wf_plain_write(&sleepers[i].context, 1);
+    if ((wf_load_relaxed(&wait->state) & WF_WAIT_CAUSE) == WF_WAIT_SETUP && wf_wait_arm(wait)) {
+        wloom_handoff_wait(&sleepers[i].ready);
+    }
+    wf_wait_delist(wait);
+    return wf_wait_outcome(wait);
+}
+
+static struct wf_wait *begin_staying(struct wf_env *env, int i)
+{
+    struct wf_wait *wait = &wf_own_call(&sleepers[i].fiber)->wait;
+    wf_wait_init(wait, &sleepers[i].fiber.resume, &wait_ops);
+    wf_store_relaxed(&wait->state, (uintptr_t)env | WF_WAIT_SETUP);
+    return wait;
+}
+
+/* It waited there before. */
+static void stay_in(struct wf_env *env, int i)
+{
+    wf_slot_set(&env->slot, (uintptr_t)wf_own_call(&sleepers[i].fiber) | WF_SLOT_STAYS);
+}
+
+static void wait_staying(struct wf_env *env, int i)
+{
+    (void)begin_staying(env, i);
+    wloom_assert(lie_staying(env, i) == WF_WAIT_CANCELLED);
+}
+
+static enum wf_wait_state wait_staying_for_grant(struct wf_env *env, int i)
+{
+    struct wf_wait *wait = begin_staying(env, i);
+    wf_lock(&object_lock);
+    queued = wait;
+    wf_unlock(&object_lock);
+    enum wf_wait_state outcome = lie_staying(env, i);
+    if (outcome != WF_WAIT_GRANTED) {
+        wf_lock(&object_lock);
+        queued = NULL;
+        wf_unlock(&object_lock);
+    }
+    return outcome;
+}
+
 static void end_task(int i)
 {
     wf_task_unlist(&tasks[i]);
@@ -357,6 +421,163 @@ static void a_task_is_cancelled_alone_in_a_scope_that_is_cancelled(void)
     tasks[0].base_waits = 1;
     wloom_spawn(wait_as_held_task, (void *)0);
     wloom_spawn(cancel_root, NULL);
+    cancel_task((void *)0);
+    wloom_join_all();
+}
+
+static void stay_as_task(void *arg)
+{
+    int i = (int)(intptr_t)arg;
+    wait_staying(&tasks[i].env, i);
+    end_task(i);
+}
+
+static void one_stays_while_a_walk_comes(void)
+{
+    begin();
+    list_task(0);
+    stay_in(&tasks[0].env, 0);
+    wloom_spawn(stay_as_task, (void *)0);
+    wloom_spawn(cancel_root, &root);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+/* One is listed by it, the other was before. */
+static void two_begin_to_stay_while_a_walk_comes(void)
+{
+    begin();
+    list_task(1);
+    wloom_spawn(stay_as_task, (void *)0);
+    wloom_spawn(stay_as_task, (void *)1);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+static void stay_twice(void *arg)
+{
+    (void)arg;
+    (void)wait_staying_for_grant(&tasks[0].env, 0);
+    wait_staying(&tasks[0].env, 0);
+    end_task(0);
+}
+
+static void a_grant_against_a_walk_that_finds_one_staying(void)
+{
+    begin();
+    list_task(0);
+    stay_in(&tasks[0].env, 0);
+    wloom_spawn(stay_twice, NULL);
+    wloom_spawn(grant, NULL);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+static struct wf_scope apart; /* out of reach of what cancels the others */
+
+/* The slot says that it may be found there, but it waits under another env. */
+static void stay_elsewhere(void *arg)
+{
+    (void)arg;
+    wloom_assert(wait_staying_for_grant(&apart.env, 0) == WF_WAIT_GRANTED);
+    end_task(0);
+}
+
+static void grant_at_last(void *arg)
+{
+    (void)arg;
+    bool granted = false;
+    while (!granted) { /* ends: it waits for it */
+        wf_lock(&object_lock);
+        if (queued != NULL) {
+            (void)wf_wait_claim(queued, WF_WAIT_GRANTED);
+            granted = true;
+        }
+        wf_unlock(&object_lock);
+        wf_spin_hint();
+    }
+}
+
+static void one_stays_under_another_env_than_is_cancelled(void)
+{
+    begin();
+    begin_scope(&apart, &task);
+    list_task(0);
+    stay_in(&tasks[0].env, 0);
+    wloom_spawn(stay_elsewhere, NULL);
+    wloom_spawn(grant_at_last, NULL);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+/* Two strands of one code, of which one has the slot, and goes. */
+static void stay_and_go(void *arg)
+{
+    int i = (int)(intptr_t)arg;
+    wait_staying(&root.env, i);
+    wf_slot_go(&root.env.slot, &wf_own_call(&sleepers[i].fiber)->wait);
+}
+
+static void two_strands_stay_while_a_walk_comes(void)
+{
+    begin();
+    wloom_spawn(stay_and_go, (void *)0);
+    wloom_spawn(stay_and_go, (void *)1);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+/* From a wait that stays to one that does not. */
+static void stay_then_enter(void *arg)
+{
+    (void)arg;
+    (void)wait_staying_for_grant(&tasks[0].env, 0);
+    struct wf_wait *wait = &waits[1];
+    wf_wait_init(wait, &sleepers[1].fiber.resume, &wait_ops);
+    struct wf_env *env = &tasks[0].env;
+    bool entered = wf_slot_enter(&env->slot, wait, &wf_own_call(&sleepers[0].fiber)->wait);
+    bool may_lie = entered ? !wf_wait_is_flagged(env) || !wf_wait_retract(wait, env)
+                           : wf_wait_enter_locked(wait, env);
+    if (!may_lie) {
+        wait->ops->cancel(wait);
+    }
+    if (wf_wait_outcome(wait) == WF_WAIT_SETUP && wf_wait_arm(wait)) {
+        wloom_handoff_wait(&sleepers[1].ready);
+    }
+    if (may_lie) {
+        wf_wait_leave(wait, env);
+    }
+    wloom_assert(wf_wait_outcome(wait) == WF_WAIT_CANCELLED);
+    wloom_retire(wait, sizeof *wait);
+    end_task(0);
+}
+
+static void one_that_stayed_enters_while_a_walk_comes(void)
+{
+    begin();
+    list_task(0);
+    stay_in(&tasks[0].env, 0);
+    wloom_spawn(stay_then_enter, NULL);
+    wloom_spawn(grant, NULL);
+    cancel_root(NULL);
+    wloom_join_all();
+}
+
+static void stay_as_held_task(void *arg)
+{
+    int i = (int)(intptr_t)arg;
+    wait_staying(&tasks[i].env, i);
+    wf_task_unlist(&tasks[i]);
+}
+
+/* Another was cancelled alone before, so the scope has its flag. */
+static void a_task_stays_and_is_cancelled_alone(void)
+{
+    begin();
+    list_task(0);
+    stay_in(&tasks[0].env, 0);
+    wloom_spawn(stay_as_held_task, (void *)0);
+    cancel_task((void *)1);
     cancel_task((void *)0);
     wloom_join_all();
 }
@@ -581,6 +802,15 @@ static const struct wloom_scenario scenarios[] = {
     {"a task is cancelled alone", a_task_enters_and_is_cancelled_alone, NULL, NULL, false},
     {"a task alone, and its scope", a_task_is_cancelled_alone_in_a_scope_that_is_cancelled, NULL,
      NULL, false},
+    {"one stays, two walks come", one_stays_while_a_walk_comes, NULL, NULL, false},
+    {"two begin to stay, a walk comes", two_begin_to_stay_while_a_walk_comes, NULL, NULL, false},
+    {"one stays, a grant, a walk", a_grant_against_a_walk_that_finds_one_staying, NULL, NULL,
+     false},
+    {"one stays under another env", one_stays_under_another_env_than_is_cancelled, NULL, NULL,
+     false},
+    {"two strands stay, a walk comes", two_strands_stay_while_a_walk_comes, NULL, NULL, false},
+    {"one that stayed enters", one_that_stayed_enters_while_a_walk_comes, NULL, NULL, false},
+    {"one stays, cancelled alone", a_task_stays_and_is_cancelled_alone, NULL, NULL, false},
     {"a scope opens, waits, closes", a_scope_opens_waits_and_closes, NULL, NULL, false},
     {"a scope closes under two walks", a_scope_closes_under_two_walks, NULL, NULL, false},
     {"two walks, both flags", two_walks_leave_both_flags_below, NULL, NULL, false},
@@ -596,8 +826,8 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-static const char *const under_test[] = {"src/walk.c", "src/cancel.c", "src/slot.h", "src/core.h",
-                                         NULL};
+static const char *const under_test[] = {"src/walk.c", "src/cancel.c",  "src/slot.h",
+                                         "src/core.h", "pool/worker.h", NULL};
 
 int main(int argc, char **argv)
 {

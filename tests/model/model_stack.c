@@ -208,6 +208,15 @@ void wf_suspend_arming(struct wf_fiber *self, wf_after_fn *after, void *word)
     wf_suspend_to(self, NULL, after, word);
 }
 
+void wf_suspend_watching(struct wf_fiber *self, wf_after_fn *after, void *word, void *flag,
+                         wf_flagged_fn *flagged)
+{
+    if (wf_is_flagged(flag)) {
+        flagged(self);
+    }
+    wf_suspend_to(self, NULL, after, word);
+}
+
 /* --- as in src/await.c and src/scope.c -------------------------------------------------------- */
 
 struct wf_fiber *wf_peek_task(void)

@@ -278,7 +278,8 @@ static ssize_t lock_begin(struct wf_mutex *m, struct actor *me)
     wf_lock(&m->lock);
     ssize_t rc = take_mutex(m, &me->task);
     if (rc == -EAGAIN) {
-        lock_queue(m, &me->call, &me->resume, &me->task);
+        wf_call_queue(&me->call, &me->resume, &lock_ops, &m->lock, &m->waiters, &me->task);
+        wf_unlock(&m->lock);
         return WF_PENDING;
     }
     wf_unlock(&m->lock);

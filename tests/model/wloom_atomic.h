@@ -93,6 +93,8 @@
 
 /* Of an asymmetric pair: see pool/base/atomic.h. A thread's own steps are never exchanged here. */
 #define wf_fence_light() ((void)0)
+/* Stronger than what it is here, but only where the other is stronger too. */
+#define wf_fence_after_rmw() wf_fence_seq_cst()
 #define wf_fence_heavy()                                         \
     ({                                                           \
         WLOOM_SITE(, WLOOM_FENCE, WLOOM_SEQ_CST, WLOOM_RELAXED); \
