@@ -140,14 +140,16 @@ WF_INLINE bool wf_env_is_base(const struct wf_env *env)
            env->scope == env->task->env.scope; /* the root scope's has no task */
 }
 
+/* Private sections of `self` that are not signed yet belong to its env, which is about to change. */
+WF_COLD void wf_env_sign(struct wf_fiber *self);
+
 /* The code that runs on `self` goes on under another env. Everywhere but on a loop's frame, where
  * nothing is private, and when it returns to the env before: what was forked in between has been
  * joined. */
 WF_INLINE void wf_env_enter(struct wf_fiber *self, struct wf_env *env)
 {
-    struct wf_deque *deque = &self->worker->deque;
-    if (wf_unlikely(wf_deque_has_private(deque))) {
-        wf_deque_sign(deque, (uintptr_t)self->env);
+    if (wf_unlikely(wf_deque_has_private(&self->worker->deque))) {
+        wf_env_sign(self);
     }
     self->env = env;
 }

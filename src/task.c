@@ -487,6 +487,11 @@ bool wf_task_unwatch(struct wf_task *task, struct wf_awaiter *awaiter)
     return removed;
 }
 
+void wf_env_sign(struct wf_fiber *self)
+{
+    wf_deque_sign(&self->worker->deque, (uintptr_t)self->env);
+}
+
 bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
 {
     struct wf_worker *worker = self->worker;
@@ -496,7 +501,7 @@ bool wf_task_run_in_place(struct wf_fiber *self, struct wf_task *task)
     }
     wf_deque_step(&worker->deque);
     if (wf_unlikely(wf_deque_has_private(&worker->deque))) {
-        wf_deque_sign(&worker->deque, (uintptr_t)self->env); /* its body runs under another */
+        wf_env_sign(self); /* its body runs under another */
     }
     int rc = run_body(self, task, self->env, wf_fiber_home(self));
     if (wf_unlikely(task->kind == WF_TASK_FOLLOWING)) {

@@ -57,6 +57,12 @@ ABSENT void wf_yield(struct wf_fiber *self)
     (void)self;
 }
 
+ABSENT void wf_env_sign(struct wf_fiber *self)
+{
+    (void)self;
+    NOT_CALLED("private sections");
+}
+
 ABSENT uint32_t wf_env_cancelled_alone(struct wf_env *env)
 {
     (void)env;
