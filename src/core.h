@@ -140,7 +140,7 @@ WF_INLINE bool wf_env_is_base(const struct wf_env *env)
            env->scope == env->task->env.scope; /* the root scope's has no task */
 }
 
-/* Private sections of `self` that are not signed yet belong to its env, which is about to change. */
+/* Private sections of `self` that are not signed belong to its env, which is about to change. */
 WF_COLD void wf_env_sign(struct wf_fiber *self);
 
 /* The code that runs on `self` goes on under another env. Everywhere but on a loop's frame, where

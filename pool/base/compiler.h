@@ -27,8 +27,8 @@
 #else
 #define WF_INLINE static inline __attribute__((always_inline))
 #endif
-#define WF_NORETURN  __attribute__((noreturn))
-#define WF_UNUSED    __attribute__((unused))
+#define WF_NORETURN __attribute__((noreturn))
+#define WF_UNUSED   __attribute__((unused))
 /* Of the library alone: reached without a table of addresses. For what hot paths read or compare;
  * elsewhere cmake/weft.map does. */
 #define WF_HIDDEN       __attribute__((visibility("hidden")))
