@@ -123,8 +123,9 @@ typedef struct weft_error {
  *     return weft_fail(-EIO, "read %s: short by %zu bytes", path, missing);
  *
  * A record that was handed on to this task, and that weft_forget has not dropped, becomes the cause
- * of the new one; a record of this task's own is replaced. Task context; elsewhere it only returns
- * `code`. When no record is to be had the text is lost and the code kept. Cannot suspend. */
+ * of the new one; a record of this task's own is replaced. A code that is not < 0 (EIO for -EIO, a
+ * result that is none) is misuse. Task context; elsewhere it only returns `code`. When no record is
+ * to be had the text is lost and the code kept. Cannot suspend. */
 #define weft_fail(code, ...) weft_fail_(WEFT_HERE, (code), __VA_ARGS__)
 int weft_fail_(const weft_place *place, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -494,10 +494,12 @@ void weft_frame_yield_(weft_frame *frame);
         weft_frame_v_(fn##_weft_run, &(ptr)->sm, WEFT_HERE);                              \
     })
 
-/* Any function that was defined by WEFT_TASK(fn, T), started as a task of the innermost scope with
- * a copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what takes
- * several waits, or needs a stack. (In a scope with `.each` it is one of the tasks that
- * weft_scope_next gives, with the result 0.) */
+/* Any function that was defined by WEFT_TASK(fn, T), started as a task of the innermost scope
+ * with a copy of *ptr, as weft_go does; its end is the value, as for weft_frame_v. For what
+ * takes several waits, or needs a stack. It is a task of its scope, and no operation: when the
+ * value is dropped, or a deadline ends its await, the task goes on, and its scope's end waits
+ * for it. A deadline that shall end it goes inside its body. (In a scope with `.each` it is one
+ * of the tasks that weft_scope_next gives, with the result 0.) */
 #define weft_task_v(fn, ...) /* (fn, ptr) */                                                    \
     __extension__({                                                                             \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg), \

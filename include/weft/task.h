@@ -105,13 +105,14 @@ typedef struct weft_rt_opts {
  *
  *     int main(void) { return weft_run(serve, &config, .workers = 4) < 0; }
  *
- * Options (C only) are designated initialisers of weft_rt_opts. Foreign thread; from inside a task:
- * -EDEADLK. Returns fn's result (fn was called); the code of the failure that stopped the runtime
- * (WEFT_STOP), unless fn had failed before it; or before fn was called: -EINVAL (workers < 0 or >
- * WEFT_WORKERS_MAX, blocking_max < 0 or > WEFT_BLOCKING_MAX, patience > WEFT_PATIENCE_MAX, unknown
- * io), -ENOMEM, -EAGAIN (no thread to be had), or, if io_uring was asked for by its name, what it
- * said: -EPERM (forbidden here), -ENOSYS (not there). A line on stderr says what was refused and
- * the remedy. */
+ * Options (C only) are designated initialisers of weft_rt_opts. Foreign thread; from inside a
+ * task: -EDEADLK. A failure of fn that carries an error record is also written to stderr, as by
+ * weft_call; a program that has told it itself calls weft_forget before fn returns. Returns fn's
+ * result (fn was called); the code of the failure that stopped the runtime (WEFT_STOP), unless
+ * fn had failed before it; or before fn was called: -EINVAL (workers < 0 or > WEFT_WORKERS_MAX,
+ * blocking_max < 0 or > WEFT_BLOCKING_MAX, patience > WEFT_PATIENCE_MAX, unknown io), -ENOMEM,
+ * -EAGAIN (no thread to be had), or, if io_uring was asked for by its name, what it said: -EPERM
+ * (forbidden here), -ENOSYS (not there). A line on stderr says what was refused and the remedy. */
 #define weft_run(...) weft_run_opts_(__VA_ARGS__, ) /* (fn, arg, options) */
 #define weft_run_opts_(fn, arg, ...) \
     weft_run_((fn), (arg), WEFT_OPTS_(weft_rt_opts, __VA_ARGS__), WEFT_HERE_STARTS_(#fn))
