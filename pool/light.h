@@ -86,7 +86,9 @@
  * before. */
 #define WF_SIGHT_NS INT64_C(10000)
 /* For so long an owner is believed to be as slow as it was, though it had nothing queued at some
- * look meanwhile, so that nothing can be told: the pauses between scopes. */
+ * look meanwhile, so that nothing can be told: the pauses between scopes. Not at nodes of a graph
+ * that take less than WF_STEAL_TASK_NS: at 30 ns each two workers are as slow as if they took 200,
+ * so that a thief which once believed it would go on (docs/adr/0051). */
 #define WF_SLOW_NS INT64_C(1000000)
 /* A steal in so many us costs the owner 2 %. */
 #define WF_STEAL_OLD_NS INT64_C(50000)
@@ -151,6 +153,7 @@ static inline void wf_light_look(struct wf_sighting *seen, struct wf_pace pace, 
         return;
     }
     int64_t low_ns, high_ns, each_ns = wf_load_relaxed(&seen->each_ns);
+    int64_t believed_ns = each_ns < WF_STEAL_TASK_NS ? 0 : WF_SLOW_NS;
     wf_light_measure(seen, pace, seen_ns, &low_ns, &high_ns);
     if (low_ns == INT64_MAX && has_queued && seen_ns < WF_SIGHT_NS) {
         return; /* a long one: how long? */
@@ -162,7 +165,7 @@ static inline void wf_light_look(struct wf_sighting *seen, struct wf_pace pace, 
         low_ns = low_ns == INT64_MAX ? seen_ns : low_ns;
         wf_store_relaxed(&seen->each_ns, low_ns);
         wf_store_relaxed(&seen->slow_ns, now_ns);
-    } else if (now_ns - wf_load_relaxed(&seen->slow_ns) >= WF_SLOW_NS) {
+    } else if (now_ns - wf_load_relaxed(&seen->slow_ns) >= believed_ns) {
         wf_store_relaxed(&seen->each_ns, 0);
     }
     wf_store_relaxed(&seen->deque, pace.deque);
@@ -234,10 +237,9 @@ static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_wor
         thief->saw_light = true;
     }
     wf_light_look(seen, pace, count != 0 || wf_runq_len(&victim->runq) != 0, long_ns, now_ns);
-    return count != 0 &&
-           (wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns) ||
-            wf_light_is_slow(seen, count, thief->flows, long_ns, wait_ns,
-                             long_ns > WF_PACE_NS || cheap ? long_ns : WF_PACE_NS, now_ns));
+    return count != 0 && (wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns) ||
+                          wf_light_is_slow(seen, count, thief->flows, long_ns, wait_ns,
+                                           long_ns > WF_PACE_NS ? long_ns : WF_PACE_NS, now_ns));
 }
 
 /* May it take half of its FIFO? */
@@ -255,6 +257,15 @@ static inline bool wf_light_may_steal_ready(struct wf_worker *thief, struct wf_w
     wf_light_look(&victim->seen, wf_light_pace(victim), true, long_ns, now_ns);
     return wf_light_is_old(&victim->age_ready, wf_load_relaxed(&victim->runq.head), now_ns) ||
            wf_light_is_slow(&victim->seen, count, false, long_ns, 1, long_ns, now_ns);
+}
+
+/* Shall a thief that has just taken something there look for more, for longer and for less? Not
+ * for nodes that are short: see WF_SLOW_NS. */
+static inline bool wf_light_is_worth_more(struct wf_worker *victim)
+{
+    /* relaxed, both: a guess */
+    return wf_load_relaxed(&victim->seen.each_ns) >= WF_STEAL_TASK_NS ||
+           !wf_deque_is_cheap(&victim->deque, wf_load_relaxed(&victim->deque.pace));
 }
 
 /* Is the taker about to come back to the injection queue? */

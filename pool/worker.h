@@ -136,7 +136,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint32_t watches;  /* in a row, as one watch to all others; up to WF_WATCH_LOUD */
     int64_t search_ns; /* how long the next search lasts, WF_SEARCH_MIN_NS at least */
     bool has_spilled;  /* out of its queues into the injection queue; see take_back */
-    bool flows;        /* it has stolen, when it last looked */
+    bool flows;        /* it stole when it last looked, and there is more */
     bool saw_light;    /* it has left something to others since it last slept: light.h */
     bool woken;        /* for work, and has not taken any from others since */
     int64_t inject_ns; /* when search() looks at the injection queue again */

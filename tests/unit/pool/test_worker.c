@@ -975,6 +975,36 @@ Test(worker, who_was_slow_before_a_pause_is_so_after_it, .init = begin, .fini = 
     wt_false(may_steal_after_puts(0, 20, WF_STEAL_TASK_NS / 10), "that was long ago");
 }
 
+Test(worker, of_short_nodes_nothing_is_believed_over_a_pause, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_cheap);
+    do_nodes(50);
+    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
+    do_nodes(50);
+    wt_false(may_steal_after(50 * WF_STEAL_CHEAP_NS), "it has nothing");
+    for (int i = 0; i < 20; i++) {
+        wf_ready_cheap(self, &works[i]);
+    }
+    wt_false(may_steal_after(WF_LOOK_NS));
+}
+
+static bool stays_after_a_steal(void (*put)(struct wf_worker *worker, struct wf_work *work))
+{
+    put(self, &works[0]);
+    looks_slow(self);
+    wt_eq(number(steal(other, clock_ns)), 0);
+    return other->flows;
+}
+
+Test(worker, who_took_a_task_stays_for_more_and_who_took_a_node_does_not, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    wt_true(stays_after_a_steal(wf_ready_new));
+    wt_false(stays_after_a_steal(wf_ready_cheap));
+    wf_store_relaxed(&self->seen.each_ns, WF_STEAL_TASK_NS);
+    wt_true(stays_after_a_steal(wf_ready_cheap), "they are long");
+}
+
 /* The owner has run all but `count` works of a scope, and is slow. May a thief take the oldest? */
 static bool may_steal_of_last(int count)
 {
