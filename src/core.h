@@ -477,7 +477,7 @@ WF_INLINE bool wf_wait_is_flagged(struct wf_env *env)
  * `env`, which runs. False: that is cancelled, and nobody but the caller will end the wait. */
 WF_INLINE bool wf_wait_enter(struct wf_wait *wait, struct wf_env *env)
 {
-    if (wf_unlikely(!wf_slot_enter(&env->slot, wait, NULL))) {
+    if (wf_unlikely(!wf_slot_enter(&env->slot, wait, wait))) { /* no own call: none stays */
         return wf_wait_enter_locked(wait, env);
     }
     if (wf_unlikely(wf_wait_is_flagged(env))) {
