@@ -60,7 +60,7 @@ void weft_rwlock_fini(weft_rwlock *handle)
  * before its fork have noted. Two sections may note at the same time: hence the
  * compare-and-swap. */
 
-static bool reads_already(struct wf_task *task, const struct wf_rwlock *lock)
+WF_INLINE bool reads_already(struct wf_task *task, const struct wf_rwlock *lock)
 {
     for (int i = 0; i < WF_READS_KNOWN; i++) {
         if (wf_load_relaxed(&task->reads[i]) == lock) {
@@ -70,7 +70,7 @@ static bool reads_already(struct wf_task *task, const struct wf_rwlock *lock)
     return false;
 }
 
-static void note_read(struct wf_task *task, const struct wf_rwlock *lock)
+WF_INLINE void note_read(struct wf_task *task, const struct wf_rwlock *lock)
 {
     wf_task_touch(task);
     for (int i = 0; i < WF_READS_KNOWN; i++) {
@@ -83,11 +83,12 @@ static void note_read(struct wf_task *task, const struct wf_rwlock *lock)
 }
 
 /* Whether the task holds it for reading, as far as it knows; and it does not any more. */
-static bool forget_read(struct wf_task *task, const struct wf_rwlock *lock)
+WF_INLINE bool forget_read(struct wf_task *task, const struct wf_rwlock *lock)
 {
     for (int i = 0; i < WF_READS_KNOWN; i++) {
         if (wf_load_relaxed(&task->reads[i]) == lock) {
-            wf_store_relaxed(&task->reads[i], NULL); /* relaxed: under that lock's lock */
+            wf_store_relaxed(&task->reads[i],
+                             NULL); /* that lock's lock is ours: nobody else does */
             return true;
         }
     }
@@ -100,12 +101,22 @@ static bool forget_read(struct wf_task *task, const struct wf_rwlock *lock)
 
 /* --- under the lock --------------------------------------------------------------------------- */
 
-static int enter_read(struct wf_rwlock *lock, struct wf_task *task)
+static bool somebody_waits_still(struct wf_rwlock *lock)
+{
+    return wf_waitq_first(&lock->waiters) != NULL;
+}
+
+WF_INLINE bool somebody_waits(struct wf_rwlock *lock)
+{
+    return wf_unlikely(!wf_list_is_empty(&lock->waiters)) && somebody_waits_still(lock);
+}
+
+WF_INLINE int enter_read(struct wf_rwlock *lock, struct wf_task *task)
 {
     if (lock->writer == task || reads_already(task, lock)) {
         return -EDEADLK;
     }
-    if (lock->writer != NULL || wf_waitq_first(&lock->waiters) != NULL) {
+    if (lock->writer != NULL || somebody_waits(lock)) {
         return -EAGAIN;
     }
     lock->readers++;
@@ -119,12 +130,12 @@ static void write_as(struct wf_rwlock *lock, struct wf_task *task)
     lock->writer_place = task->place;
 }
 
-static int enter_write(struct wf_rwlock *lock, struct wf_task *task)
+WF_INLINE int enter_write(struct wf_rwlock *lock, struct wf_task *task)
 {
     if (lock->writer == task || reads_already(task, lock)) {
         return -EDEADLK;
     }
-    if (lock->writer != NULL || lock->readers != 0 || wf_waitq_first(&lock->waiters) != NULL) {
+    if (lock->writer != NULL || lock->readers != 0 || somebody_waits(lock)) {
         return -EAGAIN;
     }
     write_as(lock, task);
@@ -194,55 +205,88 @@ static const struct wf_wait_ops write_ops = {.cancel = wf_wait_cancel_claim,
                                              .name = "weft_rwlock_write",
                                              .holder = rwlock_holder};
 
-static ssize_t read_begin(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
-                          struct wf_task *task)
+/* Both are called with the lock, and return without it. */
+static void read_queue(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
+                       struct wf_task *task)
 {
-    wf_lock(&lock->lock);
-    ssize_t rc = enter_read(lock, task);
-    if (rc == -EAGAIN) {
-        wf_call_queue(call, resume, &read_ops, lock, &lock->waiters, NULL);
-        call->detail = (uintptr_t)task;
-        rc = WF_PENDING;
-    }
+    wf_call_queue(call, resume, &read_ops, lock, &lock->waiters, NULL);
+    call->detail = (uintptr_t)task;
     wf_unlock(&lock->lock);
-    return rc;
 }
 
-static ssize_t write_begin(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
-                           struct wf_task *task)
+static void write_queue(struct wf_rwlock *lock, struct wf_call *call, struct wf_work *resume,
+                        struct wf_task *task)
 {
-    wf_lock(&lock->lock);
-    ssize_t rc = enter_write(lock, task);
+    wf_call_queue(call, resume, &write_ops, lock, &lock->waiters, task);
+    wf_unlock(&lock->lock);
+}
+
+/* Called with the lock, returns without it. */
+static WF_NOINLINE int read_waiting(struct wf_fiber *self, struct wf_rwlock *lock)
+{
+    struct wf_task *task = self->env->task;
+    struct wf_call call;
+    read_queue(lock, &call, &self->resume, task);
+    return (int)wf_call_block(self, &call);
+}
+
+static WF_NOINLINE int write_waiting(struct wf_fiber *self, struct wf_rwlock *lock)
+{
+    struct wf_call call;
+    write_queue(lock, &call, &self->resume, self->env->task);
+    return (int)wf_call_block(self, &call);
+}
+
+/* Entered, and with the lock; returns without it. */
+WF_INLINE int read_locked(struct wf_fiber *self, struct wf_rwlock *lock)
+{
+    int rc = enter_read(lock, self->env->task);
     if (rc == -EAGAIN) {
-        wf_call_queue(call, resume, &write_ops, lock, &lock->waiters, task);
-        rc = WF_PENDING;
+        return read_waiting(self, lock);
     }
     wf_unlock(&lock->lock);
-    return rc;
+    return wf_spend_and_return(self, rc);
+}
+
+WF_INLINE int write_locked(struct wf_fiber *self, struct wf_rwlock *lock)
+{
+    int rc = enter_write(lock, self->env->task);
+    if (rc == -EAGAIN) {
+        return write_waiting(self, lock);
+    }
+    wf_unlock(&lock->lock);
+    return wf_spend_and_return(self, rc);
+}
+
+static WF_NOINLINE int enter_otherwise(struct wf_rwlock *lock, bool writes)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    if (self == NULL) {
+        return rc;
+    }
+    wf_lock(&lock->lock);
+    return writes ? write_locked(self, lock) : read_locked(self, lock);
 }
 
 int weft_rwlock_read(weft_rwlock *handle)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
+    struct wf_rwlock *lock = rwlock_of(handle);
+    struct wf_fiber *self = wf_enter_at_once();
+    if (wf_unlikely(self == NULL || !wf_lock_at_once(&lock->lock))) {
+        return enter_otherwise(lock, false);
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call,
-                            read_begin(rwlock_of(handle), &call, &self->resume, self->env->task));
+    return read_locked(self, lock);
 }
 
 int weft_rwlock_write(weft_rwlock *handle)
 {
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (wf_unlikely(self == NULL)) {
-        return rc;
+    struct wf_rwlock *lock = rwlock_of(handle);
+    struct wf_fiber *self = wf_enter_at_once();
+    if (wf_unlikely(self == NULL || !wf_lock_at_once(&lock->lock))) {
+        return enter_otherwise(lock, true);
     }
-    struct wf_call call;
-    return (int)wf_call_end(self, &call,
-                            write_begin(rwlock_of(handle), &call, &self->resume, self->env->task));
+    return write_locked(self, lock);
 }
 
 static int try_rwlock(struct wf_rwlock *lock,
@@ -269,18 +313,51 @@ int weft_rwlock_try_write(weft_rwlock *handle)
     return try_rwlock(rwlock_of(handle), enter_write);
 }
 
-/* Under the lock: whether the task was inside. */
-static bool leave_rwlock(struct wf_rwlock *lock, struct wf_task *task)
+/* Under the lock: whether the task was inside. The caller serves the line. */
+WF_INLINE bool leave_rwlock(struct wf_rwlock *lock, struct wf_task *task)
 {
-    if (lock->writer == task) {
-        lock->writer = NULL;
-    } else if (lock->readers != 0 && forget_read(task, lock)) {
-        lock->readers--;
-    } else {
-        return false;
+    if (wf_likely(lock->readers != 0)) { /* so there is no writer */
+        bool was_inside = forget_read(task, lock);
+        lock->readers -= was_inside;
+        return was_inside;
     }
+    bool was_inside = lock->writer == task;
+    if (was_inside) {
+        lock->writer = NULL;
+    }
+    return was_inside;
+}
+
+static WF_COLD int does_not_hold(const struct wf_task *task)
+{
+    wf_misuse("weft_rwlock_unlock: the task started at %s:%d does not hold it", task->place->file,
+              task->place->line);
+    return -EINVAL;
+}
+
+/* Called with the lock, returns without it. */
+static WF_NOINLINE int serve_and_unlock(struct wf_rwlock *lock)
+{
     serve_rwlock(lock);
-    return true;
+    wf_unlock(&lock->lock);
+    return 0;
+}
+
+/* With the lock; returns without it. */
+WF_INLINE int leave_locked(struct wf_rwlock *lock, struct wf_task *task)
+{
+    bool was_inside = leave_rwlock(lock, task);
+    if (wf_likely(was_inside) && !wf_list_is_empty(&lock->waiters)) {
+        return serve_and_unlock(lock);
+    }
+    wf_unlock(&lock->lock);
+    return wf_likely(was_inside) ? 0 : does_not_hold(task);
+}
+
+static WF_NOINLINE int leave_contended(struct wf_rwlock *lock, struct wf_task *task)
+{
+    wf_lock(&lock->lock);
+    return leave_locked(lock, task);
 }
 
 int weft_rwlock_unlock(weft_rwlock *handle)
@@ -292,15 +369,7 @@ int weft_rwlock_unlock(weft_rwlock *handle)
         return rc;
     }
     struct wf_task *task = self->env->task;
-    wf_lock(&lock->lock);
-    bool was_inside = leave_rwlock(lock, task);
-    wf_unlock(&lock->lock);
-    if (wf_unlikely(!was_inside)) {
-        wf_misuse("weft_rwlock_unlock: the task started at %s:%d does not hold it",
-                  task->place->file, task->place->line);
-        return -EINVAL;
-    }
-    return 0;
+    return wf_lock_at_once(&lock->lock) ? leave_locked(lock, task) : leave_contended(lock, task);
 }
 
 const weft_place *weft_rwlock_writer(const weft_rwlock *handle)
