@@ -21,6 +21,7 @@
  * G.2  No strand touches the graph after the run has returned. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
+#include "src/block.h"
 #include "src/guard.h"
 #include "src/loop.h"
 #include <string.h>
@@ -246,6 +247,7 @@ static void run_node(struct wf_fiber *self, struct wf_work *work)
             wf_deque_note_cheap(&self->worker->deque, TELL_EVERY);
         }
     }
+    wf_slot_go(&self->env->slot, &wf_own_call(self)->wait); /* for the waits of other nodes */
     self->env = outer;
     if (!count_off(graph, nodes)) {
         return;
