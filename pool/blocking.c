@@ -13,10 +13,14 @@
 #include <sched.h>
 #include <string.h>
 
+/* A look at whether a thread whose call has returned is back. */
+#define COMING_BACK_NS INT64_C(20000)
+
 struct blocking_thread {
     struct wf_blocking *blocking; /* NULL: this place is free; under lock */
     pthread_t id;                 /* of the thread, written by itself; under lock */
     bool begun;                   /* id is valid; under lock */
+    bool is_done;                 /* its call has returned, and it is not back yet; under lock */
 };
 
 struct wf_blocking {
@@ -27,6 +31,7 @@ struct wf_blocking {
     int idle;     /* threads that sleep; those woken for a request in the queue are still counted */
     int starting; /* places taken whose threads have not come to the lock */
     int alive;    /* threads that have, and have not ended */
+    int done;     /* threads whose call has returned, and that are not back yet */
     bool ending;
     WF_ATOMIC(uint32_t) requests; /* futex: idle threads sleep while it does not change */
     int threads_max;              /* immutable */
@@ -64,6 +69,8 @@ static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
                                                 struct blocking_thread *thread)
 {
     wf_lock(&blocking->lock);
+    blocking->done -= thread->is_done;
+    thread->is_done = false;
     struct wf_blocking_request *request = pop_locked(blocking);
     int64_t give_up_ns = wf_sys.now_ns() + WF_BLOCKING_IDLE_NS;
     while (request == NULL && !blocking->ending) { /* ends: a request comes, or the time is over */
@@ -85,6 +92,15 @@ static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
     return request;
 }
 
+/* From here until it is back the thread only makes somebody ready. */
+static void note_done(struct wf_blocking *blocking, struct blocking_thread *thread)
+{
+    wf_lock(&blocking->lock);
+    thread->is_done = true;
+    blocking->done++;
+    wf_unlock(&blocking->lock);
+}
+
 static void *blocking_thread(void *arg)
 {
     struct blocking_thread *thread = arg;
@@ -98,6 +114,7 @@ static void *blocking_thread(void *arg)
     struct wf_blocking_request *request;
     while ((request = next_request(blocking, thread)) != NULL) {
         request->result = request->call(request->arg);
+        note_done(blocking, thread);
         request->done(request); /* LAST TOUCH */
     }
     return NULL;
@@ -229,6 +246,11 @@ void wf_blocking_free(struct wf_blocking *blocking)
 int wf_blocking_idle_threads(struct wf_blocking *blocking)
 {
     wf_lock(&blocking->lock);
+    while (blocking->done > 0) { /* ends: to come back they need none of those who ask */
+        wf_unlock(&blocking->lock);
+        wf_sys.nap(COMING_BACK_NS); /* no yield: it may run at a lower priority than we do */
+        wf_lock(&blocking->lock);
+    }
     int threads = blocking->alive + blocking->starting;
     bool idle = threads == blocking->idle && blocking->waiting == 0;
     wf_unlock(&blocking->lock);

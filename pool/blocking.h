@@ -41,7 +41,9 @@ struct wf_blocking_report {
 /* Any thread. The numbers are of one moment. */
 void wf_blocking_report(struct wf_blocking *blocking, struct wf_blocking_report *report);
 
-/* Threads that exist, if all of them are idle and nothing is queued; else -1. Any thread. */
+/* Threads that exist, if all of them are idle and nothing is queued; else -1. Waits for those whose
+ * call has returned: whoever was made ready by one may ask before it is idle again, and nobody asks
+ * after that. Any thread that `done` does not wait for. */
 int wf_blocking_idle_threads(struct wf_blocking *blocking);
 
 #endif

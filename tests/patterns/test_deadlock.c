@@ -4,6 +4,7 @@
 #include "capture.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -363,6 +364,47 @@ Test(deadlock, an_operation_whose_result_nobody_takes_may_have_been_the_last, .t
 {
     struct captured said;
     capture(&said, run_leave_unread);
+    check_exited(&said, 0);
+    check_says(&said, "weft: deadlock");
+}
+
+/* So that whoever it makes ready runs first. */
+static int give_way(void *arg)
+{
+    (void)arg;
+    (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){.sched_priority = 0});
+    usleep(1000);
+    return 0;
+}
+
+static int call_and_wait_for_ever(void *sem)
+{
+    int rc = weft_blocking(give_way, NULL);
+    return rc < 0 ? rc : weft_sem_acquire(sem);
+}
+
+static int run_call_and_wait(void)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    wt_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    for (int i = 0; i < 10; i++) {
+        wt_eq(weft_run(call_and_wait_for_ever, &sem, .workers = 1, .deadlock = WEFT_DEADLOCK_ALWAYS,
+                       .patience = -1),
+              -EDEADLK);
+    }
+    weft_sem_fini(&sem);
+    return 0;
+}
+
+/* The thread of the call has made the task ready, and is not idle yet when the worker sleeps. */
+Test(deadlock, a_blocking_call_that_has_just_returned_is_no_reason_to_wait, .timeout = 60)
+{
+    struct captured said;
+    capture(&said, run_call_and_wait);
     check_exited(&said, 0);
     check_says(&said, "weft: deadlock");
 }
