@@ -260,7 +260,7 @@ static void lane_more(struct wf_op *op, int32_t res)
     struct weft_listener *listener = lane->listener;
     wf_lock(&listener->lock);
     bool kept = deliver(listener, res);
-    if (listener->ready >= WEFT_ACCEPT_AHEAD) {
+    if (kept && listener->ready >= WEFT_ACCEPT_AHEAD) { /* who closes empties it without the lock */
         stop_lane(lane);
     }
     wf_unlock(&listener->lock);
