@@ -252,7 +252,8 @@ int wf_blocking_idle_threads(struct wf_blocking *blocking)
         wf_lock(&blocking->lock);
     }
     int threads = blocking->alive + blocking->starting;
-    bool idle = threads == blocking->idle && blocking->waiting == 0;
+    /* those that are starting find nothing to do: what they were started for, another has taken */
+    bool idle = blocking->alive == blocking->idle && blocking->waiting == 0;
     wf_unlock(&blocking->lock);
     return idle ? threads : -1;
 }
