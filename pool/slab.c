@@ -5,7 +5,7 @@
  * its alignment and its size.
  *
  * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The
- * owner does not walk what it took over; `drained` is used up before the next.
+ * owner walks what it took over by and by; `drained` is used up before the next.
  *
  * Nothing counts what is taken: who asks (wf_slab_report) walks the free ones, and the others
  * are. */
@@ -23,6 +23,8 @@
 /* So many objects of a bundle ahead their lines are fetched: two lines each, of 40 to 155 ns, where
  * an object is taken every 40 ns or so. */
 #define FETCH_AHEAD 6
+/* Objects that move between near and far at a time. */
+#define BATCH (WF_SLAB_NEAR / 2)
 
 _Static_assert(offsetof(struct wf_slab_node, count) == OBJECT_ALIGN,
                "S.1, and the smallest object");
@@ -109,6 +111,12 @@ static void *chunk_map(void)
     return aligned;
 }
 
+/* Behind the generations. */
+static uint64_t *far_of(struct wf_slab_chunk *chunk, uint32_t objects)
+{
+    return (uint64_t *)(void *)&chunk->generations[(objects + 1) & ~UINT32_C(1)];
+}
+
 /* A new chunk becomes the uncut one. False: refused, or at chunks_max. */
 WF_COLD static bool chunk_make(struct wf_slab *slab)
 {
@@ -126,6 +134,7 @@ WF_COLD static bool chunk_make(struct wf_slab *slab)
     chunk->reciprocal = slab->reciprocal;
     chunk->readable = slab->readable;
     chunk->shared = slab->shared;
+    chunk->far = far_of(chunk, slab->objects_per_chunk);
     slab->chunks = chunk;
     slab->uncut = (char *)chunk + slab->first;
     slab->uncut_end = slab->uncut + (size_t)slab->objects_per_chunk * slab->object_bytes;
@@ -140,7 +149,7 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
 {
     wf_check(object_bytes > 0 && object_bytes <= WF_SLAB_OBJECT_MAX, "wf_slab_init: %zu bytes",
              object_bytes);
-    memset(slab, 0, sizeof *slab);
+    memset(slab, 0, offsetof(struct wf_slab, near));
     size_t bytes = (object_bytes + OBJECT_ALIGN - 1) & ~(OBJECT_ALIGN - 1);
     size_t align = bytes & (~bytes + 1);
     align = align < WF_LINE ? align : WF_LINE;
@@ -148,9 +157,10 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
     size_t head = sizeof(struct wf_slab_chunk);
     size_t n = (WF_SLAB_CHUNK_BYTES - head) / (bytes + sizeof(uint32_t)) + 1;
     size_t first;
-    do { /* ends: one or two steps, since alignment costs less than two objects */
+    do { /* ends: a few steps, since alignment and the bits cost less than some objects */
         n--;
-        first = (head + n * sizeof(uint32_t) + align - 1) & ~(align - 1);
+        size_t bits = (n + 63) / 64 * sizeof(uint64_t);
+        first = (head + (n + 1) / 2 * sizeof(uint64_t) + bits + align - 1) & ~(align - 1);
     } while (first + n * bytes > WF_SLAB_CHUNK_BYTES);
 
     slab->object_bytes = (uint32_t)bytes;
@@ -188,7 +198,7 @@ void wf_slab_fini(struct wf_slab *slab)
         (void)wf_sys.unmap(chunk, WF_SLAB_CHUNK_BYTES);
         chunk = next;
     }
-    memset(slab, 0, sizeof *slab);
+    memset(slab, 0, offsetof(struct wf_slab, near));
 }
 
 /* ---- take and give ---- */
@@ -223,10 +233,10 @@ static void fetch(void *object)
     wf_prefetch_write((char *)object + WF_LINE);
 }
 
-static void count_again(struct wf_slab *slab)
+static void count_again(struct wf_slab *slab, uint32_t n)
 {
     /* relaxed: written by the owner alone, so no read-modify-write */
-    wf_store_relaxed(&slab->remote_frees, wf_load_relaxed(&slab->remote_frees) + 1);
+    wf_store_relaxed(&slab->remote_frees, wf_load_relaxed(&slab->remote_frees) + n);
 }
 
 /* The oldest bundle, if there is one, is broken up: its first object; the others are in the
@@ -258,9 +268,9 @@ static void *take_shared(struct wf_slab *slab)
         if (slab->stashed >= FETCH_AHEAD) {
             fetch(slab->stash[slab->stashed - FETCH_AHEAD]);
         }
-        count_again(slab);
+        count_again(slab, 1);
     } else if ((object = take_bundle(slab)) != NULL) {
-        count_again(slab);
+        count_again(slab, 1);
     } else if ((object = cut(slab)) == NULL) {
         return NULL;
     }
@@ -269,39 +279,95 @@ static void *take_shared(struct wf_slab *slab)
     return object;
 }
 
-/* `local` is empty. */
+/* near -> far: the oldest. At most near_count. */
+static void put_far(struct wf_slab *slab, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct wf_slab_chunk *chunk = chunk_of(slab->near[i]);
+        uint32_t number =
+            object_number(offset_of(slab->near[i]) - slab->first, slab->reciprocal);
+        chunk->far[number / 64] |= UINT64_C(1) << (number % 64);
+        if (chunk->far_count++ == 0) {
+            chunk->far_next = slab->far;
+            slab->far = chunk;
+        }
+    }
+    slab->near_count -= n;
+    memmove(slab->near, slab->near + n, slab->near_count * sizeof slab->near[0]);
+}
+
+/* far -> near, none of which is left: of one chunk the lowest, which are taken first. */
+static void take_far(struct wf_slab *slab)
+{
+    struct wf_slab_chunk *chunk = slab->far;
+    uint32_t n = chunk->far_count < BATCH ? chunk->far_count : BATCH;
+    slab->near_count = n;
+    chunk->far_count -= n;
+    if (chunk->far_count == 0) {
+        slab->far = chunk->far_next;
+    }
+    for (uint64_t *bits = chunk->far; n > 0; bits++) { /* ends: there are so many */
+        char *first = (char *)chunk + slab->first +
+                      (size_t)(bits - chunk->far) * 64 * slab->object_bytes;
+        while (*bits != 0 && n > 0) {
+            slab->near[--n] = first + (size_t)__builtin_ctzll(*bits) * slab->object_bytes;
+            *bits &= *bits - 1;
+        }
+    }
+}
+
+/* drained -> near, none of which is left; the next ones in the list. How many. */
+static uint32_t take_drained(struct wf_slab *slab)
+{
+    uint32_t n = 0;
+    while (slab->drained && n < BATCH) {
+        slab->near[n++] = slab->drained;
+        slab->drained = slab->drained->next;
+    }
+    slab->near_count = n;
+    count_again(slab, n);
+    return n;
+}
+
+/* None is near: an object, unmarked, or NULL. What others have given comes in the order in which
+ * they did so; if it is much, it is put in order, with what is far. */
 WF_NOINLINE static void *take_slow(struct wf_slab *slab)
 {
-    if (slab->shared) {
-        return take_shared(slab);
-    }
     if (!slab->drained) {
         slab->drained = drain_remote(slab);
     }
-    void *object = slab->drained;
-    if (object) {
-        slab->drained = slab->drained->next;
-        fetch(slab->drained);
-        count_again(slab);
-    } else {
-        object = cut(slab);
-        if (!object) {
-            return NULL;
-        }
+    if (take_drained(slab) == BATCH) {
+        put_far(slab, BATCH);
     }
-    mark_taken(slab, object);
-    return object;
+    if (slab->near_count == 0 && slab->far) {
+        take_far(slab);
+    }
+    return slab->near_count != 0 ? slab->near[--slab->near_count] : cut(slab);
+}
+
+static void *take_unmarked(struct wf_slab *slab)
+{
+    return wf_likely(slab->near_count != 0) ? slab->near[--slab->near_count] : take_slow(slab);
 }
 
 void *wf_slab_take(struct wf_slab *slab)
 {
-    struct wf_slab_node *node = slab->local;
-    if (wf_unlikely(!node)) {
-        return take_slow(slab);
+    if (slab->shared) {
+        return take_shared(slab);
     }
-    slab->local = node->next;
-    mark_taken(slab, node);
-    return node;
+    void *object = take_unmarked(slab);
+    if (object) {
+        mark_taken(slab, object);
+    }
+    return object;
+}
+
+static void give_near(struct wf_slab *slab, void *object)
+{
+    if (wf_unlikely(slab->near_count == WF_SLAB_NEAR)) {
+        put_far(slab, BATCH);
+    }
+    slab->near[slab->near_count++] = object;
 }
 
 static void give_remote(struct wf_slab *owner, struct wf_slab_node *node)
@@ -369,30 +435,32 @@ void wf_slab_give(struct wf_slab *mine, void *object)
         return;
     }
     mark_given(chunk, object);
-    struct wf_slab_node *node = object;
-    if (chunk->owner != mine) {
-        give_remote(chunk->owner, node);
-        return;
+    if (chunk->owner == mine) {
+        give_near(mine, object);
+    } else {
+        give_remote(chunk->owner, object);
     }
-    node->next = mine->local;
-    mine->local = node;
 }
 
 void *wf_slab_take_bare_slow(struct wf_slab *slab)
 {
-    return wf_slab_take(slab);
+    return WF_SLAB_MARKS_BARE ? wf_slab_take(slab) : take_unmarked(slab);
 }
 
 void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object)
 {
     struct wf_slab_chunk *chunk = chunk_of(object);
+    bool own = (uintptr_t)chunk->owner - (uintptr_t)mine < count * sizeof *mine;
     if (WF_SLAB_MARKS_BARE) {
-        bool own = (uintptr_t)chunk->owner - (uintptr_t)mine < count * sizeof *mine;
         wf_slab_give(own ? chunk->owner : NULL, object);
         return;
     }
     wf_check(chunk->magic == CHUNK_MAGIC, "wf_slab_give_bare: %p is not in a slab", object);
-    give_remote(chunk->owner, object);
+    if (own) {
+        give_near(chunk->owner, object);
+    } else {
+        give_remote(chunk->owner, object);
+    }
 }
 
 uint32_t wf_slab_generation(const void *object)
@@ -423,7 +491,11 @@ void wf_slab_report(const struct wf_slab *slab, struct wf_slab_report *report)
      * sync(slab.give) */
     uint64_t given = list_length(slab, slab->drained) +
                      list_length(slab, wf_load_acquire(&slab->remote)) + slab->stashed;
-    report->live = slab->cut - list_length(slab, slab->local) - given;
+    uint64_t own = slab->near_count;
+    for (const struct wf_slab_chunk *chunk = slab->far; chunk; chunk = chunk->far_next) {
+        own += chunk->far_count;
+    }
+    report->live = slab->cut - own - given;
     report->remote_frees = wf_load_relaxed(&slab->remote_frees) + given;
     report->chunks = wf_load_relaxed(&slab->chunk_count);
 }

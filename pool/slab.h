@@ -10,9 +10,15 @@
  *
  * An object's way:
  *     uncut -> taken    [wf_slab_take: the chunk's uncut end]
- *     taken -> local    [wf_slab_give by the owner]          -> taken [wf_slab_take]
+ *     taken -> near     [wf_slab_give by the owner]          -> taken [wf_slab_take]
+ *     near  -> far      [wf_slab_give, the oldest half when there are WF_SLAB_NEAR] -> near
  *     taken -> remote   [wf_slab_give by anybody else: lock-free push]
- *     remote -> drained [wf_slab_take, all at once, when local is empty] -> taken [wf_slab_take]
+ *     remote -> drained [wf_slab_take, all at once, when none is near] -> near or far
+ *
+ * Near are the objects that were given last, the newest of which is warm. Far are bits in their
+ * chunks; what comes back from there when none is near comes in the order of addresses, whatever
+ * the order in which it was given: so the processor fetches the next ones by itself, and nothing is
+ * read from an object, or written to one, to find the next (docs/adr/0038).
  *
  * A *shared* slab (wf_slab_share) is for objects that mostly others give back. They give them in
  * bundles: the first object of a bundle says where the others are, so that the owner can fetch the
@@ -45,6 +51,10 @@
 /* Two lines, which hold the addresses of so many others: next, mark and count take three words. */
 #define WF_SLAB_BUNDLE_BYTES  ((size_t)128)
 #define WF_SLAB_BUNDLE_OTHERS 13
+/* More than tasks come and go at a time, mostly; 4 KiB of addresses. */
+#ifndef WF_SLAB_NEAR
+#define WF_SLAB_NEAR 512
+#endif
 
 struct wf_slab;
 
@@ -66,6 +76,10 @@ struct wf_slab_chunk {
     struct wf_slab_chunk *next;
     uint32_t object_bytes, first, objects_per_chunk, reciprocal; /* the owner's */
     bool readable, shared;                                       /* the owner's */
+    /* owner: so many of its objects are far, a bit for each in `far`; then the next such chunk */
+    uint32_t far_count;
+    struct wf_slab_chunk *far_next;
+    uint64_t *far;
     /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by
      * anybody. */
     WF_ATOMIC(uint32_t) generations[];
@@ -73,8 +87,9 @@ struct wf_slab_chunk {
 
 struct wf_slab {
     /* owner */
-    struct wf_slab_node *local;   /* given by the owner */
+    uint32_t near_count;          /* of `near` */
     struct wf_slab_node *drained; /* given by others, taken over */
+    struct wf_slab_chunk *far;    /* chunks of which some objects are far */
     char *uncut, *uncut_end;      /* of the newest chunk */
     struct wf_slab_chunk *chunks; /* newest first */
     uint64_t cut;                 /* objects that were ever taken */
@@ -96,6 +111,8 @@ struct wf_slab {
     void *stash[WF_SLAB_BUNDLE_OTHERS];
     /* any thread, on a line of its own */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_slab_node *) remote;
+    /* owner; the newest last. Not of a shared one */
+    WF_ALIGNED(WF_LINE_PAIR) void *near[WF_SLAB_NEAR];
 };
 
 /* object_bytes: 1 to WF_SLAB_OBJECT_MAX; objects are aligned to the largest power of two that
@@ -130,16 +147,6 @@ void wf_slab_give(struct wf_slab *mine, void *object);
 void *wf_slab_take_bare_slow(struct wf_slab *slab);
 void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object);
 
-WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
-{
-    if (WF_SLAB_MARKS_BARE || wf_unlikely(slab->local == NULL)) {
-        return wf_slab_take_bare_slow(slab);
-    }
-    struct wf_slab_node *node = slab->local;
-    slab->local = node->next;
-    return node;
-}
-
 /* wf_slab_take_bare, but NULL if there is more to do than to take the object that was given
  * last. */
 WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
@@ -147,11 +154,18 @@ WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
     if (WF_SLAB_MARKS_BARE) {
         return wf_slab_take_bare_slow(slab);
     }
-    struct wf_slab_node *node = slab->local;
-    if (wf_likely(node != NULL)) {
-        slab->local = node->next;
+    uint32_t count = slab->near_count;
+    if (wf_unlikely(count == 0)) {
+        return NULL;
     }
-    return node;
+    slab->near_count = count - 1;
+    return slab->near[count - 1];
+}
+
+WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
+{
+    void *object = WF_SLAB_MARKS_BARE ? NULL : wf_slab_take_last(slab);
+    return wf_likely(object != NULL) ? object : wf_slab_take_bare_slow(slab);
 }
 
 /* mine: the `count` slabs that the caller owns, of one of which it may be. */
@@ -164,13 +178,12 @@ WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *obje
     const uintptr_t chunk = (uintptr_t)object & ~(uintptr_t)(WF_SLAB_CHUNK_BYTES - 1);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): masked
     struct wf_slab *slab = ((struct wf_slab_chunk *)chunk)->owner;
-    if (wf_unlikely((uintptr_t)slab - (uintptr_t)mine >= count * sizeof *mine)) {
+    if (wf_unlikely((uintptr_t)slab - (uintptr_t)mine >= count * sizeof *mine ||
+                    slab->near_count == WF_SLAB_NEAR)) {
         wf_slab_give_bare_slow(mine, count, object);
         return;
     }
-    struct wf_slab_node *node = (struct wf_slab_node *)object;
-    node->next = slab->local;
-    slab->local = node;
+    slab->near[slab->near_count++] = object;
 }
 
 /* Frees an object of a shared slab, by and by: it may be kept in *held, which is the caller's and
