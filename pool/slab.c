@@ -7,6 +7,15 @@
  * Frees by others are pushed to a stack that only the owner empties, and only whole: no ABA. The
  * owner walks what it took over by and by; `drained` is used up before the next.
  *
+ * But for shared slabs, not every object that others give is pushed. Who gives one sets its bit in
+ * a word for 64 neighbours, and pushes it only if it has found the word 0; the owner takes the whole
+ * word for each object that it pops.
+ *   - None is lost. Whoever finds the word not 0 has set a bit beside that of another, who has
+ *     pushed his object, or is about to: the owner takes the word only after it has popped that one,
+ *     and then has both.
+ *   - None comes twice. An object on the stack has its bit in the word until the owner, who has
+ *     popped it, takes the word; so nobody else finds the word 0, and pushes, until then.
+ *
  * Nothing counts what is taken: who asks (wf_slab_report) walks the free ones, and the others
  * are. */
 #include "pool/slab.h"
@@ -25,6 +34,9 @@
 #define FETCH_AHEAD 6
 /* Objects that move between near and far at a time. */
 #define BATCH (WF_SLAB_NEAR / 2)
+/* Words that the owner takes over at a time: each is a line or two of another core. */
+#define WORDS_AT_ONCE 4
+#define WORD_BITS     64
 
 _Static_assert(offsetof(struct wf_slab_node, count) == OBJECT_ALIGN,
                "S.1, and the smallest object");
@@ -52,6 +64,11 @@ static uint32_t offset_of(const void *object)
     return (uint32_t)((uintptr_t)object & (WF_SLAB_CHUNK_BYTES - 1));
 }
 
+static uint32_t number_of(const struct wf_slab_chunk *chunk, const void *object)
+{
+    return object_number(offset_of(object) - chunk->first, chunk->reciprocal);
+}
+
 /* Of an object of a shared slab that is free: nothing else puts that there. */
 static uintptr_t mark_of(const void *object)
 {
@@ -63,7 +80,7 @@ static uintptr_t mark_of(const void *object)
 static void mark_taken(struct wf_slab *slab, void *object)
 {
     struct wf_slab_chunk *chunk = chunk_of(object);
-    uint32_t number = object_number(offset_of(object) - slab->first, slab->reciprocal);
+    uint32_t number = number_of(chunk, object);
     uint32_t generation = wf_load_relaxed(&chunk->generations[number]);
     wf_check_inner(generation % 2 == 0);
     wf_store_relaxed(&chunk->generations[number], generation + 1);
@@ -111,10 +128,28 @@ static void *chunk_map(void)
     return aligned;
 }
 
-/* Behind the generations. */
-static uint64_t *far_of(struct wf_slab_chunk *chunk, uint32_t objects)
+static size_t words_of(size_t objects)
 {
-    return (uint64_t *)(void *)&chunk->generations[(objects + 1) & ~UINT32_C(1)];
+    return (objects + WORD_BITS - 1) / WORD_BITS;
+}
+
+static size_t lines_of(size_t bytes)
+{
+    return (bytes + WF_LINE - 1) & ~(size_t)(WF_LINE - 1);
+}
+
+/* From the chunk to its words of what is remote, behind the generations and the other words; with
+ * them on lines of their own. */
+static size_t remote_offset(size_t objects)
+{
+    size_t generations = (objects + 1) / 2 * sizeof(uint64_t);
+    return lines_of(sizeof(struct wf_slab_chunk) + generations +
+                    words_of(objects) * sizeof(uint64_t));
+}
+
+static size_t head_bytes(size_t objects)
+{
+    return remote_offset(objects) + lines_of(words_of(objects) * sizeof(uint64_t));
 }
 
 /* A new chunk becomes the uncut one. False: refused, or at chunks_max. */
@@ -134,7 +169,9 @@ WF_COLD static bool chunk_make(struct wf_slab *slab)
     chunk->reciprocal = slab->reciprocal;
     chunk->readable = slab->readable;
     chunk->shared = slab->shared;
-    chunk->far = far_of(chunk, slab->objects_per_chunk);
+    size_t words = words_of(slab->objects_per_chunk);
+    chunk->remote = (void *)((char *)chunk + remote_offset(slab->objects_per_chunk));
+    chunk->far = (uint64_t *)(void *)chunk->remote - words;
     slab->chunks = chunk;
     slab->uncut = (char *)chunk + slab->first;
     slab->uncut_end = slab->uncut + (size_t)slab->objects_per_chunk * slab->object_bytes;
@@ -154,13 +191,11 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
     size_t align = bytes & (~bytes + 1);
     align = align < WF_LINE ? align : WF_LINE;
 
-    size_t head = sizeof(struct wf_slab_chunk);
-    size_t n = (WF_SLAB_CHUNK_BYTES - head) / (bytes + sizeof(uint32_t)) + 1;
+    size_t n = WF_SLAB_CHUNK_BYTES / (bytes + sizeof(uint32_t)) + 1;
     size_t first;
-    do { /* ends: a few steps, since alignment and the bits cost less than some objects */
+    do { /* ends: a few steps, the head is small beside the objects */
         n--;
-        size_t bits = (n + 63) / 64 * sizeof(uint64_t);
-        first = (head + (n + 1) / 2 * sizeof(uint64_t) + bits + align - 1) & ~(align - 1);
+        first = (head_bytes(n) + align - 1) & ~(align - 1);
     } while (first + n * bytes > WF_SLAB_CHUNK_BYTES);
 
     slab->object_bytes = (uint32_t)bytes;
@@ -279,18 +314,24 @@ static void *take_shared(struct wf_slab *slab)
     return object;
 }
 
+/* Objects of one word become far. `bits`: not 0. */
+static void add_far(struct wf_slab *slab, struct wf_slab_chunk *chunk, uint32_t word, uint64_t bits)
+{
+    chunk->far[word] |= bits;
+    if (chunk->far_count == 0) {
+        chunk->far_next = slab->far;
+        slab->far = chunk;
+    }
+    chunk->far_count += (uint32_t)__builtin_popcountll(bits);
+}
+
 /* near -> far: the oldest. At most near_count. */
 static void put_far(struct wf_slab *slab, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct wf_slab_chunk *chunk = chunk_of(slab->near[i]);
-        uint32_t number =
-            object_number(offset_of(slab->near[i]) - slab->first, slab->reciprocal);
-        chunk->far[number / 64] |= UINT64_C(1) << (number % 64);
-        if (chunk->far_count++ == 0) {
-            chunk->far_next = slab->far;
-            slab->far = chunk;
-        }
+        uint32_t number = number_of(chunk, slab->near[i]);
+        add_far(slab, chunk, number / WORD_BITS, UINT64_C(1) << number % WORD_BITS);
     }
     slab->near_count -= n;
     memmove(slab->near, slab->near + n, slab->near_count * sizeof slab->near[0]);
@@ -308,7 +349,7 @@ static void take_far(struct wf_slab *slab)
     }
     for (uint64_t *bits = chunk->far; n > 0; bits++) { /* ends: there are so many */
         char *first = (char *)chunk + slab->first +
-                      (size_t)(bits - chunk->far) * 64 * slab->object_bytes;
+                      (size_t)(bits - chunk->far) * WORD_BITS * slab->object_bytes;
         while (*bits != 0 && n > 0) {
             slab->near[--n] = first + (size_t)__builtin_ctzll(*bits) * slab->object_bytes;
             *bits &= *bits - 1;
@@ -316,33 +357,34 @@ static void take_far(struct wf_slab *slab)
     }
 }
 
-/* drained -> near, none of which is left; the next ones in the list. How many. */
-static uint32_t take_drained(struct wf_slab *slab)
-{
-    uint32_t n = 0;
-    while (slab->drained && n < BATCH) {
-        slab->near[n++] = slab->drained;
-        slab->drained = slab->drained->next;
-    }
-    slab->near_count = n;
-    count_again(slab, n);
-    return n;
-}
-
-/* None is near: an object, unmarked, or NULL. What others have given comes in the order in which
- * they did so; if it is much, it is put in order, with what is far. */
-WF_NOINLINE static void *take_slow(struct wf_slab *slab)
+/* remote -> far: the words of what was drained. */
+static void take_drained(struct wf_slab *slab)
 {
     if (!slab->drained) {
         slab->drained = drain_remote(slab);
     }
-    if (take_drained(slab) == BATCH) {
-        put_far(slab, BATCH);
+    for (int i = 0; i < WORDS_AT_ONCE && slab->drained; i++) {
+        struct wf_slab_node *node = slab->drained;
+        slab->drained = node->next;
+        struct wf_slab_chunk *chunk = chunk_of(node);
+        uint32_t word = number_of(chunk, node) / WORD_BITS;
+        /* sync(slab.collect): acquire, S.2; pairs sync(slab.mark) */
+        uint64_t bits = wf_xchg_acquire(&chunk->remote[word], 0);
+        wf_check_inner(bits != 0);
+        add_far(slab, chunk, word, bits);
+        count_again(slab, (uint32_t)__builtin_popcountll(bits));
     }
-    if (slab->near_count == 0 && slab->far) {
-        take_far(slab);
+}
+
+/* None is near: an object, unmarked, or NULL. */
+WF_NOINLINE static void *take_slow(struct wf_slab *slab)
+{
+    take_drained(slab);
+    if (!slab->far) {
+        return cut(slab);
     }
-    return slab->near_count != 0 ? slab->near[--slab->near_count] : cut(slab);
+    take_far(slab);
+    return slab->near[--slab->near_count];
 }
 
 static void *take_unmarked(struct wf_slab *slab)
@@ -370,7 +412,7 @@ static void give_near(struct wf_slab *slab, void *object)
     slab->near[slab->near_count++] = object;
 }
 
-static void give_remote(struct wf_slab *owner, struct wf_slab_node *node)
+static void push_remote(struct wf_slab *owner, struct wf_slab_node *node)
 {
     struct wf_slab_node *head = wf_load_relaxed(&owner->remote);
     do { /* ends: each failure is another thread's success, or the owner's drain */
@@ -378,6 +420,16 @@ static void give_remote(struct wf_slab *owner, struct wf_slab_node *node)
         /* sync(slab.give): release, S.2 and node->next; pairs sync(slab.drain), sync(slab.count).
          * LAST TOUCH: the owner may take the object from here on */
     } while (!wf_cas_release(&owner->remote, &head, node));
+}
+
+static void give_remote(struct wf_slab_chunk *chunk, void *object)
+{
+    uint32_t number = number_of(chunk, object);
+    /* sync(slab.mark): release, S.2; pairs sync(slab.collect). LAST TOUCH, but of the first in its
+     * word: the owner may take the object from here on */
+    if (wf_or_release(&chunk->remote[number / WORD_BITS], UINT64_C(1) << number % WORD_BITS) == 0) {
+        push_remote(chunk->owner, object);
+    }
 }
 
 /* Of a shared slab. */
@@ -399,7 +451,7 @@ void wf_slab_give_held(struct wf_slab_node **held)
     struct wf_slab_node *bundle = *held;
     if (bundle) {
         *held = NULL;
-        give_remote(chunk_of(bundle)->owner, bundle);
+        push_remote(chunk_of(bundle)->owner, bundle);
     }
 }
 
@@ -431,14 +483,14 @@ void wf_slab_give(struct wf_slab *mine, void *object)
     if (chunk->shared) {
         mark_shared(chunk, object);
         begin_bundle(object);
-        give_remote(chunk->owner, object);
+        push_remote(chunk->owner, object);
         return;
     }
     mark_given(chunk, object);
     if (chunk->owner == mine) {
         give_near(mine, object);
     } else {
-        give_remote(chunk->owner, object);
+        give_remote(chunk, object);
     }
 }
 
@@ -459,7 +511,7 @@ void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object)
     if (own) {
         give_near(chunk->owner, object);
     } else {
-        give_remote(chunk->owner, object);
+        give_remote(chunk, object);
     }
 }
 
@@ -467,8 +519,7 @@ uint32_t wf_slab_generation(const void *object)
 {
     struct wf_slab_chunk *chunk = chunk_of(object);
     /* relaxed: see slab.h */
-    return wf_load_relaxed(
-        &chunk->generations[object_number(offset_of(object) - chunk->first, chunk->reciprocal)]);
+    return wf_load_relaxed(&chunk->generations[number_of(chunk, object)]);
 }
 
 struct wf_slab *wf_slab_owner(const void *object)
@@ -476,11 +527,19 @@ struct wf_slab *wf_slab_owner(const void *object)
     return chunk_of(object)->owner;
 }
 
+/* Objects that others gave. */
 static uint64_t list_length(const struct wf_slab *slab, const struct wf_slab_node *node)
 {
     uint64_t n = 0;
     for (; node; node = node->next) {
-        n += 1 + (slab->shared ? node->count : 0);
+        if (slab->shared) {
+            n += 1 + node->count;
+        } else {
+            struct wf_slab_chunk *chunk = chunk_of(node);
+            /* relaxed: exact when nobody gives meanwhile */
+            n += (uint64_t)__builtin_popcountll(
+                wf_load_relaxed(&chunk->remote[number_of(chunk, node) / WORD_BITS]));
+        }
     }
     return n;
 }

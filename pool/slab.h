@@ -12,13 +12,14 @@
  *     uncut -> taken    [wf_slab_take: the chunk's uncut end]
  *     taken -> near     [wf_slab_give by the owner]          -> taken [wf_slab_take]
  *     near  -> far      [wf_slab_give, the oldest half when there are WF_SLAB_NEAR] -> near
- *     taken -> remote   [wf_slab_give by anybody else: lock-free push]
- *     remote -> drained [wf_slab_take, all at once, when none is near] -> near or far
+ *     taken -> remote   [wf_slab_give by anybody else]
+ *     remote -> far     [wf_slab_take, when none is near] -> near
  *
  * Near are the objects that were given last, the newest of which is warm. Far are bits in their
  * chunks; what comes back from there when none is near comes in the order of addresses, whatever
  * the order in which it was given: so the processor fetches the next ones by itself, and nothing is
- * read from an object, or written to one, to find the next (docs/adr/0038).
+ * read from an object, or written to one, to find the next (docs/adr/0038). Remote are bits, too;
+ * of those in one word the first is besides put on a stack, for the owner to find the word.
  *
  * A *shared* slab (wf_slab_share) is for objects that mostly others give back. They give them in
  * bundles: the first object of a bundle says where the others are, so that the owner can fetch the
@@ -80,6 +81,9 @@ struct wf_slab_chunk {
     uint32_t far_count;
     struct wf_slab_chunk *far_next;
     uint64_t *far;
+    /* a bit for each that somebody else gave; any thread sets them, the owner takes a word of them
+     * at a time. On a line of its own. Not of a shared slab */
+    WF_ATOMIC(uint64_t) * remote;
     /* Odd: taken. Written by who takes or gives the object, which is one thread at a time; read by
      * anybody. */
     WF_ATOMIC(uint32_t) generations[];
@@ -88,7 +92,7 @@ struct wf_slab_chunk {
 struct wf_slab {
     /* owner */
     uint32_t near_count;          /* of `near` */
-    struct wf_slab_node *drained; /* given by others, taken over */
+    struct wf_slab_node *drained; /* given by others, taken over: the first of each word */
     struct wf_slab_chunk *far;    /* chunks of which some objects are far */
     char *uncut, *uncut_end;      /* of the newest chunk */
     struct wf_slab_chunk *chunks; /* newest first */

@@ -109,6 +109,8 @@ static void end(void)
 
 /* --- object by object ------------------------------------------------------------------------- */
 
+static struct object *bundle[3];
+
 static void give_one(void *object)
 {
     wf_slab_give(NULL, through_with(object));
@@ -125,9 +127,26 @@ static void two_give_while_the_owner_takes(void)
     end();
 }
 
-/* --- bundles ---------------------------------------------------------------------------------- */
+/* What they give goes on while the owner takes words: in each word of bits, more than once. */
+static void give_two(void *arg)
+{
+    (void)arg;
+    give_one(bundle[0]);
+    give_one(bundle[1]);
+}
 
-static struct object *bundle[3];
+static void one_gives_two_while_the_owner_takes(void)
+{
+    begin(false, 0);
+    bundle[0] = take();
+    bundle[1] = take();
+    wloom_spawn(give_two, NULL);
+    wloom_spawn(give_one, take());
+    take();
+    end();
+}
+
+/* --- bundles ---------------------------------------------------------------------------------- */
 
 static void give_two_as_a_bundle(void *arg)
 {
@@ -212,7 +231,7 @@ static void give_and_go_on(void *arg)
     struct wf_slab_node *first = (struct wf_slab_node *)through_with(bundle[0]);
     mark_shared(chunk_of(first), first);
     begin_bundle(first);
-    give_remote(&slabs[0], first);
+    push_remote(&slabs[0], first);
     (void)wf_load_relaxed(&slabs[0].remote); /* a step: here the owner may come */
     struct object *second = through_with(bundle[1]);
     mark_shared(chunk_of(second), (struct wf_slab_node *)second);
@@ -231,6 +250,7 @@ static void a_bundle_that_is_given_too_early(void)
 
 static const struct wloom_scenario scenarios[] = {
     {"two_give", two_give_while_the_owner_takes, NULL, NULL, false},
+    {"one_gives_two", one_gives_two_while_the_owner_takes, NULL, NULL, false},
     {"two_bundles", two_bundles_while_the_owner_takes, NULL, NULL, false},
     {"bundled_again", what_was_in_a_bundle_is_bundled_again, NULL, NULL, false},
     {"objects_of_two_owners", objects_of_two_owners, NULL, NULL, false},

@@ -105,6 +105,80 @@ Test(slab, what_others_give_comes_back_to_the_owner)
     free(objects);
 }
 
+/* ---- order ---- */
+
+enum { MANY = 4 * WF_SLAB_NEAR };
+
+static void take_many(struct wf_slab *slab, void **objects)
+{
+    wf_slab_init(slab, 256, WF_SLAB_CHUNKS_NOMAX);
+    for (int i = 0; i < MANY; i++) {
+        objects[i] = wf_slab_take(slab);
+    }
+    struct wf_rng rng;
+    wf_rng_seed(&rng, 1);
+    for (uint32_t i = MANY; i > 1; i--) { /* in no order from here on */
+        uint32_t k = wf_rng_below(&rng, i);
+        void *object = objects[k];
+        objects[k] = objects[i - 1];
+        objects[i - 1] = object;
+    }
+}
+
+/* Takes all again, each once; how often one lies below the one before, but for the first ones. */
+static int descents(struct wf_slab *slab, uint32_t first)
+{
+    int n = 0;
+    uint32_t chunks = report_of(slab).chunks;
+    char *before = NULL;
+    for (uint32_t i = 0; i < MANY; i++) {
+        char *object = wf_slab_take(slab);
+        n += i > first && object < before;
+        before = object;
+        wt_eq(report_of(slab).live, i + 1u);
+        wt_eq(wf_slab_generation(object), 3u, "not one that is taken");
+    }
+    wt_eq(report_of(slab).chunks, chunks, "what is free is taken before more is cut");
+    return n;
+}
+
+static void give_and_end(struct wf_slab *slab, void **objects)
+{
+    for (int i = 0; i < MANY; i++) {
+        wf_slab_give(slab, objects[i]);
+    }
+    wt_eq(report_of(slab).live, 0u);
+    wf_slab_fini(slab);
+}
+
+Test(slab, many_given_in_any_order_come_back_in_the_order_of_addresses)
+{
+    static struct wf_slab slab;
+    static void *objects[MANY];
+    take_many(&slab, objects);
+    for (int i = 0; i < MANY; i++) {
+        wf_slab_give(&slab, objects[i]);
+    }
+    uint32_t near = slab.near_count; /* the newest, which are warm, come first */
+    wt_le(near, (uint32_t)WF_SLAB_NEAR);
+    wt_lt(descents(&slab, near), (int)report_of(&slab).chunks, "between chunks only");
+    give_and_end(&slab, objects);
+}
+
+Test(slab, many_given_by_others_in_any_order_come_back_in_the_order_of_addresses)
+{
+    static struct wf_slab slab;
+    static void *objects[MANY];
+    take_many(&slab, objects);
+    for (int i = 0; i < MANY; i++) {
+        wf_slab_give(NULL, objects[i]);
+    }
+    wt_eq(report_of(&slab).live, 0u);
+    wt_lt(descents(&slab, 0), MANY / 16, "some words of 64 at a time");
+    wt_eq(report_of(&slab).remote_frees, (uint64_t)MANY);
+    give_and_end(&slab, objects);
+}
+
 /* ---- shared ---- */
 
 static void share(struct wf_slab *slab, size_t bytes, uint32_t keep)
