@@ -152,10 +152,28 @@ static size_t head_bytes(size_t objects)
     return remote_offset(objects) + lines_of(words_of(objects) * sizeof(uint64_t));
 }
 
+#define NEAR_BYTES ((size_t)WF_SLAB_NEAR * sizeof(void *))
+
+/* False: refused. */
+static bool near_make(struct wf_slab *slab)
+{
+    void **places = wf_sys.map(NEAR_BYTES, PROT_READ | PROT_WRITE);
+    if (!places) {
+        return false;
+    }
+    slab->near = places + 1;
+    slab->near_top = slab->near;
+    slab->near_end = places + WF_SLAB_NEAR;
+    return true;
+}
+
 /* A new chunk becomes the uncut one. False: refused, or at chunks_max. */
 WF_COLD static bool chunk_make(struct wf_slab *slab)
 {
     uint32_t count = wf_load_relaxed(&slab->chunk_count);
+    if (!slab->near && !slab->shared && !near_make(slab)) {
+        return false;
+    }
     struct wf_slab_chunk *chunk = count < slab->chunks_max ? chunk_map() : NULL;
     if (!chunk) {
         return false;
@@ -186,7 +204,9 @@ void wf_slab_init(struct wf_slab *slab, size_t object_bytes, uint32_t chunks_max
 {
     wf_check(object_bytes > 0 && object_bytes <= WF_SLAB_OBJECT_MAX, "wf_slab_init: %zu bytes",
              object_bytes);
-    memset(slab, 0, offsetof(struct wf_slab, near));
+    memset(slab, 0, sizeof *slab);
+    slab->near_top = slab->none + 1;
+    slab->near_end = slab->near_top;
     size_t bytes = (object_bytes + OBJECT_ALIGN - 1) & ~(OBJECT_ALIGN - 1);
     size_t align = bytes & (~bytes + 1);
     align = align < WF_LINE ? align : WF_LINE;
@@ -233,7 +253,10 @@ void wf_slab_fini(struct wf_slab *slab)
         (void)wf_sys.unmap(chunk, WF_SLAB_CHUNK_BYTES);
         chunk = next;
     }
-    memset(slab, 0, offsetof(struct wf_slab, near));
+    if (slab->near) {
+        (void)wf_sys.unmap(slab->near - 1, NEAR_BYTES);
+    }
+    memset(slab, 0, sizeof *slab);
 }
 
 /* ---- take and give ---- */
@@ -314,27 +337,34 @@ static void *take_shared(struct wf_slab *slab)
     return object;
 }
 
-/* Objects of one word become far. `bits`: not 0. */
-static void add_far(struct wf_slab *slab, struct wf_slab_chunk *chunk, uint32_t word, uint64_t bits)
+/* `count` objects of one word become far. */
+static void add_far(struct wf_slab *slab, struct wf_slab_chunk *chunk, uint32_t word, uint64_t bits,
+                    uint32_t count)
 {
     chunk->far[word] |= bits;
     if (chunk->far_count == 0) {
         chunk->far_next = slab->far;
         slab->far = chunk;
     }
-    chunk->far_count += (uint32_t)__builtin_popcountll(bits);
+    chunk->far_count += count;
 }
 
-/* near -> far: the oldest. At most near_count. */
-static void put_far(struct wf_slab *slab, uint32_t n)
+static size_t near_count(const struct wf_slab *slab)
 {
-    for (uint32_t i = 0; i < n; i++) {
+    return slab->near ? (size_t)(slab->near_top - slab->near) : 0;
+}
+
+/* near -> far: the oldest. There are so many. */
+static void put_far(struct wf_slab *slab, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
         struct wf_slab_chunk *chunk = chunk_of(slab->near[i]);
         uint32_t number = number_of(chunk, slab->near[i]);
-        add_far(slab, chunk, number / WORD_BITS, UINT64_C(1) << number % WORD_BITS);
+        add_far(slab, chunk, number / WORD_BITS, UINT64_C(1) << number % WORD_BITS, 1);
     }
-    slab->near_count -= n;
-    memmove(slab->near, slab->near + n, slab->near_count * sizeof slab->near[0]);
+    size_t left = near_count(slab) - n;
+    memmove(slab->near, slab->near + n, left * sizeof slab->near[0]);
+    slab->near_top = slab->near + left;
 }
 
 /* far -> near, none of which is left: of one chunk the lowest, which are taken first. */
@@ -342,7 +372,7 @@ static void take_far(struct wf_slab *slab)
 {
     struct wf_slab_chunk *chunk = slab->far;
     uint32_t n = chunk->far_count < BATCH ? chunk->far_count : BATCH;
-    slab->near_count = n;
+    slab->near_top = slab->near + n;
     chunk->far_count -= n;
     if (chunk->far_count == 0) {
         slab->far = chunk->far_next;
@@ -371,8 +401,9 @@ static void take_drained(struct wf_slab *slab)
         /* sync(slab.collect): acquire, S.2; pairs sync(slab.mark) */
         uint64_t bits = wf_xchg_acquire(&chunk->remote[word], 0);
         wf_check_inner(bits != 0);
-        add_far(slab, chunk, word, bits);
-        count_again(slab, (uint32_t)__builtin_popcountll(bits));
+        uint32_t count = (uint32_t)__builtin_popcountll(bits);
+        add_far(slab, chunk, word, bits, count);
+        count_again(slab, count);
     }
 }
 
@@ -384,12 +415,12 @@ WF_NOINLINE static void *take_slow(struct wf_slab *slab)
         return cut(slab);
     }
     take_far(slab);
-    return slab->near[--slab->near_count];
+    return *--slab->near_top;
 }
 
 static void *take_unmarked(struct wf_slab *slab)
 {
-    return wf_likely(slab->near_count != 0) ? slab->near[--slab->near_count] : take_slow(slab);
+    return wf_likely(slab->near_top[-1] != NULL) ? *--slab->near_top : take_slow(slab);
 }
 
 void *wf_slab_take(struct wf_slab *slab)
@@ -406,10 +437,10 @@ void *wf_slab_take(struct wf_slab *slab)
 
 static void give_near(struct wf_slab *slab, void *object)
 {
-    if (wf_unlikely(slab->near_count == WF_SLAB_NEAR)) {
+    if (wf_unlikely(slab->near_top == slab->near_end)) {
         put_far(slab, BATCH);
     }
-    slab->near[slab->near_count++] = object;
+    *slab->near_top++ = object;
 }
 
 static void push_remote(struct wf_slab *owner, struct wf_slab_node *node)
@@ -550,7 +581,7 @@ void wf_slab_report(const struct wf_slab *slab, struct wf_slab_report *report)
      * sync(slab.give) */
     uint64_t given = list_length(slab, slab->drained) +
                      list_length(slab, wf_load_acquire(&slab->remote)) + slab->stashed;
-    uint64_t own = slab->near_count;
+    uint64_t own = near_count(slab);
     for (const struct wf_slab_chunk *chunk = slab->far; chunk; chunk = chunk->far_next) {
         own += chunk->far_count;
     }

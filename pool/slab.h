@@ -52,10 +52,9 @@
 /* Two lines, which hold the addresses of so many others: next, mark and count take three words. */
 #define WF_SLAB_BUNDLE_BYTES  ((size_t)128)
 #define WF_SLAB_BUNDLE_OTHERS 13
-/* More than tasks come and go at a time, mostly; 4 KiB of addresses. */
-#ifndef WF_SLAB_NEAR
-#define WF_SLAB_NEAR 512
-#endif
+/* Objects that are near, at most: twice as many as a worker queues (WF_DEQUE_SLOTS), so that a flood
+ * of tasks has none far. 64 KiB of addresses, of which no more is touched than was ever used. */
+#define WF_SLAB_NEAR 8192
 
 struct wf_slab;
 
@@ -91,7 +90,8 @@ struct wf_slab_chunk {
 
 struct wf_slab {
     /* owner */
-    uint32_t near_count;          /* of `near` */
+    void **near_top, **near_end;  /* behind the newest, and behind the last place, of `near` */
+    void **near;                  /* mapped with the first chunk; before the first one is NULL */
     struct wf_slab_node *drained; /* given by others, taken over: the first of each word */
     struct wf_slab_chunk *far;    /* chunks of which some objects are far */
     char *uncut, *uncut_end;      /* of the newest chunk */
@@ -113,10 +113,9 @@ struct wf_slab {
     /* owner, of a shared one: the others of the bundle that is being used up */
     uint32_t stashed;
     void *stash[WF_SLAB_BUNDLE_OTHERS];
+    void *none[1]; /* NULL: what is near while `near` is not mapped */
     /* any thread, on a line of its own */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_slab_node *) remote;
-    /* owner; the newest last. Not of a shared one */
-    WF_ALIGNED(WF_LINE_PAIR) void *near[WF_SLAB_NEAR];
 };
 
 /* object_bytes: 1 to WF_SLAB_OBJECT_MAX; objects are aligned to the largest power of two that
@@ -158,12 +157,12 @@ WF_INLINE void *wf_slab_take_last(struct wf_slab *slab)
     if (WF_SLAB_MARKS_BARE) {
         return wf_slab_take_bare_slow(slab);
     }
-    uint32_t count = slab->near_count;
-    if (wf_unlikely(count == 0)) {
-        return NULL;
+    void **top = slab->near_top;
+    void *object = top[-1];
+    if (wf_likely(object != NULL)) {
+        slab->near_top = top - 1;
     }
-    slab->near_count = count - 1;
-    return slab->near[count - 1];
+    return object;
 }
 
 WF_INLINE void *wf_slab_take_bare(struct wf_slab *slab)
@@ -182,12 +181,14 @@ WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *obje
     const uintptr_t chunk = (uintptr_t)object & ~(uintptr_t)(WF_SLAB_CHUNK_BYTES - 1);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): masked
     struct wf_slab *slab = ((struct wf_slab_chunk *)chunk)->owner;
+    void **top;
     if (wf_unlikely((uintptr_t)slab - (uintptr_t)mine >= count * sizeof *mine ||
-                    slab->near_count == WF_SLAB_NEAR)) {
+                    (top = slab->near_top) == slab->near_end)) {
         wf_slab_give_bare_slow(mine, count, object);
         return;
     }
-    slab->near[slab->near_count++] = object;
+    *top = object;
+    slab->near_top = top + 1;
 }
 
 /* Frees an object of a shared slab, by and by: it may be kept in *held, which is the caller's and

@@ -23,7 +23,7 @@ struct object {
     WF_PLAIN(int) payload;
 };
 
-static _Alignas(WF_SLAB_CHUNK_BYTES) unsigned char chunks[SLABS][WF_SLAB_CHUNK_BYTES];
+static _Alignas(WF_SLAB_CHUNK_BYTES) unsigned char chunks[2 * SLABS][WF_SLAB_CHUNK_BYTES];
 static int mapped;
 static struct wf_slab slabs[SLABS];
 static bool is_out[SLABS][OBJECTS]; /* not modelled: the checker is one thread */
@@ -31,8 +31,8 @@ static bool is_out[SLABS][OBJECTS]; /* not modelled: the checker is one thread *
 static void *map_chunk(size_t bytes, int protection)
 {
     (void)protection;
-    wloom_assert(bytes == WF_SLAB_CHUNK_BYTES && mapped < SLABS);
-    /* the head, and the objects that a scenario can reach: fresh pages */
+    wloom_assert(bytes == WF_SLAB_CHUNK_BYTES && mapped < 2 * SLABS);
+    /* the head, and the objects that a scenario can reach, or what is near: fresh pages */
     return memset(chunks[mapped++], 0, (size_t)16 * 1024);
 }
 
