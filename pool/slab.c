@@ -8,10 +8,10 @@
  * owner walks what it took over by and by; `drained` is used up before the next.
  *
  * But for shared slabs, not every object that others give is pushed. Who gives one sets its bit in
- * a word for 64 neighbours, and pushes it only if it has found the word 0; the owner takes the whole
+ * a word for 64 neighbours, and pushes it only if the word was 0 before; the owner takes the whole
  * word for each object that it pops.
  *   - None is lost. Whoever finds the word not 0 has set a bit beside that of another, who has
- *     pushed his object, or is about to: the owner takes the word only after it has popped that one,
+ *     pushed his object, or is about to: the owner takes the word only when it has popped that one,
  *     and then has both.
  *   - None comes twice. An object on the stack has its bit in the word until the owner, who has
  *     popped it, takes the word; so nobody else finds the word 0, and pushes, until then.

@@ -52,8 +52,9 @@
 /* Two lines, which hold the addresses of so many others: next, mark and count take three words. */
 #define WF_SLAB_BUNDLE_BYTES  ((size_t)128)
 #define WF_SLAB_BUNDLE_OTHERS 13
-/* Objects that are near, at most: twice as many as a worker queues (WF_DEQUE_SLOTS), so that a flood
- * of tasks has none far. 64 KiB of addresses, of which no more is touched than was ever used. */
+/* Objects that are near, at most: twice as many as a worker queues (WF_DEQUE_SLOTS), so that of a
+ * flood of tasks none is far. 64 KiB of addresses, of which no more is touched than was ever
+ * used. */
 #define WF_SLAB_NEAR 8192
 
 struct wf_slab;
@@ -143,8 +144,8 @@ void *wf_slab_take(struct wf_slab *slab);
  * NULL: an object of `mine` goes back without an atomic. */
 void wf_slab_give(struct wf_slab *mine, void *object);
 
-/* The same two, in line, and without the marks of S.3 but where WF_SLAB_MARKS_BARE: 18 instructions
- * instead of 57. For a slab, not a shared one, whose objects are all taken and given in few places,
+/* The same two, in line, and without the marks of S.3 but where WF_SLAB_MARKS_BARE: a third of the
+ * instructions. For a slab, not a shared one, whose objects are all taken and given in few places,
  * by these. */
 #define WF_SLAB_MARKS_BARE (WF_CHECKS || WF_ASAN)
 void *wf_slab_take_bare_slow(struct wf_slab *slab);
