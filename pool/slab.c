@@ -152,12 +152,12 @@ static size_t head_bytes(size_t objects)
     return remote_offset(objects) + lines_of(words_of(objects) * sizeof(uint64_t));
 }
 
-#define NEAR_BYTES ((size_t)WF_SLAB_NEAR * sizeof(void *))
+_Static_assert(WF_SLAB_NEAR * sizeof(void *) == WF_SLAB_CHUNK_BYTES, "it lies as a chunk does");
 
 /* False: refused. */
 static bool near_make(struct wf_slab *slab)
 {
-    void **places = wf_sys.map(NEAR_BYTES, PROT_READ | PROT_WRITE);
+    void **places = chunk_map(); /* so that chunks go on lying side by side, as one mapping */
     if (!places) {
         return false;
     }
@@ -254,7 +254,7 @@ void wf_slab_fini(struct wf_slab *slab)
         chunk = next;
     }
     if (slab->near) {
-        (void)wf_sys.unmap(slab->near - 1, NEAR_BYTES);
+        (void)wf_sys.unmap(slab->near - 1, WF_SLAB_CHUNK_BYTES);
     }
     memset(slab, 0, sizeof *slab);
 }
