@@ -423,15 +423,27 @@ static void *take_unmarked(struct wf_slab *slab)
     return wf_likely(slab->near_top[-1] != NULL) ? *--slab->near_top : take_slow(slab);
 }
 
-void *wf_slab_take(struct wf_slab *slab)
+/* None is near, as it always is in a shared one. */
+WF_NOINLINE static void *take_otherwise(struct wf_slab *slab)
 {
     if (slab->shared) {
         return take_shared(slab);
     }
-    void *object = take_unmarked(slab);
+    void *object = take_slow(slab);
     if (object) {
         mark_taken(slab, object);
     }
+    return object;
+}
+
+void *wf_slab_take(struct wf_slab *slab)
+{
+    void *object = slab->near_top[-1];
+    if (wf_unlikely(!object)) {
+        return take_otherwise(slab);
+    }
+    slab->near_top--;
+    mark_taken(slab, object);
     return object;
 }
 
