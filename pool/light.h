@@ -69,7 +69,7 @@
 #define WF_RESTED_NS       INT64_C(1000000)
 /* The oldest task of a slow owner is taken if those that he runs before it take so long; or if he
  * stands still for WF_PACE_NS. A scope whose tasks take less in all is not faster by a steal, for
- * its end waits for the thief (docs/adr/0049). */
+ * its end waits for the thief (docs/adr/0051). */
 #define WF_STEAL_WAIT_NS INT64_C(4000)
 /* The same for a thief that has just taken one: it has the lines of the scope by now. */
 #define WF_STEAL_ON_NS INT64_C(1500)
