@@ -4,11 +4,11 @@
  *
  * Such a call tries in its public function, and if it has to wait *leaves* that in its last line
  * (wf_fiber_lying, or _for) for a function of its own, which lies down in the stack's own call, in
- * its block (wf_own_call, slot.h). So a call that need
- * not wait makes no frame for it; and the return to the program, which the processor would
- * mispredict when it resumes a stack that waits somewhere else, is one that it predicts. The other
- * returns between the program and the switch, which are few, it predicts where stacks wait in the
- * same function: so both sides of a channel, or of a generator, lie down in one.
+ * its block (wf_own_call, slot.h). So a call that need not wait makes no frame for it; and the
+ * return to the program, which the processor would mispredict when it resumes a stack that waits
+ * somewhere else, is one that it predicts. The other returns between the program and the switch,
+ * which are few, it predicts where stacks wait in the same function: so both sides of a channel, or
+ * of a generator, lie down in one.
  *
  * Who may call: src/ only. */
 #ifndef WF_BLOCK_H

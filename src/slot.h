@@ -39,7 +39,7 @@
 #include "src/wait.h"
 
 struct wf_slot {
-    WF_ATOMIC(uintptr_t) word; /* one of those below, or a wait, maybe TOUCHED */
+    WF_ATOMIC(uintptr_t) word; /* one of those below; or a wait, maybe TOUCHED, or STAYS */
 };
 
 #define WF_SLOT_FREE     ((uintptr_t)0)
