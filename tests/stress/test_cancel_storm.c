@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <weft/cancel.h>
 #include <weft/sync.h>
@@ -31,19 +30,6 @@ static void yield_until(atomic_int *counter, int value)
 }
 
 static uint64_t seed;
-
-static void choose_seed(void)
-{
-    const char *given = getenv("WT_SEED");
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now_ns();
-    printf("WT_SEED=%llu\n", (unsigned long long)seed);
-}
-
-static uint32_t dice(uint64_t *state, uint32_t sides)
-{
-    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(*state >> 33) % sides;
-}
 
 /* --- a million waits -------------------------------------------------------------------------- */
 
@@ -143,15 +129,15 @@ static atomic_int naps;
 static int nested(uint64_t *state, int depth)
 {
     atomic_fetch_add(&naps, 1);
-    switch (depth == 0 ? 4 : dice(state, 5)) {
+    switch (depth == 0 ? 4 : below(state, 5)) {
     case 0:
-        return weft_within(WEFT_US(dice(state, 50)), nested(state, depth - 1));
+        return weft_within(WEFT_US(below(state, 50)), nested(state, depth - 1));
     case 1:
-        return weft_shield(WEFT_US(dice(state, 50)), nested(state, depth - 1));
+        return weft_shield(WEFT_US(below(state, 50)), nested(state, depth - 1));
     case 2: {
-        WEFT_SCOPE(s, .timeout = WEFT_US(1 + dice(state, 50)));
+        WEFT_SCOPE(s, .timeout = WEFT_US(1 + below(state, 50)));
         int rc = nested(state, depth - 1);
-        if (dice(state, 4) == 0) {
+        if (below(state, 4) == 0) {
             weft_scope_cancel(&s, "the dice");
         }
         int rc2 = weft_scope_end(&s);
@@ -160,7 +146,7 @@ static int nested(uint64_t *state, int depth)
     case 3:
         return weft_yield();
     default:
-        return weft_sleep(WEFT_US(dice(state, 30)));
+        return weft_sleep(WEFT_US(below(state, 30)));
     }
 }
 
@@ -176,7 +162,7 @@ WEFT_TASK(nest, uint64_t)
 
 StormTest(scopes_open_and_close_while_walks_come_through, 3)
 {
-    choose_seed();
+    seed = first_seed();
     for (int round = 0; round < 40; round++) {
         atomic_store(&naps, 0);
         WEFT_SCOPE(outer, .timeout = WEFT_MS(5));
@@ -209,7 +195,7 @@ static void count_call(void *arg)
 
 static int nap_under(uint64_t *state)
 {
-    return dice(state, 2) ? weft_yield() : weft_sleep(WEFT_US(dice(state, 40)));
+    return below(state, 2) ? weft_yield() : weft_sleep(WEFT_US(below(state, 40)));
 }
 
 /* One use of a source of its own, linked to two shared ones. `task`: may wait under it. */
@@ -220,21 +206,21 @@ static void use_source(uint64_t *state, bool task)
     weft_cancel_reg link;
     weft_cancel_reg on_own;
     weft_cancel_reg on_shared;
-    weft_cancel_init(&own, &shared[dice(state, SHARED)]);
-    (void)weft_cancel_link(&own, &shared[dice(state, SHARED)], &link);
+    weft_cancel_init(&own, &shared[below(state, SHARED)]);
+    (void)weft_cancel_link(&own, &shared[below(state, SHARED)], &link);
     int inline_own = weft_cancel_on(&own, &on_own, count_call, &ran);
     atomic_int ran_shared = 0;
     int inline_shared =
-        weft_cancel_on(&shared[dice(state, SHARED)], &on_shared, count_call, &ran_shared);
+        weft_cancel_on(&shared[below(state, SHARED)], &on_shared, count_call, &ran_shared);
     if (task) {
         int rc = weft_under(&own, nap_under(state));
         wt_true(rc == 0 || rc == -ECANCELED || rc == -ETIME, "%d", rc);
-        if (dice(state, 8) == 0) {
-            (void)weft_cancel_after(&own, WEFT_US(dice(state, 20)));
+        if (below(state, 8) == 0) {
+            (void)weft_cancel_after(&own, WEFT_US(below(state, 20)));
             (void)weft_under(&own, nap_under(state));
         }
     }
-    if (dice(state, 4) == 0) {
+    if (below(state, 4) == 0) {
         (void)weft_cancel_fire(&own, "by the user");
     }
     int off_own = weft_cancel_off(&on_own);
@@ -244,7 +230,7 @@ static void use_source(uint64_t *state, bool task)
     wt_eq(off_shared, !atomic_load(&ran_shared));
     wt_true(inline_shared == 0 || off_shared == 0);
     atomic_fetch_add(&expected, 2 - off_own - off_shared);
-    if (dice(state, 2) == 0) {
+    if (below(state, 2) == 0) {
         wt_eq(weft_cancel_off(&link), 1);
     }
     weft_cancel_fini(&own);
@@ -278,7 +264,7 @@ static void *fire_shared_outside(void *arg)
 {
     uint64_t state = *(uint64_t *)arg;
     for (int i = SHARED - 1; i >= 0; i--) { /* the parent last */
-        for (volatile uint32_t spin = dice(&state, 100000); spin > 0; spin--) {
+        for (volatile uint32_t spin = below(&state, 100000); spin > 0; spin--) {
         }
         wt_eq(weft_cancel_fire(&shared[i], "from outside"), 0);
     }
@@ -311,7 +297,7 @@ static void one_generation(uint64_t generation)
 
 StormTest(sources_are_fired_linked_and_ended_by_all_at_once, 3)
 {
-    choose_seed();
+    seed = first_seed();
     for (uint64_t generation = 0; generation < 30; generation++) {
         one_generation(generation);
     }

@@ -55,14 +55,6 @@ static struct {
     atomic_long most_kib; /* of memory, while anybody looked */
 } chaos;
 
-static unsigned below(uint64_t *dice, unsigned n) /* splitmix64 */
-{
-    uint64_t z = *dice += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (unsigned)(((z ^ (z >> 31)) >> 11) % n);
-}
-
 /* --- the server ------------------------------------------------------------------------------- */
 
 static int serve_one(int fd)
@@ -344,9 +336,7 @@ static int run(void *arg)
 
 static void run_chaos(int descriptors)
 {
-    const char *given = getenv("WT_SEED");
-    chaos.seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    fprintf(stderr, "WT_SEED=%" PRIu64 "\n", chaos.seed);
+    chaos.seed = first_seed();
     struct rlimit limit;
     wt_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = limit.rlim_max;

@@ -33,11 +33,6 @@
 static uint64_t seed;
 static long ops_max;
 
-static unsigned below(uint64_t *dice, unsigned n)
-{
-    return (unsigned)((roll(dice) >> 11) % n);
-}
-
 /* --- one operation, cancelled at some age ----------------------------------------------------- */
 
 enum kind { RECV, RECV_ALL, READ, POLL, SEND, WRITE };
@@ -217,10 +212,8 @@ static int storm(void *arg)
 
 static void run_storm(int workers)
 {
-    const char *given = getenv("WT_SEED");
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    seed = first_seed();
     ops_max = getenv("WT_SOAK") != NULL ? OPS_SOAK : OPS;
-    fprintf(stderr, "WT_SEED=%" PRIu64 "\n", seed);
     wt_eq(weft_run(storm, NULL, .workers = workers), 0);
 }
 

@@ -6,10 +6,8 @@
  * with it). Only tasks that wait for what others hold can be cut short, so a hang is weft's. */
 #include "tests/stress/dice.h"
 #include "tests/support/wt.h"
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <weft/weft.h>
 
 #define GANGS    6                   /* tasks that open scopes, one after the other */
@@ -42,11 +40,6 @@ struct actor {
     struct world *world;
     uint64_t dice;
 };
-
-static unsigned below(uint64_t *dice, unsigned n)
-{
-    return (unsigned)((roll(dice) >> 11) % n);
-}
 
 static weft_time patience(uint64_t *dice)
 {
@@ -334,10 +327,7 @@ static int run_world(void *arg)
 
 static void run_seeded(int workers)
 {
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-    printf("WT_SEED=%" PRIu64 " with %d workers\n", seed, workers);
-    fflush(stdout);
+    uint64_t seed = first_seed();
     wt_eq(weft_run(run_world, &seed, .workers = workers), 0);
 }
 

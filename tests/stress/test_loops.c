@@ -5,7 +5,7 @@
  * with it). */
 #include "tests/stress/dice.h"
 #include "tests/support/wt.h"
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,21 +14,10 @@
 #define INDICES  4000
 #define ROUND_NS INT64_C(1500000000)
 
-/* splitmix64: the same for an index whoever runs it. */
+/* The same for an index whoever runs it. */
 static uint64_t dice_of(uint64_t seed)
 {
-    uint64_t z = seed + UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static uint64_t seed_of_run(void)
-{
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now_ns();
-    printf("WT_SEED=%" PRIu64 "\n", seed);
-    return seed;
+    return roll(&seed);
 }
 
 struct loop {
@@ -211,7 +200,7 @@ static int run_world(void *arg)
 
 Test(loops, each_index_is_accounted_for_in_a_storm_of_loops)
 {
-    uint64_t seed = seed_of_run();
+    uint64_t seed = first_seed();
     const int workers[] = {1, 2, 3, 8};
     for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
         struct world world = {.seed = seed + i};

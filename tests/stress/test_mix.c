@@ -13,11 +13,9 @@
  * while it holds something, so a hang is weft's: the watchdog ends it. */
 #include "tests/stress/dice.h"
 #include "tests/support/wt.h"
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <weft/debug.h>
@@ -78,28 +76,28 @@ static struct {
 static atomic_long steps, served, cut_short;
 static _Atomic(weft_rt *) runtime; /* for the watchdog */
 
-static unsigned below(struct strand *me, unsigned n)
+static unsigned pick(struct strand *me, unsigned n)
 {
-    return (unsigned)((roll(&me->dice) >> 11) % n);
+    return below(&me->dice, n);
 }
 
 static bool chance(struct strand *me, unsigned n)
 {
-    return below(me, n) == 0;
+    return pick(me, n) == 0;
 }
 
 /* While something is held, or before something: sometimes others come. */
 static void linger(struct strand *me)
 {
-    switch (below(me, 5)) {
+    switch (pick(me, 5)) {
     case 0:
         (void)weft_yield();
         break;
     case 1:
-        (void)weft_sleep(WEFT_US(below(me, 10)));
+        (void)weft_sleep(WEFT_US(pick(me, 10)));
         break;
     case 2:
-        for (volatile unsigned n = below(me, 600); n > 0; n--) {
+        for (volatile unsigned n = pick(me, 600); n > 0; n--) {
         }
         break;
     default:
@@ -132,7 +130,7 @@ WEFT_TASK(cancel_after, struct canceller)
 static int wait_in_scope_to_be_cancelled(struct strand *me, wait_fn *wait, void *what)
 {
     WEFT_SCOPE(s, .on_error = WEFT_CONTINUE);
-    struct canceller canceller = {&s, below(me, 4), chance(me, 2) ? WEFT_US(below(me, 40)) : 0};
+    struct canceller canceller = {&s, pick(me, 4), chance(me, 2) ? WEFT_US(pick(me, 40)) : 0};
     int rc = weft_go(&s, cancel_after, &canceller);
     wt_true(rc == 0 || (rc == -ECANCELED && me->may_be_cancelled), "%d", rc);
     int result = wait(what);
@@ -171,7 +169,7 @@ static int wait_under_source(struct strand *me, wait_fn *wait, void *what)
     weft_cancel_init(&source, NULL);
     int number = announce(&source);
     if (chance(me, 2)) {
-        (void)weft_cancel_after(&source, WEFT_US(below(me, 50)));
+        (void)weft_cancel_after(&source, WEFT_US(pick(me, 50)));
     }
     int rc = weft_within(WEFT_US(300), weft_under(&source, wait(what)));
     retract(number);
@@ -184,12 +182,12 @@ static int wait_somehow(struct strand *me, bool is_sure, wait_fn *wait, void *wh
 {
     bool may_be_late = false, may_be_cancelled = me->may_be_cancelled;
     int rc;
-    switch (below(me, is_sure ? 8 : 5)) {
+    switch (pick(me, is_sure ? 8 : 5)) {
     case 0:
     case 1:
     case 2:
         may_be_late = true;
-        rc = weft_within(chance(me, 4) ? 0 : WEFT_US(below(me, 60)), wait(what));
+        rc = weft_within(chance(me, 4) ? 0 : WEFT_US(pick(me, 60)), wait(what));
         break;
     case 3:
         may_be_cancelled = true;
@@ -240,8 +238,8 @@ static void hold_permits(struct strand *me, int i, uint32_t n)
 
 static void use_sem(struct strand *me)
 {
-    int i = (int)below(me, SEMS);
-    struct permits p = {&world.sems[i], 1 + below(me, permits_of[i])};
+    int i = (int)pick(me, SEMS);
+    struct permits p = {&world.sems[i], 1 + pick(me, permits_of[i])};
     int rc = chance(me, 6) ? weft_sem_try_n(p.sem, p.n) : wait_somehow(me, true, acquire, &p);
     if (is_served(rc)) {
         hold_permits(me, i, p.n);
@@ -255,7 +253,7 @@ static int lock_mutex(void *what)
 
 static void use_mutex(struct strand *me)
 {
-    int i = (int)below(me, MUTEXES);
+    int i = (int)pick(me, MUTEXES);
     weft_mutex *mutex = &world.mutexes[i];
     int rc = chance(me, 6) ? weft_mutex_try(mutex) : wait_somehow(me, true, lock_mutex, mutex);
     if (is_served(rc)) {
@@ -278,7 +276,7 @@ static int lock_to_write(void *what)
 
 static void read_shared(struct strand *me)
 {
-    int i = (int)below(me, RWLOCKS);
+    int i = (int)pick(me, RWLOCKS);
     weft_rwlock *lock = &world.rwlocks[i];
     int rc =
         chance(me, 6) ? weft_rwlock_try_read(lock) : wait_somehow(me, true, lock_to_read, lock);
@@ -294,7 +292,7 @@ static void read_shared(struct strand *me)
 
 static void write_shared(struct strand *me)
 {
-    int i = (int)below(me, RWLOCKS);
+    int i = (int)pick(me, RWLOCKS);
     weft_rwlock *lock = &world.rwlocks[i];
     int rc =
         chance(me, 6) ? weft_rwlock_try_write(lock) : wait_somehow(me, true, lock_to_write, lock);
@@ -326,7 +324,7 @@ static void hold_token(struct strand *me, int i)
 
 static void use_token(struct strand *me)
 {
-    int i = (int)below(me, TOKENS);
+    int i = (int)pick(me, TOKENS);
     weft_event *token = &world.tokens[i];
     int rc = chance(me, 6) ? weft_event_try(token) : wait_somehow(me, true, wait_for_event, token);
     if (is_served(rc)) {
@@ -358,7 +356,7 @@ static int keep_gate(void *arg)
         linger(me);
         wt_eq(weft_event_reset(&world.gate), 1);
         atomic_fetch_add(&world.gate_turns, 1);
-        (void)weft_sleep(WEFT_US(below(me, 60)));
+        (void)weft_sleep(WEFT_US(pick(me, 60)));
     }
     return 0;
 }
@@ -424,7 +422,7 @@ static int receive_item(void *what)
 
 static void use_sender(struct strand *me, bool may_wait)
 {
-    struct transfer t = {.chan = world.chans[below(me, CHANS)]};
+    struct transfer t = {.chan = world.chans[pick(me, CHANS)]};
     if (offer(me, &t.item)) {
         int rc = may_wait && !chance(me, 6) ? wait_somehow(me, false, send_item, &t)
                                             : weft_chan_try_send(t.chan, &t.item);
@@ -435,7 +433,7 @@ static void use_sender(struct strand *me, bool may_wait)
 
 static void use_receiver(struct strand *me, bool may_wait)
 {
-    int i = (int)below(me, CHANS);
+    int i = (int)pick(me, CHANS);
     struct transfer t = {.chan = world.chans[i]};
     int rc = may_wait && !chance(me, 6) ? wait_somehow(me, false, receive_item, &t)
                                         : weft_chan_try_recv(t.chan, &t.item);
@@ -466,18 +464,18 @@ static int choose(void *what)
 static bool add_case(struct strand *me, struct choice *c)
 {
     int i = c->n++;
-    unsigned kind = below(me, 6);
+    unsigned kind = pick(me, 6);
     if (kind < 2) {
-        c->objects[i] = (int)below(me, CHANS);
+        c->objects[i] = (int)pick(me, CHANS);
         c->cases[i] = WEFT_ON_RECV(world.chans[c->objects[i]], &c->items[i]);
         return false;
     }
     if (kind < 4 && offer(me, &c->items[i])) {
-        c->objects[i] = (int)below(me, CHANS);
+        c->objects[i] = (int)pick(me, CHANS);
         c->cases[i] = WEFT_ON_SEND(world.chans[c->objects[i]], &c->items[i]);
         return false;
     }
-    c->objects[i] = kind == 4 && chance(me, 3) ? GATE : (int)below(me, TOKENS);
+    c->objects[i] = kind == 4 && chance(me, 3) ? GATE : (int)pick(me, TOKENS);
     weft_event *event = c->objects[i] == GATE ? &world.gate : &world.tokens[c->objects[i]];
     c->cases[i] = WEFT_ON_EVENT(event);
     return true;
@@ -488,7 +486,7 @@ static void use_select(struct strand *me)
     struct choice c = {.flags = chance(me, 2) ? WEFT_ORDERED : 0};
     c.flags += chance(me, 8) ? WEFT_NOWAIT : 0;
     bool is_sure = false;
-    for (int n = 1 + (int)below(me, CASES); n > 0; n--) {
+    for (int n = 1 + (int)pick(me, CASES); n > 0; n--) {
         is_sure |= add_case(me, &c);
     }
     unsigned turns = atomic_load(&world.gate_turns);
@@ -525,7 +523,7 @@ static struct strand new_strand(uint64_t *dice)
 WEFT_TASK(act_briefly, struct strand)
 {
     struct strand me = *arg;
-    for (int n = 1 + (int)below(&me, 5); n > 0; n--) {
+    for (int n = 1 + (int)pick(&me, 5); n > 0; n--) {
         step(&me);
     }
     return 0;
@@ -535,8 +533,8 @@ WEFT_TASK(act_briefly, struct strand)
 static void start_some(struct strand *me)
 {
     WEFT_SCOPE(s, .on_error = WEFT_CONTINUE,
-               .timeout = chance(me, 4) ? WEFT_US(1 + below(me, 300)) : 0);
-    for (int n = (int)below(me, 6); n > 0; n--) {
+               .timeout = chance(me, 4) ? WEFT_US(1 + pick(me, 300)) : 0);
+    for (int n = (int)pick(me, 6); n > 0; n--) {
         struct strand child = new_strand(&me->dice);
         child.may_be_cancelled = true;
         int rc = weft_go(&s, act_briefly, &child);
@@ -553,7 +551,7 @@ static void start_some(struct strand *me)
 static void step(struct strand *me)
 {
     atomic_fetch_add(&steps, 1);
-    switch (below(me, 16)) {
+    switch (pick(me, 16)) {
     case 0:
     case 1:
         use_sem(me);
@@ -607,7 +605,7 @@ static int act(void *arg)
 static void fire_one(struct strand *me)
 {
     pthread_mutex_lock(&world.sources_lock);
-    weft_cancel *source = world.sources[below(me, SOURCES)];
+    weft_cancel *source = world.sources[pick(me, SOURCES)];
     if (source != NULL) {
         (void)weft_cancel_fire(source, "the thread");
     }
@@ -619,8 +617,8 @@ static void *meddle(void *arg)
 {
     struct strand me = new_strand(arg);
     while (!atomic_load(&world.over)) { /* ends: when the actors have ended */
-        int i = (int)below(&me, SEMS), k = (int)below(&me, TOKENS);
-        switch (below(&me, 8)) {
+        int i = (int)pick(&me, SEMS), k = (int)pick(&me, TOKENS);
+        switch (pick(&me, 8)) {
         case 0:
         case 1:
             fire_one(&me);
@@ -642,7 +640,7 @@ static void *meddle(void *arg)
             use_receiver(&me, false);
             break;
         default:
-            usleep(below(&me, 200));
+            usleep(pick(&me, 200));
             break;
         }
     }
@@ -757,30 +755,29 @@ static void *watch(void *arg)
     return NULL;
 }
 
+static void mix_round(int workers, uint64_t seed)
+{
+    uint64_t dice = seed, dice_of_thread = roll(&dice);
+    begin_world();
+    weft_rt *rt;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = workers}), 0);
+    atomic_store(&runtime, rt);
+    pthread_t meddler;
+    wt_eq(pthread_create(&meddler, NULL, meddle, &dice_of_thread), 0);
+    wt_eq(weft_call(rt, root, &dice), 0);
+    wt_eq(pthread_join(meddler, NULL), 0);
+    atomic_store(&runtime, NULL);
+    wt_eq(weft_rt_stop(rt, WEFT_SEC(HANG_S), WEFT_SEC(HANG_S)), 0);
+    weft_rt_free(rt);
+    end_world();
+}
+
 static void mix(int workers)
 {
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-    pthread_t watchdog, meddler;
+    pthread_t watchdog;
     wt_eq(pthread_create(&watchdog, NULL, watch, NULL), 0);
     wt_eq(pthread_detach(watchdog), 0); /* ends with the process */
-    int64_t until_ns = now_ns() + ROUND_NS;
-    do { /* ends: at until_ns */
-        fprintf(stderr, "%d workers, WT_SEED=%" PRIu64 "\n", workers, seed);
-        uint64_t dice = seed, dice_of_thread = roll(&dice);
-        begin_world();
-        weft_rt *rt;
-        wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = workers}), 0);
-        atomic_store(&runtime, rt);
-        wt_eq(pthread_create(&meddler, NULL, meddle, &dice_of_thread), 0);
-        wt_eq(weft_call(rt, root, &dice), 0);
-        wt_eq(pthread_join(meddler, NULL), 0);
-        atomic_store(&runtime, NULL);
-        wt_eq(weft_rt_stop(rt, WEFT_SEC(HANG_S), WEFT_SEC(HANG_S)), 0);
-        weft_rt_free(rt);
-        end_world();
-        (void)roll(&seed);
-    } while (now_ns() < until_ns);
+    play(workers, ROUND_NS, mix_round);
     wt_gt(atomic_load(&served), 0);
     wt_gt(atomic_load(&cut_short), 0);
 }

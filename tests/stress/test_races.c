@@ -7,11 +7,8 @@
  * with it). */
 #include "tests/stress/dice.h"
 #include "tests/support/wt.h"
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 #include <weft/debug.h>
 #include <weft/weft.h>
 
@@ -40,11 +37,6 @@ struct runner {
     uint64_t dice;
     bool ended; /* written by its end alone: a race if it is read too early */
 };
-
-static unsigned below(uint64_t *dice, unsigned n)
-{
-    return (unsigned)((roll(dice) >> 11) % n);
-}
 
 static int nothing(void *arg)
 {
@@ -237,9 +229,6 @@ static int run_races(void *arg)
 
 Test(races, nothing_is_lost_and_nothing_leaks_in_a_hundred_thousand_races, .timeout = 300)
 {
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %" PRIu64 "\n", seed);
-    fflush(stdout);
+    uint64_t seed = first_seed();
     wt_eq(weft_run(run_races, &seed, .workers = 8), 0);
 }

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,9 +138,7 @@ static int root(void *arg)
 
 static void run(int workers)
 {
-    const char *text = getenv("WT_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)now_ns();
-    printf("%d workers, WT_SEED=%" PRIu64 "\n", workers, seed);
+    uint64_t seed = first_seed();
     for (int i = 0; i < CONNECTIONS; i++) {
         connections[i] = (struct connection){.dice = roll(&seed)};
         wt_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, connections[i].fds), 0);

@@ -7,11 +7,10 @@
 #include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <fcntl.h>
-#include <inttypes.h>
+#include <stdint.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <weft/debug.h>
@@ -51,11 +50,6 @@ struct actor {
     uint64_t dice;
     int depth;
 };
-
-static unsigned below(uint64_t *dice, unsigned n)
-{
-    return (unsigned)((roll(dice) >> 11) % n);
-}
 
 static weft_time patience(uint64_t *dice)
 {
@@ -481,29 +475,17 @@ static void run_round(int workers, uint64_t seed)
     free(world);
 }
 
-static void storm(int workers)
-{
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-    int64_t until_ns = now_ns() + ROUND_NS;
-    do { /* ends: at until_ns */
-        fprintf(stderr, "%d workers, WT_SEED=%" PRIu64 "\n", workers, seed);
-        run_round(workers, seed);
-        seed = roll(&seed);
-    } while (now_ns() < until_ns);
-}
-
 Test(storm, accounts_balance_with_one_worker, .timeout = 60)
 {
-    storm(1);
+    play(1, ROUND_NS, run_round);
 }
 
 Test(storm, accounts_balance_with_two_workers, .timeout = 60)
 {
-    storm(2);
+    play(2, ROUND_NS, run_round);
 }
 
 Test(storm, accounts_balance_with_eight_workers, .timeout = 60)
 {
-    storm(8);
+    play(8, ROUND_NS, run_round);
 }

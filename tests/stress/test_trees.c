@@ -9,9 +9,8 @@
 #include "tests/stress/dice.h"
 #include "tests/support/wt.h"
 #include <alloca.h>
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <weft/fork.h>
 #include <weft/weft.h>
@@ -50,14 +49,14 @@ struct section {
     weft_event *tells, *waits_for; /* or NULL */
 };
 
-static unsigned below(struct place *at, unsigned n)
+static unsigned pick(struct place *at, unsigned n)
 {
-    return (unsigned)((roll(&at->dice) >> 11) % n);
+    return below(&at->dice, n);
 }
 
 static bool chance(struct place *at, unsigned n)
 {
-    return below(at, n) == 0;
+    return pick(at, n) == 0;
 }
 
 /* Bytes of the stack that are left: stacks have 256 KiB, and are aligned. */
@@ -147,7 +146,7 @@ static void prepare(struct section *section, struct place *at)
 {
     *section = (struct section){.place = *at};
     section->place.dice = roll(&at->dice);
-    section->place.depth = (int)below(at, (unsigned)at->depth + 1);
+    section->place.depth = (int)pick(at, (unsigned)at->depth + 1);
     atomic_fetch_add(&forked, 1);
 }
 
@@ -202,7 +201,7 @@ __attribute__((noinline)) static void in_two_arrays(struct place *at)
 {
     struct section a[5], b[5];
     struct small_branch first[5], second[5];
-    int n = 1 + (int)below(at, 5), m = (int)below(at, 6);
+    int n = 1 + (int)pick(at, 5), m = (int)pick(at, 6);
     for (int i = 0; i < n; i++) {
         fork_small(&first[i], &a[i], at);
         if (chance(at, 5)) {
@@ -225,9 +224,9 @@ __attribute__((noinline)) static void with_alloca(struct place *at)
 {
     struct section sections[4];
     struct small_branch *branches[4];
-    int n = 1 + (int)below(at, 4);
+    int n = 1 + (int)pick(at, 4);
     for (int i = 0; i < n; i++) {
-        branches[i] = alloca(sizeof *branches[i] + 8 * (size_t)below(at, 500));
+        branches[i] = alloca(sizeof *branches[i] + 8 * (size_t)pick(at, 500));
         fork_small(branches[i], &sections[i], at);
         if (chance(at, 4)) {
             act(at);
@@ -245,7 +244,7 @@ __attribute__((noinline)) static void on_the_heap(struct place *at)
     struct small_branch *volatile block = malloc(3 * sizeof *block);
     struct small_branch *branches = block; /* of which the compiler knows nothing */
     fork_small(&branch, &mine, at);
-    int n = 1 + (int)below(at, 3);
+    int n = 1 + (int)pick(at, 3);
     for (int i = 0; i < n; i++) {
         fork_small(&branches[i], &sections[i], at);
     }
@@ -297,7 +296,7 @@ static void node(struct place *at)
         return;
     }
     struct small_branch branch;
-    switch (below(at, 8)) {
+    switch (pick(at, 8)) {
     case 0:
     case 1:
         in_variables(at);
@@ -365,7 +364,7 @@ static void spawn_some(struct place *at)
     weft_task tasks[3];
     struct errand errands[3];
     struct small_branch branches[3];
-    int n = 1 + (int)below(at, 3);
+    int n = 1 + (int)pick(at, 3);
     for (int i = 0; i < n; i++) {
         errands[i] = new_errand(at, chance(at, 3) ? &branches[i] : NULL);
         (void)weft_spawn(&tasks[i], run_errand, &errands[i]);
@@ -383,7 +382,7 @@ static void in_a_scope(struct place *outer)
 {
     struct place inner = *outer, *at = &inner;
     bool fails = chance(at, 3), cancels = chance(at, 3);
-    weft_time timeout = chance(at, 4) ? WEFT_US(1 + below(at, 200)) : 0;
+    weft_time timeout = chance(at, 4) ? WEFT_US(1 + pick(at, 200)) : 0;
     struct extent extent = {outer->in, fails || cancels || timeout != 0};
     inner.in = &extent;
     weft_binding binding;
@@ -392,7 +391,7 @@ static void in_a_scope(struct place *outer)
     struct section section;
     struct small_branch mine, foreign;
     fork_small(&mine, &section, at);
-    for (int i = 0, n = (int)below(at, 5); i < n; i++) {
+    for (int i = 0, n = (int)pick(at, 5); i < n; i++) {
         struct errand errand = new_errand(at, i == 0 ? &foreign : NULL);
         int rc = weft_go(&s, pooled_errand, &errand);
         wt_true(rc == 0 || rc == -ECANCELED, "%d", rc);
@@ -432,7 +431,7 @@ static void generate(struct place *outer)
     weft_gen *gen;
     if (weft_gen_new(&gen, emit_and_fork, &at, sizeof(int)) == 0) {
         int item, rc = 1;
-        for (int i = 0, n = (int)below(outer, 6); i < n && rc == 1; i++) {
+        for (int i = 0, n = (int)pick(outer, 6); i < n && rc == 1; i++) {
             rc = weft_gen_next(gen, &item);
             wt_true(rc != 1 || item == i, "%d, not %d", item, i);
         }
@@ -460,14 +459,14 @@ static void act(struct place *at)
         return;
     }
     struct place deeper = {roll(&at->dice), at->in, at->depth - (at->depth > 0)};
-    switch (below(at, 16)) {
+    switch (pick(at, 16)) {
     case 0:
     case 1:
     case 2:
         (void)weft_yield();
         break;
     case 3:
-        (void)weft_sleep(WEFT_US(below(at, 60)));
+        (void)weft_sleep(WEFT_US(pick(at, 60)));
         break;
     case 4:
     case 5:
@@ -486,7 +485,7 @@ static void act(struct place *at)
         break;
     case 9:
         if (may_start()) {
-            check_end(weft_for(0, 1 + below(at, 30), some_of_range, &deeper));
+            check_end(weft_for(0, 1 + pick(at, 30), some_of_range, &deeper));
         }
         break;
     case 10:
@@ -518,31 +517,24 @@ static int root(void *arg)
     return 0;
 }
 
-static void trees(int workers)
+static void trees_round(int workers, uint64_t seed)
 {
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-    int64_t until_ns = now_ns() + ROUND_NS;
-    do { /* ends: at until_ns */
-        fprintf(stderr, "%d workers, WT_SEED=%" PRIu64 "\n", workers, seed);
-        atomic_store(&energy, ENERGY);
-        wt_eq(weft_run(root, &seed, .workers = workers), 0);
-        wt_eq(atomic_load(&ran), atomic_load(&forked));
-        seed = roll(&seed);
-    } while (now_ns() < until_ns);
+    atomic_store(&energy, ENERGY);
+    wt_eq(weft_run(root, &seed, .workers = workers), 0);
+    wt_eq(atomic_load(&ran), atomic_load(&forked));
 }
 
 Test(trees, each_section_runs_once_where_it_was_forked_with_one_worker, .timeout = 60)
 {
-    trees(1);
+    play(1, ROUND_NS, trees_round);
 }
 
 Test(trees, each_section_runs_once_where_it_was_forked_with_two_workers, .timeout = 60)
 {
-    trees(2);
+    play(2, ROUND_NS, trees_round);
 }
 
 Test(trees, each_section_runs_once_where_it_was_forked_with_eight_workers, .timeout = 60)
 {
-    trees(8);
+    play(8, ROUND_NS, trees_round);
 }

@@ -15,8 +15,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <weft/debug.h>
@@ -65,11 +63,6 @@ static struct world {
 static const uint32_t permits_of[SEMS] = {1, 2, 5};
 static const size_t capacity_of[CHANS] = {0, 1, 7};
 static atomic_long misuses, stale_tries, consumed, given_up; /* in all rounds */
-
-static unsigned below(uint64_t *dice, unsigned n)
-{
-    return (unsigned)((roll(dice) >> 11) % n);
-}
 
 static bool chance(uint64_t *dice, unsigned n)
 {
@@ -511,28 +504,26 @@ static void end_world(void)
     pthread_mutex_destroy(&world.lock);
 }
 
+static void values_round(int workers, uint64_t seed)
+{
+    uint64_t dice = seed, dice_of_thread = roll(&dice);
+    begin_world();
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, keep_promises, &dice_of_thread), 0);
+    weft_rt *rt;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = workers}), 0);
+    wt_eq(weft_call(rt, root, &dice), 0);
+    atomic_store(&world.over, true);
+    wt_eq(pthread_join(thread, NULL), 0); /* while the runtime lives: late ones are stale */
+    wt_eq(weft_rt_stop(rt, WEFT_SEC(60), WEFT_SEC(60)), 0);
+    weft_rt_free(rt);
+    end_world();
+}
+
 static void values(int workers)
 {
-    const char *given = getenv("WT_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-    int64_t until_ns = now_ns() + ROUND_NS;
     weft_on_misuse(count_misuse);
-    do { /* ends: at until_ns */
-        fprintf(stderr, "%d workers, WT_SEED=%" PRIu64 "\n", workers, seed);
-        uint64_t dice = seed, dice_of_thread = roll(&dice);
-        begin_world();
-        pthread_t thread;
-        wt_eq(pthread_create(&thread, NULL, keep_promises, &dice_of_thread), 0);
-        weft_rt *rt;
-        wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = workers}), 0);
-        wt_eq(weft_call(rt, root, &dice), 0);
-        atomic_store(&world.over, true);
-        wt_eq(pthread_join(thread, NULL), 0); /* while the runtime lives: late ones are stale */
-        wt_eq(weft_rt_stop(rt, WEFT_SEC(60), WEFT_SEC(60)), 0);
-        weft_rt_free(rt);
-        end_world();
-        (void)roll(&seed);
-    } while (now_ns() < until_ns);
+    play(workers, ROUND_NS, values_round);
     wt_gt(atomic_load(&consumed), 0);
     wt_gt(atomic_load(&given_up), 0);
 }
