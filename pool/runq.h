@@ -82,6 +82,20 @@ WF_INLINE uint32_t wf_runq_len(struct wf_runq *q)
     return tail > head ? (uint32_t)(tail - head) : 0; /* an old tail may be below a new head */
 }
 
+/* Any thread, for reports: racy. Compares addresses, and reads no work. */
+static inline bool wf_runq_has(struct wf_runq *q, const struct wf_work *work)
+{
+    /* relaxed, all: an answer that may be of a moment ago */
+    uint64_t head = wf_load_relaxed(&q->head);
+    uint32_t len = wf_runq_len(q);
+    for (uint32_t i = 0; i < len && i < WF_RUNQ_SLOTS; i++) {
+        if (wf_load_relaxed(wf_runq_slot_(q, head + i)) == work) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Where the entry with this index goes; NULL: there are as many as may be. */
 WF_INLINE void *wf_runq_place_(struct wf_runq *q, uint64_t tail, uint64_t len_max)
 {

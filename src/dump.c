@@ -147,6 +147,30 @@ static void add_wait(struct line *line, const struct wf_fiber *fiber)
     }
 }
 
+/* A fiber that waits for nothing is in the FIFO of some worker, or in the injection queue, if there
+ * is anything; else it runs. */
+static void add_worker(struct line *line, struct wf_pool *pool, const struct wf_fiber *fiber,
+                       const struct wf_work *resume)
+{
+    struct wf_pool *its_pool;
+    uint32_t index;
+    if (wf_sys.peek(&its_pool, &fiber->worker->pool, sizeof its_pool) < 0 || its_pool != pool ||
+        wf_sys.peek(&index, &fiber->worker->index, sizeof index) < 0) {
+        add(line, " runs, or is ready to, on a thread of its executor");
+        return;
+    }
+    bool is_ready = false;
+    for (int i = 0; i < pool->worker_count && !is_ready; i++) {
+        is_ready = wf_runq_has(&pool->workers[i].runq, resume);
+    }
+    if (is_ready) {
+        add(line, " is ready to run");
+    } else {
+        add(line, " runs on worker %u%s", index,
+            wf_inject_has(&pool->inject) ? ", or is ready to" : "");
+    }
+}
+
 struct dump {
     weft_rt *rt;
     int fd;
@@ -177,7 +201,7 @@ static void dump_stack(struct wf_fiber *at, void *arg)
     if (waits) {
         add_wait(&line, &fiber);
     } else {
-        add(&line, " runs, or is ready to");
+        add_worker(&line, dump->rt->pool, &fiber, &at->resume);
     }
     add_scopes(&line, env.scope);
     put(&line, dump->fd);

@@ -42,10 +42,11 @@ void weft_stats_get(weft_rt *rt, weft_stats *out);
 int weft_rt_report(weft_rt *rt, char *out, size_t bytes);
 
 /* Writes to the descriptor `fd`, in lines of text, what every task of the runtime does that has a
- * stack: its name, where it was started, what it waits for and in which scopes, and how much of its
- * deadline is left. Needs no help of the tasks and takes no lock of theirs: it may be called while
- * they run, from any thread, and from a debugger. Of tasks that run a line may be out of date.
- * Returns the number of stacks with a task. Between start and free. Blocks as write(2) does. */
+ * stack: its name, where it was started, what it waits for (or which worker it runs on) and in
+ * which scopes, and how much of its deadline is left. Needs no help of the tasks and takes no lock
+ * of theirs: it may be called while they run, from any thread, and from a debugger. Of tasks that
+ * run a line may be out of date. Returns the number of stacks with a task. Between start and free.
+ * Blocks as write(2) does. */
 int weft_dump(weft_rt *rt, int fd);
 
 /* What messages call the current task, NUL-terminated, cut to `bytes`: "task NAME (started in

@@ -171,17 +171,29 @@ Test(deadlock, it_can_be_switched_off)
 
 /* --- dump ------------------------------------------------------------------------------------- */
 
+static int yield_until_told(void *told)
+{
+    while (!atomic_load((atomic_bool *)told)) { /* ends: after the dump */
+        (void)weft_yield();
+    }
+    return 0;
+}
+
 static int dump_some(void *stacks)
 {
     weft_sem sem;
     weft_sem_init(&sem, 0, 0);
     WEFT_SCOPE(s, .timeout = WEFT_SEC(60));
-    weft_task t;
-    wt_eq(weft_spawn(&t, wait_for_ever, &sem), 0);
+    weft_task waits, yields;
+    atomic_bool told = false;
+    wt_eq(weft_spawn(&waits, wait_for_ever, &sem), 0);
+    wt_eq(weft_spawn(&yields, yield_until_told, &told), 0);
     (void)weft_yield();
     *(int *)stacks = weft_dump(weft_rt_current(), STDERR_FILENO);
+    atomic_store(&told, true);
     wt_eq(weft_sem_release(&sem, 1), 0);
-    wt_eq(weft_await(&t), 0);
+    wt_eq(weft_await(&waits), 0);
+    wt_eq(weft_await(&yields), 0);
     wt_eq(weft_scope_end(&s), 0);
     weft_sem_fini(&sem);
     return 0;
@@ -191,7 +203,7 @@ static int run_dump(void)
 {
     int stacks = 0;
     int rc = weft_run(dump_some, &stacks, .workers = 1);
-    return rc == 0 && stacks == 2 ? 0 : 1;
+    return rc == 0 && stacks == 3 ? 0 : 1;
 }
 
 Test(deadlock, a_dump_names_every_stack_with_what_it_waits_for_and_its_scope)
@@ -203,7 +215,9 @@ Test(deadlock, a_dump_names_every_stack_with_what_it_waits_for_and_its_scope)
     check_says(&said, "task wait_for_ever (started at");
     check_says(&said, "waits for weft_sem_acquire; scope");
     check_says(&said, " s left");
-    check_says(&said, "runs, or is ready to");
+    check_says(&said, "task dump_some (started at");
+    check_says(&said, "runs on worker 0");
+    check_says(&said, "is ready to run");
 }
 
 /* --- locks taken in different orders ---------------------------------------------------------- */
