@@ -115,11 +115,10 @@ static bool grow(struct wf_epoll *e, uint32_t chunk)
     while (chunks <= chunk) { /* ends: doubles */
         chunks *= 2;
     }
-    struct wf_watch **watches = wf_sys.alloc(WF_LINE, sizeof *watches * chunks);
+    struct wf_watch **watches = wf_sys_alloc_zeroed(WF_LINE, sizeof *watches * chunks);
     if (watches == NULL) {
         return false;
     }
-    memset(watches, 0, sizeof *watches * chunks);
     if (e->chunks > 0) {
         memcpy(watches, e->watches, sizeof *watches * e->chunks);
     }
@@ -135,11 +134,10 @@ static WF_COLD struct wf_watch *new_watch(struct wf_epoll *e, int fd)
     if (chunk >= e->chunks && !grow(e, chunk)) {
         return NULL;
     }
-    struct wf_watch *watches = wf_sys.alloc(WF_LINE, sizeof *watches * WF_WATCH_CHUNK);
+    struct wf_watch *watches = wf_sys_alloc_zeroed(WF_LINE, sizeof *watches * WF_WATCH_CHUNK);
     if (watches == NULL) {
         return NULL;
     }
-    memset(watches, 0, sizeof *watches * WF_WATCH_CHUNK);
     for (int i = 0; i < WF_WATCH_CHUNK; i++) {
         wf_list_init(&watches[i].ops);
     }

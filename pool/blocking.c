@@ -11,7 +11,6 @@
 #include "pool/base/sys.h"
 #include <errno.h>
 #include <sched.h>
-#include <string.h>
 
 /* A look at whether a thread whose call has returned is back. */
 #define COMING_BACK_NS INT64_C(20000)
@@ -42,9 +41,8 @@ struct wf_blocking *wf_blocking_new(int threads_max)
 {
     size_t bytes =
         sizeof(struct wf_blocking) + (size_t)threads_max * sizeof(struct blocking_thread);
-    struct wf_blocking *blocking = wf_sys.alloc(WF_LINE, (bytes + WF_LINE - 1) / WF_LINE * WF_LINE);
+    struct wf_blocking *blocking = wf_sys_alloc_zeroed(WF_LINE, bytes);
     if (blocking != NULL) {
-        memset(blocking, 0, bytes);
         blocking->threads_max = threads_max;
     }
     return blocking;

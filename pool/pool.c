@@ -9,7 +9,6 @@
 #include "pool/base/sys.h"
 #include <errno.h>
 #include <sched.h>
-#include <string.h>
 
 /* An idle worker searches this long before it sleeps: about what it costs to wake a halted core on
  * a virtual machine (20 to 50 us), so that it never loses more than twice the best. 0 when workers
@@ -144,22 +143,17 @@ static void release(struct wf_pool *pool)
 
 static struct wf_pool *allocate(int workers)
 {
-    struct wf_pool *pool = wf_sys.alloc(WF_LINE_PAIR, sizeof *pool);
+    struct wf_pool *pool = wf_sys_alloc_zeroed(WF_LINE_PAIR, sizeof *pool);
     if (pool == NULL) {
         return NULL;
     }
-    memset(pool, 0, sizeof *pool);
-    size_t bytes = sizeof(struct wf_worker) * (size_t)workers;
-    pool->workers = wf_sys.alloc(WF_LINE_PAIR, bytes);
-    size_t thread_bytes =
-        (sizeof *pool->threads * (size_t)workers + WF_LINE - 1) / WF_LINE * WF_LINE;
-    pool->threads = wf_sys.alloc(WF_LINE, thread_bytes);
+    pool->workers = wf_sys_alloc_zeroed(WF_LINE_PAIR, sizeof *pool->workers * (size_t)workers);
+    pool->threads = wf_sys.alloc(WF_LINE, sizeof *pool->threads * (size_t)workers);
     pool->store = wf_sys.alloc(WF_LINE, INJECT_STORED * sizeof *pool->store);
     if (pool->store == NULL || pool->workers == NULL || pool->threads == NULL) {
         free_memory(pool);
         return NULL;
     }
-    memset(pool->workers, 0, bytes);
     pool->worker_count = workers;
     return pool;
 }

@@ -104,10 +104,10 @@ int weft_chan_new_(weft_chan **out, size_t item_bytes, size_t capacity, const we
     bool grows = capacity == WEFT_CHAN_UNBOUNDED;
     size_t bytes;
     if (__builtin_mul_overflow(item_bytes, grows ? 0 : capacity, &bytes) ||
-        __builtin_add_overflow(bytes, sizeof(weft_chan) + WF_LINE, &bytes)) {
+        __builtin_add_overflow(bytes, sizeof(weft_chan), &bytes)) {
         return -ENOMEM;
     }
-    weft_chan *chan = wf_sys.alloc(WF_LINE, bytes / WF_LINE * WF_LINE);
+    weft_chan *chan = wf_sys.alloc(WF_LINE, bytes);
     if (chan == NULL) {
         return -ENOMEM;
     }
@@ -241,8 +241,7 @@ static void count_one_out(weft_chan *chan, struct wf_owed *owed)
 static WF_COLD int grow(weft_chan *chan)
 {
     struct chunk *fresh =
-        wf_sys.alloc(WF_LINE, (sizeof *fresh + chan->chunk_items * chan->item_bytes + WF_LINE - 1) /
-                                  WF_LINE * WF_LINE);
+        wf_sys.alloc(WF_LINE, sizeof *fresh + chan->chunk_items * chan->item_bytes);
     if (fresh == NULL) {
         return -ENOMEM;
     }

@@ -18,7 +18,6 @@
 #include "pool/loop.h"
 #include "src/core.h"
 #include <stdlib.h>
-#include <string.h>
 #include <weft/exec.h>
 
 struct weft_exec {
@@ -325,12 +324,7 @@ static void delist_loop(struct weft_exec *exec)
 
 static struct weft_exec *allocate_exec(void)
 {
-    size_t bytes = (sizeof(struct weft_exec) + WF_LINE - 1) / WF_LINE * WF_LINE;
-    struct weft_exec *exec = wf_sys.alloc(WF_LINE, bytes);
-    if (exec != NULL) {
-        memset(exec, 0, bytes);
-    }
-    return exec;
+    return wf_sys_alloc_zeroed(WF_LINE, sizeof(struct weft_exec));
 }
 
 int weft_exec_serial_new(weft_exec **out)
@@ -358,7 +352,7 @@ int weft_exec_loop_new(weft_exec **out, weft_rt *rt)
         return -ESHUTDOWN;
     }
     struct weft_exec *exec = allocate_exec();
-    struct wf_loop *loop = wf_sys.alloc(WF_LINE, (sizeof *loop + WF_LINE - 1) / WF_LINE * WF_LINE);
+    struct wf_loop *loop = wf_sys.alloc(WF_LINE, sizeof *loop);
     if (exec == NULL || loop == NULL) {
         wf_sys.release(exec);
         wf_sys.release(loop);

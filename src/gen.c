@@ -400,8 +400,7 @@ int weft_gen_new_(weft_gen **out, weft_fn *fn, void *arg, size_t item_bytes,
     if (item_bytes == 0 || item_bytes > WEFT_GEN_ITEM_MAX) {
         return -EINVAL;
     }
-    size_t bytes = (sizeof(weft_gen) + WF_LINE - 1) / WF_LINE * WF_LINE;
-    weft_gen *gen = wf_sys.alloc(WF_LINE, bytes);
+    weft_gen *gen = wf_sys_alloc_zeroed(WF_LINE, sizeof *gen);
     if (gen == NULL) {
         return -ENOMEM;
     }
@@ -411,7 +410,6 @@ int weft_gen_new_(weft_gen **out, weft_fn *fn, void *arg, size_t item_bytes,
         wf_sys.release(gen);
         return rc;
     }
-    memset(gen, 0, sizeof *gen);
     gen->owner = env->scope;
     gen->item_bytes = (uint32_t)item_bytes; /* at most WEFT_GEN_ITEM_MAX */
     gen->is_accounted = true;

@@ -719,12 +719,10 @@ static void note_file(struct weft_listener *listener)
 static struct weft_listener *allocate(int lanes)
 {
     size_t bytes = sizeof(struct weft_listener) + sizeof(struct lane) * (size_t)lanes;
-    struct weft_listener *listener =
-        wf_sys.alloc(WF_LINE, (bytes + WF_LINE - 1) / WF_LINE * WF_LINE);
+    struct weft_listener *listener = wf_sys_alloc_zeroed(WF_LINE, bytes);
     if (listener == NULL) {
         return NULL;
     }
-    memset(listener, 0, bytes);
     wf_list_init(&listener->waiters);
     wf_list_init(&listener->in_rt);
     listener->lane_count = lanes;

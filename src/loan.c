@@ -87,9 +87,8 @@ static void lend_spares(struct lender *lender)
 static WF_COLD struct lender *make_lender(struct wf_worker *worker)
 {
     const struct weft_rt *rt = worker->runtime;
-    size_t record = sizeof(struct wf_borrowed);
-    size_t head = (sizeof(struct lender) + rt->loans * record + WF_LINE - 1) / WF_LINE * WF_LINE;
-    struct lender *lender = wf_sys.alloc(WF_LINE, head);
+    struct lender *lender =
+        wf_sys_alloc_zeroed(WF_LINE, sizeof *lender + rt->loans * sizeof(struct wf_borrowed));
     void *memory = wf_sys.map((size_t)rt->loans * rt->loan_bytes, PROT_READ | PROT_WRITE);
     if (lender == NULL || memory == NULL) {
         wf_sys.release(lender);
@@ -98,7 +97,6 @@ static WF_COLD struct lender *make_lender(struct wf_worker *worker)
         }
         return NULL;
     }
-    memset(lender, 0, head);
     wf_lender_init(&lender->base);
     lender->worker = worker;
     lender->count = rt->loans;

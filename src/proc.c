@@ -230,10 +230,8 @@ static int bear(weft_proc *proc, char *const argv[], const weft_proc_opts *opts)
 
 static weft_proc *new_proc(const weft_proc_opts *opts)
 {
-    weft_proc *proc =
-        wf_sys.alloc(WF_LINE, (sizeof(struct weft_proc) + WF_LINE - 1) / WF_LINE * WF_LINE);
+    weft_proc *proc = wf_sys_alloc_zeroed(WF_LINE, sizeof *proc);
     if (proc != NULL) {
-        memset(proc, 0, sizeof *proc);
         proc->group = opts->group != 0;
         proc->grace = opts->grace != 0 ? opts->grace : WF_PROC_GRACE;
         proc->fds[0] = proc->fds[1] = proc->fds[2] = -1;

@@ -157,12 +157,10 @@ static const char *keep_text(char **at, const char *text)
 static struct lookup *new_lookup(struct weft_rt *rt, const char *host, const char *service,
                                  const weft_resolve_opts *opts)
 {
-    struct lookup *lookup =
-        wf_sys.alloc(WF_LINE, (sizeof *lookup + WF_LINE - 1) / WF_LINE * WF_LINE);
+    struct lookup *lookup = wf_sys_alloc_zeroed(WF_LINE, sizeof *lookup);
     if (lookup == NULL) {
         return NULL;
     }
-    memset(lookup, 0, sizeof *lookup);
     char *at = lookup->text;
     lookup->host = keep_text(&at, host);
     lookup->service = keep_text(&at, service);

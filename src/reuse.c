@@ -18,7 +18,6 @@
  * lock. */
 #include "pool/base/sys.h"
 #include "src/sync.h"
-#include <string.h>
 #include <weft/reuse.h>
 
 #define ITEM_ALIGN 16
@@ -67,11 +66,10 @@ int weft_reuse_new(weft_reuse **out, const weft_reuse_opts *opts)
     size_t slot_bytes =
         (sizeof(struct slot) + opts->item_bytes + ITEM_ALIGN - 1) / ITEM_ALIGN * ITEM_ALIGN;
     size_t bytes = sizeof(weft_reuse) + opts->max * slot_bytes; /* both are bounded: no overflow */
-    weft_reuse *pool = wf_sys.alloc(WF_LINE, (bytes + WF_LINE - 1) / WF_LINE * WF_LINE);
+    weft_reuse *pool = wf_sys_alloc_zeroed(WF_LINE, bytes);
     if (pool == NULL) {
         return -ENOMEM;
     }
-    memset(pool, 0, bytes);
     pool->opts = *opts;
     pool->slot_bytes = slot_bytes;
     wf_list_init(&pool->open);

@@ -128,10 +128,8 @@ static void fault_cancel(struct wf_fiber *self, struct wf_work *work);
 
 static weft_rt *allocate(const weft_place *place)
 {
-    size_t bytes = (sizeof(weft_rt) + WF_LINE_PAIR - 1) / WF_LINE_PAIR * WF_LINE_PAIR;
-    weft_rt *rt = wf_sys.alloc(WF_LINE_PAIR, bytes);
+    weft_rt *rt = wf_sys_alloc_zeroed(WF_LINE_PAIR, sizeof *rt);
     if (rt != NULL) {
-        memset(rt, 0, bytes);
         wf_scope_init_root(&rt->root, place);
         rt->root.runtime = rt;
         wf_list_init(&rt->services);

@@ -313,7 +313,7 @@ int weft_sort_(void *base, size_t count, size_t bytes, weft_compare_fn *compare,
     if (count <= 1 || given != NULL) {
         return sort_array(&sort, base, count, given);
     }
-    void *scratch = wf_sys.alloc(WF_LINE, (total + WF_LINE - 1) / WF_LINE * WF_LINE);
+    void *scratch = wf_sys.alloc(WF_LINE, total);
     if (scratch == NULL) {
         return -ENOMEM;
     }

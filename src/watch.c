@@ -42,8 +42,7 @@ static struct feed *feed_of_bcast(weft_bcast *bcast)
 
 static struct feed *feed_new(size_t item_bytes, uint64_t capacity)
 {
-    size_t bytes = (sizeof(struct feed) + item_bytes * capacity + WF_LINE - 1) / WF_LINE * WF_LINE;
-    struct feed *feed = wf_sys.alloc(WF_LINE, bytes);
+    struct feed *feed = wf_sys.alloc(WF_LINE, sizeof *feed + item_bytes * capacity);
     if (feed != NULL) {
         memset(feed, 0, sizeof *feed);
         feed->item_bytes = item_bytes;

@@ -37,7 +37,7 @@ struct wf_sys {
     int (*unmap)(void *address, size_t bytes);
     int (*protect)(void *address, size_t bytes, int prot);
     int (*advise)(void *address, size_t bytes, int advice);
-    /* aligned_alloc; not zeroed; NULL when refused */
+    /* aligned_alloc, of any size: it is rounded up here. Not zeroed; NULL when refused */
     void *(*alloc)(size_t alignment, size_t bytes);
     void (*release)(void *memory);
 
@@ -115,5 +115,8 @@ size_t wf_sys_page_bytes(void);
 
 /* 64 bits that nobody outside can guess, from what the kernel gave the process at its start. */
 uint64_t wf_sys_random(void);
+
+/* wf_sys.alloc, zeroed. */
+void *wf_sys_alloc_zeroed(size_t alignment, size_t bytes);
 
 #endif
