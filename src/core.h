@@ -516,8 +516,8 @@ void wf_each_close(struct wf_fiber *self, struct wf_scope *scope);
 
 /* --- buffers that are lent: loan.c ------------------------------------------------------------ */
 
-/* Gives back what is lent to tasks of a scope that nobody receives in any more. `self`: the fiber
- * that closes it; NULL: of the root, by a foreign thread, when all tasks have ended. */
+/* Gives back what is lent to tasks of a scope that nobody receives in any more: by who closes it;
+ * of the root by a foreign thread, when all tasks have ended. */
 WF_COLD void wf_loans_end(struct wf_scope *scope);
 /* Adds what the worker has lent. Any thread. */
 void wf_loans_count(struct wf_worker *worker, weft_stats *out);
@@ -681,6 +681,8 @@ weft_error *wf_failures_take(struct wf_failures *failures);
 /* What messages call a task: the name that it was given, or the function that it was started
  * with. */
 const char *wf_task_name(const struct wf_task *task);
+/* The same, and where it was started; as snprintf. */
+int wf_task_describe(const struct wf_task *task, char *out, size_t bytes);
 /* On stderr: a failure that no task will ever read, after `what`. `error` may be NULL. */
 void wf_error_report(const char *what, const char *name, const weft_place *started, int rc,
                      const weft_error *error);
@@ -709,35 +711,45 @@ void wf_drain_report(struct weft_rt *rt);
 /* --- runtime: runtime.c ----------------------------------------------------------------------- */
 
 struct weft_rt {
+    /* immutable after start */
     struct wf_pool *pool;
     struct wf_driver *driver;
-    struct wf_scope root;
-    WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
-    WF_ATOMIC(uint32_t) stopping;
-    struct wf_lock foreign_lock; /* of foreign_frames, foreign_entries and loops */
-    /* in root.live for tasks that weft_post has still to start; written under foreign_lock */
-    WF_ATOMIC(uint32_t) foreign_entries;
-    struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
-    struct weft_exec *loops;       /* freed executors whose slabs may still be in use; as above */
     struct wf_blocking *blocking;
-    WF_ATOMIC(uint32_t) finishing; /* 1: some thread ends the pool, or has */
-    WF_ATOMIC(uint32_t) stopped;   /* futex word: 1 when the pool is gone */
-    int deadlock;                  /* enum weft_deadlock; immutable */
-    WF_ATOMIC(uint32_t) entering;  /* foreign threads in weft_call whose task has not begun */
-    WF_ATOMIC(uint32_t) callers;   /* and those whose task has not ended */
-    WF_ATOMIC(uint32_t) loops_open;
-    WF_ATOMIC(uint32_t) deadlocked; /* enum stage of deadlock.c; 0: no deadlock so far */
-    WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */
-    /* immutable after start */
     weft_unobserved_fn *on_unobserved;
     void *on_unobserved_arg;
-    WF_ATOMIC(uint64_t) values_dropped;
-    /* weft_shield(WEFT_FOREVER) so far, and where the first of them was */
-    WF_ATOMIC(uint64_t) shields;
-    WF_ATOMIC(const weft_place *) first_shield;
     weft_time drain, kill;
-    uint32_t loans, loan_bytes; /* buffers of each worker that receives borrow */
     int64_t patience_ns;        /* the pool's, which may be gone when it is reported */
+    uint32_t loans, loan_bytes; /* buffers of each worker that receives borrow */
+    int deadlock;               /* enum weft_deadlock */
+
+    struct wf_scope root;
+
+    /* tasks from outside: foreign threads */
+    struct wf_lock foreign_lock; /* of the three below */
+    /* in root.live for tasks that weft_post has still to start; read without the lock */
+    WF_ATOMIC(uint32_t) foreign_entries;
+    struct wf_slab foreign_frames; /* task frames for weft_post from foreign threads */
+    struct weft_exec *loops;       /* freed executors whose slabs may still be in use */
+    WF_ATOMIC(uint32_t) entering;  /* foreign threads in weft_call whose task has not begun */
+    WF_ATOMIC(uint32_t) callers;   /* and those whose task has not ended */
+
+    /* any thread: its end */
+    WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
+    WF_ATOMIC(uint32_t) stopping;
+    WF_ATOMIC(uint32_t) finishing;  /* 1: some thread ends the pool, or has */
+    WF_ATOMIC(uint32_t) stopped;    /* futex word: 1 when the pool is gone */
+    WF_ATOMIC(uint32_t) deadlocked; /* enum stage of deadlock.c; 0: no deadlock so far */
+    WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */
+    struct wf_timer fault_timer;    /* armed by that failure: ends its drain */
+    struct wf_work fault_message;   /* which that timer sends, since it may not cancel by itself */
+    struct wf_worker *fault_worker; /* written before the timer is armed */
+
+    /* any thread: counts, for reports, but for loops_open */
+    WF_ATOMIC(uint32_t) loops_open;        /* deadlock.c asks */
+    WF_ATOMIC(uint32_t) lookups_abandoned; /* that still run: resolve.c */
+    WF_ATOMIC(uint64_t) values_dropped;
+    WF_ATOMIC(uint64_t) shields; /* weft_shield(WEFT_FOREVER) so far, and where the first was */
+    WF_ATOMIC(const weft_place *) first_shield;
 
     /* the drain: service.c */
     struct wf_lock drain_lock;    /* before the lock of a scope or an object */
@@ -746,16 +758,11 @@ struct weft_rt {
     /* 0; what services are asked for that start now: enum service_phase. Written under
      * drain_lock */
     WF_ATOMIC(uint32_t) draining;
-    WF_ATOMIC(uint32_t) lookups_abandoned; /* that still run: resolve.c */
 
     /* listeners with a lane in some worker, by in_rt: listen.c. The lock is before a listener's */
     struct wf_lock listeners_lock;
     struct wf_list listeners;
     WF_ATOMIC(uint32_t) listeners_left; /* futex word: 0 when that list is empty */
-
-    struct wf_timer fault_timer;    /* armed by the failure that stopped it: ends its drain */
-    struct wf_work fault_message;   /* which that timer sends, since it may not cancel by itself */
-    struct wf_worker *fault_worker; /* written before the timer is armed */
 };
 
 WF_INLINE struct weft_rt *wf_runtime_of(struct wf_fiber *self)

@@ -451,6 +451,12 @@ void weft_panic_(const weft_place *place, const char *format, ...)
     abort();
 }
 
+int wf_task_describe(const struct wf_task *task, char *out, size_t bytes)
+{
+    return snprintf(out, bytes, "task %s (started in %s, %s:%d)", wf_task_name(task),
+                    task->place->function, task->place->file, task->place->line);
+}
+
 int weft_describe(char *out, size_t bytes)
 {
     int rc = 0;
@@ -458,9 +464,7 @@ int weft_describe(char *out, size_t bytes)
     if (self == NULL) {
         return snprintf(out, bytes, "no task");
     }
-    const struct wf_task *task = self->env->task;
-    return snprintf(out, bytes, "task %s (started in %s, %s:%d)", wf_task_name(task),
-                    task->place->function, task->place->file, task->place->line);
+    return wf_task_describe(self->env->task, out, bytes);
 }
 
 void wf_guard_left(const struct wf_task *task)

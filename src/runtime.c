@@ -46,9 +46,7 @@ static void describe(struct wf_fiber *fiber, char *text, size_t bytes)
         (void)snprintf(text, bytes, "the scheduler");
         return;
     }
-    const weft_place *place = env->task->place;
-    (void)snprintf(text, bytes, "task %s (started in %s, %s:%d)", wf_task_name(env->task),
-                   place->function, place->file, place->line);
+    (void)wf_task_describe(env->task, text, bytes);
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -193,6 +191,68 @@ static void say_rescue(const struct wf_driver *driver)
     }
 }
 
+static void take_options(weft_rt *rt, const weft_rt_opts *opts)
+{
+    rt->on_unobserved = opts->on_unobserved;
+    rt->on_unobserved_arg = opts->on_unobserved_arg;
+    rt->drain = opts->drain > 0 ? opts->drain : DRAIN_DEFAULT;
+    rt->kill = opts->kill > 0 ? opts->kill : DRAIN_DEFAULT;
+    rt->loans = opts->loans > 0 ? (uint32_t)opts->loans : LOANS_DEFAULT;
+    rt->loan_bytes = opts->loan_bytes > 0
+                         ? (uint32_t)(opts->loan_bytes + WF_LINE - 1) / WF_LINE * WF_LINE
+                         : LOAN_BYTES_DEFAULT;
+    rt->deadlock = opts->deadlock;
+}
+
+static void set_hooks(void)
+{
+    /* relaxed, all: the start of the workers publishes them */
+    wf_store_relaxed(&wf_fiber_hooks.describe, describe);
+    wf_store_relaxed(&wf_fiber_hooks.run_call, wf_call_section_run);
+    wf_store_relaxed(&wf_pool_hooks.stands_still, wf_runtime_stands_still);
+}
+
+static int make_driver(weft_rt *rt, const weft_rt_opts *opts)
+{
+    char why[256] = "";
+    int rc = wf_io_driver_new(backend_name(opts), &rt->driver, why, sizeof why);
+    if (rc < 0) {
+        (void)fprintf(stderr, "weft: %s\n", why);
+        return rc;
+    }
+    rc = rescue_mode(opts);
+    if (rc < 0) {
+        return rc;
+    }
+    wf_io_driver_set_rescue(rt->driver, rc);
+    rt->driver->patience_ns = patience(opts);
+    return rt->driver->patience_ns == -EINVAL ? -EINVAL : 0;
+}
+
+/* What release undoes, in any state. */
+static int start_parts(weft_rt *rt, const weft_rt_opts *opts)
+{
+    rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
+    if (rt->blocking == NULL) {
+        return -ENOMEM;
+    }
+    int rc = make_driver(rt, opts);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = start_pool(rt, opts);
+    if (rc < 0) {
+        char why[256];
+        wf_io_driver_why(rt->driver, why, sizeof why);
+        if (why[0] != '\0') {
+            (void)fprintf(stderr, "weft: %s\n", why);
+        }
+        return rc;
+    }
+    rt->patience_ns = rt->pool->patience_ns;
+    return 0;
+}
+
 static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *place)
 {
     static const weft_rt_opts defaults;
@@ -209,56 +269,17 @@ static int start(weft_rt **out, const weft_rt_opts *opts, const weft_place *plac
     if (rt == NULL) {
         return -ENOMEM;
     }
-    rt->on_unobserved = opts->on_unobserved;
-    rt->on_unobserved_arg = opts->on_unobserved_arg;
-    rt->drain = opts->drain > 0 ? opts->drain : DRAIN_DEFAULT;
-    rt->kill = opts->kill > 0 ? opts->kill : DRAIN_DEFAULT;
-    rt->loans = opts->loans > 0 ? (uint32_t)opts->loans : LOANS_DEFAULT;
-    rt->loan_bytes = opts->loan_bytes > 0
-                         ? (uint32_t)(opts->loan_bytes + WF_LINE - 1) / WF_LINE * WF_LINE
-                         : LOAN_BYTES_DEFAULT;
-    /* relaxed, all: the start of the workers publishes them */
-    wf_store_relaxed(&wf_fiber_hooks.describe, describe);
-    wf_store_relaxed(&wf_fiber_hooks.run_call, wf_call_section_run);
-    wf_store_relaxed(&wf_pool_hooks.stands_still, wf_runtime_stands_still);
-    rt->deadlock = opts->deadlock;
-    rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
-    if (rt->blocking == NULL) {
-        rc = -ENOMEM;
-        goto fail;
-    }
-    char why[256] = "";
-    rc = wf_io_driver_new(backend_name(opts), &rt->driver, why, sizeof why);
+    take_options(rt, opts);
+    set_hooks();
+    rc = start_parts(rt, opts);
     if (rc < 0) {
-        (void)fprintf(stderr, "weft: %s\n", why);
-        goto fail;
+        release(rt);
+        return rc;
     }
-    rc = rescue_mode(opts);
-    if (rc < 0) {
-        goto fail;
-    }
-    wf_io_driver_set_rescue(rt->driver, rc);
-    rt->driver->patience_ns = patience(opts);
-    if (rt->driver->patience_ns == -EINVAL) {
-        rc = -EINVAL;
-        goto fail;
-    }
-    rc = start_pool(rt, opts);
-    if (rc < 0) {
-        wf_io_driver_why(rt->driver, why, sizeof why);
-        if (why[0] != '\0') {
-            (void)fprintf(stderr, "weft: %s\n", why);
-        }
-        goto fail;
-    }
-    rt->patience_ns = rt->pool->patience_ns;
     say_backend(rt->driver);
     say_rescue(rt->driver);
     *out = rt;
     return 0;
-fail:
-    release(rt);
-    return rc;
 }
 
 int weft_rt_start(weft_rt **out, const weft_rt_opts *opts)
