@@ -322,11 +322,21 @@ void weft_scope_cleanup_(weft_scope *scope);
 
 /* Starts fn as a task owned by `scope`, with a copy of *ptr as its argument; *ptr is the caller's
  * again on return. fn must have been defined by WEFT_TASK(fn, T) with T the type of *ptr; another
- * type does not compile. From the scope's owner or any task inside it. When many tasks are queued
- * already the caller yields first, so a loop of any length runs in bounded memory. May suspend.
- * Task context. 0; -ECANCELED: the scope is cancelled or ended, fn not called; -ENOMEM: fn not
- * called; -EAGAIN: in a scope with `.each`, as many tasks as it says have not been taken; fn not
- * called. */
+ * type does not compile (nor, in C++, one that may not be copied as bytes). From the scope's owner
+ * or any task inside it. When many tasks are queued already the caller yields first, so a loop of
+ * any length runs in bounded memory. May suspend. Task context. 0; -ECANCELED: the scope is
+ * cancelled or ended, fn not called; -ENOMEM: fn not called; -EAGAIN: in a scope with `.each`, as
+ * many tasks as it says have not been taken; fn not called. */
+#ifdef __cplusplus
+#define weft_go(scope, fn, ...)                                                         \
+    __extension__({                                                                     \
+        static_assert(__is_trivially_copyable(fn##_weft_arg), "weft_go: copies bytes"); \
+        static_assert(sizeof(fn##_weft_arg) <= WEFT_GO_ARG_MAX,                         \
+                      "weft_go: the argument exceeds WEFT_GO_ARG_MAX");                 \
+        const fn##_weft_arg *weft_arg_ = (__VA_ARGS__);                                 \
+        weft_go_((scope), (fn), weft_arg_, sizeof *weft_arg_, WEFT_HERE_STARTS_(#fn));  \
+    })
+#else
 #define weft_go(scope, fn, ...) /* (scope, fn, ptr); a compound literal has commas of its own */  \
     __extension__({                                                                               \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(__VA_ARGS__)), fn##_weft_arg),   \
@@ -335,6 +345,7 @@ void weft_scope_cleanup_(weft_scope *scope);
                        "weft_go: the argument exceeds WEFT_GO_ARG_MAX");                          \
         weft_go_((scope), (fn), (__VA_ARGS__), sizeof *(__VA_ARGS__), WEFT_HERE_STARTS_(#fn));    \
     })
+#endif
 /* The same without types: copies `bytes` (at most WEFT_GO_ARG_MAX, else -E2BIG) from `arg`; aligned
  * to 16 bytes. */
 #define weft_go_raw(scope, fn, arg, bytes) \
