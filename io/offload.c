@@ -7,7 +7,6 @@
 #include "io/attempt.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include <errno.h>
 
 /* On a thread that may block. */
 static int run(void *arg)

@@ -1,7 +1,6 @@
 /* uring_lend.c: see uring_lend.h. Of <liburing/io_uring.h> only structs and numbers are used. */
 #include "io/uring_lend.h"
 #include "io/op.h"
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include <errno.h>
 #include <linux/time_types.h> /* which the next header forgets */

@@ -6,7 +6,6 @@
  * or was refused. A request may count on a thread that somebody else starts; so whoever is refused,
  * and sees that there is no other thread and none on its way, ends what is queued. */
 #include "pool/blocking.h"
-#include "pool/base/check.h"
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include <errno.h>

@@ -1,8 +1,6 @@
 /* loop.c: a pool whose one worker runs when its host calls. */
 #include "pool/loop.h"
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include <errno.h>
 #include <unistd.h>
 
 static struct wf_loop *loop_of(struct wf_driver *driver)

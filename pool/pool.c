@@ -5,7 +5,6 @@
  * be refused later (worker.h, G.4). */
 #include "pool/light.h"
 #include "pool/overflow.h"
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include <errno.h>
 #include <sched.h>

@@ -1,5 +1,4 @@
 /* addr.c: addresses as text and back, and those of sockets. Any thread; nothing suspends. */
-#include "pool/base/compiler.h"
 #include "pool/base/sys.h"
 #include "src/net.h"
 #include <arpa/inet.h>

@@ -10,7 +10,6 @@
  *
  * It is counted in its scope from weft_continue on, which keeps the scope, and so the memory that
  * the caller has promised, until the last touch. */
-#include "pool/base/check.h"
 #include "src/core.h"
 
 struct wf_cont {

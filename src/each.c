@@ -9,7 +9,6 @@
  *   - if running == 0 nothing that could be handed over will come: a call returns 0.
  *
  * The frame that was taken last is the owner's to look at until it asks again. */
-#include "pool/base/check.h"
 #include "src/core.h"
 #include "src/waitq.h"
 

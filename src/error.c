@@ -10,7 +10,6 @@
 #include "pool/base/check.h"
 #include "src/core.h"
 #include "src/guard.h"
-#include "pool/base/sys.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -17,7 +17,6 @@
 #include "pool/base/sys.h"
 #include "pool/loop.h"
 #include "src/core.h"
-#include <stdlib.h>
 #include <weft/exec.h>
 
 struct weft_exec {

@@ -35,7 +35,6 @@
  *      there is rescue; if its op ends meanwhile, the worker that has come for it takes the lane
  *      over. */
 #include "io/op.h"
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/core.h"
 #include "src/net.h"

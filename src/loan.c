@@ -39,7 +39,6 @@
 #include "pool/base/sys.h"
 #include "pool/sanitizer.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -2,7 +2,6 @@
  * waits for readiness only if it must. */
 #include "src/io_value.h"
 #include "src/net.h"
-#include <errno.h>
 #include <sys/socket.h>
 
 static struct wf_op accept_op(int fd, struct sockaddr *address, socklen_t *bytes, int flags)

@@ -16,7 +16,6 @@
  * The roads not taken. SIGCHLD: a handler is the program's, and one of a library breaks all other
  * waits. PR_SET_PDEATHSIG: it is the thread that spawned whose death counts, and ours come and go.
  * A vfork of our own: posix_spawn(3) is one that has been debugged. */
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
 #include "src/sync.h"

@@ -10,7 +10,6 @@
  *
  * The number of those that are ABANDONED is bounded: a server that does not answer costs so many
  * threads, not one for each try. */
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
 #include "src/core.h"

@@ -2,7 +2,6 @@
  * foreign threads. */
 #include "io/io.h"
 #include "io/op.h"
-#include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
 #include "src/value.h"

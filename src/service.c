@@ -8,8 +8,6 @@
  *
  * Asking may run user code (callbacks of a cancellation), so it is done outside of the lock, with
  * the service pinned; a service does not end while it is pinned. */
-#include "pool/base/check.h"
-#include "pool/base/sys.h"
 #include "pool/blocking.h"
 #include "src/core.h"
 #include "src/waitq.h"

@@ -1,7 +1,6 @@
 /* sockopt.c: options of connections, as <weft/net.h> names them, given to the kernel. Any
  * thread. */
 #include "pool/base/sys.h"
-#include "src/core.h"
 #include "src/net.h"
 #include <errno.h>
 #include <netinet/in.h>

@@ -2,7 +2,6 @@
  * function, started as a pooled task (weft_task_v): that is how what a call does on a stack, in
  * several waits, becomes one value. */
 #include "src/value.h"
-#include "pool/base/check.h"
 #include <string.h>
 
 /* --- a task that was spawned ------------------------------------------------------------------ */

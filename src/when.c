@@ -10,7 +10,6 @@
  * that, because a task that suspends on top of the waiter must be cancelled by another one's
  * failure while the waiter cannot run. */
 #include "src/when.h"
-#include "pool/base/check.h"
 #include "src/core.h"
 
 _Static_assert((int)WF_WHEN_ALL == WEFT_ALL && (int)WF_WHEN_FAILFAST == WEFT_FAILFAST &&

@@ -7,7 +7,6 @@
  *
  * Waiting is the stream's: nothing here suspends by itself, and no lock is held. */
 #include "src/buffer.h"
-#include "src/core.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
