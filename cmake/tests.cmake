@@ -175,18 +175,16 @@ if(NOT WEFT_MODEL)
     add_test(NAME taskbench/test_peers_cli COMMAND ${PROJECT_SOURCE_DIR}/tests/taskbench/test_peers_cli.sh
       $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR} ${linkable})
     set_tests_properties(taskbench/test_peers_cli PROPERTIES LABELS taskbench TIMEOUT 300)
-    foreach(script scaling acceptance)
-      add_test(NAME taskbench/test_${script} COMMAND ${launcher}
-        ${PROJECT_SOURCE_DIR}/tests/taskbench/test_${script}.sh $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR})
-      set_tests_properties(taskbench/test_${script} PROPERTIES LABELS taskbench TIMEOUT 300)
-    endforeach()
+    add_test(NAME taskbench/test_acceptance COMMAND ${launcher}
+      ${PROJECT_SOURCE_DIR}/tests/taskbench/test_acceptance.sh $<TARGET_FILE:taskbench> ${PROJECT_SOURCE_DIR})
+    set_tests_properties(taskbench/test_acceptance PROPERTIES LABELS taskbench TIMEOUT 300)
     add_library(taskbench_planted MODULE tests/taskbench/planted.c)
     target_include_directories(taskbench_planted PRIVATE ${PROJECT_SOURCE_DIR}/include)
     target_compile_definitions(taskbench_planted PRIVATE _GNU_SOURCE=)
     target_compile_options(taskbench_planted PRIVATE -g)
     set_target_properties(taskbench_planted PROPERTIES PREFIX "" OUTPUT_NAME planted
       LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-    foreach(script gate ab_cli)
+    foreach(script gate ab_cli scaling)
       add_test(NAME taskbench/test_${script} COMMAND ${launcher} ${PROJECT_SOURCE_DIR}/tests/taskbench/test_${script}.sh
         $<TARGET_FILE:taskbench> $<TARGET_FILE:taskbench_planted> ${PROJECT_BINARY_DIR}/examples/bench_cache.so)
       set_tests_properties(taskbench/test_${script} PROPERTIES LABELS taskbench TIMEOUT 600)

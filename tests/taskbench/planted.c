@@ -1,7 +1,8 @@
 /* planted.c: a shared object with a workload (weft/bench.h) that is as it should be, or worse in
  * one way: the environment's WEFT_PLANT is "alloc", "call", "work" (4 % more of it), "slow" (5 %
- * more time for all of the op), "huge" or "wrong". A file named planted-PLANT.so does so by itself.
- * test_gate.sh and test_ab_cli.sh look whether taskbench notices, and names what. */
+ * more time for all of the op), "huge", "wrong" or "crowded" (huge on several workers). A file
+ * named planted-PLANT.so does so by itself. test_gate.sh, test_ab_cli.sh and test_scaling.sh look
+ * whether taskbench notices, and names what. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -12,11 +13,12 @@
 
 #define STEPS 400 /* of work in an op: some 2000 instructions */
 
-enum plant { NOTHING, ALLOC, CALL, WORK, SLOW, HUGE_WORK, WRONG };
+enum plant { NOTHING, ALLOC, CALL, WORK, SLOW, HUGE_WORK, WRONG, CROWDED, PLANTS };
 
 static enum plant planted(void)
 {
-    static const char *const names[] = {"", "alloc", "call", "work", "slow", "huge", "wrong"};
+    static const char *const names[PLANTS] = {"",     "alloc", "call",  "work",
+                                              "slow", "huge",  "wrong", "crowded"};
     const char *plant = getenv("WEFT_PLANT"), *dash;
     Dl_info self;
     size_t n = plant ? strlen(plant) : 0;
@@ -24,7 +26,7 @@ static enum plant planted(void)
         plant = dash + strlen("/planted-");
         n = strcspn(plant, ".");
     }
-    for (int i = 0; plant && i < 7; i++) {
+    for (int i = 0; plant && i < PLANTS; i++) {
         if (strlen(names[i]) == n && strncmp(names[i], plant, n) == 0) {
             return (enum plant)i;
         }
@@ -61,6 +63,7 @@ static __attribute__((noinline)) uint64_t planted_work(uint64_t value, int steps
 
 struct op {
     enum plant plant;
+    int workers;
     uint64_t value;
 };
 
@@ -84,6 +87,9 @@ static int run_op(void *arg)
     case HUGE_WORK:
         op->value = planted_work(op->value, STEPS * 15);
         break;
+    case CROWDED:
+        op->value = planted_work(op->value, op->workers > 1 ? STEPS * 15 : 0);
+        break;
     default:
         break;
     }
@@ -92,7 +98,7 @@ static int run_op(void *arg)
 
 static int sample(weft_bench_trial *trial, uint64_t rounds)
 {
-    struct op op = {planted(), trial->seed};
+    struct op op = {planted(), trial->workers, trial->seed};
     for (uint64_t i = 0; i < rounds; i++) {
         weft_task task;
         weft_spawn(&task, run_op, &op);

@@ -204,7 +204,8 @@ static char *rendered(enum tb_format format)
                                  .status = TB_ROW_WRONG,
                                  .verdict = TB_AB_NONE,
                                  .reason = "candidate: sent \"1\" <got> & 2"};
-    struct tb_ab_report report = {.plan = &plan,
+    struct tb_ab_report report = {.command = "ab",
+                                  .plan = &plan,
                                   .rows = rows,
                                   .rows_n = 4,
                                   .machine = &machine,

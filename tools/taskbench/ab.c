@@ -41,6 +41,7 @@ static bool start_sides(struct restart *r, bool cand_first)
     for (int i = 0; i < 2; i++) {
         int side = i == 0 ? first : !first;
         row.object = plan->objects[side];
+        row.workers = side == BASE && plan->base_workers ? plan->base_workers : r->row->workers;
         if (!tb_side_start(&r->side[side], tb_ab_program(plan, side), &row, plan->pin)) {
             return false;
         }
@@ -219,13 +220,20 @@ static bool run_some(struct restart *r, struct tb_ab_series *series, int restart
     return true;
 }
 
-/* More of them while the verdict is unclear: A.2. */
-static void run_row(const struct tb_ab_plan *plan, struct tb_ab_row *row, struct progress *p)
+/* Of `n` rows: Holm's correction multiplies by no more. */
+static bool is_undecided(const struct tb_ab_row *row, int n)
+{
+    return row->verdict == TB_AB_UNCLEAR ||
+           (row->verdict == TB_AB_SLOWER && row->p * n >= 1 - CONFIDENCE);
+}
+
+/* One of `n` rows. More of them while the verdict is unclear: A.2. */
+static void run_row(const struct tb_ab_plan *plan, struct tb_ab_row *row, int n, struct progress *p)
 {
     struct restart r = {.plan = plan, .row = row};
     bool going = run_some(&r, &row->first, plan->restarts, p);
     tb_ab_conclude(row);
-    while (going && row->verdict == TB_AB_UNCLEAR && row->first.n < plan->restarts_max) {
+    while (going && is_undecided(row, n) && row->first.n < plan->restarts_max) {
         int more = row->first.n < plan->restarts_max - row->first.n
                        ? row->first.n
                        : plan->restarts_max - row->first.n;
@@ -247,7 +255,7 @@ static void time_rows(const struct tb_ab_plan *plan, struct tb_ab_row *rows, int
 {
     for (int i = 0; i < n && !tb_interrupted(); i++) {
         if (rows[i].status == TB_ROW_OK) {
-            run_row(plan, &rows[i], p);
+            run_row(plan, &rows[i], n, p);
         }
     }
     tb_ab_correct(rows, n);

@@ -1,4 +1,5 @@
-/* ab.h: two builds measured in turn, and what can be said of their difference.
+/* ab.h: two builds, or one with two numbers of workers, measured in turn, and what can be said of
+ * their difference.
  *
  * Terms. *pair*: a sample of the base and one of the candidate, next to each other in time; the
  * order alternates (A B, B A). *restart*: two fresh processes, which of them is started first
@@ -12,8 +13,8 @@
  * A.1  "slower" is said only if the 95 % interval of the median restart lies above the margin, the
  *      sign test says so after Holm's correction over all workloads, and a second round of fresh
  *      restarts says it again.
- * A.2  A workload whose interval includes the margin is measured on, up to `restarts_max`; then it
- *      is "unclear".
+ * A.2  A workload whose interval includes the margin is measured on, up to `restarts_max`, and so
+ *      is one that is slower by too few restarts for Holm's correction; then it is "unclear".
  * A.3  Nothing that was measured is dropped. Samples during which the process was switched out are
  *      counted.
  * A.4  "more" is said of a figure only if every count of the candidate, TB_AB_COUNTS of them and
@@ -93,6 +94,7 @@ struct tb_ab_plan {
     const char *base, *cand; /* programs, or shared objects (user.h) */
     const char *program;     /* for objects: what runs them; else NULL */
     const char *objects[2];  /* for objects: tb_row.object of base and candidate; else NULL */
+    int base_workers;        /* of the base; 0: as many as the row has */
     int restarts, restarts_max, pairs;
     double threshold; /* relative */
     uint64_t seed;

@@ -326,13 +326,16 @@ enum {
     OF_CALIBRATE = 8,
     OF_COMPARE = 16,
     OF_ALLOC = 32,
-    OF_ALL = 63
+    OF_SCALING = 64,
+    OF_ALL = 127,
+    OF_ROWS = OF_ALL & ~OF_COMPARE /* those that measure */
 };
 
 /* argv[0] to a bit. */
-static const struct choice commands[] = {
-    {"run", OF_RUN},         {"gate", OF_GATE},   {"ab", OF_AB}, {"calibrate", OF_CALIBRATE},
-    {"compare", OF_COMPARE}, {"alloc", OF_ALLOC}, {NULL, 0}};
+static const struct choice commands[] = {{"run", OF_RUN},         {"gate", OF_GATE},
+                                         {"ab", OF_AB},           {"calibrate", OF_CALIBRATE},
+                                         {"compare", OF_COMPARE}, {"alloc", OF_ALLOC},
+                                         {"scaling", OF_SCALING}, {NULL, 0}};
 
 static unsigned command_bit(const char *name)
 {
@@ -344,12 +347,12 @@ static unsigned command_bit(const char *name)
 }
 
 static const struct option options[] = {
-    {"--set", true, take_set, OF_RUN | OF_AB | OF_CALIBRATE},
-    {"--workers", true, take_workers, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE | OF_ALLOC},
+    {"--set", true, take_set, OF_RUN | OF_AB | OF_CALIBRATE | OF_SCALING},
+    {"--workers", true, take_workers, OF_ROWS},
     {"--reps", true, take_reps, OF_RUN},
     {"--seconds", true, take_seconds, OF_RUN},
-    {"--seed", true, take_seed, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE | OF_ALLOC},
-    {"-p", true, take_setting, OF_RUN | OF_GATE | OF_AB | OF_CALIBRATE | OF_ALLOC},
+    {"--seed", true, take_seed, OF_ROWS},
+    {"-p", true, take_setting, OF_ROWS},
     {"--format", true, take_format, OF_ALL & ~OF_ALLOC},
     {"-o", true, take_out, OF_ALL & ~OF_ALLOC},
     {"--history", true, take_history, OF_RUN},
@@ -359,12 +362,12 @@ static const struct option options[] = {
     {"--assert-allocs", true, take_assert_allocs, OF_RUN},
     {"--budgets", true, take_budgets, OF_GATE},
     {"--update", false, take_update, OF_GATE},
-    {"--strict", false, take_strict, OF_GATE | OF_AB | OF_COMPARE},
-    {"--restarts", true, take_restarts, OF_AB | OF_CALIBRATE},
-    {"--pairs", true, take_pairs, OF_AB | OF_CALIBRATE},
-    {"--threshold", true, take_threshold, OF_AB | OF_COMPARE},
+    {"--strict", false, take_strict, OF_GATE | OF_AB | OF_COMPARE | OF_SCALING},
+    {"--restarts", true, take_restarts, OF_AB | OF_CALIBRATE | OF_SCALING},
+    {"--pairs", true, take_pairs, OF_AB | OF_CALIBRATE | OF_SCALING},
+    {"--threshold", true, take_threshold, OF_AB | OF_COMPARE | OF_SCALING},
     {"--floors", true, take_floors, OF_AB | OF_CALIBRATE},
-    {"--no-pin", false, take_no_pin, OF_AB | OF_CALIBRATE},
+    {"--no-pin", false, take_no_pin, OF_AB | OF_CALIBRATE | OF_SCALING},
     {"--exact", false, take_exact, OF_AB},
     {"--no-exact", false, take_no_exact, OF_AB},
     {"--help", false, take_help, OF_ALL},

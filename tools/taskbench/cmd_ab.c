@@ -28,6 +28,9 @@
 #define INSTRUCTIONS 0.015 /* half of what gate and ab promise to see */
 #define GROWTH       4     /* restarts_max / restarts */
 
+#define SCALING_WORKERS   2    /* if none are named */
+#define SCALING_THRESHOLD 0.05 /* more than ab's: a second worker's wake is part of it */
+
 #define CALIBRATE_MIN 6 /* restarts for an interval of 95 % by order statistics */
 
 const char tb_ab_details[] =
@@ -61,6 +64,18 @@ const char tb_calibrate_details[] =
     "\n"
     "  --floors FILE         where to (needed)\n"
     "  --restarts N, --pairs N, --no-pin, --set, --workers, -p, --seed   as for ab\n";
+
+const char tb_scaling_details[] =
+    "Is a workload slower on more workers than on one? Measures this build with one\n"
+    "worker and with more, in turn and as ab does: what is slower is measured once\n"
+    "more before it counts. Without WORKLOAD: the quick set; ./mine.so: your own.\n"
+    "\n"
+    "  --workers N[,N...]    how many are held against one (2)\n"
+    "  --threshold T         differences up to T are \"same\" (5%)\n"
+    "  --restarts N, --pairs N, --no-pin, --strict, --format, -o FILE, --set, -p,\n"
+    "  --seed, --no-color, --quiet   as for ab\n"
+    "\n"
+    "Exit codes: as for ab; 1: something is slower.\n";
 
 struct session {
     struct tb_args args;
@@ -103,6 +118,14 @@ static const char *with_slash(const char *path, char out[512])
     return out;
 }
 
+/* This program's own path. */
+static const char *itself(struct session *s)
+{
+    ssize_t n = readlink("/proc/self/exe", s->paths[0], sizeof s->paths[0] - 1);
+    s->paths[0][n > 0 ? n : 0] = '\0';
+    return s->paths[0];
+}
+
 /* Two builds of a shared object: this program runs both. The base's workloads are the ones that are
  * known here. */
 static int take_objects(struct session *s)
@@ -126,9 +149,7 @@ static int take_objects(struct session *s)
     if (args->workloads_n == 0) {
         args->workloads[args->workloads_n++] = s->group;
     }
-    ssize_t n = readlink("/proc/self/exe", s->paths[0], sizeof s->paths[0] - 1);
-    s->paths[0][n > 0 ? n : 0] = '\0';
-    s->plan.program = s->paths[0];
+    s->plan.program = itself(s);
     return TB_EXIT_OK;
 }
 
@@ -276,11 +297,13 @@ static int judge(const struct session *s)
                                            : TB_EXIT_OK;
 }
 
-static int report(struct session *s, const struct tb_steal *before, time_t started)
+static int report(struct session *s, const char *command, const struct tb_steal *before,
+                  time_t started)
 {
     struct tb_steal after;
     tb_steal_get(&after);
-    struct tb_ab_report r = {.plan = &s->plan,
+    struct tb_ab_report r = {.command = command,
+                             .plan = &s->plan,
                              .rows = s->rows,
                              .rows_n = s->rows_n,
                              .machine = &s->machine,
@@ -355,13 +378,40 @@ int tb_cmd_ab(int argc, char **argv)
     time_t started = time(NULL);
     tb_steal_get(&before);
     measure(&s);
-    return report(&s, &before, started);
+    return report(&s, argv[0], &before, started);
+}
+
+int tb_cmd_scaling(int argc, char **argv)
+{
+    static struct session s;
+    struct tb_steal before;
+    int rc = begin(&s, argc, argv);
+    if (rc == TB_EXIT_OK && s.args.help) {
+        return tb_cmd_help(2, (char *[]){NULL, argv[0], NULL});
+    }
+    if (rc == TB_EXIT_OK && s.args.format > TB_FORMAT_JUNIT) {
+        return complain("scaling reports as table, json, md, csv or junit");
+    }
+    if (s.args.workers_n == 0) {
+        s.args.workers[s.args.workers_n++] = SCALING_WORKERS;
+    }
+    rc = rc == TB_EXIT_OK ? take_rows(&s) : rc;
+    if (rc != TB_EXIT_OK) {
+        return rc;
+    }
+    s.plan.base = s.plan.cand = itself(&s);
+    s.plan.base_workers = 1;
+    s.plan.threshold = s.args.threshold > 0 ? s.args.threshold : SCALING_THRESHOLD;
+    s.plan.count = false;
+    time_t started = time(NULL);
+    tb_steal_get(&before);
+    measure(&s);
+    return report(&s, argv[0], &before, started);
 }
 
 int tb_cmd_calibrate(int argc, char **argv)
 {
     static struct session s;
-    static char self[512];
     int rc = begin(&s, argc, argv);
     if (rc == TB_EXIT_OK && s.args.help) {
         return tb_cmd_help(2, (char *[]){NULL, argv[0], NULL});
@@ -376,9 +426,7 @@ int tb_cmd_calibrate(int argc, char **argv)
     if (rc != TB_EXIT_OK) {
         return rc;
     }
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = '\0';
-    s.plan.base = s.plan.cand = self;
+    s.plan.base = s.plan.cand = itself(&s);
     s.plan.threshold = 1e-9; /* never enough: all restarts are taken */
     s.plan.restarts_max = s.plan.restarts;
     s.plan.confirm = s.plan.count = false;

@@ -38,6 +38,7 @@ int tb_cmd_probe(int argc, char **argv);
 int tb_cmd_trace(int argc, char **argv);
 int tb_cmd_ab(int argc, char **argv);
 int tb_cmd_calibrate(int argc, char **argv);
+int tb_cmd_scaling(int argc, char **argv);
 int tb_cmd_paced(int argc, char **argv);
 int tb_cmd_alloc(int argc, char **argv);
 int tb_cmd_compare(int argc, char **argv);
@@ -45,6 +46,7 @@ int tb_cmd_doctor(int argc, char **argv);
 
 extern const char tb_run_details[], tb_gate_details[];     /* cmd_help.c */
 extern const char tb_ab_details[], tb_calibrate_details[]; /* cmd_ab.c */
+extern const char tb_scaling_details[];                    /* cmd_ab.c */
 extern const char tb_alloc_details[];                      /* cmd_alloc.c */
 extern const char tb_compare_details[];                    /* cmd_compare.c */
 extern const char tb_report_details[];                     /* cmd_report.c */

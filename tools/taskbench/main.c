@@ -21,6 +21,8 @@ const struct tb_command tb_commands[] = {
     {"report", "IN.json... -o OUT.html", "show stored results as HTML", tb_report_details,
      tb_cmd_report},
     {"ab", "BASE CAND [WORKLOAD...]", "compare two builds, in turn", tb_ab_details, tb_cmd_ab},
+    {"scaling", "[WORKLOAD...]", "compare more workers with one, in turn", tb_scaling_details,
+     tb_cmd_scaling},
     {"alloc", "WORKLOAD...", "show where workloads allocate", tb_alloc_details, tb_cmd_alloc},
     {"compare", "OLD.json NEW.json", "compare two stored results", tb_compare_details,
      tb_cmd_compare},

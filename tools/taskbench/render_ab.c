@@ -261,7 +261,11 @@ static void put_times(const struct tb_ab_report *r, FILE *out, bool color)
 
 static void put_table(const struct tb_ab_report *r, FILE *out, bool color)
 {
-    fprintf(out, "base %.60s\ncand %.60s\n", r->plan->base, r->plan->cand);
+    if (r->plan->base_workers) {
+        fprintf(out, "base this build, %dw\ncand this build, as below\n", r->plan->base_workers);
+    } else {
+        fprintf(out, "base %.60s\ncand %.60s\n", r->plan->base, r->plan->cand);
+    }
     if (r->plan->time) {
         fprintf(out, "%d restarts of %d pairs, %s, I/O by %s, margin at least %.1f %%\n",
                 r->plan->restarts, r->plan->pairs, r->plan->pin ? "pinned" : "not pinned",
@@ -406,12 +410,12 @@ static void put_junit(const struct tb_ab_report *r, FILE *out)
     }
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-            "<testsuite name=\"taskbench ab\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" "
+            "<testsuite name=\"taskbench %s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" "
             "time=\"%.1f\">\n",
-            r->rows_n, failures, skipped, r->elapsed_s);
+            r->command, r->rows_n, failures, skipped, r->elapsed_s);
     for (int i = 0; i < r->rows_n; i++) {
         const struct tb_ab_row *row = &r->rows[i];
-        fprintf(out, "  <testcase classname=\"taskbench.ab\" name=\"");
+        fprintf(out, "  <testcase classname=\"taskbench.%s\" name=\"", r->command);
         tb_put_xml(out, row->load->name);
         fprintf(out, " %dw\">", row->workers);
         enum outcome outcome = outcome_of(r, row);
@@ -536,7 +540,7 @@ static void put_json(const struct tb_ab_report *r, FILE *out)
     tb_json_open(&json, NULL, '{');
     tb_json_text(&json, "schema", "weft.taskbench/1");
     tb_json_text(&json, "tool", TB_VERSION);
-    tb_json_text(&json, "command", "ab");
+    tb_json_text(&json, "command", r->command);
     tb_json_text(&json, "started", started);
     tb_json_count(&json, "seed", r->plan->seed);
     tb_json_open(&json, "machine", '{');
@@ -551,6 +555,9 @@ static void put_json(const struct tb_ab_report *r, FILE *out)
     tb_json_text(&json, "base", r->plan->base);
     tb_json_text(&json, "cand", r->plan->cand);
     tb_json_close(&json);
+    if (r->plan->base_workers) {
+        tb_json_count(&json, "base_workers", (uint64_t)r->plan->base_workers);
+    }
     tb_json_count(&json, "pairs_per_restart", (uint64_t)r->plan->pairs);
     tb_json_open(&json, "results", '[');
     for (int i = 0; i < r->rows_n; i++) {

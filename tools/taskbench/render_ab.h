@@ -1,4 +1,4 @@
-/* render_ab.h: what `taskbench ab` found, in each format, once it is over. */
+/* render_ab.h: what `taskbench ab` or `scaling` found, in each format, once it is over. */
 #ifndef TB_RENDER_AB_H
 #define TB_RENDER_AB_H
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 struct tb_ab_report {
+    const char *command; /* "ab", "scaling" */
     const struct tb_ab_plan *plan;
     const struct tb_ab_row *rows;
     int rows_n;
@@ -19,7 +20,7 @@ struct tb_ab_report {
     int exit_code;
 };
 
-/* 0; -ENOTSUP: there is no such report of ab. */
+/* 0; -ENOTSUP: there is no such report of these. */
 int tb_ab_render(const struct tb_ab_report *report, enum tb_format format, FILE *out, bool color);
 
 /* "▁▂▃█" of the last `cells` values between their least and most; ASCII "_.-^" without unicode. */

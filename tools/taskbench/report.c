@@ -87,11 +87,11 @@ static void put_intro(const struct tb_report *report, FILE *out)
     fputs("</p>\n", out);
 }
 
-/* Nothing later is of the same command. What `ab` found has a section of its own. */
+/* Nothing later is of the same command. A comparison has a section of its own. */
 static bool is_shown(const struct tb_report *report, int at)
 {
     const char *command = report->inputs[at].command;
-    bool newest = strcmp(command, "ab") != 0;
+    bool newest = !report->inputs[at].is_comparison;
     for (int i = at + 1; i < report->inputs_n; i++) {
         newest = newest && strcmp(report->inputs[i].command, command) != 0;
     }

@@ -265,8 +265,10 @@ static void put_counted(FILE *out, const struct tb_saved *saved)
 
 static void put_comparison(FILE *out, const struct tb_saved *saved)
 {
-    if (strcmp(saved->command, "ab") == 0) {
-        tb_html(out, "<h2>Candidate against base: %s</h2>\n", saved->path);
+    if (saved->is_comparison) {
+        bool scaling = strcmp(saved->command, "scaling") == 0;
+        tb_html(out, "<h2>%s: %s</h2>\n",
+                scaling ? "More workers against one" : "Candidate against base", saved->path);
         put_counted(out, saved);
         put_ab(out, saved);
     }
@@ -290,7 +292,7 @@ void tb_report_changes(const struct tb_report *report, FILE *out)
     }
     for (int i = 1; i < report->inputs_n; i++) {
         const struct tb_saved *base = base_of(report, i);
-        if (base && strcmp(base->command, "ab") != 0) {
+        if (base && !base->is_comparison) {
             put_against(out, base, &report->inputs[i]);
         }
     }

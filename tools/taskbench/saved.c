@@ -208,6 +208,8 @@ int tb_saved_load(struct tb_saved *saved, const char *path)
     }
     saved->started = tb_saved_text(saved->doc.root, "started");
     saved->command = tb_saved_text(saved->doc.root, "command");
+    saved->is_comparison =
+        strcmp(saved->command, "ab") == 0 || strcmp(saved->command, "scaling") == 0;
     saved->machine = tb_member(saved->doc.root, "machine");
     saved->key = tb_saved_text(saved->machine, "key");
     saved->summary = tb_member(saved->doc.root, "summary");

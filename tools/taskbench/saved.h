@@ -37,7 +37,7 @@ struct tb_saved_row {
     size_t ratios_n;
     double allocs, bytes; /* per op; NAN: not counted */
     double rss;           /* bytes */
-    /* of `taskbench ab`: candidate against base, and its interval; NAN: this is no comparison */
+    /* of a comparison: candidate against base, and its interval; NAN: this is no comparison */
     double change, change_low, change_high;
     const char *verdict; /* NULL: none */
     struct tb_saved_curve curves[TB_SAVED_CURVES_MAX];
@@ -50,6 +50,7 @@ struct tb_saved {
     struct tb_doc doc;
     const char *path;
     const char *started, *command, *key; /* never NULL */
+    bool is_comparison;                  /* candidate against base: of ab or scaling */
     const struct tb_value *machine;      /* NULL: the file has none */
     const struct tb_value *summary;      /* the same */
     struct tb_saved_row *rows;
