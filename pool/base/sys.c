@@ -677,12 +677,6 @@ static int affinity_cpus(void)
     return online > 0 ? (int)online : 1;
 }
 
-void *wf_sys_alloc_zeroed(size_t alignment, size_t bytes)
-{
-    void *memory = wf_sys.alloc(alignment, bytes);
-    return memory != NULL ? memset(memory, 0, bytes) : NULL;
-}
-
 uint64_t wf_sys_random(void)
 {
     /* libc has taken both halves for secrets of its own: what is made of them here must not tell

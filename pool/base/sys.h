@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/types.h>
 
 /* What a child process begins with. */
@@ -116,7 +117,12 @@ size_t wf_sys_page_bytes(void);
 /* 64 bits that nobody outside can guess, from what the kernel gave the process at its start. */
 uint64_t wf_sys_random(void);
 
-/* wf_sys.alloc, zeroed. */
-void *wf_sys_alloc_zeroed(size_t alignment, size_t bytes);
+/* wf_sys.alloc, zeroed. In line: profilers name who called as the place that allocates. */
+static inline __attribute__((always_inline)) void *wf_sys_alloc_zeroed(size_t alignment,
+                                                                       size_t bytes)
+{
+    void *memory = wf_sys.alloc(alignment, bytes);
+    return memory != NULL ? memset(memory, 0, bytes) : NULL;
+}
 
 #endif
