@@ -48,7 +48,20 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Two lines of addr2line: function, file:line. false: it is not there, or knows nothing. */
+/* The next two lines of addr2line: function, file:line. */
+static bool read_frame(FILE *answer, char *function, char *line, size_t bytes)
+{
+    if (!fgets(function, (int)bytes, answer) || !fgets(line, (int)bytes, answer)) {
+        return false;
+    }
+    function[strcspn(function, "\n")] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    return true;
+}
+
+/* The innermost frame that is of a source and not of a header, since what a header has in line is a
+ * helper of whoever calls it; else the outermost. false: addr2line is not there, or knows nothing.
+ */
 static bool ask_addr2line(const struct tb_site *site, char *function, char *line, size_t bytes)
 {
     char address[32], module[TB_SITE_MODULE_MAX];
@@ -56,7 +69,7 @@ static bool ask_addr2line(const struct tb_site *site, char *function, char *line
     pid_t pid;
     snprintf(address, sizeof address, "0x%" PRIx64, site->offset - 1); /* inside of the call */
     snprintf(module, sizeof module, "%s", site->module);
-    char *argv[] = {"addr2line", "-f", "-s", "-e", module, address, NULL};
+    char *argv[] = {"addr2line", "-i", "-f", "-s", "-e", module, address, NULL};
     if (pipe2(out, O_CLOEXEC) < 0) {
         return false;
     }
@@ -70,10 +83,9 @@ static bool ask_addr2line(const struct tb_site *site, char *function, char *line
     close(out[1]);
     FILE *answer = fdopen(out[0], "r");
     function[0] = line[0] = '\0';
-    if (answer && rc == 0 && fgets(function, (int)bytes, answer) &&
-        fgets(line, (int)bytes, answer)) {
-        function[strcspn(function, "\n")] = '\0';
-        line[strcspn(line, "\n")] = '\0';
+    bool goes_on = answer && rc == 0;
+    while (goes_on && read_frame(answer, function, line, bytes)) { /* ends with its answer */
+        goes_on = strstr(line, ".h:") != NULL;
     }
     if (answer) {
         fclose(answer);
