@@ -626,7 +626,8 @@ static int open_one(struct epoll_driver *d, struct wf_epoll *e, const char **ref
     e->coarse = wf_valgrind_is_on(); /* 3.19 does not know the newer call, and says so at length */
     wf_timer_init(&e->rest, rest_is_over);
     *refused = "epoll_create1";
-    e->fd = (int)wf_sys.call(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0);
+    e->fd =
+        wf_sys_above_standard((int)wf_sys.call(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0));
     if (e->fd < 0) {
         return e->fd;
     }

@@ -222,9 +222,19 @@ static int sys_peek(void *to, const void *from, size_t bytes)
     return rc;
 }
 
+int wf_sys_above_standard(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO) {
+        return fd;
+    }
+    long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0, 0, 0);
+    (void)raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+    return (int)moved;
+}
+
 static int sys_eventfd(void)
 {
-    return or_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return wf_sys_above_standard(or_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
 }
 
 static int sys_eventfd_add(int fd, uint64_t n)
@@ -359,7 +369,8 @@ static int sys_spawn(const struct wf_spawn *spawn)
 
 static int sys_uring_setup(unsigned entries, void *params)
 {
-    return (int)raw_syscall(SYS_io_uring_setup, entries, (long)params, 0, 0, 0, 0);
+    return wf_sys_above_standard(
+        (int)raw_syscall(SYS_io_uring_setup, entries, (long)params, 0, 0, 0, 0));
 }
 
 static int sys_uring_enter(int fd, unsigned submit, unsigned min_complete, unsigned flags,

@@ -72,7 +72,7 @@ struct wf_sys {
      * dumps. */
     int (*peek)(void *to, const void *from, size_t bytes);
 
-    /* Descriptors. */
+    /* Descriptors. Those that are made here are above the standard ones. */
     int (*eventfd)(void);
     int (*eventfd_add)(int fd, uint64_t n); /* 0 or -errno */
     int (*close)(int fd);
@@ -110,6 +110,12 @@ int wf_sys_cpu_count(void);
 
 /* May this process use wf_fence_heavy (atomic.h)? Costs as barrier_prepare. */
 bool wf_sys_prepare_fences(void);
+
+/* The descriptor `fd`, or where it is one of the three standard ones, which the program was then
+ * started without, another one in its place: what the program reads or prints shall not come to
+ * the runtime. `fd` < 0 is returned as it is. -EMFILE: there is none above them, and `fd` is
+ * closed. */
+int wf_sys_above_standard(int fd);
 
 /* Bytes of a page. */
 size_t wf_sys_page_bytes(void);

@@ -3,10 +3,15 @@
 #include "pattern.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <weft/debug.h>
+#include <weft/io.h>
+#include <weft/signal.h>
 #include <weft/sync.h>
 
 static int add_one(void *arg)
@@ -41,6 +46,25 @@ Test(runtime, run_returns_what_the_root_task_returned)
     wt_eq(weft_run(return_it, (void *)42, .workers = 1), 42);
     wt_eq(weft_run(return_it, (void *)(intptr_t)-EIO, .workers = 2), -EIO);
     wt_eq(weft_run(return_it, (void *)7), 7);
+}
+
+static int use_what_has_descriptors(void *arg)
+{
+    (void)arg;
+    weft_signal signals;
+    char byte;
+    wt_eq(weft_signal_open(&signals, (int[]){SIGUSR1, 0}), 0);
+    wt_eq(weft_sleep(WEFT_MS(1)), 0);
+    wt_eq(fcntl(STDIN_FILENO, F_GETFD), -1);
+    wt_eq(weft_read(STDIN_FILENO, &byte, 1), -EBADF);
+    weft_signal_close(&signals);
+    return 0;
+}
+
+Test(runtime, a_program_that_was_started_without_input_reads_nothing_of_ours, .timeout = 30)
+{
+    (void)close(STDIN_FILENO);
+    wt_eq(weft_run(use_what_has_descriptors, NULL, .workers = 2), 0);
 }
 
 static int post_and_leave(void *arg)
