@@ -169,8 +169,8 @@ typedef struct weft_task {
  * call. `task` and `arg` stay the caller's, and must stay valid until weft_await(task) has
  * returned: await every task that you spawn, before the function that holds it returns. A task or
  * scope that ends with a spawned task unawaited is misuse; a misuse hook that returns leaves that
- * memory to the task. Task context. 0; -ECANCELED: the scope is cancelled, fn will not be called
- * (weft_await gives the same code).
+ * memory to the task. Task context. 0: fn will be called, also if the scope is cancelled before;
+ * -ECANCELED: the scope is cancelled, fn will not be called (weft_await gives the same code).
  *
  *     weft_task t;
  *     weft_spawn(&t, load_profile, &query);
@@ -324,9 +324,10 @@ void weft_scope_cleanup_(weft_scope *scope);
  * again on return. fn must have been defined by WEFT_TASK(fn, T) with T the type of *ptr; another
  * type does not compile (nor, in C++, one that may not be copied as bytes). From the scope's owner
  * or any task inside it. When many tasks are queued already the caller yields first, so a loop of
- * any length runs in bounded memory. May suspend. Task context. 0; -ECANCELED: the scope is
- * cancelled or ended, fn not called; -ENOMEM: fn not called; -EAGAIN: in a scope with `.each`, as
- * many tasks as it says have not been taken; fn not called. */
+ * any length runs in bounded memory. May suspend. Task context. 0: fn will be called, also if the
+ * scope is cancelled before, so what *ptr owns is fn's to free. fn not called: -ECANCELED, the
+ * scope is cancelled or ended; -ENOMEM; -EAGAIN, in a scope with `.each` as many tasks as it says
+ * have not been taken. */
 #ifdef __cplusplus
 #define weft_go(scope, fn, ...)                                                         \
     __extension__({                                                                     \
