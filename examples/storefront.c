@@ -279,6 +279,7 @@ static int watch_signals(void *arg)
     int number = weft_signal_next(&shop.signals);
     shop.why = number > 0 ? strsignal(number) : "no signals";
     (void)weft_server_stop(&shop.server, shop.why);
+    (void)weft_listener_close(shop.listener); /* who comes during the drain is refused */
     return 0;
 }
 

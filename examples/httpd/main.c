@@ -185,6 +185,7 @@ WEFT_TASK(stop_at_signal, struct httpd *)
 {
     while (weft_signal_next(&(*arg)->signals) > 0) {
         weft_server_stop(&(*arg)->server, "signal"); /* the second time: no more patience */
+        weft_listener_close((*arg)->listener);       /* who comes during the drain is refused */
     }
     return 0; /* cancelled: the server has ended */
 }

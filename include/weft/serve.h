@@ -99,8 +99,9 @@ int weft_serve_listener(weft_server *server, weft_listener *listener);
 /* Stops accepting; connections that wait for a request end (weft_connection_next gives 0, unless a
  * request has arrived already), those that are at work go on until the drain's time is over, and
  * are cancelled then. `why` is a static string, kept by pointer, or NULL. 0; -EALREADY: it is being
- * stopped; this second call ends the drain, and everything that is left is cancelled now. Any
- * thread. Cannot suspend. */
+ * stopped; this second call ends the drain, and everything that is left is cancelled now. Who
+ * connects after it is in the kernel's queue until the drain is over, unless the listener is closed
+ * now (weft_listener_close). Any thread. Cannot suspend. */
 #define weft_server_stop(server, why) weft_server_stop_((server), (why), WEFT_HERE)
 int weft_server_stop_(weft_server *server, const char *why, const weft_place *place);
 
