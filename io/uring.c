@@ -282,10 +282,7 @@ static void ask_again(struct wf_timer *timer)
 {
     /* on our thread: only it advances */
     struct wf_uring *u = wf_container_of(timer, struct wf_uring, ask_again);
-    struct wf_list *queue;
-    while ((queue = wf_list_pop_front(&u->asking)) != NULL) { /* ends: nobody adds meanwhile */
-        wf_list_push_back(&u->cancelling, queue);
-    }
+    wf_list_move_all(&u->asking, &u->cancelling);
 }
 
 /* The kernel has answered a cancellation. "Not found" does not mean that the op has ended: one that

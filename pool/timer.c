@@ -235,11 +235,7 @@ static bool begin_slot(struct wf_wheel *wheel, int64_t now_ns)
     }
     wf_check_inner(start >= wheel->tick);
     wheel->tick = start;
-    wheel->moving.next = slot->timers.next;
-    wheel->moving.prev = slot->timers.prev;
-    wheel->moving.next->prev = &wheel->moving;
-    wheel->moving.prev->next = &wheel->moving;
-    wf_list_init(&slot->timers);
+    wf_list_move_all(&slot->timers, &wheel->moving);
     slot_is_empty(wheel, (unsigned)index);
     for (unsigned i = 0; i < WF_WHEEL_AHEAD && i < slot->count; i++) {
         fetch(wheel->newest[index][i]);

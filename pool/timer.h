@@ -1,8 +1,7 @@
 /* timer.h: a hierarchical timing wheel, one per worker, with intrusive timers.
  *
  * Adding and deleting cost the same however many timers there are. The wheel has its own lock, so
- * that any thread may delete a timer, and an idle worker may advance the wheel of one that is
- * stuck.
+ * that any thread may delete a timer.
  *
  * Terms. tick: 2^16 ns (65.5 us). slot: a list of timers of one tick (level 0) or of 64^L ticks
  * (level L). Eight levels of 64 slots cover all of int64_t nanoseconds. hint: when to look next,
@@ -150,9 +149,8 @@ WF_INLINE bool wf_crowd_is_on(struct wf_crowd *crowd, int64_t now_ns)
     return now_ns < wf_load_relaxed(&crowd->until_ns); /* relaxed: a hint */
 }
 
-/* When to call advance next; INT64_MAX: no timer. One load. The owner's own add is always in it; an
- * add by the owner may be missed for a moment by other threads, which only look after a stuck
- * worker. */
+/* When to call advance next; INT64_MAX: no timer. One load. The owner's own add is always in it;
+ * other threads (deadlock.c) may miss it for a moment. */
 WF_INLINE int64_t wf_wheel_next_ns(struct wf_wheel *wheel)
 {
     /* relaxed: only the owner adds, and what others do meanwhile makes it later, which costs one

@@ -145,10 +145,7 @@ static void hand_over(struct wf_flight *flight, struct party *leader)
         struct party *next = first->item;
         if (wf_waitq_grant(first)) {
             lead(flight, next); /* it waits for our lock at its end, if it runs already */
-            struct wf_list *node;
-            while ((node = wf_list_pop_front(&leader->passengers)) != NULL) {
-                wf_list_push_back(&next->passengers, node);
-            }
+            wf_list_move_all(&leader->passengers, &next->passengers);
             return;
         }
     }

@@ -142,10 +142,7 @@ static void free_slot(weft_reuse *pool, struct slot *slot)
     pool->stats.leased--;
     if (is_open) {
         pool->stats.idle++;
-        slot->link.next = pool->open.next; /* at the front */
-        slot->link.prev = &pool->open;
-        pool->open.next->prev = &slot->link;
-        pool->open.next = &slot->link;
+        wf_list_push_front(&pool->open, &slot->link);
     } else {
         wf_list_push_back(&pool->empty, &slot->link);
     }

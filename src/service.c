@@ -107,7 +107,7 @@ void wf_drain_over(weft_rt *rt)
 bool wf_drain_has_services(weft_rt *rt)
 {
     wf_lock(&rt->drain_lock);
-    bool any = rt->services.next != &rt->services;
+    bool any = !wf_list_is_empty(&rt->services);
     wf_unlock(&rt->drain_lock);
     return any;
 }

@@ -296,19 +296,6 @@ void wf_walk_add(struct wf_walk *walk, struct wf_node *node)
     walk->last = &node->next;
 }
 
-static void move_all(struct wf_list *from, struct wf_list *to)
-{
-    if (!wf_list_is_empty(from)) {
-        struct wf_list *first = from->next;
-        struct wf_list *last = from->prev;
-        first->prev = to->prev;
-        to->prev->next = first;
-        last->next = to;
-        to->prev = last;
-        wf_list_init(from);
-    }
-}
-
 /* Under the lock of a scope that the walk has pinned. */
 static void mark_locked(struct wf_walk *walk, struct wf_scope *scope, uint32_t bits,
                         const weft_reason *reason)
@@ -319,7 +306,7 @@ static void mark_locked(struct wf_walk *walk, struct wf_scope *scope, uint32_t b
     /* sync(walk.marked_fence): seq_cst, before we look at waits that stay in slots; pairs
      * sync(worker.flag), sync(worker.flag_slow) */
     wf_fence_after_rmw();
-    move_all(&scope->children, &scope->visit);
+    wf_list_move_all(&scope->children, &scope->visit);
     if ((had & (WF_CANCEL_FIRED | WF_CANCEL_EXPIRED)) != 0) {
         return;
     }
@@ -660,7 +647,7 @@ void wf_task_cancel(struct wf_task *task, const weft_reason *reason)
         ended = alone && end_single_wait_locked(task, &woken);
         take_callbacks_locked(&walk, owner, task);
         if (!alone || task->base_scopes != 0) {
-            move_all(&owner->children, &owner->visit);
+            wf_list_move_all(&owner->children, &owner->visit);
         }
     }
     wf_unlock(&owner->lock);

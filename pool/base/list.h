@@ -32,6 +32,11 @@ WF_INLINE void wf_list_push_back(struct wf_list *head, struct wf_list *node)
     head->prev = node;
 }
 
+WF_INLINE void wf_list_push_front(struct wf_list *head, struct wf_list *node)
+{
+    wf_list_push_back(head->next, node); /* before the first */
+}
+
 WF_INLINE void wf_list_unlink(struct wf_list *node)
 {
     node->prev->next = node->next;
@@ -44,6 +49,19 @@ WF_INLINE void wf_list_drop(struct wf_list *node)
 {
     node->prev->next = node->next;
     node->next->prev = node->prev;
+}
+
+/* All nodes of `from`, in their order, behind those of `to`. */
+WF_INLINE void wf_list_move_all(struct wf_list *from, struct wf_list *to)
+{
+    if (wf_list_is_empty(from)) {
+        return;
+    }
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    wf_list_init(from);
 }
 
 /* The oldest node, unlinked; NULL when the list is empty. */
