@@ -8,9 +8,7 @@
 #include "pool/base/sys.h"
 #include "src/core.h"
 #include "src/guard.h"
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include "src/text.h"
 #include <unistd.h>
 
 const char WF_WAITS_TASK[] = "a task";
@@ -20,36 +18,6 @@ const char WF_WAITS_SECTION[] = "a forked section";
 #define LINE_BYTES   512
 #define NAME_BYTES   64
 #define SCOPES_SHOWN 4 /* outer scopes per line */
-
-struct line {
-    char text[LINE_BYTES];
-    size_t length;
-};
-
-static void add(struct line *line, const char *format, ...) WF_PRINTF(2, 3);
-static void add(struct line *line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(line->text + line->length, sizeof line->text - line->length, format, args);
-    va_end(args);
-    if (n > 0) {
-        line->length += (size_t)n;
-    }
-    if (line->length > sizeof line->text - 1) {
-        line->length = sizeof line->text - 1;
-    }
-}
-
-static void put(struct line *line, int fd)
-{
-    add(line, "\n");
-    line->text[line->length - 1] = '\n';
-    ssize_t ignored =
-        write(fd, line->text, line->length); /* a dump that cannot be written is lost */
-    (void)ignored;
-    line->length = 0;
-}
 
 /* A string of the program, copied piece by piece: its end may lie before the end of its page. */
 static const char *copy_string(char *to, const char *from)
@@ -62,17 +30,17 @@ static const char *copy_string(char *to, const char *from)
     return to;
 }
 
-static void add_place(struct line *line, const weft_place *at)
+static void add_place(struct wf_text *line, const weft_place *at)
 {
     weft_place place;
     if (at == NULL || wf_sys.peek(&place, at, sizeof place) < 0) {
         return;
     }
     char file[NAME_BYTES];
-    add(line, "%s:%d", copy_string(file, place.file), place.line);
+    wf_text_add(line, "%s:%d", copy_string(file, place.file), place.line);
 }
 
-static void add_task(struct line *line, const struct wf_task *task)
+static void add_task(struct wf_text *line, const struct wf_task *task)
 {
     char text[NAME_BYTES];
     weft_place place;
@@ -81,25 +49,25 @@ static void add_task(struct line *line, const struct wf_task *task)
         wf_sys.peek(&place, task->place, sizeof place) == 0) {
         name = place.body != NULL ? place.body : place.function;
     }
-    add(line, "task %s (started at ", name != NULL ? copy_string(text, name) : "?");
+    wf_text_add(line, "task %s (started at ", name != NULL ? copy_string(text, name) : "?");
     add_place(line, task->place);
-    add(line, ")");
+    wf_text_add(line, ")");
 }
 
-static void add_scopes(struct line *line, const struct wf_scope *at)
+static void add_scopes(struct wf_text *line, const struct wf_scope *at)
 {
     struct wf_scope scope;
     for (int i = 0; i < SCOPES_SHOWN && at != NULL; i++) {
         if (wf_sys.peek(&scope, at, sizeof scope) < 0 || scope.parent == NULL) {
             return; /* gone, or the root, which is everybody's */
         }
-        add(line, i == 0 ? "; scope " : " in ");
+        wf_text_add(line, i == 0 ? "; scope " : " in ");
         add_place(line, scope.place);
         if (i == 0 && scope.deadline_ns != INT64_MAX) {
-            add(line, ", %.3f s left", (double)(scope.deadline_ns - wf_sys.now_ns()) / 1e9);
+            wf_text_add(line, ", %.3f s left", (double)(scope.deadline_ns - wf_sys.now_ns()) / 1e9);
         }
         if (wf_scope_cancelled(&scope) != 0) {
-            add(line, ", cancelled");
+            wf_text_add(line, ", cancelled");
         }
         at = scope.parent;
     }
@@ -107,7 +75,7 @@ static void add_scopes(struct line *line, const struct wf_scope *at)
 
 /* Of a wf_call: who holds what it waits for. The ops are of the program text only if their name is
  * the one that the fiber has: else the call is gone already. */
-static void add_holder(struct line *line, const struct wf_fiber *fiber)
+static void add_holder(struct wf_text *line, const struct wf_fiber *fiber)
 {
     struct wf_call call;
     struct wf_wait_ops ops;
@@ -118,19 +86,19 @@ static void add_holder(struct line *line, const struct wf_fiber *fiber)
     }
     const weft_place *place = ops.holder(call.object);
     if (place != NULL) {
-        add(line, ", held by the task started at ");
+        wf_text_add(line, ", held by the task started at ");
         add_place(line, place);
     }
 }
 
-static void add_wait(struct line *line, const struct wf_fiber *fiber)
+static void add_wait(struct wf_text *line, const struct wf_fiber *fiber)
 {
     char text[NAME_BYTES];
-    add(line, " waits for %s", copy_string(text, fiber->waits_for));
+    wf_text_add(line, " waits for %s", copy_string(text, fiber->waits_for));
     if (fiber->waits_for == WF_WAITS_TASK) {
         struct wf_task task;
         if (wf_sys.peek(&task, fiber->waits_at, sizeof task) == 0) {
-            add(line, ": ");
+            wf_text_add(line, ": ");
             add_task(line, &task);
         }
     } else if (fiber->waits_for == WF_WAITS_SCOPE) {
@@ -138,9 +106,9 @@ static void add_wait(struct line *line, const struct wf_fiber *fiber)
         if (wf_sys.peek(&scope, fiber->waits_at, sizeof scope) == 0) {
             /* relaxed: a copy */
             uint32_t live = (uint32_t)wf_load_relaxed(&scope.live);
-            add(line, " opened at ");
+            wf_text_add(line, " opened at ");
             add_place(line, scope.place);
-            add(line, ", %u left", live);
+            wf_text_add(line, ", %u left", live);
         }
     } else if (fiber->waits_for != WF_WAITS_SECTION) {
         add_holder(line, fiber);
@@ -149,14 +117,14 @@ static void add_wait(struct line *line, const struct wf_fiber *fiber)
 
 /* A fiber that waits for nothing is in the FIFO of some worker, or in the injection queue, if there
  * is anything; else it runs. */
-static void add_worker(struct line *line, struct wf_pool *pool, const struct wf_fiber *fiber,
+static void add_worker(struct wf_text *line, struct wf_pool *pool, const struct wf_fiber *fiber,
                        const struct wf_work *resume)
 {
     struct wf_pool *its_pool;
     uint32_t index;
     if (wf_sys.peek(&its_pool, &fiber->worker->pool, sizeof its_pool) < 0 || its_pool != pool ||
         wf_sys.peek(&index, &fiber->worker->index, sizeof index) < 0) {
-        add(line, " runs, or is ready to, on a thread of its executor");
+        wf_text_add(line, " runs, or is ready to, on a thread of its executor");
         return;
     }
     bool is_ready = false;
@@ -164,10 +132,10 @@ static void add_worker(struct line *line, struct wf_pool *pool, const struct wf_
         is_ready = wf_runq_has(&pool->workers[i].runq, resume);
     }
     if (is_ready) {
-        add(line, " is ready to run");
+        wf_text_add(line, " is ready to run");
     } else {
-        add(line, " runs on worker %u%s", index,
-            wf_inject_has(&pool->inject) ? ", or is ready to" : "");
+        wf_text_add(line, " runs on worker %u%s", index,
+                    wf_inject_has(&pool->inject) ? ", or is ready to" : "");
     }
 }
 
@@ -195,8 +163,9 @@ static void dump_stack(struct wf_fiber *at, void *arg)
     if (!waits && dump->waits_only) {
         return;
     }
-    struct line line = {.length = 0};
-    add(&line, "  ");
+    char bytes[LINE_BYTES];
+    struct wf_text line = {.at = bytes, .bytes = sizeof bytes};
+    wf_text_add(&line, "  ");
     add_task(&line, &task);
     if (waits) {
         add_wait(&line, &fiber);
@@ -204,7 +173,8 @@ static void dump_stack(struct wf_fiber *at, void *arg)
         add_worker(&line, dump->rt->pool, &fiber, &at->resume);
     }
     add_scopes(&line, env.scope);
-    put(&line, dump->fd);
+    wf_text_add(&line, "\n");
+    wf_text_write(&line, dump->fd);
 }
 
 int wf_dump_waits(weft_rt *rt, int fd)
@@ -219,15 +189,16 @@ int weft_dump(weft_rt *rt, int fd)
     if (wf_forked) {
         return -ENOSYS;
     }
-    struct line line = {.length = 0};
-    (void)weft_rt_report(rt, line.text, sizeof line.text - 1);
-    line.length = strlen(line.text);
-    put(&line, fd);
+    char bytes[LINE_BYTES];
+    struct wf_text line = {.at = bytes, .bytes = sizeof bytes};
+    line.length = (size_t)weft_rt_report(rt, line.at, line.bytes);
+    wf_text_add(&line, "\n");
+    wf_text_write(&line, fd);
     struct dump dump = {.rt = rt, .fd = fd};
     wf_stacks_each(dump_stack, &dump);
-    add(&line, "  %d stacks wait, %d run or are ready; %zu tasks in the root scope", dump.waiting,
-        dump.others, wf_runtime_count(rt));
-    put(&line, fd);
+    wf_text_add(&line, "  %d stacks wait, %d run or are ready; %zu tasks in the root scope\n",
+                dump.waiting, dump.others, wf_runtime_count(rt));
+    wf_text_write(&line, fd);
     return dump.waiting + dump.others;
 }
 

@@ -10,6 +10,7 @@
 #include "pool/base/check.h"
 #include "src/core.h"
 #include "src/guard.h"
+#include "src/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,89 +310,73 @@ int weft_errors(const weft_scope *handle, const weft_error **out, int n)
 
 #define REPORT_BYTES 4096
 
-/* A text that is written bit by bit, and cut at the end of its buffer. */
-struct text {
-    char *at;
-    size_t bytes, length;
-};
-
-static WF_PRINTF(2, 3) void add(struct text *text, const char *format, ...)
-{
-    size_t used = text->length < text->bytes ? text->length : text->bytes;
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text->bytes > 0 ? text->at + used : NULL, text->bytes - used, format, args);
-    va_end(args);
-    text->length += n > 0 ? (size_t)n : 0;
-}
-
-static void add_code(struct text *text, int code)
+static void add_code(struct wf_text *text, int code)
 {
     const char *name = strerrorname_np(-code);
     if (name != NULL) {
-        add(text, "%s", name);
+        wf_text_add(text, "%s", name);
     } else {
-        add(text, "%d", code);
+        wf_text_add(text, "%d", code);
     }
 }
 
-static void add_place(struct text *text, const char *what, const weft_place *place)
+static void add_place(struct wf_text *text, const char *what, const weft_place *place)
 {
-    add(text, "    %s %s (%s:%d)\n", what, place->function, place->file, place->line);
+    wf_text_add(text, "    %s %s (%s:%d)\n", what, place->function, place->file, place->line);
 }
 
 /* Code and text, and the place of the weft_fail. */
-static void add_failure(struct text *text, const weft_error *error)
+static void add_failure(struct wf_text *text, const weft_error *error)
 {
     add_code(text, error->code);
     if (error->text[0] != '\0') {
-        add(text, ": %s", error->text);
+        wf_text_add(text, ": %s", error->text);
     }
-    add(text, "\n");
+    wf_text_add(text, "\n");
     if (error->place != NULL) {
         add_place(text, "failed in", error->place);
     }
-    add(text, "    task %s, started in %s (%s:%d)\n", error->task, error->started->function,
-        error->started->file, error->started->line);
+    wf_text_add(text, "    task %s, started in %s (%s:%d)\n", error->task, error->started->function,
+                error->started->file, error->started->line);
 }
 
-static void add_awaits(struct text *text, const weft_error *error)
+static void add_awaits(struct wf_text *text, const weft_error *error)
 {
     int first = error->awaits > WEFT_ERROR_AWAITS ? error->awaits - WEFT_ERROR_AWAITS : 0;
     if (first > 0) {
-        add(text, "    awaited %d times, then\n", first);
+        wf_text_add(text, "    awaited %d times, then\n", first);
     }
     for (int i = first; i < error->awaits; i++) {
         add_place(text, "awaited in", error->await[i % WEFT_ERROR_AWAITS]);
     }
 }
 
-static void add_others(struct text *text, const weft_error *error)
+static void add_others(struct wf_text *text, const weft_error *error)
 {
     if (error->total > 1) {
-        add(text, "  the first of %d failures\n", error->total);
+        wf_text_add(text, "  the first of %d failures\n", error->total);
     }
     for (const weft_error *other = error->others; other != NULL; other = other->next) {
-        add(text, "  and ");
+        wf_text_add(text, "  and ");
         add_failure(text, other);
     }
 }
 
-static void add_error(struct text *text, const weft_error *error)
+static void add_error(struct wf_text *text, const weft_error *error)
 {
     for (; error != NULL; error = error->cause) { /* ends: at most WEFT_ERROR_CAUSES */
         add_failure(text, error);
         add_awaits(text, error);
         add_others(text, error);
         if (error->cause != NULL) {
-            add(text, "  caused by ");
+            wf_text_add(text, "  caused by ");
         }
     }
 }
 
 int weft_error_format(const weft_error *error, char *out, size_t bytes)
 {
-    struct text text = {.at = out, .bytes = bytes};
+    struct wf_text text = {.at = out, .bytes = bytes};
     if (bytes > 0) {
         out[0] = '\0';
     }
@@ -399,54 +384,43 @@ int weft_error_format(const weft_error *error, char *out, size_t bytes)
     return (int)text.length;
 }
 
-static void write_out(struct text *text)
-{
-    if (text->length >= text->bytes) {
-        text->length = text->bytes - 1;
-        text->at[text->length - 1] = '\n';
-    }
-    /* a report that cannot be made is lost */
-    ssize_t ignored = write(STDERR_FILENO, text->at, text->length);
-    (void)ignored;
-}
-
 void weft_error_print(const weft_error *error)
 {
     char bytes[REPORT_BYTES];
-    struct text text = {.at = bytes, .bytes = sizeof bytes};
+    struct wf_text text = {.at = bytes, .bytes = sizeof bytes};
     add_error(&text, error);
-    write_out(&text);
+    wf_text_write(&text, STDERR_FILENO);
 }
 
 void wf_error_report(const char *what, const char *name, const weft_place *started, int rc,
                      const weft_error *error)
 {
     char bytes[REPORT_BYTES];
-    struct text text = {.at = bytes, .bytes = sizeof bytes};
-    add(&text, "weft: %s: ", what);
+    struct wf_text text = {.at = bytes, .bytes = sizeof bytes};
+    wf_text_add(&text, "weft: %s: ", what);
     if (error != NULL) {
         add_error(&text, error);
     } else {
         add_code(&text, rc);
-        add(&text, "\n    task %s, started in %s (%s:%d)\n", name, started->function, started->file,
-            started->line);
+        wf_text_add(&text, "\n    task %s, started in %s (%s:%d)\n", name, started->function,
+                    started->file, started->line);
     }
-    write_out(&text);
+    wf_text_write(&text, STDERR_FILENO);
 }
 
 void weft_panic_(const weft_place *place, const char *format, ...)
 {
     char bytes[REPORT_BYTES], task[REPORT_BYTES / 8], what[REPORT_BYTES / 8];
-    struct text text = {.at = bytes, .bytes = sizeof bytes};
+    struct wf_text text = {.at = bytes, .bytes = sizeof bytes};
     va_list args;
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
     (void)weft_describe(task, sizeof task);
-    add(&text, "weft: panic: %s\n    at %s (%s:%d), in %s\n", what, place->function, place->file,
-        place->line, task);
+    wf_text_add(&text, "weft: panic: %s\n    at %s (%s:%d), in %s\n", what, place->function,
+                place->file, place->line, task);
     add_error(&text, weft_last());
-    write_out(&text);
+    wf_text_write(&text, STDERR_FILENO);
     abort();
 }
 
