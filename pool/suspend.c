@@ -264,7 +264,7 @@ static WF_NOINLINE int yield_otherwise(struct wf_fiber *self)
         wf_serve(self, worker);
     }
     bool injected = wf_inject_has(&worker->pool->inject);
-    if (wf_unlikely((injected && worker->look_injected) || worker->pinned_first != NULL)) {
+    if (wf_unlikely((injected && worker->look_injected) || worker->pinned.first != NULL)) {
         prepare_to_leave(self);
         lie_down(self, NULL, after_yield, NULL); /* the loop alone looks there */
     } else if (injected || wf_has_own_work(worker) || wf_deque_has_private(&worker->deque)) {

@@ -80,7 +80,7 @@ static inline bool wf_is_timer_due(struct wf_worker *worker)
 /* Of its own, besides what is in the FIFO. */
 WF_INLINE bool wf_has_new_work(struct wf_worker *worker)
 {
-    return worker->pinned_first != NULL || wf_deque_has_public(&worker->deque);
+    return worker->pinned.first != NULL || wf_deque_has_public(&worker->deque);
 }
 
 static inline bool wf_has_own_work(struct wf_worker *worker)

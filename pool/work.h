@@ -7,6 +7,8 @@
 #ifndef WF_WORK_H
 #define WF_WORK_H
 
+#include "pool/base/compiler.h"
+#include <stddef.h>
 #include <stdint.h>
 
 struct wf_fiber;
@@ -18,6 +20,33 @@ struct wf_work {
     wf_work_fn *run;
     struct wf_work *next; /* belongs to the queue that holds the work */
 };
+
+/* Works in the order in which they came; whoever owns it serialises. Zeroed: none. */
+struct wf_works {
+    struct wf_work *first; /* NULL: none */
+    struct wf_work *last;  /* means nothing then */
+};
+
+WF_INLINE void wf_works_push(struct wf_works *works, struct wf_work *work)
+{
+    work->next = NULL;
+    if (works->first == NULL) {
+        works->first = work;
+    } else {
+        works->last->next = work;
+    }
+    works->last = work;
+}
+
+/* The oldest; NULL: there is none. */
+WF_INLINE struct wf_work *wf_works_pop(struct wf_works *works)
+{
+    struct wf_work *work = works->first;
+    if (work != NULL) {
+        works->first = work->next;
+    }
+    return work;
+}
 
 /* A forked section: a work that may be private (deque.h). include/weft/fork.h mirrors it. */
 struct wf_section {

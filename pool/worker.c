@@ -40,27 +40,12 @@ void wf_arrive_pinned(struct wf_home *home, struct wf_fiber *self, struct wf_fib
     if (!worker->serving) {
         wf_switch_to(self, fiber);
     }
-    fiber->resume.next = NULL;
-    if (worker->pinned_first == NULL) {
-        worker->pinned_first = &fiber->resume;
-    } else {
-        worker->pinned_newest->next = &fiber->resume;
-    }
-    worker->pinned_newest = &fiber->resume;
+    wf_works_push(&worker->pinned, &fiber->resume);
 }
 
 static void leave_pinned(struct wf_home *home, struct wf_fiber *fiber)
 {
     (void)home, (void)fiber;
-}
-
-static struct wf_work *take_pinned(struct wf_worker *worker)
-{
-    struct wf_work *work = worker->pinned_first;
-    if (wf_unlikely(work != NULL)) {
-        worker->pinned_first = work->next;
-    }
-    return work;
 }
 
 void wf_worker_init_pin(struct wf_worker *worker)
@@ -153,8 +138,8 @@ static struct wf_work *take_own(struct wf_worker *worker)
         worker->handed = NULL;
         return work;
     }
-    if ((work = take_pinned(worker)) != NULL) {
-        return work;
+    if (wf_unlikely(worker->pinned.first != NULL)) {
+        return wf_works_pop(&worker->pinned);
     }
     if (wf_unlikely(worker->look_injected)) {
         worker->look_injected = false;
@@ -268,7 +253,7 @@ static WF_COLD struct wf_work *starved(struct wf_worker *worker)
     do_put_off(worker);
     pass_on_injected(worker);
     wf_runq_open(&worker->runq); /* what gives back stacks must not wait behind what needs them */
-    struct wf_work *work = worker->handed != NULL ? worker->handed : take_pinned(worker);
+    struct wf_work *work = worker->handed != NULL ? worker->handed : wf_works_pop(&worker->pinned);
     worker->handed = NULL;
     if (work == NULL) {
         work = wf_runq_pop(&worker->runq);
@@ -308,7 +293,7 @@ static bool is_over(struct wf_worker *worker)
 WF_INLINE struct wf_work *take_next(struct wf_worker *worker)
 {
     if (wf_unlikely(!wf_may_skip_serve(worker) || !wf_worker_has_spare(worker) ||
-                    worker->pinned_first != NULL || worker->look_injected)) {
+                    worker->pinned.first != NULL || worker->look_injected)) {
         return NULL;
     }
     return take_queued(worker);

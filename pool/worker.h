@@ -124,10 +124,9 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
     struct wf_work *handed;
-    struct wf_home pin; /* of fibers pinned to this worker */
-    struct wf_work *pinned_first,
-        *pinned_newest; /* of these, ready: a FIFO that nobody steals from */
-    bool serving;       /* inside run_messages: on a stack that may not be left */
+    struct wf_home pin;     /* of fibers pinned to this worker */
+    struct wf_works pinned; /* of these, ready: nobody steals them */
+    bool serving;           /* inside run_messages: on a stack that may not be left */
     /* the last wf_suspend went on with a ready fiber, not a loop */
     bool direct;
     struct wf_rng rng;

@@ -25,7 +25,7 @@ struct weft_exec {
     /* serial; under lock */
     struct wf_lock lock;
     struct wf_fiber *owner;
-    struct wf_work *first, *newest; /* resume works of the stacks that wait for their turn */
+    struct wf_works waiting; /* resume works of the stacks that wait for their turn */
     /* loop */
     struct wf_loop *loop; /* NULL: serial. Immutable */
     weft_rt *rt;          /* of a serial one: the first whose task moved here; under lock */
@@ -59,13 +59,7 @@ static void arrive_serial(struct wf_home *home, struct wf_fiber *self, struct wf
     }
     bool mine = exec->owner == fiber;
     if (!mine) {
-        fiber->resume.next = NULL;
-        if (exec->first == NULL) {
-            exec->first = &fiber->resume;
-        } else {
-            exec->newest->next = &fiber->resume;
-        }
-        exec->newest = &fiber->resume;
+        wf_works_push(&exec->waiting, &fiber->resume);
     }
     wf_unlock(&exec->lock);
     if (mine) {
@@ -78,10 +72,7 @@ static void leave_serial(struct wf_home *home, struct wf_fiber *fiber)
     struct weft_exec *exec = exec_of(home);
     wf_lock(&exec->lock);
     wf_check_inner(exec->owner == fiber);
-    struct wf_work *next = exec->first;
-    if (next != NULL) {
-        exec->first = next->next;
-    }
+    struct wf_work *next = wf_works_pop(&exec->waiting);
     exec->owner = next != NULL ? wf_container_of(next, struct wf_fiber, resume) : NULL;
     wf_unlock(&exec->lock);
     if (next != NULL) {

@@ -116,7 +116,7 @@ static void becomes_exposed(void *arg)
 {
     static struct wf_work work;
     (void)arg;
-    worker[OWNER].pinned_first = &work;
+    worker[OWNER].pinned.first = &work;
     wf_store_relaxed(&exposed, 1); /* relaxed: as the driver's count of what is in flight */
     wf_exposed(&worker[OWNER]);
     wloom_event_wait(&seen); /* computes */
