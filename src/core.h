@@ -329,9 +329,9 @@ void wf_callbacks_run(struct wf_list *callbacks, struct wf_lock *lock, const wef
 struct wf_each {
     uint32_t max; /* immutable; 0: it keeps nothing, and the rest is not used */
     uint32_t untaken, running;
-    struct wf_task *first, *last; /* kept, by work.next, in the order of their ends */
-    struct wf_list calls;         /* the weft_scope_next that waits: one at most */
-    struct wf_task *taken;        /* what the owner looks at; owner only */
+    struct wf_works kept;  /* tasks' works, in the order of their ends */
+    struct wf_list calls;  /* the weft_scope_next that waits: one at most */
+    struct wf_task *taken; /* what the owner looks at; owner only */
 };
 
 struct wf_scope {

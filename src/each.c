@@ -43,29 +43,10 @@ static bool hand_over_locked(struct wf_each *each, struct wf_task *task)
     return wf_wait_claim_at(place->wait, WF_WAIT_GRANTED, place);
 }
 
-static void keep_locked(struct wf_each *each, struct wf_task *task)
-{
-    task->work.next = NULL;
-    if (each->first == NULL) {
-        each->first = task;
-    } else {
-        each->last->work.next = &task->work;
-    }
-    each->last = task;
-}
-
-static struct wf_task *next_of(const struct wf_task *task)
-{
-    return task->work.next != NULL ? wf_container_of(task->work.next, struct wf_task, work) : NULL;
-}
-
 static struct wf_task *take_locked(struct wf_each *each)
 {
-    struct wf_task *task = each->first;
-    if (task != NULL) {
-        each->first = next_of(task);
-    }
-    return task;
+    struct wf_work *work = wf_works_pop(&each->kept);
+    return work != NULL ? wf_container_of(work, struct wf_task, work) : NULL;
 }
 
 void wf_each_ended(struct wf_scope *scope, struct wf_task *task)
@@ -74,7 +55,7 @@ void wf_each_ended(struct wf_scope *scope, struct wf_task *task)
     wf_lock(&scope->lock);
     each->running--;
     if (!hand_over_locked(each, task)) {
-        keep_locked(each, task);
+        wf_works_push(&each->kept, &task->work);
     }
     wf_unlock(&scope->lock); /* LAST TOUCH of the task */
 }
