@@ -198,7 +198,11 @@ static int do_call(SSL *ssl, enum call call, void *buffer, int bytes)
         return SSL_read(ssl, buffer, bytes);
     case CALL_WRITE:
         return SSL_write(ssl, buffer, bytes);
-    default: /* 0: the peer has not said so yet, which is not waited for */
+    default: /* once: a second call would read, and fail at what the peer still says */
+        if ((SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN) != 0) {
+            return 1;
+        }
+        /* 0: the peer has not said so yet, which is not waited for */
         return SSL_shutdown(ssl) >= 0 ? 1 : -1;
     }
 }

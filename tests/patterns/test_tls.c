@@ -254,6 +254,56 @@ TaskTest(tls, before_the_handshake_nothing_is_said, 1)
     return 0;
 }
 
+/* --- a shutdown that is cut short ------------------------------------------------------------- */
+
+/* A socket; its next `cuts` writes are cut short. */
+struct cutting {
+    int fd;
+    int cuts;
+};
+
+static ssize_t read_below(void *object, void *buffer, size_t bytes)
+{
+    return weft_recv(((struct cutting *)object)->fd, buffer, bytes, 0);
+}
+
+static ssize_t write_below(void *object, const void *buffer, size_t bytes)
+{
+    struct cutting *it = object;
+    return it->cuts > 0 ? (it->cuts--, -ECANCELED) : weft_send(it->fd, buffer, bytes, 0);
+}
+
+TaskTest(tls, a_shutdown_that_was_cut_short_may_be_made_again_and_so_may_any, 2)
+{
+    struct rig rig;
+    rig_init(&rig, (weft_tls_opts){0}, (weft_tls_opts){0});
+    sockets_new(rig.fds);
+    static const weft_stream_ops ops = {.read = read_below, .write = write_below};
+    struct cutting it = {.fd = rig.fds[0]};
+    wt_eq(weft_tls_new(&rig.near, rig.client_ctx, (weft_stream){&ops, &it}, "localhost"), 0);
+    wt_eq(weft_tls_new(&rig.far, rig.server_ctx, weft_stream_socket(rig.fds[1]), NULL), 0);
+    weft_task far;
+    wt_eq(weft_spawn(&far, shake_far, &rig), 0);
+    wt_eq(weft_tls_handshake(rig.near), 0);
+    wt_eq(weft_await(&far), 0);
+    expect_talk(&rig);
+    wt_eq(tls_send(rig.far, "later", 5), 5); /* it has not been read when it is looked for an end */
+    it.cuts = 1;
+    wt_eq(weft_tls_shutdown(rig.near), -ECANCELED);
+    for (int i = 0; i < 2; i++) {
+        wt_eq(weft_tls_shutdown(rig.near), 0, "time %d", i);
+    }
+    char got[8];
+    wt_eq(tls_recv(rig.far, got, 1), 0);
+    wt_eq(tls_recv(rig.near, got, sizeof got), 5); /* the other direction goes on */
+    wt_eq(weft_tls_shutdown(rig.far), 0);
+    wt_eq(tls_recv(rig.near, got, 1), 0);
+    wt_eq(weft_tls_shutdown(rig.near), 0);
+    disconnect(&rig);
+    rig_free(&rig);
+    return 0;
+}
+
 /* --- verification ----------------------------------------------------------------------------- */
 
 /* A client that trusts `ca` meets a server that is `it`, and wants localhost: the client's

@@ -98,7 +98,7 @@ int weft_tls_handshake(weft_tls *tls);
 weft_stream weft_tls_stream(weft_tls *tls);
 
 /* Says that this side has finished (close_notify), after all that was written; the peer may go on,
- * and be read. 0. May suspend. Task context. */
+ * and be read. 0; once said, at once. May suspend. Task context. */
 int weft_tls_shutdown(weft_tls *tls);
 
 /* After the handshake: the protocol that both chose, NUL-terminated; NULL: none. Any thread. Cannot
