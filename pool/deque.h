@@ -31,6 +31,7 @@
  *           or the worker has changed stacks); or the pass is WF_DEQUE_ASK, by which a thief asks
  *           for something public, or WF_DEQUE_LOOK: the owner wants to look at the idle hint again.
  * split     the owner's copy of `bottom`.
+ * thief     who is counted as one (thieves.h). While nobody is, the owner takes without a fence.
  *
  * The public part is the deque of Chase and Lev (2005) with the orderings of Le, Pop, Cohen and
  * Zappa Nardelli (2013). Indices have 64 bits and never wrap.
@@ -61,6 +62,7 @@
 #include "pool/base/check.h"
 #include "pool/fiber.h"
 #include "pool/sanitizer.h"
+#include "pool/thieves.h"
 #include "pool/work.h"
 
 /* The env of the running code, and the part of its stack that holds frames. Only on our stacks does
@@ -130,11 +132,13 @@ enum wf_hidden {
 
 struct wf_deque {
     /* owner: worker. include/weft/fork.h mirrors this line: the offsets are fixed. */
-    WF_ATOMIC(uint64_t) pass; /* a stack's number, LOOK, or ASK, for which thieves exchange it */
-    uint64_t secret;          /* wf_deque_secret; immutable */
-    uint64_t split;           /* == bottom: the next free index */
-    uint64_t full_at;         /* an old `top` + WF_DEQUE_SLOTS */
-    enum wf_hidden hidden;    /* may be more than there is, never less */
+    WF_ATOMIC(uint64_t) pass;   /* a stack's number, LOOK, or ASK, for which thieves exchange it */
+    uint64_t secret;            /* wf_deque_secret; immutable */
+    uint64_t split;             /* == bottom: the next free index */
+    uint64_t full_at;           /* an old `top` + WF_DEQUE_SLOTS */
+    enum wf_hidden hidden;      /* may be more than there is, never less */
+    uint32_t own;               /* 1: its worker is a thief, and counted in `thieves`; else 0 */
+    struct wf_thieves *thieves; /* who may steal from it; immutable after start */
 
     /* any thread; atomic. All that a failed probe touches. */
     /* thieves, and the owner for the last entry, by CAS */
@@ -158,8 +162,10 @@ _Static_assert(offsetof(struct wf_deque, pass) == 0, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, secret) == 8, "fork.h mirrors this");
 _Static_assert(offsetof(struct wf_deque, top) == 128, "a thief's probe stays off the owner's line");
 
-WF_INLINE void wf_deque_init(struct wf_deque *d)
+WF_INLINE void wf_deque_init(struct wf_deque *d, struct wf_thieves *thieves)
 {
+    d->thieves = thieves;
+    d->own = 0;
     d->hidden = WF_HIDDEN_NOTHING;
     d->secret = wf_deque_secret;
     d->split = WF_DEQUE_FIRST;
@@ -607,22 +613,28 @@ static inline struct wf_work *wf_deque_take_public_(struct wf_deque *d)
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, bottom));
     /* sync(deque.retract): release, the entries below it stay readable; pairs sync(deque.look) */
     wf_store_release(&d->bottom, bottom);
-    /* sync(deque.take): seq_cst, a thief sees the lower bottom or we see its higher top; pairs
-     * sync(deque.steal) */
-    wf_fence_seq_cst();
+    bool alone = wf_thieves_are_alone(d->thieves, d->own);
+    if (wf_unlikely(!alone)) {
+        /* sync(deque.take): seq_cst, a thief sees the lower bottom or we see its higher top; pairs
+         * sync(deque.steal) */
+        wf_fence_seq_cst();
+    }
     uint64_t top = wf_load_relaxed(&d->top);
     if (wf_likely(top < bottom)) {
         d->split = bottom;
         wf_assume(work != NULL);
         return work;
     }
-    /* It is the last one, and thieves may want it too; or it is gone already. Relaxed: top counts
-     * takes, and our own entries are known to us. */
-    if (top != bottom || !wf_cas_relaxed(&d->top, &top, top + 1)) {
+    /* It is the last one, and thieves may want it too; or it is gone already. Relaxed, both: top
+     * counts takes, and our own entries are known to us. */
+    if (top == bottom && alone) {
+        wf_store_relaxed(&d->top, top + 1);
+    } else if (top != bottom || !wf_cas_relaxed(&d->top, &top, top + 1)) {
         work = NULL;
     }
-    /* relaxed: empty again, top == bottom; nobody reads a slot through it */
-    wf_store_relaxed(&d->bottom, bottom + 1);
+    /* sync(deque.restore): release, empty again, top == bottom: nobody reads a slot through it,
+     * and whoever sees it sees that top; pairs sync(deque.look) */
+    wf_store_release(&d->bottom, bottom + 1);
     return work;
 }
 
@@ -646,8 +658,8 @@ WF_INLINE struct wf_work *wf_deque_pop(struct wf_deque *d)
     return work;
 }
 
-/* Any thread, and the owner: the oldest public entry. NULL: nothing public, and now asked for; or
- * another was faster, and there may be more. */
+/* A thief (thieves.h), and the owner: the oldest public entry. NULL: nothing public, and now asked
+ * for; or another was faster, and there may be more. */
 WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
 {
     uint64_t top = wf_load_relaxed(&d->top); /* relaxed: the fence below orders it */
@@ -655,7 +667,7 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
      * sync(deque.take) */
     wf_fence_seq_cst();
     /* sync(deque.look): acquire, the slot and the work below bottom; pairs sync(deque.publish),
-     * sync(deque.retract) */
+     * sync(deque.retract), sync(deque.restore) */
     uint64_t bottom = wf_load_acquire(&d->bottom);
     if (top >= bottom) {
         wf_deque_ask_once_(d);

@@ -30,7 +30,7 @@ struct wf_pool_hooks wf_pool_hooks;
 static void worker_init(struct wf_pool *pool, int index, void *runtime)
 {
     struct wf_worker *worker = &pool->workers[index];
-    wf_deque_init(&worker->deque);
+    wf_deque_init(&worker->deque, &pool->thieves);
     wf_runq_init(&worker->runq);
     worker->watch_ns = WF_WATCH_MIN_NS;
     wf_patience_init(&worker->patience, pool->patience_ns);
@@ -194,7 +194,9 @@ static int prepare(struct wf_pool **out, int workers, struct wf_driver *driver, 
     pool->patience_ns = patience_of(driver);
     wf_inject_init(&pool->inject);
     wf_inject_give_store(&pool->inject, pool->store, INJECT_STORED);
-    wf_watchers_init(&pool->watchers, workers, workers > 1 && wf_sys_prepare_fences());
+    bool can_fence = workers > 1 && wf_sys_prepare_fences();
+    wf_watchers_init(&pool->watchers, workers, can_fence);
+    wf_thieves_init(&pool->thieves, workers == 1 || can_fence);
     (void)wf_park_init(&pool->park, workers); /* the caller has checked the number */
     for (int i = 0; i < workers; i++) {
         worker_init(pool, i, runtime);

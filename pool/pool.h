@@ -30,6 +30,7 @@ struct wf_pool {
      * its own number unless another has taken since, which is what park() asks */
     WF_ATOMIC(int32_t) taker;
     struct wf_lookouts lookouts; /* parked workers that look after the others: lookout.h */
+    struct wf_thieves thieves;   /* workers that may steal from deques */
     struct wf_park park WF_ALIGNED(WF_LINE_PAIR);
     struct wf_crowd crowd WF_ALIGNED(WF_LINE_PAIR); /* of timers: the workers' wheels write it */
 };

@@ -4,6 +4,20 @@
 #include "pool/light.h"
 #include "pool/turn.h"
 
+/* From here on owners have a fence for us. A quiet watch would end by a fence in all threads soon,
+ * and it is the one that is needed here. */
+static WF_NOINLINE void become_thief(struct wf_worker *worker)
+{
+    struct wf_thieves *thieves = &worker->pool->thieves;
+    worker->deque.own = 1;
+    if (worker->watching == WF_WATCHES_QUIETLY) {
+        wf_thieves_enter(thieves);
+        wf_end_watch(worker);
+    } else {
+        wf_thieves_join(thieves);
+    }
+}
+
 /* The oldest of some other worker's deque, or half of its FIFO. */
 static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
 {
@@ -18,6 +32,9 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
         struct wf_work *work = NULL;
         worker->stole_from = NULL;
         if (wf_light_may_steal_new(worker, victim, now_ns)) {
+            if (wf_unlikely(worker->deque.own == 0)) {
+                become_thief(worker);
+            }
             work = wf_deque_steal(&victim->deque);
             worker->stole_from = victim;
         } else {

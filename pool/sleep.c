@@ -107,6 +107,10 @@ static void watch(struct wf_worker *worker)
         worker->watches++;
     } else if (worker->watching == WF_WATCHES && worker->saw_light) {
         worker->watching = wf_watchers_quieten(&pool->watchers);
+        if (worker->watching == WF_WATCHES_QUIETLY && worker->deque.own != 0) {
+            wf_thieves_leave(&pool->thieves);
+            worker->deque.own = 0;
+        }
     }
     bool appointed = wf_is_rescue_on(worker) && wf_lookout_appoint(&pool->lookouts);
     int64_t now_ns = wf_sys.now_ns();

@@ -33,10 +33,9 @@
  * becomes quiet when it has lasted for WF_WATCH_LOUD sleeps: its end costs a fraction of what it
  * has lasted, and a steal by mistake no fences for longer than that.
  *
- * Roads not taken. Such a fence for each sleep, and none for any submitter: it would be a system
- * call for each sleep, and a search without a watch would need it too. The same for the owner's end
- * of its deque (deque.h, take): a thief would have to wait for all processors before each steal,
- * for 1 % (ADR 0047).
+ * Road not taken: such a fence for each sleep, and none for any submitter. It would be a system
+ * call for each sleep, and a search without a watch would need it too (ADR 0047). For the owner's
+ * end of its deque see thieves.h.
  *
  * G.1  Who is told to rely on a watch does so on one whose worker looks for light work after it.
  * G.2  No function blocks but wf_watchers_end of a quiet watch, which waits for no other thread to

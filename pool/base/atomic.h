@@ -71,6 +71,7 @@
 #define wf_add_acq_rel(p, v) atomic_fetch_add_explicit(&(p)->value_, (v), memory_order_acq_rel)
 #define wf_add_seq_cst(p, v) atomic_fetch_add_explicit(&(p)->value_, (v), memory_order_seq_cst)
 #define wf_sub_relaxed(p, v) atomic_fetch_sub_explicit(&(p)->value_, (v), memory_order_relaxed)
+#define wf_sub_release(p, v) atomic_fetch_sub_explicit(&(p)->value_, (v), memory_order_release)
 #define wf_sub_acq_rel(p, v) atomic_fetch_sub_explicit(&(p)->value_, (v), memory_order_acq_rel)
 #define wf_sub_seq_cst(p, v) atomic_fetch_sub_explicit(&(p)->value_, (v), memory_order_seq_cst)
 #define wf_or_relaxed(p, v)  atomic_fetch_or_explicit(&(p)->value_, (v), memory_order_relaxed)

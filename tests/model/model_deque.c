@@ -1,4 +1,5 @@
-/* model_deque.c: pool/deque.h with 8 slots: one owner, up to three thieves.
+/* model_deque.c: pool/deque.h with 8 slots: one owner, up to three thieves; and pool/thieves.h:
+ * they come and go.
  *
  * Checked in every execution: each work is taken exactly once, by whoever; the taker sees what the
  * giver wrote into it; the facts of wf_deque_check hold whenever the owner is between two calls; an
@@ -31,18 +32,26 @@ struct item {
 uint64_t wf_deque_secret = UINT64_C(1) << 63 | 0x123456789ab0;
 bool wf_deque_hides = true;
 struct wf_fiber_hooks wf_fiber_hooks;
+static struct wf_thieves those;
 static struct wf_deque d;
 static struct item
     items[ITEMS]; /* the owner's stack: an array, so that they are forked in ascending order */
 
-static void begin(void)
+static void begin_with(bool come_and_go)
 {
     memset(&d, 0, sizeof d);
     memset(items, 0, sizeof items);
-    wf_deque_init(&d);
+    wf_thieves_init(&those, come_and_go);
+    wf_deque_init(&d, &those);
     env_now = 8;
     stack_left = stack_low = (uintptr_t)items;
     stack_high = (uintptr_t)(items + ITEMS);
+}
+
+/* Thieves that are there from the start, and stay. */
+static void begin(void)
+{
+    begin_with(false);
 }
 
 static struct wf_work *make(int i)
@@ -237,6 +246,179 @@ static void slot_used_again(void)
     }
     pop();
     end(ITEMS - 1);
+}
+
+/* --- thieves that come and go ---------------------------------------------------------------- */
+
+static void steals(int tries)
+{
+    for (; tries > 0; tries--) {
+        take(wf_deque_steal(&d));
+    }
+}
+
+static void comes(void *arg)
+{
+    wf_thieves_join(&those);
+    steals((int)(intptr_t)arg);
+}
+
+static void comes_and_goes(void *arg)
+{
+    comes(arg);
+    wf_thieves_leave(&those);
+}
+
+static void comes_again(void *arg)
+{
+    comes_and_goes(arg);
+    comes_and_goes(arg);
+}
+
+static void two_take_what_one_steals(void (*steal)(void *arg), int tries)
+{
+    begin_with(true);
+    push(0);
+    push(1);
+    wloom_spawn(steal, (void *)(intptr_t)tries);
+    pop();
+    pop();
+    end(2);
+}
+
+static void a_thief_comes(void)
+{
+    two_take_what_one_steals(comes, 2);
+}
+
+static void a_thief_comes_and_goes(void)
+{
+    two_take_what_one_steals(comes_and_goes, 1);
+}
+
+static void a_thief_comes_twice(void)
+{
+    two_take_what_one_steals(comes_again, 1);
+}
+
+/* The owner's last, again and again at the next index. */
+static void the_last_as_a_thief_comes(void)
+{
+    begin_with(true);
+    wloom_spawn(comes_and_goes, (void *)1);
+    push(0);
+    pop();
+    push(1);
+    pop();
+    push(2);
+    end(3);
+}
+
+/* The same index, taken without a fence, with one work, then another. */
+static void an_index_used_again_as_a_thief_comes(void)
+{
+    begin_with(true);
+    push(0);
+    push(1);
+    wloom_spawn(comes_and_goes, (void *)1);
+    pop();
+    push(2);
+    pop();
+    push(3);
+    end(4);
+}
+
+static void one_comes_as_another_goes(void)
+{
+    begin_with(true);
+    push(0);
+    push(1);
+    wloom_spawn(comes_and_goes, (void *)1);
+    wloom_spawn(comes_and_goes, (void *)1);
+    pop();
+    pop();
+    end(2);
+}
+
+/* It has stolen elsewhere. */
+static void the_owner_is_a_thief_itself(void)
+{
+    begin_with(true);
+    wf_thieves_join(&those);
+    d.own = 1;
+    push(0);
+    push(1);
+    wloom_spawn(comes_and_goes, (void *)1);
+    pop();
+    wf_thieves_leave(&those);
+    d.own = 0;
+    pop();
+    end(2);
+}
+
+/* Its slots, one round later, when the thief that has read one is gone. */
+static void a_slot_used_again_when_a_thief_is_gone(void)
+{
+    begin_with(true);
+    for (int i = 0; i < WF_DEQUE_SLOTS; i++) {
+        push(i);
+    }
+    wloom_spawn(comes_and_goes, (void *)1);
+    for (int i = 0; i < WF_DEQUE_SLOTS; i++) {
+        pop();
+    }
+    for (int i = WF_DEQUE_SLOTS; i < ITEMS; i++) {
+        push(i);
+    }
+    end(ITEMS);
+}
+
+/* Roads not taken. */
+
+static void steals_uncounted(void *arg)
+{
+    steals((int)(intptr_t)arg);
+}
+
+static void comes_by_a_fence_of_its_own(void *arg)
+{
+    wf_thieves_enter(&those);
+    wf_fence_seq_cst();
+    steals((int)(intptr_t)arg);
+}
+
+static void comes_after_the_fence(void *arg)
+{
+    wf_fence_heavy();
+    wf_thieves_enter(&those);
+    steals((int)(intptr_t)arg);
+}
+
+static void goes_before_it_steals(void *arg)
+{
+    wf_thieves_join(&those);
+    wf_thieves_leave(&those);
+    steals((int)(intptr_t)arg);
+}
+
+static void uncounted_thief(void)
+{
+    two_take_what_one_steals(steals_uncounted, 1);
+}
+
+static void thief_with_a_fence_of_its_own(void)
+{
+    two_take_what_one_steals(comes_by_a_fence_of_its_own, 1);
+}
+
+static void thief_counted_after_the_fence(void)
+{
+    two_take_what_one_steals(comes_after_the_fence, 1);
+}
+
+static void thief_that_went_before_it_stole(void)
+{
+    two_take_what_one_steals(goes_before_it_steals, 1);
 }
 
 /* --- fork and join ---------------------------------------------------------------------------- */
@@ -509,6 +691,14 @@ static const struct wloom_scenario scenarios[] = {
     {"owner_takes_its_last", owner_takes_its_last_as_the_oldest, NULL, NULL, false},
     {"index_used_again", index_used_again, NULL, NULL, false},
     {"slot_used_again", slot_used_again, NULL, NULL, false},
+    {"a_thief_comes", a_thief_comes, NULL, NULL, false},
+    {"a_thief_comes_and_goes", a_thief_comes_and_goes, NULL, NULL, false},
+    {"a_thief_comes_twice", a_thief_comes_twice, NULL, NULL, false},
+    {"the_last_as_a_thief_comes", the_last_as_a_thief_comes, NULL, NULL, false},
+    {"index_again_as_one_comes", an_index_used_again_as_a_thief_comes, NULL, NULL, false},
+    {"one_comes_as_another_goes", one_comes_as_another_goes, NULL, NULL, false},
+    {"the_owner_is_a_thief", the_owner_is_a_thief_itself, NULL, NULL, false},
+    {"slot_again_after_a_thief", a_slot_used_again_when_a_thief_is_gone, NULL, NULL, false},
     {"fork_join_busy", fork_join_busy, NULL, NULL, false},
     {"fork_join_idle", fork_join_idle, NULL, NULL, false},
     {"publish_into_a_full_deque", publish_into_a_full_deque, NULL, NULL, false},
@@ -521,6 +711,10 @@ static const struct wloom_scenario scenarios[] = {
     {"unsigned_sections", unsigned_sections_get_another_env, "assertion", "assertion", true},
     {"marks_not_erased", marks_that_are_not_erased_are_found, "assertion", "assertion", true},
     {"end_by_a_store", end_of_free_forks_by_a_store_loses_an_ask, "assertion", "assertion", true},
+    {"uncounted_thief", uncounted_thief, "assertion", "assertion", true},
+    {"thief_with_its_own_fence", thief_with_a_fence_of_its_own, NULL, "assertion", true},
+    {"thief_counted_after", thief_counted_after_the_fence, NULL, "assertion", true},
+    {"thief_went_before", thief_that_went_before_it_stole, "assertion", "assertion", true},
     {"packed_word_has_aba", packed_word_has_aba, "assertion", "assertion", true},
     {NULL, NULL, NULL, NULL, false},
 };
@@ -529,10 +723,11 @@ static const struct wloom_survivor survivors[] = {
     {"deque.taken", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {"deque.reuse", "relaxed", WLOOM_NO_LOAD_BUFFERING},
     {"deque.reuse_many", "relaxed", WLOOM_NO_LOAD_BUFFERING},
+    {"deque.restore", "relaxed", WLOOM_NO_STORE_REORDERING},
     {NULL, NULL, NULL},
 };
 
-static const char *const under_test[] = {"pool/deque.h", NULL};
+static const char *const under_test[] = {"pool/deque.h", "pool/thieves.h", NULL};
 
 int main(int argc, char **argv)
 {

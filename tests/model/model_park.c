@@ -1211,13 +1211,9 @@ static const struct wloom_scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-#define STORE_REORDERING                                                                    \
-    "the model executes each thread in its order: two stores to different words are never " \
-    "exchanged"
-
 static const struct wloom_survivor survivors[] = {
-    {"park.claimed", "relaxed", STORE_REORDERING},
-    {"park.retract", "relaxed", STORE_REORDERING},
+    {"park.claimed", "relaxed", WLOOM_NO_STORE_REORDERING},
+    {"park.retract", "relaxed", WLOOM_NO_STORE_REORDERING},
     {NULL, NULL, NULL},
 };
 

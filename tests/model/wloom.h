@@ -109,6 +109,11 @@ struct wloom_survivor {
 #define WLOOM_NO_LOAD_BUFFERING \
     "the model has no load buffering: a load never sees a store that is executed after it"
 
+/* Of those that only an exchange of two stores could show. */
+#define WLOOM_NO_STORE_REORDERING                                                           \
+    "the model executes each thread in its order: two stores to different words are never " \
+    "exchanged"
+
 struct wloom_harness {
     const char *name;
     const struct wloom_scenario *scenarios; /* ended by a NULL name */

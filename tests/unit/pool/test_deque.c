@@ -11,6 +11,7 @@ static uintptr_t env_now = 8;                       /* of the running code */
 static uintptr_t stack_left, stack_low, stack_high; /* the part of its stack that holds frames */
 static uintptr_t stacks, stack_bytes;               /* how stacks are numbered */
 #include "pool/base/rng.h"
+#include "pool/base/sys.h"
 #include "pool/deque.h"
 #include "tests/support/wt.h"
 
@@ -22,6 +23,7 @@ static uintptr_t stacks, stack_bytes;               /* how stacks are numbered *
 
 enum { WORKS = WF_DEQUE_SLOTS + 8 };
 
+static struct wf_thieves those;
 static struct wf_deque d;
 static struct wf_section works[WORKS]; /* sections, so that each can also be forked */
 
@@ -31,7 +33,8 @@ static void init(void)
     stack_bytes = 100 * sizeof works[0];
     wf_deque_secret = WF_SECTION_KEPT | 0x123456789ab0;
     wf_deque_hides = true;
-    wf_deque_init(&d);
+    wf_thieves_init(&those, true);
+    wf_deque_init(&d, &those);
     stack_left = stack_low = (uintptr_t)works;
     stack_high = (uintptr_t)(works + WORKS);
 }
@@ -518,11 +521,20 @@ static void take(struct wf_work *work)
     }
 }
 
+/* It comes and goes; the owner is alone now and then. */
 static void *thief(void *arg)
 {
-    (void)arg;
+    struct wf_rng rng;
+    wf_rng_seed(&rng, (uintptr_t)arg);
     while (wf_load_acquire(&over) == 0) { /* sync(test.over): acquire; pairs sync(test.end) */
-        take(wf_deque_steal(&d));
+        wf_thieves_join(&those);
+        for (uint32_t tries = 1 + wf_rng_below(&rng, 64); tries > 0; tries--) {
+            take(wf_deque_steal(&d));
+        }
+        wf_thieves_leave(&those);
+        for (uint32_t turns = wf_rng_below(&rng, 2000); turns > 0; turns--) {
+            wf_spin_hint();
+        }
     }
     return NULL;
 }
@@ -580,9 +592,10 @@ Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
     wt_true(items != NULL);
     stacks = (uintptr_t)items;
     stack_bytes = ITEMS * sizeof *items;
+    wf_thieves_init(&those, wf_sys_prepare_fences());
     pthread_t threads[THIEVES];
     for (int i = 0; i < THIEVES; i++) {
-        wt_eq(pthread_create(&threads[i], NULL, thief, NULL), 0);
+        wt_eq(pthread_create(&threads[i], NULL, thief, (void *)(uintptr_t)(seed + (unsigned)i)), 0);
     }
     drive(&rng);
     for (struct wf_work *work; (work = wf_deque_pop(&d)) != NULL;) {

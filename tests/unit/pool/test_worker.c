@@ -693,6 +693,7 @@ static void begin_watched(void)
     barriers = barrier_rc = 0;
     napped_ns = 0;
     pool->watchers.can_be_quiet = true;
+    wf_thieves_init(&pool->thieves, true);
     make_ready(0, 2); /* light work of `self`, to be left to it */
 }
 
@@ -778,6 +779,66 @@ Test(worker, nobody_is_quiet_where_the_system_has_no_such_fence, .init = begin_w
     watch_it(other, WF_WATCH_LOUD + 3);
     wt_eq(slept.quiet, 0u);
     wf_end_watching(other);
+    wt_eq(barriers, 0);
+}
+
+/* A new work of `self`, whom `other` finds slow. */
+static void steal_from_slow(int i)
+{
+    wf_ready_new(self, &works[i]);
+    looks_slow(self);
+    wt_eq(number(steal(other, clock_ns)), i);
+}
+
+static bool is_alone(struct wf_worker *worker)
+{
+    return wf_thieves_are_alone(&pool->thieves, worker->deque.own);
+}
+
+Test(worker, who_steals_is_counted_by_one_fence_of_all, .init = begin_watched, .fini = end_watched)
+{
+    wt_true(is_alone(self));
+    for (int i = 3; i < 6; i++) {
+        steal_from_slow(i);
+        wt_eq(barriers, 1);
+    }
+    wt_false(is_alone(self));
+    wt_true(is_alone(other), "nobody steals from it");
+}
+
+Test(worker, a_thief_that_watches_quietly_is_none, .init = begin_watched, .fini = end_watched)
+{
+    steal_from_slow(3);
+    watch_it(other, WF_WATCH_LOUD);
+    wt_false(is_alone(self));
+    watch_it(other, 3);
+    wt_true(is_alone(self));
+    wt_true(is_alone(other));
+    wt_eq(barriers, 1);
+}
+
+Test(worker, a_quiet_watch_ends_before_a_steal_by_the_same_fence, .init = begin_watched,
+     .fini = end_watched)
+{
+    watch_it(other, WF_WATCH_LOUD + 1);
+    steal_from_slow(3);
+    wt_eq(wf_watchers_count(&pool->watchers), 0u);
+    wf_end_watching(other);
+    wt_eq(barriers, 1);
+    wt_false(is_alone(self));
+}
+
+Test(worker, nobody_is_alone_where_the_system_has_no_such_fence, .init = begin_watched,
+     .fini = end_watched)
+{
+    pool->watchers.can_be_quiet = false;
+    wf_thieves_init(&pool->thieves, false);
+    wt_false(is_alone(self));
+    steal_from_slow(3);
+    wt_false(is_alone(self));
+    wt_false(is_alone(other));
+    watch_it(other, WF_WATCH_LOUD + 1);
+    wt_false(is_alone(self));
     wt_eq(barriers, 0);
 }
 
