@@ -223,8 +223,8 @@ Test(budget, growth_is_named_by_function_worst_first)
 {
     struct tb_budget *b = budget_of("spawn");
     struct tb_function grown[TB_FUNCTIONS_MAX];
-    struct tb_instructions now = {.functions = {{"a", 50}, {"b", 40}, {"new", 7}},
-                                  .functions_n = 3};
+    struct tb_instructions now = {.functions = {{"a", 50}, {"b", 40}, {"new", 7}, {"0.00", 0.004}},
+                                  .functions_n = 4};
     b->functions[0] = (struct tb_function){"a", 48};
     b->functions[1] = (struct tb_function){"b", 41};
     b->functions_n = 2;

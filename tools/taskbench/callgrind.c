@@ -16,9 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SILENCE_S   30   /* the longest row takes 2 s on a machine of 2026 */
-#define NAMES_MAX   4096 /* functions in one output; those beyond are not named */
-#define VERSION_ARG "valgrind --version 2>/dev/null"
+#define SILENCE_S    30    /* the longest row takes 2 s on a machine of 2026 */
+#define GROWTH_LEAST 0.005 /* instructions per op: less is written as 0.00 */
+#define NAMES_MAX    4096  /* functions in one output; those beyond are not named */
+#define VERSION_ARG  "valgrind --version 2>/dev/null"
 
 /* --- whether ---------------------------------------------------------------------------------- */
 
@@ -241,7 +242,7 @@ int tb_callgrind_growth(const struct tb_function *was, int n, const struct tb_in
     for (int i = 0; i < now->functions_n; i++) {
         struct tb_function f = now->functions[i];
         f.instructions -= former(was, n, f.name);
-        if (f.instructions <= 0) {
+        if (f.instructions < GROWTH_LEAST) {
             continue;
         }
         int at = grown++;
