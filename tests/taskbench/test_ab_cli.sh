@@ -117,7 +117,7 @@ if ! grep -A 6 '"allocs_per_op"' "$work/itself" | grep -q '"is": "unknown"'; the
     grep -A 6 '"instructions_per_op"' "$work/itself" | grep -q '"is": "unknown"' || has out "FAIL  planted, 1w: instr/op"
 fi
 more alloc allocs_per_op "FAIL  planted, 1w: allocs/op 0 -> 1" "x 112 bytes in planted_alloc (planted.c:"
-"$taskbench" ab "$taskbench" "$work/alloc" "$planted" --exact --quiet --format json -o "$work/alloc.json"
+"$taskbench" ab "$taskbench" "$work/alloc" "$planted" --exact --quiet -o "$work/alloc.json"
 try "the report of an allocation more" 0 report "$work/alloc.json" -o "$work/alloc.html"
 cp "$work/alloc.html" "$work/out"
 grep -q '"is": "more"' "$work/alloc.json" && {

@@ -9,6 +9,7 @@
 #include "floors.h"
 #include "machine.h"
 #include "measure.h"
+#include "output.h"
 #include "render_ab.h"
 #include "run.h"
 #include "terminal.h"
@@ -361,6 +362,7 @@ int tb_cmd_ab(int argc, char **argv)
     if (rc == TB_EXIT_OK && s.args.help) {
         return tb_cmd_help(2, (char *[]){NULL, argv[0], NULL});
     }
+    s.args.format = tb_output_format(&s.args);
     if (s.args.format > TB_FORMAT_JUNIT) {
         return complain("ab reports as table, json, md, csv or junit");
     }

@@ -6,6 +6,7 @@
 #include "gate.h"
 #include "machine.h"
 #include "measure.h"
+#include "output.h"
 #include "run.h"
 #include "terminal.h"
 #include <errno.h>
@@ -186,6 +187,7 @@ int tb_cmd_gate(int argc, char **argv)
     if (!args.budgets) {
         return complain("gate needs --budgets FILE; 'taskbench help gate' says more");
     }
+    args.format = tb_output_format(&args);
     if (args.format == TB_FORMAT_CSV || args.format > TB_FORMAT_JUNIT) {
         return complain("gate reports as table, json, md or junit");
     }

@@ -50,7 +50,7 @@ const char tb_gate_details[] =
     "                        that is not in FILE is added, with --workers (1) and -p\n"
     "  --strict              exit 3 if anything could not be compared\n"
     "  --format table|json|md|junit\n"
-    "  -o FILE               the report into FILE\n"
+    "  -o FILE               the report into FILE, as for run\n"
     "  --seed N, --no-color, --quiet  as for run\n"
     "\n"
     "Exit codes: 0 all within, 1 a budget exceeded, 2 wrong usage or budgets that\n"

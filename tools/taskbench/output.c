@@ -5,15 +5,17 @@
 #include <errno.h>
 #include <string.h>
 
-/* Without --format, the name of the file says which it is. */
-static enum tb_format format_of_file(const struct tb_args *args)
+enum tb_format tb_output_format(const struct tb_args *args)
 {
     static const struct {
         const char *ending;
         enum tb_format format;
-    } endings[] = {{".json", TB_FORMAT_JSON}, {".csv", TB_FORMAT_CSV}, {".md", TB_FORMAT_MD}};
-    const char *dot = strrchr(args->out, '.');
-    for (size_t i = 0; !args->format_given && dot && i < sizeof endings / sizeof *endings; i++) {
+    } endings[] = {{".json", TB_FORMAT_JSON},
+                   {".csv", TB_FORMAT_CSV},
+                   {".md", TB_FORMAT_MD},
+                   {".xml", TB_FORMAT_JUNIT}};
+    const char *dot = args->out && !args->format_given ? strrchr(args->out, '.') : NULL;
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++) {
         if (strcmp(dot, endings[i].ending) == 0) {
             return endings[i].format;
         }
@@ -34,7 +36,8 @@ int tb_output_open(struct tb_output *output, const struct tb_args *args)
         fprintf(stderr, "taskbench: cannot write '%s': %s\n", args->out, strerror(errno));
         return TB_EXIT_USAGE;
     }
-    output->reports[output->reports_n++] = tb_render_for(format_of_file(args), output->file, false);
+    output->reports[output->reports_n++] =
+        tb_render_for(tb_output_format(args), output->file, false);
     if (!args->quiet) {
         output->reports[output->reports_n++] = tb_render_for(TB_FORMAT_TABLE, stdout, color);
     }

@@ -15,6 +15,10 @@ struct tb_output {
     FILE *file; /* of -o; NULL */
 };
 
+/* What a report is written as: without --format, the ending of -o says it (.json, .csv, .md; .xml:
+ * junit). */
+enum tb_format tb_output_format(const struct tb_args *args);
+
 /* What the command line says of it: format, format_given, out, quiet, no_color. 0; TB_EXIT_USAGE
  * after a line on stderr: the file cannot be written. */
 int tb_output_open(struct tb_output *output, const struct tb_args *args);
