@@ -44,6 +44,7 @@ try "a row without limits compares nothing" 3 gate --budgets "$work/blank.json"
 try "list of a shared object" 0 list "$planted"
 has out "  planted "
 hasnt out "fork-join"
+hasnt out "quick set"
 try "list of what is none" 2 list planted
 has err "list takes shared objects only"
 cp "$planted" "$work/here.so"
@@ -68,6 +69,10 @@ try "as Markdown, into a file" 0 gate "$planted" --budgets "$budgets" --format m
 lines out 0
 cp "$work/gate.md" "$work/out"
 has out "| planted | 1 |"
+try "a file whose name says how" 0 gate "$planted" --budgets "$budgets" -o "$work/gate.md"
+has out "0 exceeded"
+cp "$work/gate.md" "$work/out"
+has out "| planted | 1 |"
 
 # --- planted regressions ---
 planting alloc
@@ -76,6 +81,11 @@ if [ $counts_allocs -eq 1 ]; then
     has out "FAIL  planted, 1 worker: allocs/op is 1, its budget 0"
     has out "x 112 bytes in planted_alloc (planted.c:"
     has out "task run_op (started in sample, "
+    try "an allocation more, as JUnit" 1 gate "$planted" --budgets "$budgets" -o "$work/gate.xml" --quiet
+    cp "$work/gate.xml" "$work/out"
+    has out 'tests="1" failures="1"'
+    has out '<failure message="allocs/op is 1, its budget 0. '
+    has out "      2000 x 112 bytes in planted_alloc (planted.c:"
     has out "planted.c:"
 fi
 planting call

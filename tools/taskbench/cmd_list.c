@@ -12,12 +12,12 @@
 #define ABOUT_AT     (2 + NAME_WIDTH + 1)
 #define PARAM_INDENT (ABOUT_AT + 2)
 
-static void print_load(const struct tb_load *load)
+static void print_load(const struct tb_load *load, bool of_object)
 {
     char text[300];
     int at = printf("  %-*s ", NAME_WIDTH, load->name);
-    snprintf(text, sizeof text, "%s%s", load->about,
-             load->flags & TB_LOAD_QUICK ? "" : " (not in the quick set)");
+    bool in_a_set = !of_object && (load->flags & TB_LOAD_QUICK) == 0;
+    snprintf(text, sizeof text, "%s%s", load->about, in_a_set ? " (not in the quick set)" : "");
     tb_put_wrapped(stdout, text, at, ABOUT_AT);
     for (const struct tb_param *p = load->params; p->key; p++) {
         at = printf("%*s-p %s=%llu  ", PARAM_INDENT, "", p->key, (unsigned long long)p->value);
@@ -52,7 +52,7 @@ int tb_cmd_list(int argc, char **argv)
             printf("%s%s\n", i > first ? "\n" : "", load->group);
             group = load->group;
         }
-        print_load(load);
+        print_load(load, argc > 1);
     }
     return TB_EXIT_OK;
 }

@@ -422,7 +422,13 @@ static void put_junit(const struct tb_ab_report *r, FILE *out)
         if (outcome == FAILED) {
             fprintf(out, "<failure message=\"");
             put_junit_reason(row, out);
-            fprintf(out, "\"/>");
+            fprintf(out, "\">");
+            struct tb_xml_text places;
+            if (tb_xml_begin(&places)) {
+                say_row(row, &(struct tb_lines){places.to, "", "      ", "\n"});
+                tb_xml_end(&places, out);
+            }
+            fprintf(out, "</failure>");
         } else if (outcome == SKIPPED) {
             fprintf(out, "<skipped message=\"%s\"/>", verdict_word(row));
         }

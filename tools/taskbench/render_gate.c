@@ -32,6 +32,12 @@ static const char *row_word(const struct tb_gate_row *g)
                                          : "ok";
 }
 
+static bool is_bad(const struct tb_gate_row *g)
+{
+    const char *word = row_word(g);
+    return strcmp(word, "OVER") == 0 || strcmp(word, "WRONG") == 0;
+}
+
 /* --- what exceeds, in words ------------------------------------------------------------------- */
 
 static void say_exceeded(const struct tb_lines *to, const struct tb_gate_row *g, int metric)
@@ -64,19 +70,22 @@ static void say_not_compared(const struct tb_lines *to, const struct tb_gate *ga
     tb_reasons_put(&reasons, to->out, to->end);
 }
 
+static void say_row(const struct tb_lines *to, const struct tb_gate_row *g)
+{
+    if (g->counted && g->row->status != TB_ROW_OK) {
+        fprintf(to->out, "%s%s: %s%s", to->fail, g->budget->load->name, g->row->reason, to->end);
+    }
+    for (int metric = 0; metric < TB_EXACTS && g->counted; metric++) {
+        if (g->judged.verdict[metric] == TB_EXCEEDED) {
+            say_exceeded(to, g, metric);
+        }
+    }
+}
+
 static void say_all(const struct tb_lines *to, const struct tb_gate *gate)
 {
     for (int i = 0; i < gate->rows_n; i++) {
-        const struct tb_gate_row *g = &gate->rows[i];
-        if (g->counted && g->row->status != TB_ROW_OK) {
-            fprintf(to->out, "%s%s: %s%s", to->fail, g->budget->load->name, g->row->reason,
-                    to->end);
-        }
-        for (int metric = 0; metric < TB_EXACTS && g->counted; metric++) {
-            if (g->judged.verdict[metric] == TB_EXCEEDED) {
-                say_exceeded(to, g, metric);
-            }
-        }
+        say_row(to, &gate->rows[i]);
     }
     say_not_compared(to, gate);
 }
@@ -106,7 +115,7 @@ void tb_gate_table(const struct tb_gate *gate, FILE *out, bool color)
     for (int i = 0; i < gate->rows_n; i++) {
         const struct tb_gate_row *g = &gate->rows[i];
         const char *word = row_word(g);
-        bool bad = strcmp(word, "OVER") == 0 || strcmp(word, "WRONG") == 0;
+        bool bad = is_bad(g);
         fprintf(out, "%s%-13s %2d", color && bad ? "\033[31m" : "", g->budget->load->name,
                 g->budget->workers);
         for (int metric = 0; metric < TB_EXACTS; metric++) {
@@ -158,17 +167,21 @@ void tb_gate_md(const struct tb_gate *gate, FILE *out)
 
 void tb_gate_junit(const struct tb_gate *gate, FILE *out)
 {
+    int failures = 0;
+    for (int i = 0; i < gate->rows_n; i++) {
+        failures += is_bad(&gate->rows[i]);
+    }
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-            "<testsuite name=\"taskbench gate\" tests=\"%d\">\n",
-            gate->rows_n);
+            "<testsuite name=\"taskbench gate\" tests=\"%d\" failures=\"%d\">\n",
+            gate->rows_n, failures);
     for (int i = 0; i < gate->rows_n; i++) {
         const struct tb_gate_row *g = &gate->rows[i];
         const char *word = row_word(g);
         fprintf(out, "  <testcase classname=\"taskbench.gate\" name=\"");
         tb_put_xml(out, g->budget->load->name);
         fprintf(out, "/workers:%d\">", g->budget->workers);
-        if (strcmp(word, "WRONG") == 0 || strcmp(word, "OVER") == 0) {
+        if (is_bad(g)) {
             fprintf(out, "<failure message=\"");
             for (int metric = 0; metric < TB_EXACTS && word[0] == 'O'; metric++) {
                 if (g->judged.verdict[metric] == TB_EXCEEDED) {
@@ -177,7 +190,13 @@ void tb_gate_junit(const struct tb_gate *gate, FILE *out)
                 }
             }
             tb_put_xml(out, word[0] == 'W' ? g->row->reason : "");
-            fprintf(out, "\"/>");
+            fprintf(out, "\">");
+            struct tb_xml_text places;
+            if (tb_xml_begin(&places)) {
+                say_row(&(struct tb_lines){places.to, "", "      ", "\n"}, g);
+                tb_xml_end(&places, out);
+            }
+            fprintf(out, "</failure>");
         } else if (strcmp(word, "ok") != 0) {
             fprintf(out, "<skipped message=\"nothing was compared\"/>");
         }
