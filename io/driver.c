@@ -227,6 +227,11 @@ const char *wf_io_driver_rescue(const struct wf_driver *driver)
     return wf_io_driver_rescue_refused(driver) ? "off: the program handles SIGURG" : "off";
 }
 
+struct wf_blocking *wf_io_driver_blocking(const struct wf_driver *driver)
+{
+    return io_of(driver)->blocking;
+}
+
 void wf_io_driver_free(struct wf_driver *driver)
 {
     if (driver != NULL && is_epoll(driver)) {

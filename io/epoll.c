@@ -70,7 +70,6 @@ struct epoll_driver {
     struct wf_io_driver io;
     struct wf_epoll *loops; /* array of `workers` */
     int workers;
-    struct wf_blocking *blocking;
 };
 
 static struct epoll_driver *driver_of(struct wf_driver *driver)
@@ -643,15 +642,15 @@ static int open_one(struct epoll_driver *d, struct wf_epoll *e, const char **ref
         close_one(e);
         return rc;
     }
-    wf_offloads_init(&e->offloads, d->blocking, e->wake_fd);
+    wf_offloads_init(&e->offloads, d->io.blocking, e->wake_fd);
     return 0;
 }
 
 static void epoll_close(struct wf_driver *driver)
 {
     struct epoll_driver *d = driver_of(driver);
-    wf_blocking_free(d->blocking); /* first: its threads may still be about to write a wake_fd */
-    d->blocking = NULL;
+    wf_blocking_free(d->io.blocking); /* first: its threads may still be about to write a wake_fd */
+    d->io.blocking = NULL;
     while (d->workers > 0) {
         close_one(&d->loops[--d->workers]);
     }
@@ -665,8 +664,8 @@ static int epoll_open(struct wf_driver *driver, int workers)
     d->io.refusal = (struct wf_io_refusal){.call = "malloc", .rc = -ENOMEM};
     d->workers = 0;
     d->loops = wf_sys.alloc(WF_LINE_PAIR, sizeof *d->loops * (size_t)workers);
-    d->blocking = wf_blocking_new(workers * WF_OFFLOADS);
-    if (d->loops == NULL || d->blocking == NULL) {
+    d->io.blocking = wf_blocking_new(workers * WF_OFFLOADS);
+    if (d->loops == NULL || d->io.blocking == NULL) {
         epoll_close(driver);
         return -ENOMEM;
     }

@@ -31,6 +31,8 @@ struct wf_driver *wf_io_driver_instead(const struct wf_driver *driver);
 
 /* Before the driver is opened: enum wf_rescue (op.h). epoll does not care. */
 void wf_io_driver_set_rescue(struct wf_driver *driver, int rescue);
+/* Of an open driver: threads of its own that may block, or NULL. */
+struct wf_blocking *wf_io_driver_blocking(const struct wf_driver *driver);
 /* Of an open driver, for a report: "on", "off", or "off: ..." with the reason. Static. */
 const char *wf_io_driver_rescue(const struct wf_driver *driver);
 /* Of an open driver: was it not to be had, though wanted? */

@@ -59,6 +59,7 @@
 #include "pool/work.h"
 #include <sys/types.h>
 
+struct wf_blocking;
 struct wf_worker;
 struct wf_op;
 
@@ -213,6 +214,7 @@ struct wf_io_driver {
     bool rescue_refused;          /* by the last open: the program handles the signal */
     struct wf_io_refusal refusal; /* of the last open */
     struct wf_io_refusal because; /* of io_uring, for which this driver stands in */
+    struct wf_blocking *blocking; /* threads of its own, from open to close; NULL: it has none */
 };
 
 /* home: the op has ended with `res`, and is not linked in `queue`. Calls done, now or when the

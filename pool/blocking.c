@@ -10,6 +10,8 @@
 #include "pool/base/sys.h"
 #include <errno.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 /* A look at whether a thread whose call has returned is back. */
 #define COMING_BACK_NS INT64_C(20000)
@@ -79,6 +81,7 @@ static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
         blocking->idle--;
         request = pop_locked(blocking);
         if (request == NULL && rc == -ETIMEDOUT && !blocking->ending) {
+            (void)wf_sys.call(SYS_prctl, PR_SET_NAME, (long)WF_BLOCKING_ENDS, 0, 0, 0, 0);
             thread->blocking = NULL;
             blocking->alive--;
             pthread_detach(thread->id);

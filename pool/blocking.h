@@ -12,6 +12,9 @@
 
 #define WF_BLOCKING_IDLE_NS INT64_C(5000000000)
 
+/* The name that a thread has in the system once it ends, from before it is not counted any more. */
+#define WF_BLOCKING_ENDS "weft-ends"
+
 struct wf_blocking;
 
 struct wf_blocking_request {

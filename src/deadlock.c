@@ -5,20 +5,22 @@
  * operation of ours; no blocking call runs; no loop lends itself a thread of the program; a foreign
  * thread waits in weft_call; and the process has no other thread that could wake a task. All of
  * this holds still once it holds, because only these could change it. The last point is found by
- * counting: the threads of the process, less those that the kernel made for io_uring, are our
- * workers, our idle blocking threads, and those that wait in weft_call. With any other thread (a
- * second runtime, the program's own, a sanitizer's) nothing is certain and nothing is done. A
- * signal handler that would wake a task counts as nobody: such a program keeps a timer or a
- * descriptor waiting, or says `.deadlock = WEFT_DEADLOCK_OFF`.
+ * counting: the threads of the process, less those that the kernel made for io_uring and those that
+ * are ending, are our workers, our idle blocking threads (the driver's, too), and those that wait
+ * in weft_call. With any other thread (a second runtime, the program's own, a sanitizer's) nothing
+ * is certain and nothing is done. A signal handler that would wake a task counts as nobody: such a
+ * program keeps a timer or a descriptor waiting, or says `.deadlock = WEFT_DEADLOCK_OFF`.
  *
  * Then the waits are written to stderr, and the root scope is cancelled, so that what can be
  * cancelled ends with -ECANCELED, and weft_call, weft_run return -EDEADLK. If that does not help
  * (tasks that await each other), the process is aborted: it would hang for ever. */
+#include "io/io.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "pool/blocking.h"
 #include "src/core.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,20 +75,44 @@ static uint64_t count_ups(struct wf_pool *pool)
     return sum;
 }
 
-static bool is_kernel_thread_of_ours(const char *id)
+/* In the flags that the kernel shows: it runs no more of the program's code (PF_EXITING). */
+#define FLAG_EXITING 4u
+
+/* May a thread of this process, as /proc/self/task/ID/stat has it, wake a task? Not one that the
+ * kernel made for io_uring, nor one of ours that has nothing left to do. */
+static bool may_wake(const char *stat)
 {
-    char path[64], name[16] = "";
-    (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", id);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
+    static const char ring[] = "(iou-", ends[] = "(" WF_BLOCKING_ENDS ")";
+    const char *name = strchr(stat, '(');
+    const char *rest = strrchr(stat, ')'); /* a name may have some, too */
+    if (name == NULL || rest == NULL) {
+        return true;
     }
-    ssize_t n = read(fd, name, sizeof name - 1);
-    (void)close(fd);
-    return n > 4 && strncmp(name, "iou-", 4) == 0;
+    unsigned flags = 0;
+    return strncmp(name, ring, strlen(ring)) != 0 && strncmp(name, ends, strlen(ends)) != 0 &&
+           (sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1 ||
+            (flags & FLAG_EXITING) == 0);
 }
 
-/* Threads of this process that the kernel has not made for itself; -1: they cannot be counted. */
+static bool may_thread_wake(const char *id)
+{
+    char path[64], stat[256];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/stat", id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno != ENOENT; /* it has gone */
+    }
+    ssize_t n = read(fd, stat, sizeof stat - 1);
+    int error = errno;
+    (void)close(fd);
+    if (n < 0) {
+        return error != ESRCH; /* likewise */
+    }
+    stat[n] = '\0';
+    return may_wake(stat);
+}
+
+/* Threads of this process that may wake a task; -1: they cannot be counted. */
 static int count_threads(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -96,23 +122,37 @@ static int count_threads(void)
     int count = 0;
     const struct dirent *entry;
     while ((entry = readdir(tasks)) != NULL) { /* ends: the directory's end */
-        if (entry->d_name[0] != '.' && !is_kernel_thread_of_ours(entry->d_name)) {
-            count++;
-        }
+        count += entry->d_name[0] != '.' && may_thread_wake(entry->d_name);
     }
     (void)closedir(tasks);
     return count;
 }
 
+/* -1: a blocking call runs. */
+static int count_idle_threads(weft_rt *rt)
+{
+    struct wf_blocking *of_driver = wf_io_driver_blocking(rt->driver);
+    int idle = wf_blocking_idle_threads(rt->blocking);
+    int idle_of_driver = of_driver != NULL ? wf_blocking_idle_threads(of_driver) : 0;
+    return idle < 0 || idle_of_driver < 0 ? -1 : idle + idle_of_driver;
+}
+
 /* Is it certain that nobody else can wake a task? */
 static bool are_all_threads_known(weft_rt *rt, int callers)
 {
-    int idle = wf_blocking_idle_threads(rt->blocking);
-    if (idle < 0) {
-        return false; /* a blocking call runs */
+    for (;;) { /* ends: whoever has been idle for long ends but once, and nobody begins */
+        int idle = count_idle_threads(rt);
+        if (idle < 0) {
+            return false;
+        }
+        if (rt->deadlock == WEFT_DEADLOCK_ALWAYS) {
+            return true;
+        }
+        int threads = count_threads();
+        if (count_idle_threads(rt) == idle) {
+            return threads == rt->pool->worker_count + idle + callers;
+        }
     }
-    return rt->deadlock == WEFT_DEADLOCK_ALWAYS ||
-           count_threads() == rt->pool->worker_count + idle + callers;
 }
 
 /* Relaxed, all: only a worker that is about to sleep asks, and whoever changes any of it makes work

@@ -6,6 +6,7 @@
 #define CAPTURE_H
 
 #include "tests/support/wt.h"
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -60,6 +61,21 @@ static inline void check_exited(const struct captured *captured, int status)
 static inline void check_says(const struct captured *captured, const char *part)
 {
     wt_true(strstr(captured->text, part) != NULL, "stderr has no \"%s\": %s", part, captured->text);
+}
+
+/* In the child, before it has begun a thread: has nobody else? A sanitizer or an emulator may. */
+static inline bool is_alone(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int count = 0;
+    const struct dirent *entry;
+    while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
+        count += entry->d_name[0] != '.';
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
+    return count == 1;
 }
 
 #endif

@@ -3,12 +3,15 @@
 #include "pattern.h"
 #include "capture.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <weft/debug.h>
+#include <weft/file.h>
 #include <weft/io.h>
 #include <weft/stackless.h>
 #include <weft/sync.h>
@@ -421,4 +424,74 @@ Test(deadlock, a_blocking_call_that_has_just_returned_is_no_reason_to_wait, .tim
     capture(&said, run_call_and_wait);
     check_exited(&said, 0);
     check_says(&said, "weft: deadlock");
+}
+
+/* --- what is certain -------------------------------------------------------------------------- */
+
+static int open_and_wait_for_ever(void *sem)
+{
+    int fd = weft_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+    wt_ge(fd, 0);
+    close(fd);
+    return weft_sem_acquire(sem);
+}
+
+static int run_open_and_wait(void)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    int rc = is_alone() ? weft_run(open_and_wait_for_ever, &sem, .workers = 2) : -EDEADLK;
+    weft_sem_fini(&sem);
+    return rc != -EDEADLK;
+}
+
+/* By epoll a thread of ours has opened it, which then is idle, and there. */
+Test(deadlock, after_a_file_was_opened_it_is_certain_still, .timeout = 60)
+{
+    struct captured said;
+    capture(&said, run_open_and_wait);
+    check_exited(&said, 0);
+}
+
+/* Whoever joins it goes on before the kernel has closed them all. */
+static void *leave_descriptors(void *arg)
+{
+    (void)arg;
+    if (unshare(CLONE_FILES) == 0) {
+        while (dup(STDERR_FILENO) >= 0) { /* ends: the limit */
+        }
+    }
+    return NULL;
+}
+
+static int join_and_wait_for_ever(void *sem)
+{
+    pthread_t thread;
+    wt_eq(pthread_create(&thread, NULL, leave_descriptors, NULL), 0);
+    wt_eq(pthread_join(thread, NULL), 0);
+    return weft_sem_acquire(sem);
+}
+
+static int run_join_and_wait(void)
+{
+    weft_sem sem;
+    weft_sem_init(&sem, 0, 0);
+    struct rlimit limit;
+    wt_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max < 20000 ? limit.rlim_max : 20000;
+    wt_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int rc = -EDEADLK;
+    int rounds = is_alone() ? 10 : 0;
+    for (int i = 0; i < rounds && rc == -EDEADLK; i++) {
+        rc = weft_run(join_and_wait_for_ever, &sem, .workers = 1);
+    }
+    weft_sem_fini(&sem);
+    return rc != -EDEADLK;
+}
+
+Test(deadlock, a_thread_that_is_ending_makes_nothing_uncertain, .timeout = 60)
+{
+    struct captured said;
+    capture(&said, run_join_and_wait);
+    check_exited(&said, 0);
 }
