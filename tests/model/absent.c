@@ -4,6 +4,7 @@
  * Most of it is there to be linked, and says so when it is called. The rest is what a program does
  * in which nothing fails: no error records, no budgets that end, no task that was cancelled
  * alone. */
+#include "pool/turn.h"
 #include "src/core.h"
 #include "src/select.h"
 #include "src/value.h"
@@ -218,6 +219,45 @@ ABSENT void wf_start_queued(struct wf_fiber *self, struct wf_work *work)
 {
     (void)self, (void)work;
     NOT_CALLED("wf_start_queued");
+}
+
+ABSENT int wf_switch_context(struct wf_fiber *to, struct wf_fiber *from, void *arg,
+                             wf_after_fn *after)
+{
+    (void)to, (void)from, (void)arg, (void)after;
+    NOT_CALLED("wf_switch_context");
+}
+
+ABSENT int wf_switch_queued(struct wf_fiber *to, struct wf_fiber *from, void *unless,
+                            wf_after_fn *after, void *slot, void *count)
+{
+    (void)to, (void)from, (void)unless, (void)after, (void)slot, (void)count;
+    NOT_CALLED("wf_switch_queued");
+}
+
+ABSENT int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word,
+                            wf_after_fn *otherwise)
+{
+    (void)to, (void)from, (void)word, (void)otherwise;
+    NOT_CALLED("wf_switch_arming");
+}
+
+ABSENT void wf_serve(struct wf_fiber *self, struct wf_worker *worker)
+{
+    (void)self, (void)worker;
+    NOT_CALLED("wf_serve");
+}
+
+ABSENT void wf_wake_one(struct wf_worker *worker)
+{
+    (void)worker;
+    NOT_CALLED("wf_wake_one");
+}
+
+ABSENT void wf_worker_loop(struct wf_fiber *self)
+{
+    (void)self;
+    NOT_CALLED("wf_worker_loop");
 }
 
 /* --- scopes, sources, tasks ------------------------------------------------------------------- */
