@@ -34,7 +34,7 @@ static int run_call_and_wait(void)
     weft_sem sem;
     weft_sem_init(&sem, 0, 0);
     int rc = -EDEADLK;
-    int rounds = is_alone() ? 200 : 0;
+    int rounds = is_alone() ? 50 : 0;
     for (int i = 0; i < rounds && rc == -EDEADLK; i++) {
         rc = weft_run(call_and_wait_for_ever, &sem, .workers = 1, .patience = -1);
     }
