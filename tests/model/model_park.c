@@ -487,7 +487,7 @@ static void one_group_leaves_the_sleeper_to_another(void)
 
 /* A busy worker makes work ready in a queue that held little, and wakes nobody if somebody watches.
  * A watcher saw light work, left it to its owner for the moment, and sleeps for a while only.
- * Written out here again, since sleep.c needs the whole runtime. */
+ * Written out here again, in fewer steps than sleep.c has, for which see model_sleep.c. */
 static enum wf_watching watching[WF_WORKERS_MAX]; /* the workers' own */
 static bool quietly;                              /* whoever watches does so */
 static int patience; /* how often light work may still be left to its owner, not modelled */
