@@ -121,6 +121,11 @@ void wf_serve(struct wf_fiber *self, struct wf_worker *worker)
                     worker->driver->ops->is_due(worker->driver, worker))) {
         wf_poll_driver(worker);
     } else if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX) {
-        wf_run_timers(worker); /* 25 ns for the clock, so only while a timer is armed */
+        /* 25 ns for the clock, so only while a timer is armed */
+        if (worker->driver->ops->is_blind && wf_is_timer_due(worker)) {
+            wf_poll_driver(worker); /* what came before a deadline goes before it */
+        } else {
+            wf_run_timers(worker);
+        }
     }
 }
