@@ -328,10 +328,10 @@ WF_INLINE int wf_fiber_switch_queued(struct wf_fiber *from, struct wf_fiber *to,
     return wf_switch_queued(to, from, unless, after, slot, count);
 }
 
-/* The same with an `after` that arms a word of 64 bits, `word`: sets its lowest bit, with release and
- * acquire, if the lowest three are clear, and if they are not any more does what `otherwise` does.
- * `after` is both in C, for where they are not in line: in builds that check something, and where
- * the assembly was not written. */
+/* The same with an `after` that arms a word of 64 bits, `word`: sets its lowest bit, with release
+ * and acquire, if the lowest three are clear, and if they are not any more does what `otherwise`
+ * does. `after` is both in C, for where they are not in line: in builds that check something, and
+ * where the assembly was not written. */
 int wf_switch_arming(struct wf_fiber *to, struct wf_fiber *from, void *word,
                      wf_after_fn *otherwise) WF_HIDDEN;
 WF_INLINE int wf_fiber_switch_arming(struct wf_fiber *from, struct wf_fiber *to, wf_after_fn *after,

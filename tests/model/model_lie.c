@@ -1,5 +1,5 @@
-/* model_lie.c: a stack lies down in the wait that stays in its slot (ADR 0050), by the product's own
- * way from src/block.c through pool/suspend.c, against a cancellation (src/walk.c).
+/* model_lie.c: a stack lies down in the wait that stays in its slot (ADR 0050), by the product's
+ * own way from src/block.c through pool/suspend.c, against a cancellation (src/walk.c).
  *
  * A strand is a model thread with a fiber, a task and a worker. Written out here again, since it is
  * assembly: the switch. A suspended stack is a plain word, which stands for its saved context, and
