@@ -538,11 +538,16 @@ static void share_all(struct wf_stack_cache *cache)
     }
 }
 
-/* Fills an empty cache with a batch; returns how many. */
+/* Fills an empty cache with a batch; returns how many. Of each a line is fetched: each is in a page
+ * of its own, and whatever touches that first waits for its translation, but the processor looks
+ * for several of these at a time (docs/adr/0038). */
 static uint32_t take_shared(struct wf_stack_cache *cache)
 {
     cache->count = free_pop(false, cache->stacks);
     cache->taken_shared += cache->count;
+    for (uint32_t i = 0; i < cache->count; i++) {
+        wf_prefetch_write(cache->stacks[i]);
+    }
     return cache->count;
 }
 

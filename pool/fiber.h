@@ -184,17 +184,20 @@ WF_INLINE void wf_fiber_fetch(struct wf_fiber *fiber)
     wf_prefetch_write(top - 5 * WF_LINE);
 }
 
-/* What is left besides: the loop's line, the rest of the block, lines that only deep calls have.
- * For a stack that has been left alone for so long that all of it is far away: of 100,000 tasks
- * that wait, or sleep, each took a fifth longer without (docs/adr/0045). */
+/* What is left besides: the rest of the block, in whose call it may lie, the loop's line, lines
+ * that only deep calls have. For a stack that has been left alone for so long that all of it is far
+ * away: of 100,000 tasks that wait, or sleep, each took a fifth longer without (docs/adr/0045). For
+ * a load, since not all of it is used: what another core has, and nobody writes, stays there. */
 WF_INLINE void wf_fiber_fetch_rest(struct wf_fiber *fiber)
 {
-    wf_prefetch_write((char *)fiber + WF_LINE);
+    wf_prefetch((char *)fiber + WF_LINE);
+    wf_prefetch((char *)fiber + 2 * WF_LINE);
+    wf_prefetch((char *)fiber + 3 * WF_LINE);
     char *top = wf_fiber_top(fiber);
-    wf_prefetch_write(top - WF_LINE);
-    wf_prefetch_write(top - 6 * WF_LINE);
-    wf_prefetch_write(top - 7 * WF_LINE);
-    wf_prefetch_write(top - 8 * WF_LINE);
+    wf_prefetch(top - WF_LINE);
+    wf_prefetch(top - 6 * WF_LINE);
+    wf_prefetch(top - 7 * WF_LINE);
+    wf_prefetch(top - 8 * WF_LINE);
 }
 
 /* The fiber whose `resume` this is, if it is one, by its address alone. NULL: it is no fiber's. */

@@ -60,6 +60,18 @@ static bool ensure_spare(struct wf_worker *worker)
     return wf_likely(wf_worker_has_spare(worker)) || wf_stack_cache_fill(&worker->stacks);
 }
 
+/* Of many works, all but the first, those that are stacks: they have waited behind as many. */
+static WF_NOINLINE void fetch_stacks(struct wf_work *const *works, int count)
+{
+    for (int i = 1; i < count; i++) {
+        struct wf_fiber *fiber = wf_fiber_resumed_by(works[i]);
+        if (fiber != NULL) {
+            wf_fiber_fetch(fiber);
+            wf_fiber_fetch_rest(fiber);
+        }
+    }
+}
+
 /* One work to run and the rest of a batch into the FIFO, for thieves to share. After a poll that
  * one runs before what the FIFO has, so that foreign work does not wait behind all that. Of what
  * has spilled one in WF_TURN_POLL works may have a turn so much earlier by it, and then stands at
@@ -83,6 +95,9 @@ struct wf_work *wf_take_injected(struct wf_worker *worker)
     for (int i = 1; i < count; i++) {
         wf_prefetch_write(works[i]); /* all at once: another core wrote them */
         wf_prefetch_write((char *)works[i] + WF_LINE);
+    }
+    if (count == WF_INJECT_BATCH) {
+        fetch_stacks(works, count);
     }
     for (int i = 1; i < count; i++) {
         bool fits = wf_runq_append(&worker->runq, works[i]);

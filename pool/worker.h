@@ -120,7 +120,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* operations that it has given to the kernel and not seen the end of; those that others ended
      * for it count for ever: a hint */
     uint64_t under_way;
-    uint64_t cold_end;  /* of runq.tail: up to there timers made ready what is in the FIFO */
+    uint64_t cold_end;  /* of runq.tail: up to there what is in the FIFO is cold (serve.c) */
     bool look_injected; /* it was polled: the next turn looks at the injection queue too */
     /* what wf_suspend took from the FIFO for the next loop to run */
     struct wf_work *handed;

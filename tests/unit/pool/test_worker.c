@@ -318,6 +318,20 @@ Test(worker, what_is_taken_back_wakes_who_saw_it_nowhere, .init = begin, .fini =
     wt_eq(who_was_woken(), 1);
 }
 
+Test(worker, what_comes_back_from_a_spill_is_cold_and_nothing_after_it, .init = begin, .fini = end)
+{
+    enum { BEFORE = 3, BACK = 20, AFTER = WF_FETCH_READY };
+    make_ready(0, BEFORE);
+    push_outside(BEFORE, BACK);
+    self->has_spilled = true;
+    take_back(self);
+    make_ready(BEFORE + BACK, AFTER);
+    wt_eq(self->cold_end, (uint64_t)BEFORE + BACK);
+    for (int i = 0; i < BEFORE + BACK + AFTER; i++) {
+        wt_eq(number(wf_pop_ready(self)), i);
+    }
+}
+
 /* --- what comes from outside, and its taker --------------------------------------------------- */
 
 Test(worker, the_rest_of_a_batch_wakes_who_saw_it_nowhere, .init = begin, .fini = end)
