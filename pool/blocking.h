@@ -8,8 +8,6 @@
 #ifndef WF_BLOCKING_H
 #define WF_BLOCKING_H
 
-#include "pool/base/compiler.h"
-
 #define WF_BLOCKING_IDLE_NS INT64_C(5000000000)
 
 /* The name that a thread has in the system once it ends, from before it is not counted any more. */

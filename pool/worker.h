@@ -18,7 +18,6 @@
 #ifndef WF_WORKER_H
 #define WF_WORKER_H
 
-#include "pool/base/list.h"
 #include "pool/base/rng.h"
 #include "pool/deque.h"
 #include "pool/driver.h"

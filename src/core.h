@@ -20,9 +20,7 @@
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/debug.h>
-#include <weft/gen.h>
 #include <weft/local.h>
-#include <weft/par.h>
 #include <weft/sync.h>
 #include <weft/task.h>
 

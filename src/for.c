@@ -44,6 +44,7 @@
 #include "src/loop.h"
 #include <string.h>
 #include <weft/fork.h>
+#include <weft/par.h>
 
 /* A piece is a call, a look at three words and one at the counter: 10 ns. So pieces of half a
  * microsecond and more cost at most 2 % of it; and an asker waits 4 us at most, which is little

@@ -23,6 +23,7 @@
 #include "src/guard.h"
 #include <string.h>
 #include <weft/gen.h>
+#include <weft/par.h>
 
 /* Items after which a slot that never waited lets others run: as for calls that did not wait. */
 #define YIELD_EVERY WF_BUDGET

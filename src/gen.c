@@ -31,6 +31,7 @@
 #include "src/core.h"
 #include "src/item.h"
 #include "src/value.h"
+#include <weft/gen.h>
 
 enum gen_state {
     GEN_UNSTARTED,

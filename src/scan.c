@@ -25,6 +25,7 @@
 #include "src/loop.h"
 #include <string.h>
 #include <weft/fork.h>
+#include <weft/par.h>
 
 #define PIECE_TICKS (4 * WF_TICKS_US)
 #define GROWTH      8
