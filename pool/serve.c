@@ -21,9 +21,6 @@ static WF_COLD void run_messages(struct wf_fiber *self, struct wf_worker *worker
 
 /* --- what is cold ----------------------------------------------------------------------------- */
 
-/* Works of the FIFO whose pages are looked for at the same time. */
-#define FETCH_GROUP 8
-
 /* Nobody has touched for long what is in the FIFO now: it has slept, or stood behind more than the
  * FIFO holds. */
 static void note_cold(struct wf_worker *worker)
@@ -31,18 +28,16 @@ static void note_cold(struct wf_worker *worker)
     worker->cold_end = wf_load_relaxed(&worker->runq.tail); /* relaxed: ours */
 }
 
-/* Each is in a page of its own, and a fetch waits for the translation of its page, 0.2 us where
- * that comes from memory; but the processor looks for several of these at a time. So a line of each
- * of a group is fetched first, and all of a stack when its turn is the one after the next. */
-void wf_fetch_cold(struct wf_worker *worker, struct wf_fiber *soon, uint64_t head)
+/* A line of each that is about to run before the next poll. Each is in a page of its own, and
+ * whatever touches that first waits for its translation, 0.2 us where that comes from memory; but
+ * the processor looks for several of these at a time. */
+static void fetch_cold(struct wf_worker *worker)
 {
     struct wf_runq *q = &worker->runq;
-    if (head % FETCH_GROUP == 0) {
-        for (uint64_t i = head + FETCH_GROUP; i < head + 2 * FETCH_GROUP; i++) {
-            wf_prefetch_write(wf_load_relaxed(wf_runq_slot_(q, i))); /* relaxed: a hint */
-        }
+    uint64_t head = wf_load_relaxed(&q->head); /* relaxed, both: hints */
+    for (uint64_t i = head; i < head + WF_TURN_POLL && i < worker->cold_end; i++) {
+        wf_prefetch_write(wf_load_relaxed(wf_runq_slot_(q, i)));
     }
-    wf_fiber_fetch_rest(soon);
 }
 
 /* --- timers ----------------------------------------------------------------------------------- */
@@ -131,6 +126,7 @@ void wf_poll_driver(struct wf_worker *worker)
     worker->look_injected = true;
     worker->driver->ops->poll(worker->driver, worker);
     wf_run_timers(worker);
+    fetch_cold(worker);
 }
 
 void wf_serve(struct wf_fiber *self, struct wf_worker *worker)

@@ -103,10 +103,6 @@ WF_INLINE bool wf_may_skip_serve(struct wf_worker *worker)
  * turn). */
 #define WF_FETCH_READY 48
 
-/* serve.c: of a FIFO whose begin, at `head`, is cold; `soon`: the stack whose turn is the one after
- * the next. */
-void wf_fetch_cold(struct wf_worker *worker, struct wf_fiber *soon, uint64_t head);
-
 /* The oldest of the FIFO. If there are many, the stack whose turn is the one after the next is
  * fetched meanwhile: who is resumed reads a dozen lines, one after the other. As long as the turns
  * follow the order of addresses the processor fetches them by itself; in any other order, which is
@@ -120,9 +116,9 @@ WF_INLINE struct wf_work *wf_pop_ready(struct wf_worker *worker)
         struct wf_fiber *fiber = wf_fiber_resumed_by(soon);
         if (fiber != NULL) {
             wf_fiber_fetch(fiber);
-            uint64_t head = wf_load_relaxed(&worker->runq.head); /* relaxed: a hint */
-            if (wf_unlikely(head < worker->cold_end)) {
-                wf_fetch_cold(worker, fiber, head);
+            /* relaxed: a hint */
+            if (wf_load_relaxed(&worker->runq.head) < worker->cold_end) {
+                wf_fiber_fetch_rest(fiber);
             }
         }
     }
