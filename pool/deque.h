@@ -185,15 +185,21 @@ WF_INLINE void wf_deque_step(struct wf_deque *d)
     wf_add_owned(&d->pace, 1);
 }
 
+/* Owner: `works` have been run that came from no queue: each counts as one that was put there and
+ * taken. */
+WF_INLINE void wf_deque_count(struct wf_deque *d, uint32_t works)
+{
+    if (works != 0) {
+        wf_add_owned(&d->pace, 2 * works);
+    }
+}
+
 /* Owner: the work that was counted last is cheap to move; and so were `uncounted` others, which
- * came from no queue: each counts as one that was put there and taken. */
+ * came from no queue. */
 WF_INLINE void wf_deque_note_cheap(struct wf_deque *d, uint32_t uncounted)
 {
-    uint32_t pace = wf_load_relaxed(&d->pace) + 2 * uncounted; /* relaxed, all: as above */
-    if (uncounted != 0) {
-        wf_store_relaxed(&d->pace, pace);
-    }
-    wf_store_relaxed(&d->cheap_at, pace);
+    wf_deque_count(d, uncounted);
+    wf_store_relaxed(&d->cheap_at, wf_load_relaxed(&d->pace)); /* relaxed, all: as above */
 }
 
 /* Any thread: racy. Is what the owner has in hand cheap to move? It has done `pace` works by now:

@@ -13,6 +13,10 @@
  * whoever comes last, a strand, which resumes the caller, or the caller itself once it has left its
  * stack.
  *
+ * Whether thieves may have short nodes is tried out (trial.h): the time for so many nodes with and
+ * without them. What a node costs on two workers goes by the lines that they take from each other,
+ * for the counts and for what nodes read and write: nothing to know before.
+ *
  * Stopping. A strand that sees the run stopped goes on counting down, without calling the body: so
  * the end is the same, and every counter is as it must be.
  *
@@ -24,20 +28,26 @@
 #include "src/block.h"
 #include "src/guard.h"
 #include "src/loop.h"
+#include "src/trial.h"
 #include <string.h>
 #include <weft/graph.h>
 
 #define SIZE_LIMIT ((size_t)1 << 31)
+/* Nodes to a tick of the trial, which reads the clock. A graph of fewer has no trial: thieves
+ * seldom come in time. */
+#define TICK_EVERY 128
 /* Nodes of a path between two times that thieves are told of them: few beside what is done in
  * WF_PACE_NS. Telling of each cost up to 2 ns a node. */
 #define TELL_EVERY 8
 
 struct node {
     struct wf_work work;
-    struct weft_graph *graph;      /* immutable */
-    uint32_t first;                /* immutable: of its successors */
-    uint32_t depends_on;           /* immutable: how many edges end here */
-    WF_ATOMIC(uint32_t) waits_for; /* of these, how many have not ended in this run */
+    struct weft_graph *graph; /* immutable */
+    uint32_t first;           /* immutable: of its successors */
+    uint32_t depends_on;      /* immutable: how many edges end here */
+    /* Of these, how many have not ended in this run; if there are none, which node without any
+     * comes next, nodes_n after the last. */
+    WF_ATOMIC(uint32_t) waits_for;
 };
 
 _Static_assert(sizeof(struct node) == 40, "graph.h says so");
@@ -46,6 +56,7 @@ struct weft_graph {
     /* immutable */
     uint32_t nodes_n, edges_n;
     uint32_t *successors; /* array of edges_n */
+    uint32_t source;      /* the first node that depends on none; nodes_n: there is none */
 
     /* of a run: immutable while it lasts */
     weft_node_fn *body;
@@ -53,11 +64,15 @@ struct weft_graph {
     struct wf_scope *scope;
     struct wf_fiber *caller;
     const weft_place *place;
+    /* The way of the trial. 0: nodes that are queued are cheap to move. 1: they are not, so thieves
+     * leave them alone unless they are as long as tasks. Any thread, seldom */
+    WF_ATOMIC(uint32_t) keeps;
 
     /* any thread */
     WF_ATOMIC(uint32_t) is_running;
     WF_ATOMIC(uint32_t) left WF_ALIGNED(WF_LINE_PAIR); /* nodes not counted yet, and the caller */
     struct wf_loop_end end WF_ALIGNED(WF_LINE_PAIR);
+    struct wf_trial trial WF_ALIGNED(WF_LINE_PAIR);
 
     struct node nodes[]; /* nodes_n, and one more whose `first` is edges_n */
 };
@@ -92,6 +107,13 @@ static void lay_out(struct weft_graph *graph, const weft_edge *edges)
         nodes[i].first = nodes[i - 1].first;
     }
     nodes[0].first = 0;
+    graph->source = graph->nodes_n;
+    for (uint32_t i = graph->nodes_n; i-- > 0;) {
+        uint32_t depends_on = nodes[i].depends_on;
+        /* relaxed: nobody sees it yet */
+        wf_store_relaxed(&nodes[i].waits_for, depends_on != 0 ? depends_on : graph->source);
+        graph->source = depends_on != 0 ? graph->source : i;
+    }
 }
 
 static struct node *node_of(struct wf_work *work)
@@ -104,23 +126,22 @@ static bool has_cycle(struct weft_graph *graph)
 {
     struct wf_work *ready = NULL;
     uint32_t reached = 0;
-    for (uint32_t i = 0; i < graph->nodes_n; i++) {
+    for (uint32_t i = graph->source; i < graph->nodes_n;) { /* ends: each is there once */
         struct node *node = &graph->nodes[i];
-        /* relaxed, all: nobody else sees it */
-        wf_store_relaxed(&node->waits_for, node->depends_on);
-        if (node->depends_on == 0) {
-            node->work.next = ready;
-            ready = &node->work;
-        }
+        node->work.next = ready;
+        ready = &node->work;
+        i = wf_load_relaxed(&node->waits_for); /* relaxed: nobody else sees it */
     }
     for (; ready != NULL; reached++) { /* ends: each node is ready once at most */
         struct node *node = node_of(ready);
         ready = node->work.next;
         for (uint32_t i = node[0].first; i < node[1].first; i++) {
             struct node *successor = &graph->nodes[graph->successors[i]];
+            /* relaxed, all: nobody else sees it */
             uint32_t waits_for = wf_load_relaxed(&successor->waits_for) - 1;
             wf_store_relaxed(&successor->waits_for, waits_for);
-            if (waits_for == 0) {
+            if (waits_for == 0) { /* and back */
+                wf_store_relaxed(&successor->waits_for, successor->depends_on);
                 successor->work.next = ready;
                 ready = &successor->work;
             }
@@ -188,35 +209,79 @@ static WF_COLD void fail(struct wf_fiber *self, struct weft_graph *graph, int rc
     }
 }
 
+/* Before each node whose number says so: as good as a count of all that were run, since each is run
+ * once, and no line is written for it. */
+static WF_COLD void tick(struct wf_fiber *self, struct weft_graph *graph)
+{
+    uint32_t keeps = wf_load_relaxed(&graph->keeps); /* relaxed, both: a guess */
+    if (self->worker->peers != 0 && wf_trial_tick(&graph->trial, keeps, wf_sys.now_ns())) {
+        wf_store_relaxed(&graph->keeps, 1 - keeps);
+        if (keeps != 0) {
+            wf_wake_check(self->worker); /* thieves may have given up for a while */
+        }
+    }
+}
+
 static void call_body(struct wf_fiber *self, struct node *node)
 {
     struct weft_graph *graph = node->graph;
     if (wf_loop_must_stop(self, &graph->end)) {
         return;
     }
+    size_t index = (size_t)(node - graph->nodes);
+    if (wf_unlikely(index % TICK_EVERY == TICK_EVERY - 1)) {
+        tick(self, graph);
+    }
     int rc;
-    WF_GUARDED(rc = graph->body((size_t)(node - graph->nodes), graph->ctx));
+    WF_GUARDED(rc = graph->body(index, graph->ctx));
     if (wf_unlikely(rc < 0)) {
         fail(self, graph, rc);
     }
 }
 
+/* Cheap to move, unless that turned out to be slower: a node is one line, and its end gives nothing
+ * back; but its successors' counts are lines, too, which two workers take from each other. */
+static WF_NOINLINE void make_ready(struct wf_fiber *self, struct weft_graph *graph,
+                                   struct node *node)
+{
+    if (wf_load_relaxed(&graph->keeps) != 0) { /* relaxed: a guess */
+        wf_ready_new(self->worker, &node->work);
+    } else {
+        wf_ready_cheap(self->worker, &node->work);
+    }
+}
+
+/* Tells thieves of nodes that came from no queue. */
+static void tell(struct wf_fiber *self, struct weft_graph *graph, uint32_t nodes)
+{
+    struct wf_deque *deque = &self->worker->deque;
+    if (wf_load_relaxed(&graph->keeps) != 0) { /* relaxed: a guess */
+        wf_deque_count(deque, nodes);
+    } else {
+        wf_deque_note_cheap(deque, nodes);
+    }
+}
+
 /* Counts the node down in its successors: one of those that are ready now is the caller's to run;
- * NULL: none. The others are queued, cheap to move: a node is one line, and its end gives nothing
- * back. */
+ * NULL: none. The others are queued. */
 static struct node *release_successors(struct wf_fiber *self, struct node *node)
 {
     struct weft_graph *graph = node->graph;
     struct node *next = NULL;
     for (uint32_t i = node[0].first; i < node[1].first; i++) {
         struct node *successor = &graph->nodes[graph->successors[i]];
-        /* sync(graph.ended): acq_rel, who brings it to 0 has seen what all its predecessors wrote;
-         * pairs sync(graph.ended) */
-        if (wf_sub_acq_rel(&successor->waits_for, 1) != 1) {
-            continue;
+        uint32_t depends_on = successor->depends_on;
+        if (depends_on != 1) { /* else nobody else counts */
+            /* sync(graph.ended): acq_rel, who brings it to 0 has seen what all its predecessors
+             * wrote; pairs sync(graph.ended) */
+            if (wf_sub_acq_rel(&successor->waits_for, 1) != 1) {
+                continue;
+            }
+            /* for the next run; relaxed: published with the node */
+            wf_store_relaxed(&successor->waits_for, depends_on);
         }
         if (next != NULL) {
-            wf_ready_cheap(self->worker, &next->work);
+            make_ready(self, graph, next);
         }
         next = successor;
     }
@@ -238,13 +303,13 @@ static void run_node(struct wf_fiber *self, struct wf_work *work)
     struct weft_graph *graph = node->graph;
     struct wf_env *outer = self->env;
     wf_env_enter(self, &graph->scope->env);
-    wf_deque_note_cheap(&self->worker->deque, 0); /* counted when it was taken */
+    tell(self, graph, 0); /* it was counted when it was taken */
     uint32_t nodes = 0;
     while (node != NULL) { /* ends: a path has no more nodes than the graph */
         call_body(self, node);
         node = release_successors(self, node);
         if (++nodes % TELL_EVERY == 0) {
-            wf_deque_note_cheap(&self->worker->deque, TELL_EVERY);
+            tell(self, graph, TELL_EVERY);
         }
     }
     wf_slot_go(&self->env->slot, &wf_own_call(self)->wait); /* for the waits of other nodes */
@@ -272,19 +337,13 @@ static void run_all(struct wf_fiber *self, struct weft_graph *graph)
 {
     /* relaxed: published with the works */
     wf_store_relaxed(&graph->left, graph->nodes_n + 1);
-    struct wf_work *first = NULL;
-    for (uint32_t i = graph->nodes_n; i-- > 0;) {
-        struct node *node = &graph->nodes[i];
-        wf_store_relaxed(&node->waits_for, node->depends_on); /* relaxed: as above */
-        if (node->depends_on == 0) {
-            node->work.next = first;
-            first = &node->work;
-        }
+    if (graph->nodes_n >= TICK_EVERY && self->worker->peers != 0) {
+        wf_trial_resume(&graph->trial, wf_sys.now_ns());
     }
-    while (first != NULL) { /* ends: each node is there once */
-        struct wf_work *work = first;
-        first = work->next;
-        wf_ready_cheap(self->worker, work); /* LAST TOUCH: others may run it from here on */
+    for (uint32_t i = graph->source; i < graph->nodes_n;) { /* ends: each is there once */
+        struct node *node = &graph->nodes[i];
+        i = wf_load_relaxed(&node->waits_for); /* relaxed: it was built before the run */
+        make_ready(self, graph, node);
     }
     self->waits_for = WF_WAITS_SECTION;
     wf_suspend(self, after_run, graph);

@@ -119,6 +119,46 @@ Test(graph, each_node_runs_once_after_those_it_depends_on_and_again)
     }
 }
 
+/* Each node depends on the one a row before, and on its neighbour. */
+enum { ROW = 16, ROWS = 20 };
+
+static int check_row(size_t node, void *ctx)
+{
+    struct run *run = ctx;
+    if (node >= ROW) {
+        int before = atomic_load_explicit(&run->ended[node - ROW], memory_order_relaxed);
+        int beside = atomic_load_explicit(&run->ended[node - ROW + 1], memory_order_relaxed);
+        wt_true(before == run->round + 1 && beside == run->round + 1, "node %zu", node);
+    }
+    wt_eq(atomic_fetch_add(&run->ended[node], 1), run->round);
+    return 0;
+}
+
+/* Some ten epochs of the trial (trial.h), so that both ways are taken. */
+static int often(void *arg)
+{
+    (void)arg;
+    struct run *run = run_new(ROW * ROWS, 2 * ROW * ROWS);
+    for (size_t node = ROW; node < ROW * ROWS; node++) {
+        add_edge(run, node - ROW, node);
+        add_edge(run, node - ROW + 1, node);
+    }
+    wt_eq(weft_graph_new(&run->graph, ROW * ROWS, run->edges, run->edges_n), 0);
+    for (run->round = 0; run->round < 64; run->round++) {
+        wt_eq(weft_graph_run(run->graph, check_row, run), 0);
+    }
+    wt_eq(atomic_load(&run->ended[ROW * ROWS - 1]), 64);
+    run_free(run);
+    return 0;
+}
+
+Test(graph, it_is_right_whether_thieves_may_have_its_nodes_or_not)
+{
+    for (int workers = 1; workers <= 4; workers *= 2) {
+        wt_eq(weft_run(often, NULL, .workers = workers), 0);
+    }
+}
+
 /* One long path, one node with many successors and one with many predecessors. */
 static int chain_and_star(void *arg)
 {
