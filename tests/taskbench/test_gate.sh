@@ -131,6 +131,7 @@ brief="--workers 1 --reps 5 --seconds 0.01"
     has out "2 measured"
     try "one of its workloads, with a parameter" 0 run "$example" cache/mutex -p tasks=7 $brief --format json
     has out '"tasks": 7'
+    hasnt out 'cache/rwlock'
     planting wrong
     try "a wrong result of a shared object" 5 run "$planted" $brief
     has out "the planted fault"

@@ -443,6 +443,44 @@ static int take_workload(struct tb_args *args, const char *text)
     return 0;
 }
 
+static bool is_object(const struct tb_args *args, const char *word)
+{
+    for (int i = 0; i < args->groups_n; i++) {
+        if (word == args->groups[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does a word beside the object's own name one of the workloads in it? */
+static bool selects_of(const struct tb_args *args, const char *group)
+{
+    const struct tb_load *load;
+    for (int i = 0; (load = tb_user_at(i)); i++) {
+        for (int j = 0; j < args->workloads_n && strcmp(load->group, group) == 0; j++) {
+            const char *word = args->workloads[j];
+            if (!is_object(args, word) && tb_load_matches(load, word)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* An object alone means all of its workloads; beside names of some, only these. */
+static void narrow_objects(struct tb_args *args)
+{
+    int kept = 0;
+    for (int i = 0; i < args->workloads_n; i++) {
+        const char *word = args->workloads[i];
+        if (!is_object(args, word) || !selects_of(args, word)) {
+            args->workloads[kept++] = word;
+        }
+    }
+    args->workloads_n = kept;
+}
+
 int tb_args_parse(struct tb_args *args, int argc, char **argv)
 {
     bool options_over = false;
@@ -462,5 +500,6 @@ int tb_args_parse(struct tb_args *args, int argc, char **argv)
             return rc;
         }
     }
+    narrow_objects(args);
     return 0;
 }

@@ -6,8 +6,8 @@
 const char tb_run_details[] =
     "WORKLOAD is a name, a name without its variant (yield: yield and yield/1000), a\n"
     "group (switch), or a pattern ('mem*'); see 'taskbench list'. Or a shared object\n"
-    "with workloads of your own, with a slash: ./mine.so (weft/bench.h). Without any,\n"
-    "the whole set is measured.\n"
+    "with workloads of your own, with a slash: ./mine.so (weft/bench.h); names of\n"
+    "some of them beside it select these. Without any, the whole set is measured.\n"
     "\n"
     "  --set quick|standard  quick (the default): under a minute; standard: all\n"
     "                        workloads, ten times as long for each\n"
