@@ -260,7 +260,7 @@ const struct tb_load tb_loads_graph[] = {
     PATTERN("fft", "butterflies", 0),
     PATTERN("tree", "each point depends on the one at half its place", 0),
     PATTERN("random", "some of the five nearest", 0),
-    PATTERN("spread", "five that are far apart", 0),
+    PATTERN("spread", "five that are far apart", TB_LOAD_QUICK),
     PATTERN("nearest", "the five nearest", 0),
     PATTERN("all", "each depends on all", 0),
     {.name = NULL},
