@@ -121,6 +121,7 @@ more alloc allocs_per_op "FAIL  planted, 1w: allocs/op 0 -> 1" "x 112 bytes in p
 try "the report of an allocation more" 0 report "$work/alloc.json" -o "$work/alloc.html"
 cp "$work/alloc.html" "$work/out"
 grep -q '"is": "more"' "$work/alloc.json" && {
+    has out '<b>1 of 1 rows cost more by count; 0 slower, 0 unclear</b>'
     has out '<td class="n more">0 → 1</td>'
     has out '<ul class="places">'
     has out "<li>planted 1w, allocs/op: "

@@ -263,12 +263,31 @@ static void put_counted(FILE *out, const struct tb_saved *saved)
     }
 }
 
+static size_t summed(const struct tb_saved *saved, const char *verdict)
+{
+    double n = tb_member_number(saved->summary, verdict, 0);
+    return n >= 0 && n <= (double)saved->rows_n ? (size_t)n : 0; /* the file may say anything */
+}
+
+/* What its reader wants to know first. */
+static void put_outcome(FILE *out, const struct tb_saved *saved)
+{
+    size_t grew = 0;
+    for (size_t i = 0; i < saved->rows_n; i++) {
+        const struct tb_value *value = tb_member(saved->rows[i].value, "grew");
+        grew += value && value->boolean;
+    }
+    tb_html(out, "<p><b>%zu of %zu rows cost more by count; %zu slower, %zu unclear</b></p>\n",
+            grew, saved->rows_n, summed(saved, "slower"), summed(saved, "unclear"));
+}
+
 static void put_comparison(FILE *out, const struct tb_saved *saved)
 {
     if (saved->is_comparison) {
         bool scaling = strcmp(saved->command, "scaling") == 0;
         tb_html(out, "<h2>%s: %s</h2>\n",
                 scaling ? "More workers against one" : "Candidate against base", saved->path);
+        put_outcome(out, saved);
         put_counted(out, saved);
         put_ab(out, saved);
     }
