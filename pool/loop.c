@@ -124,5 +124,5 @@ void wf_loop_stop(struct wf_loop *loop)
 
 void wf_loop_fini(struct wf_loop *loop)
 {
-    wf_pool_free_hosted(loop->pool);
+    wf_pool_free(loop->pool);
 }

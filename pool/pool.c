@@ -268,17 +268,15 @@ void wf_pool_rest_hosted(struct wf_pool *pool)
     pool->driver->ops->close(pool->driver);
 }
 
-void wf_pool_free_hosted(struct wf_pool *pool)
-{
-    release(pool);
-    wf_stacks_close();
-}
-
 void wf_pool_stop(struct wf_pool *pool)
 {
     wait_for_foreigners(pool);
     end_threads(pool);
     pool->driver->ops->close(pool->driver);
+}
+
+void wf_pool_free(struct wf_pool *pool)
+{
     release(pool);
     wf_stacks_close();
 }

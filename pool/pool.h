@@ -50,15 +50,17 @@ extern struct wf_pool_hooks {
  * said) with nothing left behind. */
 int wf_pool_start(struct wf_pool **out, int workers, struct wf_driver *driver, void *runtime);
 
-/* Ends the threads and frees the pool. The caller has made sure that nothing is queued or
- * suspended. */
+/* Ends the threads. The caller has made sure that nothing is queued or suspended. What the workers
+ * have counted may be read until the pool is freed. */
 void wf_pool_stop(struct wf_pool *pool);
 
-/* A pool of one worker without a thread, for loop.h; and its end in two steps: no stack of it is in
- * use any more; nothing that its slabs gave out is. */
+/* A pool of one worker without a thread, for loop.h; and its rest: no stack of it is in use any
+ * more. */
 int wf_pool_start_hosted(struct wf_pool **out, struct wf_driver *driver, void *runtime);
 void wf_pool_rest_hosted(struct wf_pool *pool);
-void wf_pool_free_hosted(struct wf_pool *pool);
+
+/* Frees a pool that was stopped, or rests: nothing that its slabs gave out is in use any more. */
+void wf_pool_free(struct wf_pool *pool);
 
 /* The worker that runs the current stack, if it is one of this pool's; else NULL. */
 WF_INLINE struct wf_worker *wf_worker_current(struct wf_pool *pool)

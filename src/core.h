@@ -519,7 +519,8 @@ void wf_each_close(struct wf_fiber *self, struct wf_scope *scope);
 WF_COLD void wf_loans_end(struct wf_scope *scope);
 /* Adds what the worker has lent. Any thread. */
 void wf_loans_count(struct wf_worker *worker, weft_stats *out);
-/* The worker lends no more; nothing is lent. */
+/* The worker lends no more; nothing is lent. What it has counted may be read until its fini. */
+void wf_loans_stop(struct wf_worker *worker);
 void wf_loans_fini(struct wf_worker *worker);
 
 /* --- calls that wait: await.c ----------------------------------------------------------------- */
@@ -735,7 +736,7 @@ struct weft_rt {
     WF_ATOMIC(uint32_t) quiet; /* futex word: 1 when root.live has come to 0 */
     WF_ATOMIC(uint32_t) stopping;
     WF_ATOMIC(uint32_t) finishing;  /* 1: some thread ends the pool, or has */
-    WF_ATOMIC(uint32_t) stopped;    /* futex word: 1 when the pool is gone */
+    WF_ATOMIC(uint32_t) stopped;    /* futex word: 1 when the threads are gone */
     WF_ATOMIC(uint32_t) deadlocked; /* enum stage of deadlock.c; 0: no deadlock so far */
     WF_ATOMIC(int32_t) fault;       /* code of the failure that stopped it; 0: none */
     struct wf_timer fault_timer;    /* armed by that failure: ends its drain */

@@ -148,7 +148,7 @@ static void wait_for_givers(struct lender *lender)
     wf_unlock(&lender->base.lock);
 }
 
-void wf_loans_fini(struct wf_worker *worker)
+void wf_loans_stop(struct wf_worker *worker)
 {
     struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: no task runs any more */
     if (lender != NULL) {
@@ -156,6 +156,13 @@ void wf_loans_fini(struct wf_worker *worker)
         wf_list_unlink(&lender->in_all);
         wf_unlock(&all_lock);
         wait_for_givers(lender);
+    }
+}
+
+void wf_loans_fini(struct wf_worker *worker)
+{
+    struct lender *lender = wf_load_relaxed(&worker->lender); /* relaxed: stopped */
+    if (lender != NULL) {
         /* relaxed, all: the locks have ordered it, and no operation is in flight */
         wf_check_inner(wf_load_relaxed(&lender->base.spare_count) +
                            wf_load_relaxed(&lender->base.lent_count) ==

@@ -142,6 +142,12 @@ static weft_rt *allocate(const weft_place *place)
 
 static void release(weft_rt *rt)
 {
+    if (rt->pool != NULL) {
+        for (int i = 0; i < rt->pool->worker_count; i++) {
+            wf_loans_fini(&rt->pool->workers[i]);
+        }
+        wf_pool_free(rt->pool);
+    }
     wf_blocking_free(rt->blocking);
     wf_io_driver_free(rt->driver);
     wf_exec_release_all(rt);
@@ -391,7 +397,7 @@ static void let_go(weft_rt *rt)
 /* Another thread has come to the end of the same stop. */
 static WF_COLD void wait_stopped(weft_rt *rt)
 {
-    /* sync(runtime.wait_stopped): acquire, the pool is gone; pairs sync(runtime.stopped) */
+    /* sync(runtime.wait_stopped): acquire, the threads are gone; pairs sync(runtime.stopped) */
     while (wf_load_acquire(&rt->stopped) == 0) { /* ends: the other is about to finish */
         (void)wf_sys.futex_wait(&rt->stopped, 0, INT64_MAX);
     }
@@ -410,7 +416,7 @@ static int finish_stop(weft_rt *rt)
     report_shields(rt);
     wf_loans_end(&rt->root);
     for (int i = 0; i < rt->pool->worker_count; i++) {
-        wf_loans_fini(&rt->pool->workers[i]);
+        wf_loans_stop(&rt->pool->workers[i]);
     }
     wf_pool_stop(rt->pool);
     /* sync(runtime.stopped): release, for a thread that has stopped it too; pairs
@@ -538,8 +544,7 @@ size_t wf_runtime_count(weft_rt *rt)
 {
     size_t count = weft_scope_count((const weft_scope *)(void *)&rt->root);
     size_t others = wf_load_relaxed(&rt->foreign_entries); /* relaxed, both: a snapshot */
-    int workers = wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count;
-    for (int i = 0; i < workers; i++) {
+    for (int i = 0; i < rt->pool->worker_count; i++) {
         others += wf_load_relaxed(&rt->pool->workers[i].left);
     }
     return count > others ? count - others : 0;
@@ -647,8 +652,7 @@ void weft_stats_get(weft_rt *rt, weft_stats *out)
     if (wf_forked) {
         return;
     }
-    int workers = wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count;
-    for (int i = 0; i < workers; i++) {
+    for (int i = 0; i < rt->pool->worker_count; i++) {
         struct wf_worker *worker = &rt->pool->workers[i];
         struct wf_counters *counters = &worker->counters;
         /* Relaxed, all: a snapshot of counters that others write. */
@@ -700,8 +704,7 @@ int weft_rt_report(weft_rt *rt, char *out, size_t bytes)
         "weft %d.%d.%d: %d workers, I/O by %s%s, rescue %s, %s, %zu stacks of %zu KiB at "
         "most, guarded by "
         "%s",
-        WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH,
-        wf_load_relaxed(&rt->stopped) != 0 ? 0 : rt->pool->worker_count, rt->driver->ops->name,
-        cause, wf_io_driver_rescue(rt->driver), awake, stacks.slots_max, WF_STACK_BYTES / 1024,
-        guards[stacks.guard]);
+        WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH, rt->pool->worker_count,
+        rt->driver->ops->name, cause, wf_io_driver_rescue(rt->driver), awake, stacks.slots_max,
+        WF_STACK_BYTES / 1024, guards[stacks.guard]);
 }

@@ -3,8 +3,11 @@
 #include "pattern.h"
 #include <errno.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <string.h>
+#include <unistd.h>
+#include <weft/debug.h>
 #include <weft/exec.h>
 #include <weft/service.h>
 #include <weft/sync.h>
@@ -251,4 +254,56 @@ Test(stop, of_two_threads_that_stop_it_one_does_and_the_other_learns_it_afterwar
         wt_true(a.rc == 0 || b.rc == 0);
         weft_rt_free(rt);
     }
+}
+
+/* --- looking at one that stops ---------------------------------------------------------------- */
+
+static int sleep_shortly(void *arg)
+{
+    (void)arg;
+    return weft_sleep(WEFT_US(100));
+}
+
+struct looker {
+    weft_rt *rt;
+    int null_fd;
+    atomic_int looks, may_end;
+};
+
+static void *look_on(void *arg)
+{
+    struct looker *it = arg;
+    while (atomic_load(&it->may_end) == 0) { /* ends: the runtime has been stopped */
+        weft_stats stats;
+        char text[200];
+        weft_stats_get(it->rt, &stats);
+        (void)weft_rt_report(it->rt, text, sizeof text);
+        (void)weft_dump(it->rt, it->null_fd);
+        atomic_fetch_add(&it->looks, 1);
+    }
+    return NULL;
+}
+
+Test(stop, may_be_looked_at_from_another_thread_and_afterwards, .timeout = 60)
+{
+    int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    wt_ge(null_fd, 0);
+    for (int i = 0; i < 10; i++) {
+        struct looker looker = {.rt = start(16), .null_fd = null_fd};
+        pthread_t thread;
+        wt_eq(pthread_create(&thread, NULL, look_on, &looker), 0);
+        while (atomic_load(&looker.looks) == 0) { /* ends: it looks */
+            sched_yield();
+        }
+        wt_eq(weft_call(looker.rt, sleep_shortly, NULL), 0);
+        wt_eq(weft_rt_stop(looker.rt, WEFT_FOREVER, 0), 0);
+        atomic_store(&looker.may_end, 1);
+        wt_eq(pthread_join(thread, NULL), 0);
+        weft_stats stats;
+        weft_stats_get(looker.rt, &stats);
+        wt_gt(stats.runs, 0, "what was counted is there still");
+        wt_gt(stats.suspends, 0);
+        weft_rt_free(looker.rt);
+    }
+    close(null_fd);
 }

@@ -252,6 +252,7 @@ static void play_with(int64_t patience_ns, int64_t gap_ns, bool shy)
     while (sem_wait(&stage.over) != 0) { /* ends: interrupted by signals only */
     }
     wf_pool_stop(stage.pool);
+    wf_pool_free(stage.pool);
     wf_sys = saved;
     wt_eq(stage.events, EVENTS);
 }
