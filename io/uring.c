@@ -654,7 +654,6 @@ static void uring_close(struct wf_driver *driver)
     if (d->kicks) {
         wf_kick_drop();
         d->kicks = false;
-        d->io.base.ops = &uring_driver_ops;
     }
 }
 
@@ -662,6 +661,7 @@ static void uring_close(struct wf_driver *driver)
 static int open_rescue(struct wf_uring_driver *d, int workers)
 {
     d->io.rescue_refused = false;
+    d->io.base.ops = &uring_driver_ops; /* not by close: reports of other threads read it */
     if (d->io.rescue == WF_RESCUE_OFF || workers == 1) {
         return 0;
     }
