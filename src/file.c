@@ -3,7 +3,9 @@
  * Reads try the page cache first, with preadv2(RWF_NOWAIT), on the task's own stack: 570 ns for 4
  * KiB against 950 and two switches through the ring. A file system in memory refuses the flag, but
  * has nothing to wait for: it is read at once, 1 us against 26 by a thread of the ring. Writes,
- * fsync, open and statx go through the ring, where the kernel's own threads do them. close ends
+ * fsync, open and statx go through the ring, where the kernel's own threads do them; but not writes
+ * at a regular file's own position, which the ring takes without the lock that write(2) has: of two
+ * at once one would be written over the other. A thread of ours calls write(2). close ends
  * what uses the descriptor (uses.h), and is then a plain system call: an operation on its way could
  * be cancelled, and then the descriptor would leak.
  *
@@ -89,9 +91,33 @@ static struct wf_op transfer_op(enum wf_op_kind kind, int fd, uint32_t meant, co
     };
 }
 
+static bool is_regular(int fd)
+{
+    struct stat about;
+    return wf_sys.call(SYS_fstat, fd, (long)&about, 0, 0, 0, 0) == 0 && S_ISREG(about.st_mode);
+}
+
+bool wf_io_moves_position(int fd)
+{
+    long flags = is_regular(fd) ? wf_sys.call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) : O_APPEND;
+    return flags >= 0 && (flags & O_APPEND) == 0;
+}
+
+static struct wf_thread_call write_call(int fd, uint32_t meant, const void *buffer, size_t bytes)
+{
+    struct wf_thread_call call =
+        WF_THREAD_CALL(SYS_write, WF_FD_ARG(0), fd, (long)buffer, (long)wf_io_bytes(bytes));
+    call.meant[0] = meant;
+    return call;
+}
+
 static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void *buffer,
                         size_t bytes, uint64_t offset)
 {
+    if (kind == WF_OP_WRITE && offset == POSITION_OWN && wf_io_moves_position(fd)) {
+        struct wf_thread_call call = write_call(fd, meant, buffer, bytes);
+        return wf_thread_await(&call);
+    }
     struct wf_op op = transfer_op(kind, fd, meant, buffer, bytes, offset);
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
 }
@@ -149,12 +175,6 @@ static bool may_be_direct(int fd, const void *buffer, size_t bytes, uint64_t off
     return (((uintptr_t)buffer | bytes | position) % SECTOR) == 0 && is_direct(fd);
 }
 
-static bool is_regular(int fd)
-{
-    struct stat about;
-    return fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
-}
-
 /* A regular file whose data is nowhere but in memory. It may have been swapped out, as the caller's
  * own buffer may. (devtmpfs has the same magic: its devices are no regular files.) */
 static bool is_in_memory(int fd)
@@ -187,10 +207,7 @@ static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t
 /* fewer bytes than asked for: the end of what the cache has, or of what there is? */
 static WF_NOINLINE bool may_have_more(int fd, uint64_t offset)
 {
-    int saved = errno;
-    bool may = offset != POSITION_OWN || is_regular(fd);
-    errno = saved;
-    return may;
+    return offset != POSITION_OWN || is_regular(fd);
 }
 
 /* read_now as a later step of a call, which must not read from the number's next file. */
@@ -314,6 +331,10 @@ weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const
 
 weft_val weft_write_v_(int fd, const void *buffer, size_t bytes, const weft_place *place)
 {
+    if (wf_io_moves_position(fd)) {
+        struct wf_thread_call call = write_call(fd, 0, buffer, bytes);
+        return wf_thread_v(&call, place);
+    }
     struct wf_op op = transfer_op(WF_OP_WRITE, fd, 0, buffer, bytes, POSITION_OWN);
     return wf_io_v(&op, 0, place);
 }

@@ -48,6 +48,10 @@ WF_INLINE bool wf_io_is_vain(int *vain, uint32_t found, uint32_t events)
     return *vain > 1;
 }
 
+/* Would a write at the descriptor's own position move it? Only a regular file's without O_APPEND.
+ * Such writes are for a thread of ours: see file.c. */
+bool wf_io_moves_position(int fd);
+
 struct msghdr;
 /* Closes the descriptors that came with a received message. */
 void wf_message_close_fds(struct msghdr *message);

@@ -1,5 +1,6 @@
 /* vector.c: reading and writing several buffers with one call. As file.c does it for one: what the
- * page cache has is copied on the task's own stack, the rest goes through the driver. */
+ * page cache has is copied on the task's own stack, the rest goes through the driver; writes at a
+ * regular file's own position by a thread. */
 #include "io/parts.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
@@ -56,6 +57,15 @@ static struct wf_op vector_op(enum wf_op_kind kind, int fd, const struct iovec *
         .bytes = (uint32_t)count,
         .offset = offset,
     };
+}
+
+static struct wf_thread_call write_call(int fd, uint32_t meant, const struct iovec *parts,
+                                        int count)
+{
+    struct wf_thread_call call =
+        WF_THREAD_CALL(SYS_writev, WF_FD_ARG(0), fd, (long)parts, (long)count);
+    call.meant[0] = meant;
+    return call;
 }
 
 /* -EAGAIN: the file is open with O_NONBLOCK, which a caller of ours has not asked for. */
@@ -125,8 +135,14 @@ ssize_t weft_preadv(int fd, const struct iovec *parts, int count, int64_t offset
 
 ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int count)
 {
-    return is_bad(count, 0) ? -EINVAL
-                            : transfer(WF_OP_WRITEV, fd, meant, parts, count, POSITION_OWN);
+    if (is_bad(count, 0)) {
+        return -EINVAL;
+    }
+    if (wf_io_moves_position(fd)) {
+        struct wf_thread_call call = write_call(fd, meant, parts, count);
+        return wf_thread_await(&call);
+    }
+    return transfer(WF_OP_WRITEV, fd, meant, parts, count, POSITION_OWN);
 }
 
 ssize_t weft_writev(int fd, const struct iovec *parts, int count)
@@ -159,8 +175,14 @@ weft_val weft_readv_v_(int fd, const struct iovec *parts, int count, const weft_
 
 weft_val weft_writev_v_(int fd, const struct iovec *parts, int count, const weft_place *place)
 {
-    return is_bad(count, 0) ? wf_val_done(-EINVAL, place)
-                            : vector_v(WF_OP_WRITEV, fd, parts, count, POSITION_OWN, place);
+    if (is_bad(count, 0)) {
+        return wf_val_done(-EINVAL, place);
+    }
+    if (wf_io_moves_position(fd)) {
+        struct wf_thread_call call = write_call(fd, 0, parts, count);
+        return wf_thread_v(&call, place);
+    }
+    return vector_v(WF_OP_WRITEV, fd, parts, count, POSITION_OWN, place);
 }
 
 weft_val weft_preadv_v_(int fd, const struct iovec *parts, int count, int64_t offset,

@@ -17,9 +17,7 @@
  *   can a weft_open, weft_fsync or weft_statx that has begun.
  * - Any number of tasks may use one descriptor at once, for what the system call allows; who gets
  *   which bytes is not defined when several read, or several write, at the same position or stream.
- *   Of a regular file whose own position counts, bytes may be lost besides: io_uring does not keep
- *   two writes of two workers from the same place, as write(2) does. O_APPEND does (a log), and
- *   weft_pwrite; what was opened for us, as standard output, may be without: then one task writes.
+ *   Of writes at a regular file's own position none is lost: they are write(2), on a thread.
  * - weft_close ends the calls that are using the descriptor, with -EBADF. Any other close
  *   (close(2), of another runtime too) must not come while a call is using it: it does not end what
  *   is in flight, and the number may be somebody else's next file. What waits in the kernel then
@@ -54,9 +52,9 @@ extern "C" {
  *     } */
 ssize_t weft_read(int fd, void *buffer, size_t bytes);
 
-/* Writes up to `bytes` from `buffer`, at the file's position, which moves: one task at a time, or
- * O_APPEND (see above). The bytes written, which may be fewer for pipes and full disks. -EPIPE:
- * nobody reads (there is no SIGPIPE). bytes == 0: 0. May suspend. */
+/* Writes up to `bytes` from `buffer`, at the file's position, which moves. The bytes written, which
+ * may be fewer for pipes and full disks. -EPIPE: nobody reads (there is no SIGPIPE). bytes == 0: 0.
+ * May suspend. */
 ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 
 /* As weft_read and weft_write, at `offset` bytes from the file's start; the file's position neither
