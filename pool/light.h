@@ -20,6 +20,8 @@
  * L.2  A slow owner is helped if the oldest of what he has would have to wait: because he has so
  *      much besides it, or stands still. What he puts to take it at once is left to him, and so are
  *      the last few of a small scope, whose end would wait for the thief.
+ *      How slow an owner is, is told by times in which nobody stole from him: a thief makes him
+ *      slow, and each steal would be a reason for the next.
  * L.3  But not for ever: the oldest work of a queue is taken when it has been there for
  *      WF_STEAL_OLD_NS, as it may be a long one below a stream of short ones. (The taker looks
  *      where it has taken, when it parks.)
@@ -50,9 +52,8 @@
 #include "pool/pool.h"
 
 /* Slow at tasks. With two workers, and 4,000 tasks in a scope, those of 300 ns and less are as fast
- * as on one, and those of 400 gain a sixth. A thief makes an owner slower (tasks of 200 ns take 490
- * then, where a line takes 155 ns); less than this would be its own reason. */
-#define WF_STEAL_TASK_NS INT64_C(500)
+ * as on one, and those of 400 gain a sixth. */
+#define WF_STEAL_TASK_NS INT64_C(450)
 /* At works that are cheap to move, nodes of a graph: each of five patterns gains from 100 to 200 ns
  * a node on; with less, nodes of 15 ns are slower on two workers than on one (docs/adr/0037). */
 #define WF_STEAL_CHEAP_NS INT64_C(100)
@@ -70,7 +71,7 @@
 /* The oldest task of a slow owner is taken if those that he runs before it take so long; or if he
  * stands still for WF_PACE_NS. A scope whose tasks take less in all is not faster by a steal, for
  * its end waits for the thief (docs/adr/0051). */
-#define WF_STEAL_WAIT_NS INT64_C(4000)
+#define WF_STEAL_WAIT_NS INT64_C(3500)
 /* The same for a thief that has just taken one: it has the lines of the scope by now. */
 #define WF_STEAL_ON_NS INT64_C(1500)
 /* For so long a task that was stolen, and suspended at once, says that others of its owner do. They
@@ -85,13 +86,16 @@
 /* Longer than this no pace is taken over, for the owner may have been idle, unless it was slow
  * before. */
 #define WF_SIGHT_NS INT64_C(10000)
-/* For so long an owner is believed to be as slow as it was, though it had nothing queued at some
- * look meanwhile, so that nothing can be told: the pauses between scopes. Not at nodes of a graph
- * that take less than WF_STEAL_TASK_NS: at 30 ns each two workers are as slow as if they took 200,
- * so that a thief which once believed it would go on (docs/adr/0051). */
-#define WF_SLOW_NS INT64_C(1000000)
-/* A steal in so many us costs the owner 2 %. */
-#define WF_STEAL_OLD_NS INT64_C(50000)
+/* For so long an owner is believed to be as slow as it was, though nothing can be told meanwhile:
+ * it has nothing queued at some look, as between two scopes, or a thief is at it, which makes it
+ * slow. Each time that it is found to be slow makes the next belief twice as long; to be quick,
+ * short. Of nodes that take less than WF_STEAL_TASK_NS nothing is believed, nor doubted: their
+ * bursts are short (docs/adr/0054). */
+#define WF_BELIEF_MIN_NS INT64_C(5000)
+#define WF_BELIEF_MAX_NS INT64_C(1000000)
+/* Longer than a full deque, or 1,000 fibers that yield, take to come round; an owner that awaits
+ * each task at once never comes to the oldest (docs/adr/0054). */
+#define WF_STEAL_OLD_NS INT64_C(1000000)
 /* Between two looks at light work. Each takes a line from its owner, who then waits for it (0.1
  * us). */
 #define WF_LOOK_NS INT64_C(1000)
@@ -118,7 +122,8 @@ struct wf_pace {
 };
 
 /* How long did the owner need for each, who has got on from `seen` to `pace` in `ns`? Between
- * *low_ns and *high_ns: many that are put, one after the other, do not tell how long they are. */
+ * *low_ns and *high_ns: many that are put, one after the other, do not tell how long they are; nor
+ * does one, when the window is about as long as it. */
 static inline void wf_light_measure(struct wf_sighting *seen, struct wf_pace pace, int64_t ns,
                                     int64_t *low_ns, int64_t *high_ns)
 {
@@ -129,13 +134,14 @@ static inline void wf_light_measure(struct wf_sighting *seen, struct wf_pace pac
     uint32_t puts = (moved + more) / 2 + other;
     uint32_t takes = (moved - more) / 2 + other;
     uint32_t most = puts > takes ? puts : takes;
-    *low_ns = most == 0 ? INT64_MAX : ns / most; /* MAX, both: longer than that */
+    *low_ns = ns / ((int64_t)most + 1); /* it has begun another */
     *high_ns = takes == 0 ? INT64_MAX : ns / takes;
 }
 
 /* A look at an owner that has done `pace` by now. How long its works take is found over WF_PACE_NS
  * or longer, and if `long_ns` is right for them. That they are slow is believed only if something
- * was queued at each look: else the owner may have done something between them. */
+ * was queued at each look, else the owner may have done something between them; and if nobody stole
+ * meanwhile. */
 static inline void wf_light_look(struct wf_sighting *seen, struct wf_pace pace, bool has_queued,
                                  int64_t long_ns, int64_t now_ns)
 {
@@ -153,19 +159,27 @@ static inline void wf_light_look(struct wf_sighting *seen, struct wf_pace pace, 
         return;
     }
     int64_t low_ns, high_ns, each_ns = wf_load_relaxed(&seen->each_ns);
-    int64_t believed_ns = each_ns < WF_STEAL_TASK_NS ? 0 : WF_SLOW_NS;
+    int64_t believed_ns = wf_load_relaxed(&seen->believed_ns);
+    bool is_short = long_ns < WF_STEAL_TASK_NS; /* a node: see WF_BELIEF_MIN_NS */
+    bool was_helped = wf_load_relaxed(&seen->was_helped);
     wf_light_measure(seen, pace, seen_ns, &low_ns, &high_ns);
-    if (low_ns == INT64_MAX && has_queued && seen_ns < WF_SIGHT_NS) {
+    if (low_ns == seen_ns && has_queued && seen_ns < WF_SIGHT_NS) {
         return; /* a long one: how long? */
     }
     if (high_ns < long_ns) {
         wf_store_relaxed(&seen->each_ns, high_ns);
-    } else if (low_ns >= long_ns && has_queued && !was_empty &&
-               (low_ns == INT64_MAX || seen_ns < WF_SIGHT_NS || each_ns >= long_ns)) {
-        low_ns = low_ns == INT64_MAX ? seen_ns : low_ns;
-        wf_store_relaxed(&seen->each_ns, low_ns);
+        wf_store_relaxed(&seen->believed_ns, 0);
+    } else if (low_ns >= long_ns && has_queued && !was_empty && !was_helped &&
+               (low_ns == seen_ns || seen_ns < WF_SIGHT_NS || each_ns >= long_ns)) {
+        /* once, it may be a pause that the machine made, or a page that is new */
+        bool was_quick = each_ns > 0 && each_ns < long_ns;
+        wf_store_relaxed(&seen->each_ns, was_quick && !is_short ? 0 : low_ns);
         wf_store_relaxed(&seen->slow_ns, now_ns);
-    } else if (now_ns - wf_load_relaxed(&seen->slow_ns) >= believed_ns) {
+        believed_ns = believed_ns < WF_BELIEF_MIN_NS / 2 ? WF_BELIEF_MIN_NS : 2 * believed_ns;
+        wf_store_relaxed(&seen->believed_ns,
+                         believed_ns < WF_BELIEF_MAX_NS ? believed_ns : WF_BELIEF_MAX_NS);
+    } else if (each_ns < WF_STEAL_TASK_NS ||
+               now_ns - wf_load_relaxed(&seen->slow_ns) >= believed_ns) {
         wf_store_relaxed(&seen->each_ns, 0);
     }
     wf_store_relaxed(&seen->deque, pace.deque);
@@ -173,6 +187,7 @@ static inline void wf_light_look(struct wf_sighting *seen, struct wf_pace pace, 
     wf_store_relaxed(&seen->fifo, pace.fifo);
     wf_store_relaxed(&seen->since_ns, now_ns);
     wf_store_relaxed(&seen->was_empty, !has_queued);
+    wf_store_relaxed(&seen->was_helped, false);
 }
 
 /* Is the owner slow, and has the oldest of `count` works to wait for at least `wait_ns`, because of
@@ -259,13 +274,19 @@ static inline bool wf_light_may_steal_ready(struct wf_worker *thief, struct wf_w
            wf_light_is_slow(&victim->seen, count, false, long_ns, 1, long_ns, now_ns);
 }
 
-/* Shall a thief that has just taken something there look for more, for longer and for less? Not
- * for nodes that are short: see WF_SLOW_NS. */
-static inline bool wf_light_is_worth_more(struct wf_worker *victim)
+/* The thief has just taken something there, which makes the owner slower for a while. Shall it look
+ * for more, for longer and for less? */
+static inline void wf_light_note_steal(struct wf_worker *thief, struct wf_worker *victim,
+                                       int64_t now_ns)
 {
-    /* relaxed, both: a guess */
-    return wf_load_relaxed(&victim->seen.each_ns) >= WF_STEAL_TASK_NS ||
-           !wf_deque_is_cheap(&victim->deque, wf_load_relaxed(&victim->deque.pace));
+    struct wf_sighting *seen = &victim->seen;
+    /* relaxed, all: a guess */
+    bool cheap = wf_deque_is_cheap(&victim->deque, wf_load_relaxed(&victim->deque.pace));
+    if (!cheap) {
+        wf_store_relaxed(&seen->was_helped, true);
+    }
+    thief->flows = wf_load_relaxed(&seen->each_ns) >= WF_STEAL_TASK_NS ||
+                   (!cheap && now_ns - wf_load_relaxed(&seen->still_ns) >= WF_PACE_NS);
 }
 
 /* Is the taker about to come back to the injection queue? */

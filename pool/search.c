@@ -45,7 +45,7 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             worker->stole_from = NULL;
         }
         if (work != NULL) {
-            worker->flows = wf_light_is_worth_more(victim);
+            wf_light_note_steal(worker, victim, now_ns);
             wf_count(&worker->counters.steals);
             worker->stole_ns = now_ns;
             worker->stole_at = wf_load_relaxed(&worker->counters.suspends); /* relaxed: ours */

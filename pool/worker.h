@@ -84,7 +84,9 @@ struct wf_sighting {
     WF_ATOMIC(int64_t) since_ns;             /* when `deque` and the others were seen */
     WF_ATOMIC(int64_t) each_ns;              /* how long each took; 0: not known */
     WF_ATOMIC(int64_t) slow_ns;              /* when it was last found to be slow */
+    WF_ATOMIC(int64_t) believed_ns;          /* so long after slow_ns it is believed to be so */
     WF_ATOMIC(bool) was_empty;               /* at since_ns or later nothing was queued */
+    WF_ATOMIC(bool) was_helped;              /* after since_ns somebody stole from it */
 };
 struct wf_age {
     WF_ATOMIC(uint64_t) oldest; /* its index in the queue; indices only grow, so this names it */

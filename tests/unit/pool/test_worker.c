@@ -909,6 +909,9 @@ static void do_nodes(int count)
     wf_deque_note_cheap(&self->deque, 0);
 }
 
+/* So long an owner has to need for so many works to be slow: it has begun another. */
+#define SLOW_FOR(works_, each_ns_) (((works_) + 1) * (each_ns_))
+
 static bool may_steal_after(int64_t ns)
 {
     looked_ns += ns;
@@ -919,7 +922,7 @@ Test(worker, an_owner_quick_at_its_tasks_is_left_alone, .init = begin, .fini = e
 {
     see_owner(wf_ready_new);
     do_tasks(10);
-    wt_false(may_steal_after(10 * WF_STEAL_TASK_NS - 1));
+    wt_false(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS) - 1));
     wt_true(other->saw_light);
 }
 
@@ -927,14 +930,14 @@ Test(worker, an_owner_slow_at_its_tasks_is_stolen_from, .init = begin, .fini = e
 {
     see_owner(wf_ready_new);
     do_tasks(10);
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
 }
 
 Test(worker, an_owner_quick_at_its_nodes_is_left_alone, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
     do_nodes(50);
-    wt_false(may_steal_after(50 * WF_STEAL_CHEAP_NS - 1));
+    wt_false(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS) - 1));
     wt_true(other->saw_light);
 }
 
@@ -942,7 +945,7 @@ Test(worker, an_owner_slow_at_its_nodes_is_stolen_from, .init = begin, .fini = e
 {
     see_owner(wf_ready_cheap);
     do_nodes(50);
-    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
+    wt_true(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS)));
 }
 
 Test(worker, an_owner_once_slow_is_so_until_it_has_been_quick_for_a_while, .init = begin,
@@ -950,7 +953,7 @@ Test(worker, an_owner_once_slow_is_so_until_it_has_been_quick_for_a_while, .init
 {
     see_owner(wf_ready_new);
     do_tasks(10);
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
     wt_true(may_steal_after(1));
     do_tasks(20);
     wt_true(may_steal_after(2 * WF_SIGHT_NS), "long ones, while nobody looked");
@@ -995,12 +998,12 @@ Test(worker, an_owner_quick_at_what_it_resumes_is_left_alone, .init = begin, .fi
     for (int i = 200; i < 220; i++) {
         wt_eq(number(wf_pop_ready(self)), i);
     }
-    wt_false(may_steal_after(10 * WF_STEAL_TASK_NS - 1));
+    wt_false(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS) - 1));
     wt_true(other->saw_light);
     for (int i = 220; i < 240; i++) {
         wt_eq(number(wf_pop_ready(self)), i);
     }
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
 }
 
 /* So many tasks, put `each_ns` after each other, before a thief looks again. */
@@ -1016,7 +1019,7 @@ Test(worker, what_is_put_does_not_tell_how_long_it_takes, .init = begin, .fini =
 {
     see_owner(wf_ready_new);
     do_tasks(10);
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
     wt_true(may_steal_after_puts(200, 100, WF_STEAL_TASK_NS / 10), "not that they are quick");
     do_tasks(100);
     wt_false(may_steal_after(100 * WF_STEAL_TASK_NS / 10));
@@ -1037,16 +1040,17 @@ Test(worker, a_pause_makes_nobody_slow, .init = begin, .fini = end)
 Test(worker, who_was_slow_before_a_pause_is_so_after_it, .init = begin, .fini = end)
 {
     see_owner(wf_ready_new);
+    wf_store_relaxed(&self->seen.believed_ns, WF_BELIEF_MAX_NS);
     do_tasks(10);
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
     do_tasks(90);
-    wt_false(may_steal_after(90 * WF_STEAL_TASK_NS));
+    wt_false(may_steal_after(SLOW_FOR(90, WF_STEAL_TASK_NS)));
     for (int i = 0; i < 10; i++) {
         wt_false(may_steal_after(WF_PACE_NS), "it has nothing");
     }
     wt_true(may_steal_after_puts(0, 20, WF_STEAL_TASK_NS / 10));
     do_tasks(20);
-    wt_false(may_steal_after(WF_SLOW_NS));
+    wt_false(may_steal_after(WF_BELIEF_MAX_NS));
     wt_false(may_steal_after_puts(0, 20, WF_STEAL_TASK_NS / 10), "that was long ago");
 }
 
@@ -1054,13 +1058,60 @@ Test(worker, of_short_nodes_nothing_is_believed_over_a_pause, .init = begin, .fi
 {
     see_owner(wf_ready_cheap);
     do_nodes(50);
-    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
+    wt_true(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS)));
     do_nodes(50);
-    wt_false(may_steal_after(50 * WF_STEAL_CHEAP_NS), "it has nothing");
+    wt_false(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS)), "it has nothing");
     for (int i = 0; i < 20; i++) {
         wf_ready_cheap(self, &works[i]);
     }
     wt_false(may_steal_after(WF_LOOK_NS));
+}
+
+/* A host that took the processor away, or pages that were new: one window tells nothing against
+ * the one before. */
+Test(worker, who_was_quick_is_slow_only_at_the_second_time, .init = begin, .fini = end)
+{
+    see_owner(wf_ready_new);
+    do_tasks(20);
+    wt_false(may_steal_after(WF_PACE_NS), "it is quick");
+    for (int i = 0; i < 2; i++) {
+        do_tasks(10);
+        wt_eq(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)), i == 1);
+    }
+}
+
+static void see_slow_owner(void)
+{
+    see_owner(wf_ready_new);
+    do_tasks(10);
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
+}
+
+/* Else each steal would be a reason for the next. */
+Test(worker, what_a_thief_makes_slow_is_not_believed, .init = begin, .fini = end)
+{
+    see_slow_owner();
+    for (int64_t ns = 0; ns < WF_BELIEF_MIN_NS; ns += WF_PACE_NS) {
+        wf_light_note_steal(other, self, looked_ns);
+        do_tasks(2);
+        (void)may_steal_after(WF_PACE_NS);
+    }
+    wt_false(may_steal_after(0), "it was believed for a while");
+    do_tasks(2);
+    wt_true(may_steal_after(WF_PACE_NS), "left alone it is slow");
+}
+
+Test(worker, who_is_slow_again_is_believed_to_be_so_for_longer, .init = begin, .fini = end)
+{
+    see_slow_owner();
+    do_tasks(2);
+    wt_true(may_steal_after(WF_PACE_NS));
+    wf_light_note_steal(other, self, looked_ns);
+    do_tasks(2);
+    wt_true(may_steal_after(2 * WF_BELIEF_MIN_NS - 1));
+    wf_light_note_steal(other, self, looked_ns);
+    do_tasks(2);
+    wt_false(may_steal_after(WF_PACE_NS));
 }
 
 static bool stays_after_a_steal(void (*put)(struct wf_worker *worker, struct wf_work *work))
@@ -1085,16 +1136,15 @@ static bool may_steal_of_last(int count)
 {
     see_owner(wf_ready_new);
     do_tasks(10);
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
     do_tasks(90 - count);
-    looked_ns += (90 - count) * WF_STEAL_TASK_NS;
-    wf_store_relaxed(&self->age_new.since_ns, looked_ns);
+    looked_ns += SLOW_FOR(90 - count, WF_STEAL_TASK_NS);
     return may_steal_after(0);
 }
 
 Test(worker, the_last_few_of_a_scope_are_left_to_its_owner, .init = begin, .fini = end)
 {
-    wt_true(may_steal_of_last(1 + WF_STEAL_WAIT_NS / WF_STEAL_TASK_NS));
+    wt_true(may_steal_of_last(2 + WF_STEAL_WAIT_NS / WF_STEAL_TASK_NS));
     do_tasks(1);
     wt_false(may_steal_after(WF_STEAL_TASK_NS));
 }
@@ -1116,7 +1166,7 @@ Test(worker, how_long_a_long_one_took_is_known_at_its_end, .init = begin, .fini 
     wt_eq(wf_load_relaxed(&self->seen.each_ns), 0);
     do_tasks(1);
     (void)may_steal_after(2 * WF_LOOK_NS);
-    wt_eq(wf_load_relaxed(&self->seen.each_ns), WF_PACE_NS + 2 * WF_LOOK_NS);
+    wt_eq(wf_load_relaxed(&self->seen.each_ns), WF_PACE_NS / 2 + WF_LOOK_NS, "and of another");
     (void)may_steal_after(WF_SIGHT_NS);
     wt_eq(wf_load_relaxed(&self->seen.each_ns), WF_SIGHT_NS, "it goes on");
 }
@@ -1178,8 +1228,8 @@ Test(worker, an_owner_slow_at_what_it_resumes_is_stolen_from, .init = begin, .fi
     make_ready(0, 100);
     looked_ns = WF_SIGHT_NS;
     wt_false(may_steal_ready_after(0, 0));
-    wt_true(may_steal_ready_after(2, 2 * WF_STEAL_READY_NS));
-    wt_eq(number(steal(other, looked_ns)), 2);
+    wt_true(may_steal_ready_after(1, SLOW_FOR(1, WF_STEAL_READY_NS)));
+    wt_eq(number(steal(other, looked_ns)), 1);
     wt_eq(wf_runq_len(&other->runq), 49u); /* half of them, less the one to run */
 }
 
@@ -1189,10 +1239,11 @@ Test(worker, an_owner_that_has_slept_just_now_keeps_what_he_resumes, .init = beg
     looked_ns = WF_SIGHT_NS;
     wf_store_relaxed(&self->up_ns, looked_ns);
     wt_false(may_steal_ready_after(0, 0));
-    wt_false(may_steal_ready_after(2, 2 * WF_STEAL_READY_NS));
+    wt_false(may_steal_ready_after(1, SLOW_FOR(1, WF_STEAL_READY_NS)));
     wt_true(other->saw_light);
     looked_ns = WF_SIGHT_NS + WF_RESTED_NS;
-    wt_true(may_steal_ready_after(2, 2 * WF_STEAL_READY_NS), "it was long ago");
+    wt_false(may_steal_ready_after(1, 0));
+    wt_true(may_steal_ready_after(1, SLOW_FOR(1, WF_STEAL_READY_NS)), "it was long ago");
 }
 
 Test(worker, who_has_slept_says_when, .init = begin_ticking, .fini = end_ticking)
@@ -1210,7 +1261,7 @@ Test(worker, an_owner_that_has_slept_just_now_is_helped_with_what_is_long, .init
     looked_ns = WF_SIGHT_NS;
     wf_store_relaxed(&self->up_ns, looked_ns);
     wt_false(may_steal_ready_after(0, 0));
-    wt_true(may_steal_ready_after(1, WF_STEAL_RESTED_NS));
+    wt_true(may_steal_ready_after(0, WF_STEAL_RESTED_NS));
 }
 
 /* Steals a new work of `self`, which takes `ns`, and suspends so often; and looks for more. */
@@ -1256,11 +1307,11 @@ Test(worker, tasks_that_wait_at_once_are_left_alone_like_what_is_ready, .init = 
 {
     wf_store_relaxed(&self->waits_ns, WF_SIGHT_NS);
     see_owner(wf_ready_new);
-    do_tasks(2);
-    wt_false(may_steal_after(2 * WF_STEAL_READY_NS - 1));
+    do_tasks(1);
+    wt_false(may_steal_after(SLOW_FOR(1, WF_STEAL_READY_NS) - 1));
     wt_true(other->saw_light);
-    do_tasks(2);
-    wt_true(may_steal_after(2 * WF_STEAL_READY_NS));
+    do_tasks(1);
+    wt_true(may_steal_after(SLOW_FOR(1, WF_STEAL_READY_NS)));
 }
 
 Test(worker, what_was_seen_of_tasks_that_wait_is_forgotten, .init = begin, .fini = end)
@@ -1268,7 +1319,7 @@ Test(worker, what_was_seen_of_tasks_that_wait_is_forgotten, .init = begin, .fini
     wf_store_relaxed(&self->waits_ns, WF_SIGHT_NS - WF_WAITS_NS);
     see_owner(wf_ready_new);
     do_tasks(10);
-    wt_true(may_steal_after(10 * WF_STEAL_TASK_NS));
+    wt_true(may_steal_after(SLOW_FOR(10, WF_STEAL_TASK_NS)));
 }
 
 /* Between a pop and the start of what was popped. */
@@ -1277,16 +1328,16 @@ Test(worker, a_node_is_cheap_to_move_before_it_says_so, .init = begin, .fini = e
     see_owner(wf_ready_cheap);
     do_nodes(49);
     do_tasks(1);
-    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
+    wt_true(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS)));
 }
 
 Test(worker, nodes_that_no_queue_has_seen_count, .init = begin, .fini = end)
 {
     see_owner(wf_ready_cheap);
     wf_deque_note_cheap(&self->deque, 50);
-    wt_false(may_steal_after(50 * WF_STEAL_CHEAP_NS - 1));
+    wt_false(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS) - 1));
     wf_deque_note_cheap(&self->deque, 50);
-    wt_true(may_steal_after(50 * WF_STEAL_CHEAP_NS));
+    wt_true(may_steal_after(SLOW_FOR(50, WF_STEAL_CHEAP_NS)));
 }
 
 Test(worker, tasks_that_follow_nodes_are_tasks, .init = begin, .fini = end)
