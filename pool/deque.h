@@ -37,7 +37,8 @@
  * Zappa Nardelli (2013). Indices have 64 bits and never wrap.
  *
  * G.1  No work is lost and none is handed out twice.
- * G.2  No ABA: `top` only grows, and is the only word that a take changes by CAS. (A CAS on a
+ * G.2  No ABA: `top` only grows, and is the only word by which a take is decided, with a CAS; or
+ *      with a store, by an owner beside whom there is no thief (thieves.h). (A CAS on a
  *      packed {top, bottom} after reading the slot loses work: the owner may take the entry back
  *      and put another at the same index.)
  * G.3  A slot is written again only when the entry it held has been taken: split <= top +
@@ -141,7 +142,7 @@ struct wf_deque {
     struct wf_thieves *thieves; /* who may steal from it; immutable after start */
 
     /* any thread; atomic. All that a failed probe touches. */
-    /* thieves, and the owner for the last entry, by CAS */
+    /* thieves, and the owner for the last entry, by CAS; an owner that is alone by a store */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(uint64_t) top;
     WF_ATOMIC(uint64_t) bottom; /* owner stores */
     /* pass is ASK, probably: a hint that spares thieves the owner's line */

@@ -27,7 +27,9 @@
  * which a quiet watch ends. Not until it sleeps: with many workers that sleep and steal in turns,
  * each of them would interrupt all others each time.
  *
- * G.1  While an owner takes an entry without a fence, no thief takes the same one.
+ * G.1  While an owner takes an entry without a fence, no thief takes the same one. (If the system
+ *      refuses the fence in all threads at some time, for lack of memory, [join] naps 1 ms instead,
+ *      in which the owner's store has long become visible: sys.c.)
  * G.2  No function blocks, or waits for another thread to run. */
 #ifndef WF_THIEVES_H
 #define WF_THIEVES_H

@@ -91,16 +91,29 @@ static struct wf_op transfer_op(enum wf_op_kind kind, int fd, uint32_t meant, co
     };
 }
 
+/* Its type alone, as it is known here: for its times a network's file system would first write what
+ * is dirty, and ask its server. */
 static bool is_regular(int fd)
 {
-    struct stat about;
-    return wf_sys.call(SYS_fstat, fd, (long)&about, 0, 0, 0, 0) == 0 && S_ISREG(about.st_mode);
+    struct statx about;
+    return wf_sys.call(SYS_statx, fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
+                       (long)&about, 0) == 0 &&
+           S_ISREG(about.stx_mode);
 }
 
-bool wf_io_moves_position(int fd)
+bool wf_io_is_for_thread(int fd)
 {
     long flags = is_regular(fd) ? wf_sys.call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) : O_APPEND;
     return flags >= 0 && (flags & O_APPEND) == 0;
+}
+
+ssize_t wf_io_write_on_thread(struct wf_thread_call *call)
+{
+    long n;
+    do { /* ends: signals come one at a time, a profiler's among them */
+        n = wf_thread_await(call);
+    } while (n == -EINTR && !wf_io_is_over());
+    return n == -EINTR ? -ECANCELED : n;
 }
 
 static struct wf_thread_call write_call(int fd, uint32_t meant, const void *buffer, size_t bytes)
@@ -114,9 +127,12 @@ static struct wf_thread_call write_call(int fd, uint32_t meant, const void *buff
 static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void *buffer,
                         size_t bytes, uint64_t offset)
 {
-    if (kind == WF_OP_WRITE && offset == POSITION_OWN && wf_io_moves_position(fd)) {
+    if (kind == WF_OP_WRITE && offset == POSITION_OWN && wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, meant, buffer, bytes);
-        return wf_thread_await(&call);
+        ssize_t n = wf_io_write_on_thread(&call);
+        if (wf_likely(n != -EAGAIN)) { /* else there is no thread */
+            return n;
+        }
     }
     struct wf_op op = transfer_op(kind, fd, meant, buffer, bytes, offset);
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
@@ -331,7 +347,7 @@ weft_val weft_pread_v_(int fd, void *buffer, size_t bytes, int64_t offset, const
 
 weft_val weft_write_v_(int fd, const void *buffer, size_t bytes, const weft_place *place)
 {
-    if (wf_io_moves_position(fd)) {
+    if (wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, 0, buffer, bytes);
         return wf_thread_v(&call, place);
     }

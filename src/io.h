@@ -48,9 +48,9 @@ WF_INLINE bool wf_io_is_vain(int *vain, uint32_t found, uint32_t events)
     return *vain > 1;
 }
 
-/* Would a write at the descriptor's own position move it? Only a regular file's without O_APPEND.
- * Such writes are for a thread of ours: see file.c. */
-bool wf_io_moves_position(int fd);
+/* Is a write at the descriptor's own position for a thread of ours? A regular file's is, without
+ * O_APPEND: see file.c. */
+bool wf_io_is_for_thread(int fd);
 
 struct msghdr;
 /* Closes the descriptors that came with a received message. */
@@ -87,6 +87,9 @@ struct wf_thread_call {
  * called. A weft_close that comes later waits for the call. The memory that the arguments name is
  * the call's until it returns. */
 long wf_thread_await(struct wf_thread_call *call);
+
+/* The same for a write, which is begun again after a signal. -EAGAIN: there is no thread. */
+ssize_t wf_io_write_on_thread(struct wf_thread_call *call);
 
 /* The same, and is no point of cancellation: for what has to be undone. */
 long wf_thread_finish(struct wf_thread_call *call);

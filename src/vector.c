@@ -138,9 +138,12 @@ ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int c
     if (is_bad(count, 0)) {
         return -EINVAL;
     }
-    if (wf_io_moves_position(fd)) {
+    if (wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, meant, parts, count);
-        return wf_thread_await(&call);
+        ssize_t n = wf_io_write_on_thread(&call);
+        if (wf_likely(n != -EAGAIN)) { /* else there is no thread */
+            return n;
+        }
     }
     return transfer(WF_OP_WRITEV, fd, meant, parts, count, POSITION_OWN);
 }
@@ -178,7 +181,7 @@ weft_val weft_writev_v_(int fd, const struct iovec *parts, int count, const weft
     if (is_bad(count, 0)) {
         return wf_val_done(-EINVAL, place);
     }
-    if (wf_io_moves_position(fd)) {
+    if (wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, 0, parts, count);
         return wf_thread_v(&call, place);
     }

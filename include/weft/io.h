@@ -17,7 +17,6 @@
  *   can a weft_open, weft_fsync or weft_statx that has begun.
  * - Any number of tasks may use one descriptor at once, for what the system call allows; who gets
  *   which bytes is not defined when several read, or several write, at the same position or stream.
- *   Of writes at a regular file's own position none is lost: they are write(2), on a thread.
  * - weft_close ends the calls that are using the descriptor, with -EBADF. Any other close
  *   (close(2), of another runtime too) must not come while a call is using it: it does not end what
  *   is in flight, and the number may be somebody else's next file. What waits in the kernel then
@@ -54,7 +53,11 @@ ssize_t weft_read(int fd, void *buffer, size_t bytes);
 
 /* Writes up to `bytes` from `buffer`, at the file's position, which moves. The bytes written, which
  * may be fewer for pipes and full disks. -EPIPE: nobody reads (there is no SIGPIPE). bytes == 0: 0.
- * May suspend. */
+ * May suspend.
+ * At a regular file's own position, without O_APPEND, it is write(2) on a thread, as the calls of
+ * file.h are, because io_uring lets two writes take the same place. So none of several tasks' is
+ * lost, unless one reads by the same descriptor meanwhile; it waits for a thread, and then for its
+ * end, whatever is cancelled; and a deadline that has passed is -ECANCELED, not tried. */
 ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 
 /* As weft_read and weft_write, at `offset` bytes from the file's start; the file's position neither
@@ -97,17 +100,18 @@ int weft_open(const char *path, int flags, mode_t mode);
  * network file systems. A socket with SO_LINGER is waited for on a thread, and its number is free
  * meanwhile.
  *
- * Calls of this file, file.h, net.h and loan.h that are using it, of any task of this runtime, are
- * ended first: they return what they had done, or -EBADF, as a cancelled one does -ECANCELED; and
- * so does one that is begun meanwhile. weft_close waits until the kernel has let go of all of them,
- * and suspends only then. (A disk that has begun to read or write cannot be asked, nor can a call
- * "on a thread" of file.h that has come to its thread.) A call that is between two operations of
- * its own (it is about to run, rests, waits for a thread, or is a value that nobody awaits yet) is
- * not waited for: it makes no other, and returns what it had done, or -EBADF. So none that had
- * begun touches the number's next file; nor does a stream (stream.h) that was made of the number
- * before. (A process that has raised fs.nr_open: this, between two operations, holds for numbers
- * below 1048576.) Of two closes at once one is -EBADF. The descriptor of a weft_listener: misuse,
- * -EBADF, and it stays open (weft_listener_close). */
+ * Calls of this file, file.h, net.h and loan.h that are using it, of any task of this runtime,
+ * are ended first: they return what they had done, or -EBADF, as a cancelled one does
+ * -ECANCELED; and so does one that is begun meanwhile. weft_close waits until the kernel has
+ * let go of all of them, and suspends only then. (A disk that has begun to read or write cannot
+ * be asked, nor can a call "on a thread", of file.h or a weft_write, that has come to its
+ * thread.) A call that is between two operations of its own (it is about to run, rests, waits
+ * for a thread, or is a value that nobody awaits yet) is not waited for: it makes no other, and
+ * returns what it had done, or -EBADF. So none that had begun touches the number's next file;
+ * nor does a stream (stream.h) that was made of the number before. (A process that has raised
+ * fs.nr_open: this, between two operations, holds for numbers below 1048576.) Of two closes at
+ * once one is -EBADF. The descriptor of a weft_listener: misuse, -EBADF, and it stays open
+ * (weft_listener_close). */
 int weft_close(int fd);
 
 /* Waits until what was written to the file, its data and what is needed to find it, is on the disk.
