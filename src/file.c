@@ -93,7 +93,7 @@ static struct wf_op transfer_op(enum wf_op_kind kind, int fd, uint32_t meant, co
 
 /* Its type alone, as it is known here: for its times a network's file system would first write what
  * is dirty, and ask its server. */
-static bool is_regular(int fd)
+bool wf_io_is_regular(int fd)
 {
     struct statx about;
     return wf_sys.call(SYS_statx, fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
@@ -103,17 +103,8 @@ static bool is_regular(int fd)
 
 bool wf_io_is_for_thread(int fd)
 {
-    long flags = is_regular(fd) ? wf_sys.call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) : O_APPEND;
+    long flags = wf_io_is_regular(fd) ? wf_sys.call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) : O_APPEND;
     return flags >= 0 && (flags & O_APPEND) == 0;
-}
-
-ssize_t wf_io_write_on_thread(struct wf_thread_call *call)
-{
-    long n;
-    do { /* ends: signals come one at a time, a profiler's among them */
-        n = wf_thread_await(call);
-    } while (n == -EINTR && !wf_io_is_over());
-    return n == -EINTR ? -ECANCELED : n;
 }
 
 static struct wf_thread_call write_call(int fd, uint32_t meant, const void *buffer, size_t bytes)
@@ -129,7 +120,7 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void
 {
     if (kind == WF_OP_WRITE && offset == POSITION_OWN && wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, meant, buffer, bytes);
-        ssize_t n = wf_io_write_on_thread(&call);
+        ssize_t n = wf_thread_await(&call);
         if (wf_likely(n != -EAGAIN)) { /* else there is no thread */
             return n;
         }
@@ -197,7 +188,7 @@ static bool is_in_memory(int fd)
 {
     enum { TMPFS = 0x01021994 }; /* linux/magic.h; memfd too */
     struct statfs about;
-    return is_regular(fd) && fstatfs(fd, &about) == 0 && about.f_type == TMPFS;
+    return wf_io_is_regular(fd) && fstatfs(fd, &about) == 0 && about.f_type == TMPFS;
 }
 
 /* What can be read without waiting: bytes, or -ESPIPE, which the ring would not say; or -EAGAIN for
@@ -223,7 +214,7 @@ static WF_NOINLINE ssize_t read_now(int fd, void *buffer, size_t bytes, uint64_t
 /* fewer bytes than asked for: the end of what the cache has, or of what there is? */
 static WF_NOINLINE bool may_have_more(int fd, uint64_t offset)
 {
-    return offset != POSITION_OWN || is_regular(fd);
+    return offset != POSITION_OWN || wf_io_is_regular(fd);
 }
 
 /* read_now as a later step of a call, which must not read from the number's next file. */

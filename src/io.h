@@ -48,6 +48,9 @@ WF_INLINE bool wf_io_is_vain(int *vain, uint32_t found, uint32_t events)
     return *vain > 1;
 }
 
+/* Is it a regular file, as far as that is known here? No file system asks its server. */
+bool wf_io_is_regular(int fd);
+
 /* Is a write at the descriptor's own position for a thread of ours? A regular file's is, without
  * O_APPEND: see file.c. */
 bool wf_io_is_for_thread(int fd);
@@ -80,16 +83,13 @@ struct wf_thread_call {
         .number = (number_), .fds = (fds_), .args = { __VA_ARGS__ } /* the rest: 0 */ \
     }
 
-/* Makes the call on a thread of the runtime's, and suspends until it has returned: what it gave, >=
- * 0 or -errno. Once on the thread it cannot be interrupted, so a cancellation is seen by the next
- * call. -ECANCELED: the scope was cancelled before, or its deadline had passed; not called.
- * -EAGAIN: no thread at all could be had. -EBADF: or weft_close was quicker than the thread; not
- * called. A weft_close that comes later waits for the call. The memory that the arguments name is
- * the call's until it returns. */
+/* Makes the call on a thread of the runtime's, again after a signal (not close), and suspends until
+ * it has returned: what it gave, >= 0 or -errno. Once on the thread it cannot be interrupted, so a
+ * cancellation is seen by the next call. -ECANCELED: the scope was cancelled before, or its
+ * deadline had passed; not called. -EAGAIN: no thread at all could be had. -EBADF: or weft_close
+ * was quicker than the thread; not called. A weft_close that comes later waits for the call. The
+ * memory that the arguments name is the call's until it returns. */
 long wf_thread_await(struct wf_thread_call *call);
-
-/* The same for a write, which is begun again after a signal. -EAGAIN: there is no thread. */
-ssize_t wf_io_write_on_thread(struct wf_thread_call *call);
 
 /* The same, and is no point of cancellation: for what has to be undone. */
 long wf_thread_finish(struct wf_thread_call *call);

@@ -31,12 +31,6 @@ static bool may_be_direct(int fd, const struct iovec *parts, int count)
     return flags < 0 || (flags & O_DIRECT) != 0;
 }
 
-static bool is_regular(int fd)
-{
-    struct stat about;
-    return wf_sys.call(SYS_fstat, fd, (long)&about, 0, 0, 0, 0) == 0 && S_ISREG(about.st_mode);
-}
-
 /* What is there without waiting; -EAGAIN: ask the driver, which waits or knows the error. */
 static ssize_t read_now(int fd, const struct iovec *parts, int count, uint64_t offset)
 {
@@ -117,7 +111,7 @@ static ssize_t read_at(int fd, const struct iovec *parts, int count, uint64_t of
     }
     wf_spend_budget(self);
     if (wf_unlikely(n > 0 && (size_t)n < wf_parts_bytes(parts, (size_t)count) &&
-                    (offset != POSITION_OWN || is_regular(fd)))) {
+                    (offset != POSITION_OWN || wf_io_is_regular(fd)))) {
         return read_rest(fd, meant, parts, count, (size_t)n, offset);
     }
     return n;
@@ -140,7 +134,7 @@ ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int c
     }
     if (wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, meant, parts, count);
-        ssize_t n = wf_io_write_on_thread(&call);
+        ssize_t n = wf_thread_await(&call);
         if (wf_likely(n != -EAGAIN)) { /* else there is no thread */
             return n;
         }

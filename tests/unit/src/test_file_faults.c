@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <weft/debug.h>
 #include <weft/stackless.h>
 #include <weft/weft.h>
 
@@ -21,12 +22,17 @@ static struct wf_sys real;
 static _Atomic long refused_call;
 static _Atomic int refused_with;
 static atomic_int refused_times;
-static atomic_size_t refused_bytes_min; /* of memory; 0: none is */
+static _Atomic long interrupted_call = -1; /* by a signal, once; -1: none is */
+static atomic_size_t refused_bytes_min;    /* of memory; 0: none is */
 static atomic_int threads_refused;
 static atomic_int spawn_refused;
 
 static long fault_call(long number, long a, long b, long c, long d, long e, long f)
 {
+    if (number == atomic_load(&interrupted_call)) {
+        atomic_store(&interrupted_call, -1); /* once */
+        return -EINTR;
+    }
     if (number == atomic_load(&refused_call)) {
         atomic_fetch_add(&refused_times, 1);
         return atomic_load(&refused_with);
@@ -100,6 +106,48 @@ static void end(void)
         wt_eq(weft_run(name##_body, NULL, .workers = 1, .io = "auto"), 0); \
     }                                                                      \
     static int name##_body(void *arg __attribute__((unused)))
+
+/* A profiler's signal, on the thread: the caller does not hear of it. */
+FaultTest(a_call_on_a_thread_goes_on_after_a_signal)
+{
+    int fd = weft_open(in_folder("a"), O_RDWR | O_CREAT, 0600);
+    wt_ge(fd, 0);
+    atomic_store(&interrupted_call, SYS_write);
+    wt_eq(weft_write(fd, "one", 3), 3);
+    wt_eq(atomic_load(&interrupted_call), -1);
+    atomic_store(&interrupted_call, SYS_write);
+    weft_val written = weft_write_v(fd, "two", 3);
+    wt_eq(weft_val_await(written), 3);
+    wt_eq(atomic_load(&interrupted_call), -1);
+    char text[8] = "";
+    wt_eq(weft_pread(fd, text, sizeof text, 0), 6);
+    wt_str_eq(text, "onetwo");
+    wt_eq(weft_close(fd), 0);
+    return 0;
+}
+
+/* By epoll nothing is written without a thread. */
+FaultTest(a_write_at_the_own_position_goes_by_the_ring_if_there_is_no_thread)
+{
+    int fd = weft_open(in_folder("a"), O_RDWR | O_CREAT, 0600);
+    wt_ge(fd, 0);
+    atomic_store(&threads_refused, 1);
+    struct iovec part = {(char *)"two", 3};
+    ssize_t one = weft_write(fd, "one", 3);
+    ssize_t two = weft_writev(fd, &part, 1);
+    atomic_store(&threads_refused, 0);
+    char report[200];
+    weft_rt_report(weft_rt_current(), report, sizeof report);
+    if (strstr(report, "uring") != NULL) {
+        char text[8] = "";
+        wt_eq(one, 3);
+        wt_eq(two, 3);
+        wt_eq(weft_pread(fd, text, sizeof text, 0), 6);
+        wt_str_eq(text, "onetwo");
+    }
+    wt_eq(weft_close(fd), 0);
+    return 0;
+}
 
 static int descriptors(void)
 {
