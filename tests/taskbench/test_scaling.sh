@@ -25,11 +25,12 @@ brief="--restarts 6 --pairs 3 --no-pin"
     export WEFT_PLANT=crowded
     try "slower on two" 1 scaling "$planted" $brief --threshold 100% --format junit
     has out 'testsuite name="taskbench scaling" tests="1" failures="1"'
-    try "as JSON" 1 scaling "$planted" $brief --threshold 100% --format json
+    try "as JSON, by the file's ending" 1 scaling "$planted" $brief --threshold 100% -o "$work/scaling.json"
+    has out "SLOWER"
+    cp "$work/scaling.json" "$work/out"
     has out '"command": "scaling"'
     has out '"base_workers": 1'
     has out '"verdict": "slower"'
-    cp "$work/out" "$work/scaling.json"
     unset WEFT_PLANT
     try "as a report" 0 report "$work/scaling.json" -o "$work/scaling.html"
     cp "$work/scaling.html" "$work/out"

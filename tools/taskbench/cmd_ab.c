@@ -391,6 +391,7 @@ int tb_cmd_scaling(int argc, char **argv)
     if (rc == TB_EXIT_OK && s.args.help) {
         return tb_cmd_help(2, (char *[]){NULL, argv[0], NULL});
     }
+    s.args.format = tb_output_format(&s.args);
     if (rc == TB_EXIT_OK && s.args.format > TB_FORMAT_JUNIT) {
         return complain("scaling reports as table, json, md, csv or junit");
     }
