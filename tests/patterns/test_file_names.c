@@ -451,7 +451,8 @@ FileTest(file_names, values_do_the_same_several_at_once, 2)
     weft_val_drop(dropped);
     wt_eq(weft_scope_end(&s), 0);
     struct statx about;
-    wt_eq(weft_stat(in_folder("dropped"), &about), 0);
+    int rc = weft_stat(in_folder("dropped"), &about);
+    wt_true(rc == 0 || rc == -ENOENT, "%d: it had begun, or had not", rc);
     wt_eq(weft_within(0, (int)result_of(weft_mkdirat_v(folder_fd, "late", 0755))), -ETIME);
     wt_eq(weft_stat(in_folder("late"), &about), -ENOENT);
     return 0;
