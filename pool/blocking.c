@@ -26,8 +26,8 @@ struct blocking_thread {
 struct wf_blocking {
     struct wf_lock lock;
     /* under lock */
-    struct wf_blocking_request *oldest, *newest;
-    int waiting;  /* requests in the queue */
+    struct wf_list queue; /* oldest first */
+    int waiting;          /* requests in it */
     int idle;     /* threads that sleep; those woken for a request in the queue are still counted */
     int starting; /* places taken whose threads have not come to the lock */
     int alive;    /* threads that have, and have not ended */
@@ -44,6 +44,7 @@ struct wf_blocking *wf_blocking_new(int threads_max)
         sizeof(struct wf_blocking) + (size_t)threads_max * sizeof(struct blocking_thread);
     struct wf_blocking *blocking = wf_sys_alloc_zeroed(WF_LINE, bytes);
     if (blocking != NULL) {
+        wf_list_init(&blocking->queue);
         blocking->threads_max = threads_max;
     }
     return blocking;
@@ -51,15 +52,12 @@ struct wf_blocking *wf_blocking_new(int threads_max)
 
 static struct wf_blocking_request *pop_locked(struct wf_blocking *blocking)
 {
-    struct wf_blocking_request *request = blocking->oldest;
-    if (request != NULL) {
-        blocking->waiting--;
-        blocking->oldest = request->next;
-        if (blocking->oldest == NULL) {
-            blocking->newest = NULL;
-        }
+    struct wf_list *node = wf_list_pop_front(&blocking->queue);
+    if (node == NULL) {
+        return NULL;
     }
-    return request;
+    blocking->waiting--;
+    return wf_container_of(node, struct wf_blocking_request, in_queue);
 }
 
 /* Waits for a request. NULL: the thread is to end; its place is free unless the pool is ending and
@@ -140,13 +138,8 @@ static struct blocking_thread *take_place_locked(struct wf_blocking *blocking)
 
 static void push_locked(struct wf_blocking *blocking, struct wf_blocking_request *request)
 {
-    request->next = NULL;
-    if (blocking->newest != NULL) {
-        blocking->newest->next = request;
-    } else {
-        blocking->oldest = request;
-    }
-    blocking->newest = request;
+    request->blocking = blocking;
+    wf_list_push_back(&blocking->queue, &request->in_queue);
     blocking->waiting++;
     /* relaxed: under the lock */
     wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1);
@@ -157,28 +150,23 @@ static void push_locked(struct wf_blocking *blocking, struct wf_blocking_request
 static WF_COLD int start_refused(struct wf_blocking *blocking, struct blocking_thread *thread,
                                  struct wf_blocking_request *request)
 {
-    struct wf_blocking_request *orphans = NULL;
+    int rc = 0;
     wf_lock(&blocking->lock);
     thread->blocking = NULL;
     blocking->starting--;
-    if (blocking->alive + blocking->starting == 0) {
-        orphans = blocking->oldest;
-        blocking->oldest = NULL;
-        blocking->newest = NULL;
-        blocking->waiting = 0;
-    }
-    wf_unlock(&blocking->lock);
-    int rc = 0;
-    while (orphans != NULL) { /* ends: the list does */
-        struct wf_blocking_request *orphan = orphans;
-        orphans = orphan->next;
+    struct wf_blocking_request *orphan;
+    /* ends: with the queue; who comes meanwhile starts a thread, or ends it, too */
+    while (blocking->alive + blocking->starting == 0 && (orphan = pop_locked(blocking)) != NULL) {
         if (orphan == request) {
             rc = -EAGAIN;
-        } else {
-            orphan->result = -EAGAIN;
-            orphan->done(orphan); /* LAST TOUCH */
+            continue;
         }
+        wf_unlock(&blocking->lock);
+        orphan->result = -EAGAIN;
+        orphan->done(orphan); /* LAST TOUCH */
+        wf_lock(&blocking->lock);
     }
+    wf_unlock(&blocking->lock);
     return rc;
 }
 
@@ -197,6 +185,19 @@ int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request 
         return start_refused(blocking, thread, request);
     }
     return 0;
+}
+
+bool wf_blocking_withdraw(struct wf_blocking_request *request)
+{
+    struct wf_blocking *blocking = request->blocking;
+    wf_lock(&blocking->lock);
+    bool is_queued = !wf_list_is_empty(&request->in_queue);
+    if (is_queued) {
+        wf_list_unlink(&request->in_queue);
+        blocking->waiting--;
+    }
+    wf_unlock(&blocking->lock);
+    return is_queued;
 }
 
 void wf_blocking_report(struct wf_blocking *blocking, struct wf_blocking_report *report)

@@ -4,9 +4,12 @@
  * the function has returned; `done` makes somebody ready and touches the request last. Threads are
  * created when a request finds none idle, up to the cap, by the submitter and outside of the lock,
  * and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue,
- * which needs no bound of its own: each entry is the frame of a suspended task. */
+ * which needs no bound of its own: each entry is the frame of a suspended task. Until a thread
+ * takes it from there it can be withdrawn. */
 #ifndef WF_BLOCKING_H
 #define WF_BLOCKING_H
+
+#include "pool/base/list.h"
 
 #define WF_BLOCKING_IDLE_NS INT64_C(5000000000)
 
@@ -21,7 +24,8 @@ struct wf_blocking_request {
     int result; /* of call, valid in done */
     /* on the blocking thread; LAST TOUCH is its own */
     void (*done)(struct wf_blocking_request *request);
-    struct wf_blocking_request *next;
+    struct wf_blocking *blocking; /* to which it was submitted; immutable from then on */
+    struct wf_list in_queue;      /* under that one's lock */
 };
 
 /* threads_max >= 1. NULL: no memory. Creates no thread yet. */
@@ -33,6 +37,10 @@ void wf_blocking_free(struct wf_blocking *blocking);
 /* Any thread. 0; -EAGAIN: there is no thread at all and none can be created, the request was not
  * taken. Others that counted on the same thread end with the result -EAGAIN, uncalled. */
 int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request);
+
+/* Any thread, while the request's memory lasts, once it was submitted. True: no thread had begun
+ * it, and none will; `done` is not called. */
+bool wf_blocking_withdraw(struct wf_blocking_request *request);
 
 struct wf_blocking_report {
     int running; /* requests on a thread: nothing can interrupt them */

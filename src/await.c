@@ -276,19 +276,34 @@ ssize_t wf_await_op(struct wf_op *op)
 
 /* --- a call that blocks a thread -------------------------------------------------------------- */
 
-struct blocking_wait {
+struct blocking_call {
     struct wf_blocking_request request;
-    struct wf_wait wait;
+    struct wf_call call;
 };
 
 static void blocking_done(struct wf_blocking_request *request)
 {
-    struct blocking_wait *waiting = wf_container_of(request, struct blocking_wait, request);
-    (void)wf_wait_claim(&waiting->wait, WF_WAIT_GRANTED);
+    struct blocking_call *blocking = wf_container_of(request, struct blocking_call, request);
+    (void)wf_wait_claim(&blocking->call.wait, WF_WAIT_GRANTED);
 }
 
-/* not enlisted: it cannot be interrupted */
-static const struct wf_wait_ops blocking_ops = {.name = "weft_blocking (not interruptible)"};
+/* Unless a thread has begun it: then it ends by itself. */
+static void blocking_cancel(struct wf_wait *wait)
+{
+    struct blocking_call *blocking = wf_container_of(wait, struct blocking_call, call.wait);
+    if (wf_blocking_withdraw(&blocking->request)) {
+        blocking->request.result = -ECANCELED;
+        blocking_done(&blocking->request);
+    }
+}
+
+static ssize_t blocking_finish(struct wf_call *call)
+{
+    return wf_container_of(call, struct blocking_call, call)->request.result;
+}
+
+static const struct wf_wait_ops blocking_ops = {
+    .cancel = blocking_cancel, .finish = blocking_finish, .name = "weft_blocking"};
 
 int weft_blocking(weft_fn *fn, void *arg)
 {
@@ -300,12 +315,9 @@ int weft_blocking(weft_fn *fn, void *arg)
     if (wf_env_cancelled(self->env) != 0) {
         return -ECANCELED; /* an expired deadline: it cannot be tried without waiting */
     }
-    struct blocking_wait waiting = {.request = {.call = fn, .arg = arg, .done = blocking_done}};
-    wf_wait_init(&waiting.wait, &self->resume, &blocking_ops);
-    rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &waiting.request);
-    if (rc < 0) {
-        return rc;
-    }
-    (void)wf_wait_block(self, &waiting.wait);
-    return waiting.request.result;
+    struct blocking_call blocking;
+    blocking.request = (struct wf_blocking_request){.call = fn, .arg = arg, .done = blocking_done};
+    wf_wait_init(&blocking.call.wait, &self->resume, &blocking_ops);
+    rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &blocking.request);
+    return (int)wf_call_end(self, &blocking.call, rc < 0 ? rc : WF_PENDING);
 }

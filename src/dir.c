@@ -119,7 +119,8 @@ static bool next_again(struct wf_call *call, ssize_t result);
 static const struct wf_wait_ops next_ops = {.cancel = wf_thread_cancel,
                                             .finish = next_finish,
                                             .again = next_again,
-                                            .name = "a directory (not interruptible)"};
+                                            .is_wide = true,
+                                            .name = "a directory, read on a thread"};
 
 /* There was nothing but dots. (That there is no thread has the same code, but the call gave
  * nothing.) */

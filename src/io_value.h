@@ -30,8 +30,8 @@ void wf_io_begin_again(struct wf_op *op, struct wf_call *call, const struct wf_w
 void wf_io_rest(struct wf_call *call, const struct wf_wait_ops *ops);
 ssize_t wf_io_rest_finish(struct wf_call *call);
 
-/* The same as wf_thread_v, with another end than that of the call alone: `ops` has `again`, and
- * cancel = wf_thread_cancel. */
+/* The same as wf_thread_v, with another end than that of the call alone: `ops` has `again`, is
+ * wide, and cancel = wf_thread_cancel. */
 weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wait_ops *ops,
                          const weft_place *place);
 void wf_thread_cancel(struct wf_wait *wait);

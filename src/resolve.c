@@ -3,7 +3,8 @@
  *
  * A *lookup* lives in memory of its own, because getaddrinfo cannot be interrupted, and whoever
  * waits for it can: it belongs to two, the thread and the waiter, and is freed by the one who is
- * through with it last. Under its lock:
+ * through with it last. (While it waits in line for a thread, it is the waiter's alone.) Under its
+ * lock:
  *
  *      BEGUN --[lookup_done]--> ENDED --[the waiter]--> freed
  *        +----[the waiter, cancelled]--> ABANDONED --[lookup_done]--> freed
@@ -90,20 +91,9 @@ static void free_lookup(struct lookup *lookup)
     wf_sys.release(lookup);
 }
 
-static bool is_abandoned(struct lookup *lookup)
-{
-    wf_lock(&lookup->lock);
-    bool abandoned = lookup->state == LOOKUP_ABANDONED;
-    wf_unlock(&lookup->lock);
-    return abandoned;
-}
-
 static int lookup_call(void *arg)
 {
     struct lookup *lookup = arg;
-    if (is_abandoned(lookup)) {
-        return -ECANCELED; /* it had waited in line for a thread */
-    }
     return wf_sys.resolve(lookup->host, lookup->service, &lookup->hints, &lookup->found);
 }
 
@@ -128,6 +118,10 @@ static void lookup_done(struct wf_blocking_request *request)
 static ssize_t lookup_finish(struct wf_call *call)
 {
     struct lookup *lookup = call->object;
+    if (wf_blocking_withdraw(&lookup->request)) { /* it waited in line for a thread */
+        free_lookup(lookup);
+        return -ECANCELED;
+    }
     wf_lock(&lookup->lock);
     bool ended = lookup->state == LOOKUP_ENDED;
     if (!ended) {
@@ -214,7 +208,7 @@ static int by_name(struct wf_fiber *self, const char *host, const char *service,
     }
     rc = (int)wf_call_end(self, &call, WF_PENDING);
     if (rc == -ECANCELED) {
-        return rc; /* it is the thread's */
+        return rc; /* it is the thread's, or gone */
     }
     if (rc == 0) {
         rc = take_found(lookup, out, max);

@@ -1,6 +1,6 @@
 /* thread_call.c: a system call on a thread that may block, as a call of the API: for what no ring
- * does faster, on both backends in the same way (io.h; ADR 0019). As weft_blocking it cannot be
- * interrupted: the thread is inside the kernel. */
+ * does faster, on both backends in the same way (io.h; ADR 0019). Until a thread has begun it, it can
+ * be cancelled; from then on, as weft_blocking, it cannot: the thread is inside the kernel. */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
@@ -75,10 +75,14 @@ static void call_done(struct wf_blocking_request *request)
     (void)wf_wait_claim(call->wait, WF_WAIT_GRANTED); /* LAST TOUCH */
 }
 
-/* It ends by itself. */
+/* Unless a thread has begun it: then it ends by itself. */
 void wf_thread_cancel(struct wf_wait *wait)
 {
-    (void)wait;
+    struct wf_thread_call *call = wf_container_of(wait, struct wf_call, wait)->object;
+    if (wf_blocking_withdraw(&call->request)) {
+        call->result = -ECANCELED;
+        call_done(&call->request);
+    }
 }
 
 static ssize_t call_finish(struct wf_call *call)
@@ -86,9 +90,19 @@ static ssize_t call_finish(struct wf_call *call)
     return ((struct wf_thread_call *)call->object)->result;
 }
 
-static const struct wf_wait_ops stack_ops = {.cancel = wf_thread_cancel,
-                                             .finish = call_finish,
-                                             .name = "a file operation (not interruptible)"};
+#define NAME "a file operation on a thread"
+
+static const struct wf_wait_ops stack_ops = {
+    .cancel = wf_thread_cancel, .finish = call_finish, .name = NAME};
+
+/* It is made in any case. */
+static void cancel_nothing(struct wf_wait *wait)
+{
+    (void)wait;
+}
+
+static const struct wf_wait_ops firm_ops = {
+    .cancel = cancel_nothing, .finish = call_finish, .name = NAME};
 
 /* WF_PENDING, or -EAGAIN: there is no thread. */
 static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
@@ -106,10 +120,11 @@ static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
     return rc < 0 ? rc : WF_PENDING;
 }
 
-static long await(struct wf_fiber *self, struct wf_thread_call *thread)
+static long await(struct wf_fiber *self, struct wf_thread_call *thread,
+                  const struct wf_wait_ops *ops)
 {
     struct wf_call call;
-    return wf_call_end(self, &call, thread_begin(thread, &call, &self->resume, self, &stack_ops));
+    return wf_call_end(self, &call, thread_begin(thread, &call, &self->resume, self, ops));
 }
 
 long wf_thread_await(struct wf_thread_call *thread)
@@ -120,14 +135,14 @@ long wf_thread_await(struct wf_thread_call *thread)
         return rc;
     }
     /* an expired deadline: it cannot be tried without waiting */
-    return wf_env_cancelled(self->env) != 0 ? -ECANCELED : await(self, thread);
+    return wf_env_cancelled(self->env) != 0 ? -ECANCELED : await(self, thread, &stack_ops);
 }
 
 long wf_thread_finish(struct wf_thread_call *thread)
 {
     int rc = 0;
     struct wf_fiber *self = wf_enter_task(&rc);
-    return self == NULL ? rc : await(self, thread);
+    return self == NULL ? rc : await(self, thread, &firm_ops);
 }
 
 /* --- as a value ------------------------------------------------------------------------------- */
@@ -137,7 +152,7 @@ struct thread_value {
     struct wf_thread_call thread;
 };
 
-_Static_assert(sizeof(struct thread_value) <= 256, "pool.c, value_bytes");
+_Static_assert(sizeof(struct thread_value) <= 384, "pool.c, value_bytes");
 
 /* Never; but it says which class of memory the record is of: value.c, kind_of. */
 static bool call_again(struct wf_call *call, ssize_t result)
@@ -149,7 +164,8 @@ static bool call_again(struct wf_call *call, ssize_t result)
 static const struct wf_wait_ops value_ops = {.cancel = wf_thread_cancel,
                                              .finish = call_finish,
                                              .again = call_again,
-                                             .name = "a file operation (not interruptible)"};
+                                             .is_wide = true,
+                                             .name = NAME};
 
 weft_val wf_thread_v(const struct wf_thread_call *thread, const weft_place *place)
 {
@@ -164,7 +180,7 @@ weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wa
         return wf_val_done(-ECANCELED, place);
     }
     struct wf_begun b;
-    if (!wf_v_begin(&b, WF_V_OP, place)) {
+    if (!wf_v_begin(&b, WF_V_WIDE, place)) {
         return b.val;
     }
     struct thread_value *record = wf_container_of(b.value, struct thread_value, value);

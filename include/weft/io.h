@@ -56,8 +56,8 @@ ssize_t weft_read(int fd, void *buffer, size_t bytes);
  * May suspend.
  * At a regular file's own position, without O_APPEND, it is write(2) on a thread, as the calls of
  * file.h are, because io_uring lets two writes take the same place. So none of several tasks' is
- * lost, unless one reads by the same descriptor meanwhile; it waits for a thread, and then for its
- * end, whatever is cancelled; and a deadline that has passed is -ECANCELED, not tried. Where no
+ * lost, unless one reads by the same descriptor meanwhile; it waits for a thread, as long
+ * as nothing is cancelled, and then for its end, whatever is; and a deadline that has passed is -ECANCELED, not tried. Where no
  * thread can be had it goes by the ring all the same (weft_write_v: -EAGAIN, not written). */
 ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 

@@ -432,10 +432,11 @@ int weft_yield(void);
 int weft_sleep(weft_time duration);
 
 /* Runs fn(arg) on a thread that may block, and waits for it: for calls that cannot be made
- * asynchronous. fn is not in task context. Not interruptible: a cancellation is seen after fn has
- * returned. Threads are created on demand up to blocking_max; beyond that the call waits its turn.
- * Returns fn's result, -ECANCELED (fn not called), or -EAGAIN if no thread at all can be had. `arg`
- * stays the caller's. May suspend. Task context. */
+ * asynchronous. fn is not in task context. Threads are created on demand up to blocking_max; beyond
+ * that the call waits its turn, and can be cancelled at once. Once fn has begun it is not
+ * interruptible: a cancellation is seen after it has returned. Returns fn's result, -ECANCELED (fn
+ * was not called, and will not be), or -EAGAIN if no thread at all can be had. `arg` stays the
+ * caller's. May suspend. Task context. */
 int weft_blocking(weft_fn *fn, void *arg);
 
 #ifdef __cplusplus

@@ -167,6 +167,12 @@ WEFT_TASK(block_late, struct late *)
     return rc;
 }
 
+static int block_late_alone(void *arg)
+{
+    struct late **late = arg;
+    return weft_blocking(begin_and_wait, *late);
+}
+
 TaskTest(blocking, a_cancellation_is_seen_after_the_function_has_returned, 1)
 {
     struct late late = {0};
@@ -182,6 +188,45 @@ TaskTest(blocking, a_cancellation_is_seen_after_the_function_has_returned, 1)
     wt_eq(weft_scope_end(&s), 0);
     sem_destroy(&late.sem);
     return 0;
+}
+
+WEFT_TASK(block_behind, atomic_int *)
+{
+    return weft_blocking(count_call, *arg);
+}
+
+/* One thread, which is busy. */
+static int cancel_what_waits_its_turn(void *arg)
+{
+    (void)arg;
+    struct late late = {0};
+    struct late *pointer = &late;
+    sem_init(&late.sem, 0, 0);
+    weft_task busy;
+    wt_eq(weft_spawn(&busy, block_late_alone, &pointer), 0);
+    yield_until(&late.begun, 1);
+    WEFT_SCOPE(s);
+    atomic_int calls = 0;
+    atomic_int *counter = &calls;
+    for (int i = 0; i < 3; i++) {
+        weft_go(&s, block_behind, &counter);
+    }
+    wt_eq(weft_yield(), 0);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    wt_eq(weft_within(WEFT_MS(1), weft_blocking(count_call, &calls)), -ETIME);
+    wt_eq(weft_status(&busy), -EINPROGRESS);
+    sem_post(&late.sem);
+    wt_eq(weft_await(&busy), 3);
+    wt_eq(weft_blocking(count_call, &calls), 0);
+    wt_eq(atomic_load(&calls), 1, "the others were not called, and will not be");
+    sem_destroy(&late.sem);
+    return 0;
+}
+
+Test(blocking, a_call_that_waits_its_turn_is_cancelled_at_once, .timeout = 60)
+{
+    wt_eq(weft_run(cancel_what_waits_its_turn, NULL, .workers = 1, .blocking_max = 1), 0);
 }
 
 struct hand_off {

@@ -199,6 +199,41 @@ TaskTest(net_resolve, as_many_lookups_are_given_up_and_no_more, 1)
     return 0;
 }
 
+WEFT_TASK(resolve_slowly, const char *)
+{
+    weft_addr out;
+    return weft_resolve(*arg, "80", &out, 1);
+}
+
+/* One thread, and more that wait for it than may be given up. */
+static int give_up_in_line(void *arg)
+{
+    const char *host = arg;
+    block_names(true);
+    WEFT_SCOPE(s);
+    for (int i = 0; i < WEFT_LOOKUPS_ABANDONED_MAX + 2; i++) {
+        wt_eq(weft_go(&s, resolve_slowly, &host), 0);
+    }
+    while (lookups() == 0) { /* ends: the first comes to the thread */
+        weft_yield();
+    }
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    WEFT_SCOPE(next);
+    wt_eq(weft_go(&next, resolve_slowly, &host), 0);
+    weft_yield();
+    wt_eq(weft_scope_count(&next), 1);
+    block_names(false);
+    wt_eq(weft_scope_end(&next), 0);
+    wt_eq(lookups(), 2);
+    return 0;
+}
+
+Test(net_resolve, what_waits_in_line_and_is_given_up_does_not_count, .timeout = 60)
+{
+    wt_eq(weft_run(give_up_in_line, (void *)"slow.test", .workers = 1, .blocking_max = 1), 0);
+}
+
 static int give_up(void *arg)
 {
     (void)arg;

@@ -250,6 +250,46 @@ static long slow_truncate(long number, long a, long b, long c, long d, long e, l
     return honest.call(number, a, b, c, d, e, f);
 }
 
+WEFT_TASK(truncate_behind, int)
+{
+    return weft_ftruncate(*arg, 2);
+}
+
+/* The only thread is inside the first call. */
+static int cancel_before_the_thread(void *arg)
+{
+    (void)arg;
+    weft_task first;
+    truncating = (struct truncating){.fd = file_of(100)};
+    int fd = file_of(100);
+    wt_eq(weft_spawn(&first, truncate_it, &truncating), 0);
+    yield_until(&is_inside, 1);
+    WEFT_SCOPE(s);
+    wt_eq(weft_go(&s, truncate_behind, &fd), 0);
+    weft_val value = weft_ftruncate_v(fd, 3);
+    wt_eq(weft_yield(), 0);
+    weft_scope_cancel(&s, NULL);
+    wt_eq(weft_val_await(value), -ECANCELED);
+    wt_eq(weft_scope_end(&s), -ECANCELED);
+    wt_eq(weft_status(&first), -EINPROGRESS);
+    atomic_store(&may_go, 1);
+    wt_eq(weft_await(&first), 0);
+    wt_eq(truncating.rc, 0);
+    wt_eq(weft_ftruncate(fd, 4), 0);
+    wt_eq(size_of(fd), 4);
+    close(fd);
+    close(truncating.fd);
+    return 0;
+}
+
+Test(uses, a_call_that_waits_for_a_thread_is_cancelled_at_once, .timeout = 60)
+{
+    honest = wf_sys;
+    wf_sys.call = slow_truncate;
+    wt_eq(weft_run(cancel_before_the_thread, NULL, .workers = 1, .blocking_max = 1), 0);
+    wf_sys = honest;
+}
+
 static int close_it(void *arg)
 {
     wt_eq(weft_close(*(int *)arg), 0);
