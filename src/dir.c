@@ -122,12 +122,14 @@ static const struct wf_wait_ops next_ops = {.cancel = wf_thread_cancel,
                                             .is_wide = true,
                                             .name = "a directory, read on a thread"};
 
-/* There was nothing but dots. (That there is no thread has the same code, but the call gave
- * nothing.) */
+/* -EAGAIN: there was nothing but dots. */
 static bool next_again(struct wf_call *call, ssize_t result)
 {
-    const struct wf_thread_call *thread = call->object;
-    return result == -EAGAIN && thread->result > 0 && wf_thread_begin_again(call, &next_ops);
+    if (result != -EAGAIN) {
+        return false;
+    }
+    wf_thread_begin_again(call, &next_ops);
+    return true;
 }
 
 weft_val weft_dir_next_v_(weft_dir *dir, weft_dir_entry *out, const weft_place *place)

@@ -120,10 +120,7 @@ static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void
 {
     if (kind == WF_OP_WRITE && offset == POSITION_OWN && wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, meant, buffer, bytes);
-        ssize_t n = wf_thread_await(&call);
-        if (wf_likely(n != -EAGAIN)) { /* else there is no thread */
-            return n;
-        }
+        return wf_thread_await(&call);
     }
     struct wf_op op = transfer_op(kind, fd, meant, buffer, bytes, offset);
     return await_ready(&op, kind == WF_OP_READ ? POLLIN : POLLOUT);
@@ -409,9 +406,7 @@ static int number_to_linger(int fd)
 static WF_COLD int close_on_a_thread(int fd)
 {
     struct wf_thread_call call = WF_THREAD_CALL(SYS_close, 0, fd);
-    long rc = wf_thread_finish(&call);
-    return rc == -EAGAIN ? wf_sys.close(fd)
-                         : (int)rc; /* no thread: better this one than not at all */
+    return (int)wf_thread_finish(&call);
 }
 
 int weft_close(int fd)

@@ -86,9 +86,9 @@ struct wf_thread_call {
 /* Makes the call on a thread of the runtime's, again after a signal (not close), and suspends until
  * it has returned: what it gave, >= 0 or -errno. Once on the thread it cannot be interrupted, so a
  * cancellation is seen by the next call. -ECANCELED: the scope was cancelled before, or its
- * deadline had passed; not called. -EAGAIN: no thread at all could be had. -EBADF: or weft_close
- * was quicker than the thread; not called. A weft_close that comes later waits for the call. The
- * memory that the arguments name is the call's until it returns. */
+ * deadline had passed, or it was cancelled before a thread had begun it; not called. -EBADF: or
+ * weft_close was quicker than the thread; not called. A weft_close that comes later waits for the
+ * call. The memory that the arguments name is the call's until it returns. */
 long wf_thread_await(struct wf_thread_call *call);
 
 /* The same, and is no point of cancellation: for what has to be undone. */

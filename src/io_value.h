@@ -35,8 +35,7 @@ ssize_t wf_io_rest_finish(struct wf_call *call);
 weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wait_ops *ops,
                          const weft_place *place);
 void wf_thread_cancel(struct wf_wait *wait);
-/* From ops->again: the same call once more. False: there is no thread, and the result is
- * -EAGAIN. */
-bool wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops);
+/* From ops->again: the same call once more. */
+void wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops);
 
 #endif

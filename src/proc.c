@@ -91,10 +91,7 @@ static void wait_for_death(weft_proc *proc)
     siginfo_t info;
     struct wf_thread_call wait =
         WF_THREAD_CALL(SYS_waitid, 0, WF_P_PIDFD, proc->pidfd, (long)&info, WEXITED | WNOWAIT, 0);
-    if (wf_thread_finish(&wait) == -EAGAIN) { /* no thread: better this one than not at all */
-        (void)wf_sys.call(SYS_waitid, WF_P_PIDFD, proc->pidfd, (long)&info, WEXITED | WNOWAIT, 0,
-                          0);
-    }
+    (void)wf_thread_finish(&wait);
 }
 
 /* The process has ended. */

@@ -67,11 +67,14 @@ static void mean(struct wf_thread_call *call)
     }
 }
 
-/* On the thread. Or on one that could not start the thread, uncalled: then `result` is still what
- * thread_begin has put there. */
+/* On the thread. Or on a worker that could not start it, uncalled, where no thread at all is to be
+ * had: then the worker makes the call and waits for it, better than that nobody does. */
 static void call_done(struct wf_blocking_request *request)
 {
     struct wf_thread_call *call = wf_container_of(request, struct wf_thread_call, request);
+    if (wf_unlikely(request->result == -EAGAIN)) {
+        (void)make_call(call);
+    }
     (void)wf_wait_claim(call->wait, WF_WAIT_GRANTED); /* LAST TOUCH */
 }
 
@@ -81,7 +84,7 @@ void wf_thread_cancel(struct wf_wait *wait)
     struct wf_thread_call *call = wf_container_of(wait, struct wf_call, wait)->object;
     if (wf_blocking_withdraw(&call->request)) {
         call->result = -ECANCELED;
-        call_done(&call->request);
+        (void)wf_wait_claim(wait, WF_WAIT_GRANTED);
     }
 }
 
@@ -104,7 +107,6 @@ static void cancel_nothing(struct wf_wait *wait)
 static const struct wf_wait_ops firm_ops = {
     .cancel = cancel_nothing, .finish = call_finish, .name = NAME};
 
-/* WF_PENDING, or -EAGAIN: there is no thread. */
 static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
                             struct wf_work *resume, struct wf_fiber *self,
                             const struct wf_wait_ops *ops)
@@ -113,11 +115,12 @@ static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
     mean(thread);
     call->object = thread;
     thread->wait = &call->wait;
-    thread->result = -EAGAIN;
-    thread->request =
-        (struct wf_blocking_request){.call = make_call, .arg = thread, .done = call_done};
-    int rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &thread->request);
-    return rc < 0 ? rc : WF_PENDING;
+    thread->request = (struct wf_blocking_request){
+        .call = make_call, .arg = thread, .result = -EAGAIN, .done = call_done};
+    if (wf_blocking_submit(wf_runtime_of(self)->blocking, &thread->request) < 0) {
+        call_done(&thread->request);
+    }
+    return WF_PENDING;
 }
 
 static long await(struct wf_fiber *self, struct wf_thread_call *thread,
@@ -188,8 +191,7 @@ weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wa
     return wf_v_end(&b, thread_begin(&record->thread, b.call, NULL, b.self, ops));
 }
 
-bool wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops)
+void wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops)
 {
-    struct wf_thread_call *thread = call->object;
-    return thread_begin(thread, call, NULL, wf_self(), ops) == WF_PENDING;
+    (void)thread_begin(call->object, call, NULL, wf_self(), ops);
 }

@@ -134,10 +134,7 @@ ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int c
     }
     if (wf_io_is_for_thread(fd)) {
         struct wf_thread_call call = write_call(fd, meant, parts, count);
-        ssize_t n = wf_thread_await(&call);
-        if (wf_likely(n != -EAGAIN)) { /* else there is no thread */
-            return n;
-        }
+        return wf_thread_await(&call);
     }
     return transfer(WF_OP_WRITEV, fd, meant, parts, count, POSITION_OWN);
 }

@@ -8,9 +8,9 @@
  *   weft_blocking), on both backends: no ring does it faster. Once a thread has begun it, it cannot
  *   be interrupted: when the scope is cancelled it returns its real result once the kernel has done
  *   it. Before that, in a cancelled scope, or under a deadline that has passed, it is -ECANCELED
- *   and nothing was done;
- *   -EAGAIN: no thread at all could be had; -EBADF, and nothing was done: weft_close has closed a
- *   descriptor of it before it came to a thread. (One that comes later waits for it.) It suspends.
+ *   and nothing was done; likewise -EBADF: weft_close has closed a descriptor of it before it came
+ *   to a thread. (One that comes later waits for it.) Where no thread at all is to be had the
+ *   worker makes the call, and does nothing else meanwhile. It suspends.
  * - Errors are those of the system call of the same name. */
 #ifndef WEFT_FILE_H
 #define WEFT_FILE_H

@@ -57,8 +57,7 @@ ssize_t weft_read(int fd, void *buffer, size_t bytes);
  * At a regular file's own position, without O_APPEND, it is write(2) on a thread, as the calls of
  * file.h are, because io_uring lets two writes take the same place. So none of several tasks' is
  * lost, unless one reads by the same descriptor meanwhile; it waits for a thread, as long
- * as nothing is cancelled, and then for its end, whatever is; and a deadline that has passed is -ECANCELED, not tried. Where no
- * thread can be had it goes by the ring all the same (weft_write_v: -EAGAIN, not written). */
+ * as nothing is cancelled, and then for its end, whatever is; and a deadline that has passed is -ECANCELED, not tried. */
 ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 
 /* As weft_read and weft_write, at `offset` bytes from the file's start; the file's position neither
