@@ -16,6 +16,9 @@
 /* A look at whether a thread whose call has returned is back. */
 #define COMING_BACK_NS INT64_C(20000)
 
+/* Lines share lists, by their numbers: as many as files are mostly written at a time, and more. */
+#define LISTS 32
+
 struct blocking_thread {
     struct wf_blocking *blocking; /* NULL: this place is free; under lock */
     pthread_t id;                 /* of the thread, written by itself; under lock */
@@ -26,8 +29,9 @@ struct blocking_thread {
 struct wf_blocking {
     struct wf_lock lock;
     /* under lock */
-    struct wf_list queue; /* oldest first */
-    int waiting;          /* requests in it */
+    struct wf_list queue;        /* oldest first */
+    int waiting;                 /* requests in it */
+    struct wf_list lines[LISTS]; /* requests of lines, oldest first */
     int idle;     /* threads that sleep; those woken for a request in the queue are still counted */
     int starting; /* places taken whose threads have not come to the lock */
     int alive;    /* threads that have, and have not ended */
@@ -45,9 +49,18 @@ struct wf_blocking *wf_blocking_new(int threads_max)
     struct wf_blocking *blocking = wf_sys_alloc_zeroed(WF_LINE, bytes);
     if (blocking != NULL) {
         wf_list_init(&blocking->queue);
+        for (int i = 0; i < LISTS; i++) {
+            wf_list_init(&blocking->lines[i]);
+        }
         blocking->threads_max = threads_max;
     }
     return blocking;
+}
+
+static void queue_locked(struct wf_blocking *blocking, struct wf_blocking_request *request)
+{
+    wf_list_push_back(&blocking->queue, &request->in_queue);
+    blocking->waiting++;
 }
 
 static struct wf_blocking_request *pop_locked(struct wf_blocking *blocking)
@@ -57,7 +70,42 @@ static struct wf_blocking_request *pop_locked(struct wf_blocking *blocking)
         return NULL;
     }
     blocking->waiting--;
-    return wf_container_of(node, struct wf_blocking_request, in_queue);
+    struct wf_blocking_request *request =
+        wf_container_of(node, struct wf_blocking_request, in_queue);
+    request->taken = true;
+    return request;
+}
+
+/* The oldest of a line; NULL: there is none. */
+static struct wf_blocking_request *first_of_line_locked(const struct wf_list *list, int line)
+{
+    for (struct wf_list *node = list->next; node != list; node = node->next) {
+        struct wf_blocking_request *request =
+            wf_container_of(node, struct wf_blocking_request, in_line);
+        if (request->line == line) {
+            return request;
+        }
+    }
+    return NULL;
+}
+
+static struct wf_list *list_of(struct wf_blocking *blocking, int line)
+{
+    return &blocking->lines[(uint32_t)line % LISTS];
+}
+
+/* Has ended, or is withdrawn: whoever is the first then has its turn. */
+static void leave_line_locked(struct wf_blocking *blocking, struct wf_blocking_request *request)
+{
+    if (request->line == 0) {
+        return;
+    }
+    wf_list_unlink(&request->in_line);
+    struct wf_blocking_request *first =
+        first_of_line_locked(list_of(blocking, request->line), request->line);
+    if (first != NULL && !first->taken && wf_list_is_empty(&first->in_queue)) {
+        queue_locked(blocking, first);
+    }
 }
 
 /* Waits for a request. NULL: the thread is to end; its place is free unless the pool is ending and
@@ -90,10 +138,13 @@ static struct wf_blocking_request *next_request(struct wf_blocking *blocking,
     return request;
 }
 
-/* From here until it is back the thread only makes somebody ready. */
-static void note_done(struct wf_blocking *blocking, struct blocking_thread *thread)
+/* From here until it is back the thread only makes somebody ready. What has its turn by this need
+ * wake nobody: there is this thread. */
+static void note_done(struct wf_blocking *blocking, struct blocking_thread *thread,
+                      struct wf_blocking_request *request)
 {
     wf_lock(&blocking->lock);
+    leave_line_locked(blocking, request);
     thread->is_done = true;
     blocking->done++;
     wf_unlock(&blocking->lock);
@@ -112,16 +163,16 @@ static void *blocking_thread(void *arg)
     struct wf_blocking_request *request;
     while ((request = next_request(blocking, thread)) != NULL) {
         request->result = request->call(request->arg);
-        note_done(blocking, thread);
+        note_done(blocking, thread, request);
         request->done(request); /* LAST TOUCH */
     }
     return NULL;
 }
 
-/* A place for a thread that the caller has to start, if one more request needs it; else NULL. */
+/* A place for a thread that the caller has to start, if what is queued needs it; else NULL. */
 static struct blocking_thread *take_place_locked(struct wf_blocking *blocking)
 {
-    if (blocking->idle + blocking->starting > blocking->waiting) {
+    if (blocking->idle + blocking->starting >= blocking->waiting) {
         return NULL;
     }
     for (int i = 0; i < blocking->threads_max; i++) {
@@ -136,13 +187,24 @@ static struct blocking_thread *take_place_locked(struct wf_blocking *blocking)
     return NULL;
 }
 
-static void push_locked(struct wf_blocking *blocking, struct wf_blocking_request *request)
+/* False: it is not the first of its line, and needs no thread yet. */
+static bool push_locked(struct wf_blocking *blocking, struct wf_blocking_request *request)
 {
     request->blocking = blocking;
-    wf_list_push_back(&blocking->queue, &request->in_queue);
-    blocking->waiting++;
+    request->taken = false;
+    wf_list_init(&request->in_queue);
+    if (request->line != 0) {
+        struct wf_list *list = list_of(blocking, request->line);
+        bool is_first = first_of_line_locked(list, request->line) == NULL;
+        wf_list_push_back(list, &request->in_line);
+        if (!is_first) {
+            return false;
+        }
+    }
+    queue_locked(blocking, request);
     /* relaxed: under the lock */
     wf_store_relaxed(&blocking->requests, wf_load_relaxed(&blocking->requests) + 1);
+    return true;
 }
 
 /* The thread was refused. If nobody else will come, all that is queued ends with -EAGAIN: `request`
@@ -157,6 +219,7 @@ static WF_COLD int start_refused(struct wf_blocking *blocking, struct blocking_t
     struct wf_blocking_request *orphan;
     /* ends: with the queue; who comes meanwhile starts a thread, or ends it, too */
     while (blocking->alive + blocking->starting == 0 && (orphan = pop_locked(blocking)) != NULL) {
+        leave_line_locked(blocking, orphan);
         if (orphan == request) {
             rc = -EAGAIN;
             continue;
@@ -173,9 +236,9 @@ static WF_COLD int start_refused(struct wf_blocking *blocking, struct blocking_t
 int wf_blocking_submit(struct wf_blocking *blocking, struct wf_blocking_request *request)
 {
     wf_lock(&blocking->lock);
-    struct blocking_thread *thread = take_place_locked(blocking);
-    push_locked(blocking, request);
-    bool wake = blocking->idle > 0;
+    bool is_queued = push_locked(blocking, request);
+    struct blocking_thread *thread = is_queued ? take_place_locked(blocking) : NULL;
+    bool wake = is_queued && blocking->idle > 0;
     wf_unlock(&blocking->lock);
     if (wake) {
         (void)wf_sys.futex_wake(&blocking->requests, 1);
@@ -191,13 +254,15 @@ bool wf_blocking_withdraw(struct wf_blocking_request *request)
 {
     struct wf_blocking *blocking = request->blocking;
     wf_lock(&blocking->lock);
-    bool is_queued = !wf_list_is_empty(&request->in_queue);
-    if (is_queued) {
+    bool withdraws = !request->taken;
+    if (withdraws) {
+        request->taken = true;
+        blocking->waiting -= !wf_list_is_empty(&request->in_queue);
         wf_list_unlink(&request->in_queue);
-        blocking->waiting--;
+        leave_line_locked(blocking, request);
     }
     wf_unlock(&blocking->lock);
-    return is_queued;
+    return withdraws;
 }
 
 void wf_blocking_report(struct wf_blocking *blocking, struct wf_blocking_report *report)

@@ -5,7 +5,11 @@
  * created when a request finds none idle, up to the cap, by the submitter and outside of the lock,
  * and end after WF_BLOCKING_IDLE_NS without work. A request beyond the cap waits in the queue,
  * which needs no bound of its own: each entry is the frame of a suspended task. Until a thread
- * takes it from there it can be withdrawn. */
+ * takes it from there it can be withdrawn.
+ *
+ * Requests may be of a *line*: those of one are begun one at a time, in the order in which they
+ * came; meanwhile the others are not in the queue and hold no thread. For calls that would only
+ * wait for each other, as writes at one file's position do in the kernel. */
 #ifndef WF_BLOCKING_H
 #define WF_BLOCKING_H
 
@@ -22,10 +26,14 @@ struct wf_blocking_request {
     int (*call)(void *arg);
     void *arg;
     int result; /* of call, valid in done */
+    int line;   /* its number, > 0; 0: of none */
     /* on the blocking thread; LAST TOUCH is its own */
     void (*done)(struct wf_blocking_request *request);
     struct wf_blocking *blocking; /* to which it was submitted; immutable from then on */
-    struct wf_list in_queue;      /* under that one's lock */
+    /* under that one's lock */
+    struct wf_list in_queue; /* if it is the first of its line */
+    struct wf_list in_line;  /* until its end */
+    bool taken;              /* by a thread; or withdrawn */
 };
 
 /* threads_max >= 1. NULL: no memory. Creates no thread yet. */
@@ -44,7 +52,7 @@ bool wf_blocking_withdraw(struct wf_blocking_request *request);
 
 struct wf_blocking_report {
     int running; /* requests on a thread: nothing can interrupt them */
-    int waiting; /* requests beyond the cap */
+    int waiting; /* requests beyond the cap, in the queue */
 };
 
 /* Any thread. The numbers are of one moment. */

@@ -1,10 +1,9 @@
 /* await.c: entering a call of the API, resuming who waits in one, and the waits that belong to no
- * object: yield, sleep, a kernel operation, a blocking call. How a stack lies down is in
+ * object: yield, sleep, a kernel operation. How a stack lies down is in
  * block.c. */
 #include "io/op.h"
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
-#include "pool/blocking.h"
 #include "src/block.h"
 #include "src/frame.h"
 #include "src/uses.h"
@@ -272,52 +271,4 @@ ssize_t wf_await_op(struct wf_op *op)
         result = wf_op_finish(&call); /* sends, as a rule: no suspension for them */
     }
     return wf_call_end(self, &call, result);
-}
-
-/* --- a call that blocks a thread -------------------------------------------------------------- */
-
-struct blocking_call {
-    struct wf_blocking_request request;
-    struct wf_call call;
-};
-
-static void blocking_done(struct wf_blocking_request *request)
-{
-    struct blocking_call *blocking = wf_container_of(request, struct blocking_call, request);
-    (void)wf_wait_claim(&blocking->call.wait, WF_WAIT_GRANTED);
-}
-
-/* Unless a thread has begun it: then it ends by itself. */
-static void blocking_cancel(struct wf_wait *wait)
-{
-    struct blocking_call *blocking = wf_container_of(wait, struct blocking_call, call.wait);
-    if (wf_blocking_withdraw(&blocking->request)) {
-        blocking->request.result = -ECANCELED;
-        blocking_done(&blocking->request);
-    }
-}
-
-static ssize_t blocking_finish(struct wf_call *call)
-{
-    return wf_container_of(call, struct blocking_call, call)->request.result;
-}
-
-static const struct wf_wait_ops blocking_ops = {
-    .cancel = blocking_cancel, .finish = blocking_finish, .name = "weft_blocking"};
-
-int weft_blocking(weft_fn *fn, void *arg)
-{
-    int rc = 0;
-    struct wf_fiber *self = wf_enter_call(&rc);
-    if (self == NULL) {
-        return rc;
-    }
-    if (wf_env_cancelled(self->env) != 0) {
-        return -ECANCELED; /* an expired deadline: it cannot be tried without waiting */
-    }
-    struct blocking_call blocking;
-    blocking.request = (struct wf_blocking_request){.call = fn, .arg = arg, .done = blocking_done};
-    wf_wait_init(&blocking.call.wait, &self->resume, &blocking_ops);
-    rc = wf_blocking_submit(wf_runtime_of(self)->blocking, &blocking.request);
-    return (int)wf_call_end(self, &blocking.call, rc < 0 ? rc : WF_PENDING);
 }

@@ -713,7 +713,9 @@ struct weft_rt {
     /* immutable after start */
     struct wf_pool *pool;
     struct wf_driver *driver;
-    struct wf_blocking *blocking;
+    /* threads for the program's functions, which may wait for anything; and for what the library
+     * itself does, which does not wait for those */
+    struct wf_blocking *blocking, *own_blocking;
     weft_unobserved_fn *on_unobserved;
     void *on_unobserved_arg;
     weft_time drain, kill;

@@ -133,8 +133,9 @@ static int count_idle_threads(weft_rt *rt)
 {
     struct wf_blocking *of_driver = wf_io_driver_blocking(rt->driver);
     int idle = wf_blocking_idle_threads(rt->blocking);
+    int own = wf_blocking_idle_threads(rt->own_blocking);
     int idle_of_driver = of_driver != NULL ? wf_blocking_idle_threads(of_driver) : 0;
-    return idle < 0 || idle_of_driver < 0 ? -1 : idle + idle_of_driver;
+    return idle < 0 || own < 0 || idle_of_driver < 0 ? -1 : idle + own + idle_of_driver;
 }
 
 /* Is it certain that nobody else can wake a task? */

@@ -107,12 +107,17 @@ bool wf_io_is_for_thread(int fd)
     return flags >= 0 && (flags & O_APPEND) == 0;
 }
 
+struct wf_thread_call wf_write_call(int number, int fd, uint32_t meant, const void *what, long much)
+{
+    struct wf_thread_call call = WF_THREAD_CALL(number, WF_FD_ARG(0), fd, (long)what, much);
+    call.meant[0] = meant;
+    call.line = fd + 1;
+    return call;
+}
+
 static struct wf_thread_call write_call(int fd, uint32_t meant, const void *buffer, size_t bytes)
 {
-    struct wf_thread_call call =
-        WF_THREAD_CALL(SYS_write, WF_FD_ARG(0), fd, (long)buffer, (long)wf_io_bytes(bytes));
-    call.meant[0] = meant;
-    return call;
+    return wf_write_call(SYS_write, fd, meant, buffer, (long)wf_io_bytes(bytes));
 }
 
 static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const void *buffer,

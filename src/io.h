@@ -68,6 +68,7 @@ struct wf_thread_call {
     /* of the descriptors, in their order: what is meant (uses.h); 0: what each means when the call
      * begins */
     uint32_t meant[2];
+    int line; /* blocking.h; 0: none */
     long args[6];
     /* the call's own */
     struct wf_blocking_request request;
@@ -83,6 +84,12 @@ struct wf_thread_call {
         .number = (number_), .fds = (fds_), .args = { __VA_ARGS__ } /* the rest: 0 */ \
     }
 
+/* write(2) or writev(2), by its number. Those of one descriptor come one after the other, in one
+ * line: the kernel has a lock for the position that they move, and a second thread would only wait
+ * for that. */
+struct wf_thread_call wf_write_call(int number, int fd, uint32_t meant, const void *what,
+                                    long much);
+
 /* Makes the call on a thread of the runtime's, again after a signal (not close), and suspends until
  * it has returned: what it gave, >= 0 or -errno. Once on the thread it cannot be interrupted, so a
  * cancellation is seen by the next call. -ECANCELED: the scope was cancelled before, or its
@@ -93,5 +100,8 @@ long wf_thread_await(struct wf_thread_call *call);
 
 /* The same, and is no point of cancellation: for what has to be undone. */
 long wf_thread_finish(struct wf_thread_call *call);
+
+/* As weft_blocking, on the same threads as those: for what the library itself does. */
+int wf_call_on_own_thread(weft_fn *fn, void *arg);
 
 #endif

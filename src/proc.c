@@ -214,7 +214,7 @@ static int bear(weft_proc *proc, char *const argv[], const weft_proc_opts *opts)
     int made[3] = {-1, -1, -1};
     int rc = prepare_ends(proc, opts, birth.spawn.fds, made);
     if (rc >= 0) {
-        rc = weft_blocking(give_birth, &birth);
+        rc = wf_call_on_own_thread(give_birth, &birth);
     }
     for (int i = 0; i < 3; i++) {
         close_end(&made[i]);

@@ -201,7 +201,7 @@ static int by_name(struct wf_fiber *self, const char *host, const char *service,
     wf_wait_init(&call.wait, &self->resume, &lookup_ops);
     call.object = lookup;
     lookup->wait = &call.wait;
-    int rc = wf_blocking_submit(rt->blocking, &lookup->request);
+    int rc = wf_blocking_submit(rt->own_blocking, &lookup->request);
     if (rc < 0) { /* it was not taken */
         free_lookup(lookup);
         return rc;

@@ -149,6 +149,7 @@ static void release(weft_rt *rt)
         wf_pool_free(rt->pool);
     }
     wf_blocking_free(rt->blocking);
+    wf_blocking_free(rt->own_blocking);
     wf_io_driver_free(rt->driver);
     wf_exec_release_all(rt);
     wf_slab_fini(&rt->foreign_frames);
@@ -237,8 +238,10 @@ static int make_driver(weft_rt *rt, const weft_rt_opts *opts)
 /* What release undoes, in any state. */
 static int start_parts(weft_rt *rt, const weft_rt_opts *opts)
 {
-    rt->blocking = wf_blocking_new(opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT);
-    if (rt->blocking == NULL) {
+    int threads_max = opts->blocking_max > 0 ? opts->blocking_max : BLOCKING_DEFAULT;
+    rt->blocking = wf_blocking_new(threads_max);
+    rt->own_blocking = wf_blocking_new(threads_max);
+    if (rt->blocking == NULL || rt->own_blocking == NULL) {
         return -ENOMEM;
     }
     int rc = make_driver(rt, opts);

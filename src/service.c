@@ -144,18 +144,23 @@ static void report_services(weft_rt *rt)
     }
 }
 
+static void report_calls(struct wf_blocking *blocking, const char *what)
+{
+    struct wf_blocking_report calls;
+    wf_blocking_report(blocking, &calls);
+    if (calls.running > 0) {
+        (void)fprintf(stderr, "weft:   %d %s, which nothing can interrupt\n", calls.running, what);
+    }
+}
+
 void wf_drain_report(weft_rt *rt)
 {
     (void)fprintf(stderr, "weft: the runtime cannot stop: of its tasks %zu have not ended\n",
                   wf_runtime_count(rt) + 1);
     report_services(rt);
     (void)weft_dump(rt, STDERR_FILENO);
-    struct wf_blocking_report calls;
-    wf_blocking_report(rt->blocking, &calls);
-    if (calls.running > 0) {
-        (void)fprintf(stderr, "weft:   %d calls of weft_blocking, which nothing can interrupt\n",
-                      calls.running);
-    }
+    report_calls(rt->blocking, "calls of weft_blocking");
+    report_calls(rt->own_blocking, "file operations or lookups of names");
 }
 
 /* --- a service -------------------------------------------------------------------------------- */

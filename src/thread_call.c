@@ -1,6 +1,9 @@
-/* thread_call.c: a system call on a thread that may block, as a call of the API: for what no ring
- * does faster, on both backends in the same way (io.h; ADR 0019). Until a thread has begun it, it can
- * be cancelled; from then on, as weft_blocking, it cannot: the thread is inside the kernel. */
+/* thread_call.c: a call on a thread that may block, as a call of the API: a system call, for what
+ * no ring does faster, on both backends in the same way (io.h; ADR 0019); or a function, of the
+ * program (weft_blocking) or of ours. Until a thread has begun it, it can be cancelled; after that
+ * it cannot: the thread is in the kernel, or in what is not ours. The library's own calls have
+ * threads of their own, for a function of the program may wait for what comes after them (ADR
+ * 0055). */
 #include "pool/base/check.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
@@ -116,8 +119,13 @@ static ssize_t thread_begin(struct wf_thread_call *thread, struct wf_call *call,
     call->object = thread;
     thread->wait = &call->wait;
     thread->request = (struct wf_blocking_request){
-        .call = make_call, .arg = thread, .result = -EAGAIN, .done = call_done};
-    if (wf_blocking_submit(wf_runtime_of(self)->blocking, &thread->request) < 0) {
+        .call = make_call,
+        .arg = thread,
+        .result = -EAGAIN,
+        .line = thread->line,
+        .done = call_done,
+    };
+    if (wf_blocking_submit(wf_runtime_of(self)->own_blocking, &thread->request) < 0) {
         call_done(&thread->request);
     }
     return WF_PENDING;
@@ -194,4 +202,61 @@ weft_val wf_thread_v_ops(const struct wf_thread_call *thread, const struct wf_wa
 void wf_thread_begin_again(struct wf_call *call, const struct wf_wait_ops *ops)
 {
     (void)thread_begin(call->object, call, NULL, wf_self(), ops);
+}
+
+/* --- a function ------------------------------------------------------------------------------- */
+
+struct blocking_call {
+    struct wf_blocking_request request;
+    struct wf_call call;
+};
+
+static void blocking_done(struct wf_blocking_request *request)
+{
+    struct blocking_call *blocking = wf_container_of(request, struct blocking_call, request);
+    (void)wf_wait_claim(&blocking->call.wait, WF_WAIT_GRANTED);
+}
+
+/* Unless a thread has begun it: then it ends by itself. */
+static void blocking_cancel(struct wf_wait *wait)
+{
+    struct blocking_call *blocking = wf_container_of(wait, struct blocking_call, call.wait);
+    if (wf_blocking_withdraw(&blocking->request)) {
+        blocking->request.result = -ECANCELED;
+        blocking_done(&blocking->request);
+    }
+}
+
+static ssize_t blocking_finish(struct wf_call *call)
+{
+    return wf_container_of(call, struct blocking_call, call)->request.result;
+}
+
+static const struct wf_wait_ops blocking_ops = {
+    .cancel = blocking_cancel, .finish = blocking_finish, .name = "weft_blocking"};
+
+static int call_on(struct wf_blocking *threads, struct wf_fiber *self, weft_fn *fn, void *arg)
+{
+    if (wf_env_cancelled(self->env) != 0) {
+        return -ECANCELED; /* an expired deadline: it cannot be tried without waiting */
+    }
+    struct blocking_call blocking;
+    blocking.request = (struct wf_blocking_request){.call = fn, .arg = arg, .done = blocking_done};
+    wf_wait_init(&blocking.call.wait, &self->resume, &blocking_ops);
+    int rc = wf_blocking_submit(threads, &blocking.request);
+    return (int)wf_call_end(self, &blocking.call, rc < 0 ? rc : WF_PENDING);
+}
+
+int weft_blocking(weft_fn *fn, void *arg)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    return self == NULL ? rc : call_on(wf_runtime_of(self)->blocking, self, fn, arg);
+}
+
+int wf_call_on_own_thread(weft_fn *fn, void *arg)
+{
+    int rc = 0;
+    struct wf_fiber *self = wf_enter_call(&rc);
+    return self == NULL ? rc : call_on(wf_runtime_of(self)->own_blocking, self, fn, arg);
 }

@@ -53,15 +53,6 @@ static struct wf_op vector_op(enum wf_op_kind kind, int fd, const struct iovec *
     };
 }
 
-static struct wf_thread_call write_call(int fd, uint32_t meant, const struct iovec *parts,
-                                        int count)
-{
-    struct wf_thread_call call =
-        WF_THREAD_CALL(SYS_writev, WF_FD_ARG(0), fd, (long)parts, (long)count);
-    call.meant[0] = meant;
-    return call;
-}
-
 /* -EAGAIN: the file is open with O_NONBLOCK, which a caller of ours has not asked for. */
 static ssize_t transfer(enum wf_op_kind kind, int fd, uint32_t meant, const struct iovec *parts,
                         int count, uint64_t offset)
@@ -133,7 +124,7 @@ ssize_t wf_writev_meant(int fd, uint32_t meant, const struct iovec *parts, int c
         return -EINVAL;
     }
     if (wf_io_is_for_thread(fd)) {
-        struct wf_thread_call call = write_call(fd, meant, parts, count);
+        struct wf_thread_call call = wf_write_call(SYS_writev, fd, meant, parts, count);
         return wf_thread_await(&call);
     }
     return transfer(WF_OP_WRITEV, fd, meant, parts, count, POSITION_OWN);
@@ -173,7 +164,7 @@ weft_val weft_writev_v_(int fd, const struct iovec *parts, int count, const weft
         return wf_val_done(-EINVAL, place);
     }
     if (wf_io_is_for_thread(fd)) {
-        struct wf_thread_call call = write_call(fd, 0, parts, count);
+        struct wf_thread_call call = wf_write_call(SYS_writev, fd, 0, parts, count);
         return wf_thread_v(&call, place);
     }
     return vector_v(WF_OP_WRITEV, fd, parts, count, POSITION_OWN, place);

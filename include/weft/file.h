@@ -4,13 +4,13 @@
  * What holds for all of them, beside what io.h says of its own:
  * - A `dirfd` is a directory's descriptor, or AT_FDCWD (the working directory); a relative path
  *   starts there. Paths are NUL-terminated and at most PATH_MAX bytes, else -ENAMETOOLONG.
- * - What begins with "On a thread" is one system call on a thread that may block (as
- *   weft_blocking), on both backends: no ring does it faster. Once a thread has begun it, it cannot
- *   be interrupted: when the scope is cancelled it returns its real result once the kernel has done
- *   it. Before that, in a cancelled scope, or under a deadline that has passed, it is -ECANCELED
- *   and nothing was done; likewise -EBADF: weft_close has closed a descriptor of it before it came
- *   to a thread. (One that comes later waits for it.) Where no thread at all is to be had the
- *   worker makes the call, and does nothing else meanwhile. It suspends.
+ * - What begins with "On a thread" is one system call on a thread that may block (not one of those
+ *   of weft_blocking), on both backends: no ring does it faster. Once a thread has begun it, it
+ *   cannot be interrupted: when the scope is cancelled it returns its real result once the kernel
+ *   has done it. Before that, in a cancelled scope, or under a deadline that has passed, it is
+ *   -ECANCELED and nothing was done; likewise -EBADF: weft_close has closed a descriptor of it
+ *   before it came to a thread. (One that comes later waits for it.) Where no thread at all is to
+ *   be had the worker makes the call, and does nothing else meanwhile. It suspends.
  * - Errors are those of the system call of the same name. */
 #ifndef WEFT_FILE_H
 #define WEFT_FILE_H

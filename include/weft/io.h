@@ -56,8 +56,10 @@ ssize_t weft_read(int fd, void *buffer, size_t bytes);
  * May suspend.
  * At a regular file's own position, without O_APPEND, it is write(2) on a thread, as the calls of
  * file.h are, because io_uring lets two writes take the same place. So none of several tasks' is
- * lost, unless one reads by the same descriptor meanwhile; it waits for a thread, as long
- * as nothing is cancelled, and then for its end, whatever is; and a deadline that has passed is -ECANCELED, not tried. */
+ * lost, and those of one descriptor come one after the other, on one thread. It can be cancelled
+ * while it waits for the thread, and not any more once that has begun it; a deadline that has
+ * passed is -ECANCELED, not tried. Nobody is to read at that position by the same descriptor
+ * meanwhile: the worker may have to wait for the write, and a write be lost. */
 ssize_t weft_write(int fd, const void *buffer, size_t bytes);
 
 /* As weft_read and weft_write, at `offset` bytes from the file's start; the file's position neither

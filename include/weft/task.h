@@ -71,7 +71,8 @@ enum weft_rescue {
 typedef struct weft_rt_opts {
     /* threads that run tasks; 0: the CPUs this process may use, bounded by its cgroup's quota */
     int workers;
-    int blocking_max; /* threads for weft_blocking; 0: 64 */
+    /* threads for weft_blocking, and as many for calls on files and lookups of names; 0: 64 */
+    int blocking_max;
     /* "uring", "epoll", or "auto" (also NULL): io_uring, or epoll where the kernel refuses that,
      * which is said once on stderr; the environment's WEFT_IO overrides NULL and "auto" */
     const char *io;

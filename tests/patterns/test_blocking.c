@@ -2,7 +2,10 @@
 #include "pattern.h"
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/mman.h>
 #include <unistd.h>
+#include <weft/file.h>
+#include <weft/io.h>
 #include <weft/sync.h>
 
 static int return_it(void *arg)
@@ -227,6 +230,31 @@ static int cancel_what_waits_its_turn(void *arg)
 Test(blocking, a_call_that_waits_its_turn_is_cancelled_at_once, .timeout = 60)
 {
     wt_eq(weft_run(cancel_what_waits_its_turn, NULL, .workers = 1, .blocking_max = 1), 0);
+}
+
+/* The only thread for functions waits for what comes after the file was written. */
+static int write_meanwhile(void *arg)
+{
+    (void)arg;
+    struct late late = {0};
+    struct late *pointer = &late;
+    sem_init(&late.sem, 0, 0);
+    weft_task busy;
+    wt_eq(weft_spawn(&busy, block_late_alone, &pointer), 0);
+    yield_until(&late.begun, 1);
+    int fd = memfd_create("file", MFD_CLOEXEC);
+    wt_eq(weft_write(fd, "text", 4), 4);
+    wt_eq(weft_ftruncate(fd, 2), 0);
+    sem_post(&late.sem);
+    wt_eq(weft_await(&busy), 3);
+    wt_eq(weft_close(fd), 0);
+    sem_destroy(&late.sem);
+    return 0;
+}
+
+Test(blocking, calls_on_files_do_not_wait_for_functions, .timeout = 60)
+{
+    wt_eq(weft_run(write_meanwhile, NULL, .workers = 1, .blocking_max = 1), 0);
 }
 
 struct hand_off {

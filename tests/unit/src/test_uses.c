@@ -208,9 +208,18 @@ static int occupy(void *arg)
     return 0;
 }
 
+static long slow_mkdir(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number == SYS_mkdirat) {
+        return occupy(NULL);
+    }
+    return honest.call(number, a, b, c, d, e, f);
+}
+
 static int occupy_a_thread(void *arg)
 {
-    return weft_blocking(occupy, arg);
+    (void)arg;
+    return weft_mkdir("nowhere", 0700);
 }
 
 /* The only thread is busy, so the call waits for it, and meanwhile the number becomes another
@@ -239,7 +248,10 @@ static int close_before_the_thread(void *arg)
 
 Test(uses, a_call_that_waits_for_a_thread_does_not_come_to_the_next_file, .timeout = 60)
 {
+    honest = wf_sys;
+    wf_sys.call = slow_mkdir;
     wt_eq(weft_run(close_before_the_thread, NULL, .workers = 1, .blocking_max = 1), 0);
+    wf_sys = honest;
 }
 
 static long slow_truncate(long number, long a, long b, long c, long d, long e, long f)
@@ -326,5 +338,57 @@ Test(uses, a_close_waits_for_a_call_on_a_thread, .timeout = 60)
     honest = wf_sys;
     wf_sys.call = slow_truncate;
     wt_eq(weft_run(close_during_the_call, NULL, .workers = 1), 0);
+    wf_sys = honest;
+}
+
+static _Atomic long slow_fd;
+
+static long slow_write(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number == SYS_write && a == atomic_load(&slow_fd)) {
+        occupy(NULL);
+    }
+    return honest.call(number, a, b, c, d, e, f);
+}
+
+WEFT_TASK(write_to, int)
+{
+    return weft_write(*arg, "x", 1) == 1 ? 0 : -ECANCELED;
+}
+
+/* Two threads, and ten that write to a file that hangs. */
+static int write_beside_a_slow_file(void *arg)
+{
+    (void)arg;
+    int slow = file_of(0), quick = file_of(0);
+    atomic_store(&slow_fd, slow);
+    WEFT_SCOPE(first);
+    wt_eq(weft_go(&first, write_to, &slow), 0);
+    yield_until(&is_inside, 1);
+    WEFT_SCOPE(others);
+    for (int i = 0; i < 9; i++) {
+        wt_eq(weft_go(&others, write_to, &slow), 0);
+    }
+    weft_val value = weft_write_v(slow, "x", 1);
+    wt_eq(weft_write(quick, "y", 1), 1);
+    wt_eq(weft_mkdir("/", 0700), -EEXIST);
+    weft_scope_cancel(&others, NULL);
+    wt_eq(weft_val_await(value), -ECANCELED);
+    wt_eq(weft_scope_end(&others), -ECANCELED);
+    wt_eq(weft_scope_count(&first), 1);
+    atomic_store(&may_go, 1);
+    wt_eq(weft_scope_end(&first), 0);
+    wt_eq(size_of(slow), 1);
+    wt_eq(size_of(quick), 1);
+    close(slow);
+    close(quick);
+    return 0;
+}
+
+Test(uses, writes_to_one_file_hold_one_thread, .timeout = 60)
+{
+    honest = wf_sys;
+    wf_sys.call = slow_write;
+    wt_eq(weft_run(write_beside_a_slow_file, NULL, .workers = 1, .blocking_max = 2), 0);
     wf_sys = honest;
 }
