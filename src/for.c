@@ -14,16 +14,17 @@
  * that it is split into.
  *
  * When is a split worth it? A loop of 1000 additions is over in less time than another worker takes
- * to hear of it. So a loop runs alone at first: for WF_HOT_TICKS if somebody searches, for
- * WF_COLD_TICKS if the others sleep. Except when it has few indices: then they are probably long
- * ones, and a single one of them may be longer than all we could save. While a piece takes long
- * nobody can ask; so a span with long pieces (*dear*) is split before anybody does, and its right
- * half lies in the open.
+ * to hear of it. So a loop is *silent* at first: for WF_HOT_TICKS if somebody searches, for
+ * WF_COLD_TICKS if the others sleep. And what is left of it has to take WF_WORTH_TICKS, by what the
+ * last piece took. Except when it has few indices: then they are probably long ones, and a single
+ * one of them may be longer than all we could save. While a piece takes long nobody can ask; so a
+ * span with long pieces (*dear*) is split before anybody does, and its right half lies in the open.
  *
  * That is a guess, for bodies that have not been run yet. A loop tells the next one over the same
  * body what an index cost (known.h), which then decides at its begin whether to offer half at once,
- * or to run alone at first. Nothing else: no piece is longer for it. So what is wrong about it
- * costs what a wrong guess does: a wake in vain, or one body that runs alone.
+ * or to be silent at first; and how long its first piece is, but no longer than what may be a
+ * single index of a body that is not known: 3 % of what a worker would get (FEW). So what is wrong
+ * about it costs what a wrong guess does: a wake in vain, or one piece that runs alone.
  *
  * Errors. The first failure is kept under a lock and sets `stopped`, which each span looks at
  * before a piece (loop.h).
@@ -46,26 +47,26 @@
 #include <weft/fork.h>
 #include <weft/par.h>
 
-/* A piece is a call, a look at three words and one at the counter: 10 ns. So pieces of half a
+/* A piece is a call, a look at two words and one at the counter: 10 to 25 ns. So pieces of half a
  * microsecond and more cost at most 2 % of it; and an asker waits 4 us at most, which is little
  * beside the 1 us that a thief waits before it takes the last work of a queue. */
-#define GROWTH          8
+#define GROWTH          16
 #define PIECE_TICKS     (4 * WF_TICKS_US)
 #define PIECE_TICKS_MAX (8 * WF_TICKS_US)
 /* Doubled while a piece takes less: where the look around is 1 % of it. Longer ones would keep an
  * asker waiting for nothing. */
 #define PIECE_TICKS_MIN (1 * WF_TICKS_US)
 #define PIECE_MAX       2048 /* that of the cheapest body */
+/* What a strand has to take for its cost to be sure: looking at the counter is 5 to 20 ns of it. */
+#define SURE_TICKS (WF_TICKS_US / 4)
 
 /* With fewer pieces of grain size for each worker than this, a loop over an unknown body does not
  * run alone first: one body would be too large a part of it (3 % and more). */
 #define FEW 32
 
-/* A loop that is known to take at least this long is split at its begin, if somebody searches, or
- * sleeps: a wake costs both sides 10 us, and who is woken comes 30 to 50 us late. (With somebody
- * who searches, two indices of 1.1 us are over in 1.6 us, and alone in 2.2; 8 of 0.1 us in 0.97,
- * and alone in 0.88.) */
-#define WORTH_HOT_TICKS  (2 * WF_HOT_TICKS)
+/* A loop that is known to take at least this long is split at its begin, if nobody searches and
+ * somebody sleeps: a wake costs both sides 10 us, and who is woken comes 30 to 50 us late. If
+ * somebody searches, one that takes WF_WORTH_TICKS. */
 #define WORTH_COLD_TICKS (20 * WF_COLD_TICKS)
 
 struct loop {
@@ -81,14 +82,17 @@ struct loop {
     /* any thread */
     struct wf_loop_end end;
     WF_ATOMIC(uint32_t) cost; /* of an index, as the strand that ended last found it (known.h) */
+    WF_ATOMIC(bool) is_vague; /* somebody took a part, or that strand's time was too short */
 };
 
 struct span {
     size_t from, to;
-    size_t piece; /* indices of the next piece */
-    void *acc;    /* of weft_reduce; else NULL */
-    bool alone;   /* the loop has just begun, and offers nothing yet */
-    bool dear;    /* the next piece may be a long one: offers before anybody asks */
+    size_t piece;     /* indices of the next piece */
+    size_t last;      /* of the last piece; 0: there was none */
+    uint64_t took;    /* ticks of the last piece */
+    uint64_t silence; /* ticks for which it offers nothing, whoever searches; 0: it is split */
+    void *acc;        /* of weft_reduce; else NULL */
+    bool dear;        /* the next piece may be a long one: offers before anybody asks */
 };
 
 /* The right half of a span, forked. Part of it is fork.h's. */
@@ -162,6 +166,26 @@ int wf_loop_result(struct wf_fiber *self, struct wf_loop_end *end)
     return wf_load_relaxed(&end->cut_short) != 0 ? -ECANCELED : 0; /* relaxed: after the joins */
 }
 
+/* --- joining ---------------------------------------------------------------------------------- */
+
+/* For WF_WORTH_TICKS: whoever took it gives nothing away of what takes less, so it is over by then.
+ * A stack that lies down instead goes on where the other worker is, and then the two halves of the
+ * next loop change places, with all their lines. */
+void wf_loop_wait(struct wf_fiber *self, weft_branch *branch)
+{
+    struct wf_worker *worker = self->worker;
+    if ((int64_t)branch->link < 0) {
+        return; /* private */
+    }
+    uint64_t began = wf_ticks();
+    /* relaxed: a hint; the join has the orders */
+    while ((__atomic_load_n(&branch->state, __ATOMIC_RELAXED) & WEFT_BRANCH_DONE_) == 0 &&
+           !wf_deque_has_public(&worker->deque) && wf_runq_len(&worker->runq) == 0 &&
+           wf_ticks() - began < WF_WORTH_TICKS) { /* ends: then at the latest */
+        wf_spin_hint();
+    }
+}
+
 /* --- beginning -------------------------------------------------------------------------------- */
 
 static uint64_t name_of(const struct loop *loop)
@@ -173,38 +197,56 @@ static uint64_t name_of(const struct loop *loop)
 static void begin_span(struct wf_worker *worker, const struct loop *loop, struct span *span,
                        uint32_t cost)
 {
-    size_t count = span->from < span->to ? span->to - span->from : 0;
-    if (cost == WF_COST_NONE) {
-        span->dear = count / loop->grain < FEW * (size_t)worker->pool->worker_count;
-        span->alone = !span->dear;
-        return;
+    size_t count = span->to - span->from;
+    size_t few = FEW * ((size_t)worker->peers + 1);
+    bool known = cost != WF_COST_NONE;
+    span->piece = loop->grain;
+    if (known && count / few > loop->grain) {
+        size_t piece = wf_cost_indices(cost, PIECE_TICKS / GROWTH);
+        piece = piece < count / few ? piece : count / few;
+        span->piece = piece < loop->grain       ? loop->grain
+                      : piece < loop->piece_max ? piece
+                                                : loop->piece_max;
     }
-    bool hot = wf_pool_has_searchers(worker);
-    span->dear = wf_cost_exceeds(loop->grain, cost, PIECE_TICKS_MAX);
-    span->alone = !wf_cost_exceeds(count, cost, hot ? WORTH_HOT_TICKS : WORTH_COLD_TICKS);
+    span->silence = WF_HOT_TICKS;
+    if (worker->peers == 0) {
+        span->silence = UINT64_MAX;
+    } else if (!known) {
+        span->dear = count / loop->grain < few;
+        span->silence = span->dear ? 0 : WF_HOT_TICKS;
+    } else {
+        bool hot = wf_pool_has_searchers(worker);
+        span->dear = wf_cost_exceeds(loop->grain, cost, PIECE_TICKS_MAX);
+        if (span->dear || wf_cost_exceeds(count, cost, hot ? WF_WORTH_TICKS : WORTH_COLD_TICKS)) {
+            span->silence = 0;
+        }
+    }
 }
 
 /* --- looking around --------------------------------------------------------------------------- */
 
-/* Does somebody want half of the span? `ran`: ticks that the loop has run. */
+/* Does somebody want half of the span, which is silent no more? `ran`: ticks that the loop has
+ * run. */
 static WF_NOINLINE bool is_wanted(struct wf_worker *worker, const struct span *span, uint64_t ran)
 {
-    struct wf_pool *pool = worker->pool;
-    if (pool->worker_count == 1 || wf_deque_has_public(&worker->deque)) {
+    if (wf_deque_has_public(&worker->deque)) {
         return false;
     }
     if (span->dear) {
         return true;
     }
-    bool hot = wf_pool_has_searchers(worker);
-    if (span->alone && ran < (hot ? WF_HOT_TICKS : WF_COLD_TICKS)) {
+    if (!wf_loop_is_worth(span->to - span->from, span->last, span->took)) {
         return false;
     }
-    return hot || wf_pool_has_idle(worker);
+    bool may_wake = span->silence == 0 || ran >= WF_COLD_TICKS;
+    return wf_pool_has_searchers(worker) || (may_wake && wf_pool_has_idle(worker));
 }
 
 static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ran)
 {
+    if (ran < span->silence) {
+        return false;
+    }
     struct wf_worker *worker = self->worker; /* a body that waited may have moved us */
     /* A hint; the fork has the orders. Open: nobody was idle at the last fork, and nobody has asked
      * since. */
@@ -217,6 +259,7 @@ static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ra
 static int run_half(weft_branch *head)
 {
     struct half *half = (struct half *)(void *)head;
+    wf_store_relaxed(&half->loop->is_vague, true); /* relaxed: read after the joins */
     run_span(wf_self(), half->loop, half->span);
     return 0;
 }
@@ -233,10 +276,10 @@ static bool run_left(struct wf_fiber *self, struct loop *loop, struct span *span
     struct span left = *span;
     struct half half = {.loop = loop, .span = *span};
     left.to = left.from + (left.to - left.from) / 2;
-    left.alone = false;
+    left.silence = 0;
     half.span.from = left.to;
     half.span.acc = acc;
-    half.span.alone = false;
+    half.span.silence = 0;
     weft_fork_(&half.head, take_half, sizeof half, 0);
     /* The fork may have kept it for ourselves, but we may be about to run a body that takes a
      * second. */
@@ -244,8 +287,9 @@ static bool run_left(struct wf_fiber *self, struct loop *loop, struct span *span
         wf_wake_check(self->worker);
     }
     run_span(self, loop, left);
+    wf_loop_wait(self, &half.head);
     span->from = left.to;
-    span->alone = false;
+    span->silence = 0;
     return weft_join_(&half.head) != 0;
 }
 
@@ -273,8 +317,10 @@ static bool is_splittable(const struct loop *loop, const struct span *span)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static void learn(const struct loop *loop, struct span *span, uint64_t took)
+static void learn(const struct loop *loop, struct span *span, size_t length, uint64_t took)
 {
+    span->last = length;
+    span->took = took;
     if (took < PIECE_TICKS / GROWTH) {
         bool has_room = span->piece <= loop->piece_max / GROWTH; /* else it might overflow */
         span->piece = has_room ? span->piece * GROWTH : loop->piece_max;
@@ -321,11 +367,15 @@ static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)
             wf_loop_fail(self, &loop->end, rc);
             return;
         }
-        done += to - span.from;
+        size_t length = to - span.from;
         span.from = to;
+        if (to == span.to && done > 0 && span.took < PIECE_TICKS / GROWTH) {
+            break; /* a short one, which tells nothing new */
+        }
+        done += length;
         uint64_t before = now;
         now = wf_ticks();
-        learn(loop, &span, now - before);
+        learn(loop, &span, length, now - before);
         if (now - looked > WF_CLOCK_TICKS && span.from < span.to) {
             looked = now;
             if (wf_loop_is_late(self, &loop->end)) {
@@ -333,8 +383,11 @@ static void run_span(struct wf_fiber *self, struct loop *loop, struct span span)
             }
         }
     }
-    if (done > 0) {
-        wf_store_relaxed(&loop->cost, wf_cost_of(now - began, done)); /* relaxed: a hint */
+    if (done > 0) { /* relaxed, both: hints */
+        wf_store_relaxed(&loop->cost, wf_cost_of(now - began, done));
+        if (now - began < SURE_TICKS) {
+            wf_store_relaxed(&loop->is_vague, true);
+        }
     }
 }
 
@@ -351,14 +404,24 @@ static WF_COLD int run_alone(struct loop *loop, struct span *span, const weft_fo
     return rc < 0 ? rc : 0;
 }
 
-static void run_shared(struct wf_fiber *self, struct loop *loop, struct span *span)
+/* A loop of one piece: there is nothing to share, and nothing to be learnt for others. */
+static void run_one(struct wf_fiber *self, struct loop *loop, const struct span *span)
+{
+    int rc = run_piece(loop, span, span->to);
+    if (wf_unlikely(rc < 0)) {
+        wf_loop_fail(self, &loop->end, rc);
+    }
+}
+
+static void run_all(struct wf_fiber *self, struct loop *loop, struct span *span)
 {
     uint64_t name = name_of(loop);
     uint32_t before = wf_known_cost(&known, name);
-    wf_store_relaxed(&loop->cost, WF_COST_NONE); /* relaxed, both: a hint */
+    wf_store_relaxed(&loop->cost, WF_COST_NONE); /* relaxed, all: hints */
     begin_span(self->worker, loop, span, before);
     run_span(self, loop, *span);
-    wf_known_remember(&known, name, wf_load_relaxed(&loop->cost), before);
+    wf_known_remember(&known, name, wf_load_relaxed(&loop->cost), before,
+                      wf_load_relaxed(&loop->is_vague));
 }
 
 static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *opts)
@@ -370,7 +433,6 @@ static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *o
     if (loop->piece_max < loop->grain) {
         loop->piece_max = loop->grain;
     }
-    span->piece = loop->grain;
     int rc;
     struct wf_fiber *self = wf_loop_enter(&loop->end, &rc);
     if (wf_unlikely(rc < 0)) {
@@ -379,11 +441,13 @@ static int run_loop(struct loop *loop, struct span *span, const weft_for_opts *o
     if (wf_unlikely(self == NULL)) {
         return run_alone(loop, span, opts);
     }
-    struct wf_pool *pool = self->worker->pool;
-    if (pool->worker_count == 1) {
-        run_span(self, loop, *span);
+    if (span->from >= span->to) {
+        return 0;
+    }
+    if (span->to - span->from <= loop->grain) {
+        run_one(self, loop, span);
     } else {
-        run_shared(self, loop, span);
+        run_all(self, loop, span);
     }
     return wf_loop_result(self, &loop->end);
 }

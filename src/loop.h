@@ -13,10 +13,16 @@
 
 #include "pool/base/lock.h"
 #include "src/core.h"
+#include <weft/fork.h>
 
 /* What a hand-over between two awake workers costs, and what it costs to wake one. */
 #define WF_HOT_TICKS  (1 * WF_TICKS_US)
 #define WF_COLD_TICKS (5 * WF_TICKS_US)
+
+/* What is left of a loop, as far as is known, is given away only if it takes so long: both workers
+ * pay for a hand-over, and wait for lines of what the body writes. Shared, loops of 2 to 6 us take
+ * up to twice as long as alone (docs/adr/0056). */
+#define WF_WORTH_TICKS (8 * WF_TICKS_US)
 
 /* How often a deadline is looked at, since the clock costs several times as much as the counter. */
 #define WF_CLOCK_TICKS (20 * WF_TICKS_US)
@@ -38,6 +44,9 @@ bool wf_loop_is_late(struct wf_fiber *self, struct wf_loop_end *end);
 /* The caller, after all strands have been joined: what the loop returns; hands the error record
  * on. */
 int wf_loop_result(struct wf_fiber *self, struct wf_loop_end *end);
+/* Any strand, before it joins what it has forked and somebody may have taken: waits awake for a
+ * while, if there is nothing else to do here. for.c */
+void wf_loop_wait(struct wf_fiber *self, weft_branch *branch);
 /* The caller, before it begins: a fiber, or NULL with *rc = -ENOSYS (a forked child) or 0 (outside
  * of a task: run alone). With a fiber *rc is 0 or -ECANCELED. */
 struct wf_fiber *wf_loop_enter(struct wf_loop_end *end, int *rc);
@@ -58,6 +67,13 @@ WF_INLINE bool wf_loop_must_stop(struct wf_fiber *self, struct wf_loop_end *end)
         return true;
     }
     return false;
+}
+
+/* Are `left` indices worth a hand-over, if the last `length` took `took` ticks? Doubles, since the
+ * products do not fit. Yes if there was no last one. */
+WF_INLINE bool wf_loop_is_worth(size_t left, size_t length, uint64_t took)
+{
+    return (double)left * (double)took >= (double)length * (double)WF_WORTH_TICKS;
 }
 
 #endif

@@ -107,6 +107,7 @@ static int fold_ahead(struct wf_fiber *self, struct block *blocks, int n)
     run_block(self, &blocks[0]);
     int untaken = n;
     for (int i = n - 1; i >= 1; i--) {
+        wf_loop_wait(self, &blocks[i].head);
         if (weft_join_(&blocks[i].head)) {
             untaken = i;
         }
@@ -138,6 +139,7 @@ static void walk_all(struct wf_fiber *self, struct block *blocks, int k)
     offer(self, blocks, 1, k);
     run_block(self, &blocks[k]);
     for (int i = k - 1; i >= 1; i--) {
+        wf_loop_wait(self, &blocks[i].head);
         if (weft_join_(&blocks[i].head)) {
             run_block(self, &blocks[i]);
         }
@@ -227,9 +229,14 @@ static void run_scan(struct wf_fiber *self, struct scan *scan, size_t from, size
             return;
         }
         from += length;
+        if (from == to) {
+            break;
+        }
         uint64_t before = now;
         now = wf_ticks();
-        int idle = from < to ? idle_count(self, now - began) : 0;
+        /* a round hands over twice, and looks at indices twice */
+        bool is_worth = wf_loop_is_worth((to - from) / 2, length, now - before);
+        int idle = is_worth ? idle_count(self, now - began) : 0;
         if (idle > 0) {
             size_t block = block_length(scan, to - from, idle + 2, length, now - before);
             if (block > 0) {
@@ -239,7 +246,7 @@ static void run_scan(struct wf_fiber *self, struct scan *scan, size_t from, size
         } else {
             piece = next_piece(scan, piece, now - before);
         }
-        if (now - looked > WF_CLOCK_TICKS && from < to) {
+        if (now - looked > WF_CLOCK_TICKS) {
             looked = now;
             if (wf_loop_is_late(self, &scan->end)) {
                 return;

@@ -297,6 +297,36 @@ TaskTest(for, a_body_known_to_be_long_is_shared_before_its_first_index_has_ended
     return 0;
 }
 
+struct first {
+    bool is_long;
+    atomic_size_t length; /* of the first piece */
+};
+
+static int note_first(size_t from, size_t to, void *ctx)
+{
+    struct first *first = ctx;
+    if (from == 0) {
+        atomic_store(&first->length, to);
+    }
+    int64_t until_ns = now_ns() + (first->is_long ? WEFT_US(20) : 0);
+    while (now_ns() < until_ns) { /* ends: at until_ns */
+    }
+    return 0;
+}
+
+TaskTest(for, a_body_that_was_short_and_is_long_runs_little_alone, 2)
+{
+    enum { PARTS = 64 };
+    struct first first = {0};
+    for (int i = 0; i < 20; i++) {
+        wt_eq(weft_for(0, MANY, note_first, &first), 0);
+    }
+    first.is_long = true;
+    wt_eq(weft_for(0, 100 * PARTS, note_first, &first, .grain_max = 200), 0);
+    wt_le(atomic_load(&first.length), 100, "more than a 64th of it");
+    return 0;
+}
+
 struct dawdle {
     int64_t ns; /* how long index 0 waits for the other; 0: not at all */
     atomic_bool other_began, met;
