@@ -25,7 +25,8 @@
  *
  * Cancellation. Bytes are moved from `out` to `room` and leave from there; a send that is cut short
  * leaves the rest there, and the next one begins with it. So a record is never torn, and a write
- * that was cancelled after SSL_write has taken its bytes says that it has written them.
+ * that was cancelled, or had no memory, after SSL_write has taken its bytes says that it has
+ * written them: who was told otherwise would write them again.
  *
  * Threads. OpenSSL's queue of errors is the thread's, and a task may go on on another thread after
  * any wait: it is read in the same call that found the error (call_ssl). */
@@ -426,6 +427,12 @@ static int tls_wait(void *object)
     return tls->below.ops->wait(tls->below.object);
 }
 
+/* Of a send: the next one may succeed, and loses nothing. */
+static bool is_passing(int error)
+{
+    return error == -ECANCELED || error == -ENOMEM || error == -ENOBUFS;
+}
+
 static ssize_t tls_write(void *object, const void *buffer, size_t bytes)
 {
     weft_tls *tls = object;
@@ -437,8 +444,7 @@ static ssize_t tls_write(void *object, const void *buffer, size_t bytes)
     if (rc == 0) {
         rc = call_ssl(tls, CALL_WRITE, (void *)(uintptr_t)buffer, bytes);
         int sent = send_all(tls);
-        if (rc > 0 && sent < 0 &&
-            sent != -ECANCELED) { /* cancelled: it is taken, and will be sent */
+        if (rc > 0 && sent < 0 && !is_passing(sent)) { /* else it is taken, and will be sent */
             rc = sent;
         } else {
             rc = result_of(tls, rc);

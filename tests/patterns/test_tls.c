@@ -256,10 +256,10 @@ TaskTest(tls, before_the_handshake_nothing_is_said, 1)
 
 /* --- a shutdown that is cut short ------------------------------------------------------------- */
 
-/* A socket; its next `cuts` writes are cut short. */
+/* A socket; its next `cuts` writes are cut short, with `error`. */
 struct cutting {
     int fd;
-    int cuts;
+    int cuts, error;
 };
 
 static ssize_t read_below(void *object, void *buffer, size_t bytes)
@@ -270,25 +270,61 @@ static ssize_t read_below(void *object, void *buffer, size_t bytes)
 static ssize_t write_below(void *object, const void *buffer, size_t bytes)
 {
     struct cutting *it = object;
-    return it->cuts > 0 ? (it->cuts--, -ECANCELED) : weft_send(it->fd, buffer, bytes, 0);
+    return it->cuts > 0 ? (it->cuts--, it->error) : weft_send(it->fd, buffer, bytes, 0);
+}
+
+static void connect_cutting(struct rig *rig, struct cutting *it)
+{
+    rig_init(rig, (weft_tls_opts){0}, (weft_tls_opts){0});
+    sockets_new(rig->fds);
+    static const weft_stream_ops ops = {.read = read_below, .write = write_below};
+    *it = (struct cutting){.fd = rig->fds[0]};
+    wt_eq(weft_tls_new(&rig->near, rig->client_ctx, (weft_stream){&ops, it}, "localhost"), 0);
+    wt_eq(weft_tls_new(&rig->far, rig->server_ctx, weft_stream_socket(rig->fds[1]), NULL), 0);
+    weft_task far;
+    wt_eq(weft_spawn(&far, shake_far, rig), 0);
+    wt_eq(weft_tls_handshake(rig->near), 0);
+    wt_eq(weft_await(&far), 0);
+    expect_talk(rig);
+}
+
+/* Its bytes are in a record, which the next write sends first: who is told an error writes them
+ * again. */
+TaskTest(tls, a_write_that_took_its_bytes_and_could_not_send_has_written_them, 2)
+{
+    static const int errors[] = {-ECANCELED, -ENOMEM, -ENOBUFS};
+    for (int i = 0; i < 3; i++) {
+        struct rig rig;
+        struct cutting it;
+        connect_cutting(&rig, &it);
+        it.cuts = 1;
+        it.error = errors[i];
+        wt_eq(tls_send(rig.near, "one", 3), 3, "%d", errors[i]);
+        it.cuts = 1;
+        wt_eq(tls_send(rig.near, "two", 3), errors[i], "nothing of it is taken");
+        wt_eq(tls_send(rig.near, "two", 3), 3);
+        wt_eq(weft_tls_shutdown(rig.near), 0);
+        char got[16] = "";
+        int n = 0, more;
+        while ((more = (int)tls_recv(rig.far, got + n, sizeof got - (size_t)n)) > 0) {
+            n += more; /* ends: with what the other end has sent */
+        }
+        wt_eq(more, 0);
+        wt_str_eq(got, "onetwo");
+        disconnect(&rig);
+        rig_free(&rig);
+    }
+    return 0;
 }
 
 TaskTest(tls, a_shutdown_that_was_cut_short_may_be_made_again_and_so_may_any, 2)
 {
     struct rig rig;
-    rig_init(&rig, (weft_tls_opts){0}, (weft_tls_opts){0});
-    sockets_new(rig.fds);
-    static const weft_stream_ops ops = {.read = read_below, .write = write_below};
-    struct cutting it = {.fd = rig.fds[0]};
-    wt_eq(weft_tls_new(&rig.near, rig.client_ctx, (weft_stream){&ops, &it}, "localhost"), 0);
-    wt_eq(weft_tls_new(&rig.far, rig.server_ctx, weft_stream_socket(rig.fds[1]), NULL), 0);
-    weft_task far;
-    wt_eq(weft_spawn(&far, shake_far, &rig), 0);
-    wt_eq(weft_tls_handshake(rig.near), 0);
-    wt_eq(weft_await(&far), 0);
-    expect_talk(&rig);
+    struct cutting it;
+    connect_cutting(&rig, &it);
     wt_eq(tls_send(rig.far, "later", 5), 5); /* it has not been read when it is looked for an end */
     it.cuts = 1;
+    it.error = -ECANCELED;
     wt_eq(weft_tls_shutdown(rig.near), -ECANCELED);
     for (int i = 0; i < 2; i++) {
         wt_eq(weft_tls_shutdown(rig.near), 0, "time %d", i);
