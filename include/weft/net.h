@@ -70,8 +70,8 @@ typedef struct weft_resolve_opts {
  * whose caller was cancelled, or came to its deadline, goes on without it, and stopping the runtime
  * waits for it. -ENOENT: no such name, or it has no such address; -EAGAIN: no server answered, or
  * WEFT_LOOKUPS_ABANDONED_MAX have been given up already; -EINVAL: both NULL, max < 1, a host of
- * more than 255 bytes, no such service; -ERANGE: port beyond 65535; -ENOMEM, -EIO. With weft_fail,
- * which says what was looked for. May suspend. Task context.
+ * more than 255 bytes, no such service; -ERANGE: port beyond 65535; -EMFILE, -ENFILE, -ENOMEM,
+ * -EIO. With weft_fail, which says what was looked for. May suspend. Task context.
  *
  *     weft_addr addresses[8];
  *     int n = weft_within(WEFT_SEC(5), weft_resolve("example.com", "443", addresses, 8)); */

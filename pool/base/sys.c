@@ -252,7 +252,13 @@ static int sys_resolve(const char *host, const char *service, const struct addri
                        struct addrinfo **out)
 {
     errno = 0;
-    switch (getaddrinfo(host, service, hints, out)) {
+    int rc = getaddrinfo(host, service, hints, out);
+    /* a file or a server that it could not open for want of these it takes for one that is not
+     * there */
+    if (rc != 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+        return -errno;
+    }
+    switch (rc) {
     case 0:
         return 0;
     case EAI_NONAME:

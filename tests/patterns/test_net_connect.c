@@ -61,6 +61,10 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
     if (strcmp(host, "again.test") == 0) {
         return EAI_AGAIN;
     }
+    if (strcmp(host, "full.test") == 0) { /* as glibc does whose first lookup has no descriptors */
+        errno = EMFILE;
+        return EAI_NONAME;
+    }
     if (strcmp(host, "broken.test") == 0) {
         errno = ENETDOWN;
         return EAI_SYSTEM;
@@ -149,6 +153,7 @@ TaskTest(net_resolve, what_a_name_server_says_is_an_error_with_a_text, 1)
     wt_str_eq(weft_last()->text, "resolve none.test port 80");
     wt_eq(weft_resolve("again.test", "80", &out, 1), -EAGAIN);
     wt_eq(weft_resolve("broken.test", "80", &out, 1), -ENETDOWN);
+    wt_eq(weft_resolve("full.test", "80", &out, 1), -EMFILE);
     wt_eq(weft_resolve(NULL, NULL, &out, 1), -EINVAL);
     wt_eq(weft_resolve("some.test", "80", &out, 0), -EINVAL);
     char long_name[300];
