@@ -513,8 +513,7 @@ static int hash_tree(void *arg)
         rc = hash_all(tree);
     }
     if (rc < 0) {
-        fprintf(stderr, "%streehash: %s\n", tree->progress ? "\r\033[K" : "",
-                weft_last() != NULL ? weft_last()->text : strerror(-rc));
+        fprintf(stderr, "%streehash: %s\n", tree->progress ? "\r\033[K" : "", weft_error_text(rc));
         atomic_store(&tree->failed, true);
     }
     weft_scope_cancel(&watching, "done");

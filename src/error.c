@@ -260,6 +260,16 @@ const weft_error *weft_last(void)
     return wf_load_acquire(&self->env->task->error);
 }
 
+const char *weft_error_text(int code)
+{
+    const weft_error *last = weft_last();
+    if (last != NULL && last->code == code && last->text[0] != '\0') {
+        return last->text;
+    }
+    const char *words = strerrordesc_np(-code);
+    return words != NULL ? words : "an unknown error";
+}
+
 void weft_forget(void)
 {
     int rc = 0;

@@ -134,8 +134,21 @@ int weft_fail_(const weft_place *place, int code, const char *format, ...)
  * weft_await or weft_scope_end that returned a failure. A task that fails without weft_fail gets
  * one when it is awaited, which says where it was started; only -ECANCELED has none unless
  * weft_fail made it. NULL if there is none, or outside a task. Valid until the task's next failing
- * call, or weft_forget. */
+ * call, or weft_forget.
+ * Calls that say nothing of a record make none, and leave what was there: after a weft_open that
+ * failed, or a deadline, it is NULL, or the record of an earlier failure, whose `code` is mostly
+ * another. Who wants a line to print has it from weft_error_text. */
 const weft_error *weft_last(void);
+
+/* What is to be said of a call that has just returned `code` (an -errno): the text of weft_last(),
+ * if that is of this code and has one; else the system's words for the code. Never NULL. Valid as
+ * weft_last() is. Any thread.
+ *
+ *     int fd = weft_open(path, O_RDONLY, 0);
+ *     if (fd < 0) {
+ *         fprintf(stderr, "%s: %s\n", path, weft_error_text(fd));
+ *     } */
+const char *weft_error_text(int code);
 
 /* Drops the current task's error record: that failure has been dealt with, and is not the cause of
  * a later one. Any thread; outside a task it does nothing. */

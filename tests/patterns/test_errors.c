@@ -1,8 +1,11 @@
 /* Error records: what weft_fail keeps, and how it travels to whoever awaits. */
 #include "pattern.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <weft/fork.h>
+#include <weft/io.h>
 #include <weft/sync.h>
 
 static int fail_with_text(void *arg)
@@ -35,6 +38,22 @@ TaskTest(errors, weft_fail_returns_its_code_and_keeps_the_text, 1)
     return 0;
 }
 
+TaskTest(errors, a_text_is_said_of_the_call_that_failed_and_not_of_one_before, 1)
+{
+    wt_str_eq(weft_error_text(weft_fail(-EIO, "sector 7")), "sector 7");
+    int rc = weft_open("/nowhere/at/all", O_RDONLY, 0);
+    wt_str_eq(weft_error_text(rc), strerrordesc_np(ENOENT));
+    rc = weft_within(WEFT_MS(1), weft_sleep(WEFT_SEC(60)));
+    wt_str_eq(weft_error_text(rc), strerrordesc_np(ETIME));
+    weft_task t;
+    weft_spawn(&t, fail_without_text, NULL);
+    wt_str_eq(weft_error_text(weft_await(&t)), strerrordesc_np(EBADMSG));
+    weft_spawn(&t, fail_with_text, (void *)2);
+    wt_str_eq(weft_error_text(weft_await(&t)), "read somewhere: short by 2 bytes");
+    wt_str_eq(weft_error_text(-100000), "an unknown error");
+    return 0;
+}
+
 TaskTest(errors, a_text_that_is_too_long_is_cut, 1)
 {
     char text[300];
@@ -58,6 +77,7 @@ Test(errors, outside_a_task_only_the_code_is_kept)
 {
     wt_eq(weft_fail(-EIO, "nobody keeps this"), -EIO);
     wt_true(weft_last() == NULL);
+    wt_str_eq(weft_error_text(-EIO), strerrordesc_np(EIO));
 }
 
 static int record_travels(void *arg)
