@@ -83,7 +83,8 @@ if [ $counts_allocs -eq 1 ]; then
     has out "task run_op (started in sample, "
     try "an allocation more, as JUnit" 1 gate "$planted" --budgets "$budgets" -o "$work/gate.xml" --quiet
     cp "$work/gate.xml" "$work/out"
-    has out 'tests="1" failures="1"'
+    has out 'tests="1" failures="1" skipped="0" time="'
+    has out 'name="planted/workers:1" time="'
     has out '<failure message="allocs/op is 1, its budget 0. '
     has out "      2000 x 112 bytes in planted_alloc (planted.c:"
     has out "planted.c:"
@@ -114,7 +115,17 @@ if [ $counts_instructions -eq 1 ]; then
     planting work
     try "another compiler's instructions are not compared" 0 gate "$planted" --budgets "$work/build.json"
     has out "taken with another build"
+    has err "warning: passed with 1 figure not compared"
+    lines err 1
     try "which --strict does not accept" 3 gate "$planted" --budgets "$work/build.json" --strict
+    lines err 0
+    try "which JUnit says too" 0 gate "$planted" --budgets "$work/build.json" -o "$work/gate.xml" --quiet
+    has err "not compared: 1 figure: the budgets were taken with another build"
+    has err "warning: passed with 1 figure not compared"
+    cp "$work/gate.xml" "$work/out"
+    has out "<system-out>instr/op was not compared: the budgets were taken with another build"
+    try "and Markdown" 0 gate "$planted" --budgets "$work/build.json" --format md
+    has out "- not compared: 1 figure: the budgets were taken with another build"
     planting ""
     mkdir "$work/bin"
     PATH="$work/bin" try "without valgrind" 0 gate "$planted" --budgets "$budgets"

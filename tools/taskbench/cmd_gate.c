@@ -153,6 +153,27 @@ static int report(const struct tb_gate *gate, const struct tb_args *args)
     return gate->exit_code;
 }
 
+/* What was not compared, on stderr: a report in a file, or for a machine, is not seen; and of a
+ * check that passes nobody looks at the table. */
+static void warn(const struct tb_gate *gate, const struct tb_args *args)
+{
+    if (gate->not_compared == 0 || tb_interrupted()) {
+        return;
+    }
+    bool has_table = args->out ? !args->quiet : args->format == TB_FORMAT_TABLE;
+    if (!has_table) {
+        struct tb_reasons reasons;
+        tb_gate_reasons(gate, &reasons);
+        tb_reasons_put(&reasons, stderr, "taskbench: ", "\n");
+    }
+    if (gate->exit_code == TB_EXIT_OK) {
+        fprintf(stderr,
+                "taskbench: warning: passed with %d figure%s not compared; with --strict that is "
+                "exit code %d\n",
+                gate->not_compared, gate->not_compared == 1 ? "" : "s", TB_EXIT_NOTHING);
+    }
+}
+
 /* --- the beginning ---------------------------------------------------------------------------- */
 
 static int count(struct tb_gate *gate, const struct tb_args *args)
@@ -169,7 +190,12 @@ static int count(struct tb_gate *gate, const struct tb_args *args)
     snprintf(gate->io, sizeof gate->io, "%s", machine.backend);
     tb_gate_run(gate);
     gate->exit_code = judge(gate, args);
-    return args->update ? update(gate, args) : report(gate, args);
+    if (args->update) {
+        return update(gate, args);
+    }
+    int rc = report(gate, args);
+    warn(gate, args);
+    return rc;
 }
 
 int tb_cmd_gate(int argc, char **argv)

@@ -43,7 +43,9 @@ static bool count_row(struct tb_gate *gate, struct tb_gate_row *g)
     *g->row = (struct tb_row){.load = b->load, .workers = b->workers, .seed = gate->seed};
     memcpy(g->row->params, b->params, sizeof b->params);
     struct tb_exact_order order = {NULL, b->rounds, why_no_instructions(gate, b)};
+    uint64_t start = tb_now_ns();
     g->counted = tb_exact_count(&order, g->row, &g->instructions, &g->exact);
+    g->elapsed_s = (double)(tb_now_ns() - start) * 1e-9;
     return g->counted;
 }
 
@@ -89,6 +91,15 @@ static void judge_rows(struct tb_gate *gate)
         gate->exceeded += g->judged.exceeded;
         gate->better += g->judged.better;
         gate->not_compared += g->judged.not_compared;
+    }
+}
+
+void tb_gate_reasons(const struct tb_gate *gate, struct tb_reasons *out)
+{
+    *out = (struct tb_reasons){.n = 0};
+    for (int i = 0; i < gate->rows_n * TB_EXACTS; i++) {
+        const struct tb_gate_row *g = &gate->rows[i / TB_EXACTS];
+        tb_reasons_add(out, g->counted ? g->judged.why_not[i % TB_EXACTS] : NULL);
     }
 }
 

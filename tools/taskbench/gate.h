@@ -4,6 +4,7 @@
 #define TB_GATE_H
 
 #include "budget.h"
+#include "reasons.h"
 #include <stdio.h>
 
 /* A row of the gate, counted. */
@@ -14,6 +15,7 @@ struct tb_gate_row {
     struct tb_instructions instructions;
     struct tb_exact_set exact;
     struct tb_judged judged;
+    double elapsed_s; /* of the two processes, beside those of another row */
 };
 
 struct tb_gate {
@@ -35,6 +37,9 @@ struct tb_gate {
 /* Counts all selected rows, two processes at a time, and judges them. Stops early when a signal
  * asks for it. */
 void tb_gate_run(struct tb_gate *gate);
+
+/* Why figures were not compared, over all rows. */
+void tb_gate_reasons(const struct tb_gate *gate, struct tb_reasons *out);
 
 /* --- reports: render_gate.c ------------------------------------------------------------------- */
 

@@ -16,11 +16,11 @@ void tb_reasons_add(struct tb_reasons *reasons, const char *text)
     reasons->n += at == reasons->n;
 }
 
-void tb_reasons_put(const struct tb_reasons *reasons, FILE *out, const char *end)
+void tb_reasons_put(const struct tb_reasons *reasons, FILE *out, const char *begin, const char *end)
 {
     for (int i = 0; i < reasons->n; i++) {
         int figures = reasons->figures[i];
-        fprintf(out, "not compared: %d figure%s: %s%s", figures, figures == 1 ? "" : "s",
+        fprintf(out, "%snot compared: %d figure%s: %s%s", begin, figures, figures == 1 ? "" : "s",
                 reasons->text[i], end);
     }
 }

@@ -16,7 +16,9 @@ struct tb_reasons {
 /* `text` is kept by pointer; NULL is none. */
 void tb_reasons_add(struct tb_reasons *reasons, const char *text);
 
-/* "not compared: 3 figures: valgrind is not installed", a line for each, with `end` after it. */
-void tb_reasons_put(const struct tb_reasons *reasons, FILE *out, const char *end);
+/* "not compared: 3 figures: valgrind is not installed", a line for each, with `begin` before it and
+ * `end` after it. */
+void tb_reasons_put(const struct tb_reasons *reasons, FILE *out, const char *begin,
+                    const char *end);
 
 #endif

@@ -167,7 +167,7 @@ static void say_not_compared(const struct tb_ab_report *r, const struct tb_lines
         bool unknown = which != TB_EXACT_POOL && row->figures[which].is == TB_AB_UNKNOWN;
         tb_reasons_add(&reasons, unknown ? row->why_not[which] : NULL);
     }
-    tb_reasons_put(&reasons, to->out, to->end);
+    tb_reasons_put(&reasons, to->out, "", to->end);
 }
 
 static void say_rows(const struct tb_ab_report *r, const struct tb_lines *to)

@@ -2,7 +2,6 @@
 #include "command.h"
 #include "gate.h"
 #include "json.h"
-#include "reasons.h"
 #include "units.h"
 #include "where.h"
 #include "xml.h"
@@ -60,16 +59,6 @@ static void say_exceeded(const struct tb_lines *to, const struct tb_gate_row *g,
     }
 }
 
-static void say_not_compared(const struct tb_lines *to, const struct tb_gate *gate)
-{
-    struct tb_reasons reasons = {.n = 0};
-    for (int i = 0; i < gate->rows_n * TB_EXACTS; i++) {
-        const struct tb_gate_row *g = &gate->rows[i / TB_EXACTS];
-        tb_reasons_add(&reasons, g->counted ? g->judged.why_not[i % TB_EXACTS] : NULL);
-    }
-    tb_reasons_put(&reasons, to->out, to->end);
-}
-
 static void say_row(const struct tb_lines *to, const struct tb_gate_row *g)
 {
     if (g->counted && g->row->status != TB_ROW_OK) {
@@ -82,12 +71,15 @@ static void say_row(const struct tb_lines *to, const struct tb_gate_row *g)
     }
 }
 
-static void say_all(const struct tb_lines *to, const struct tb_gate *gate)
+/* `begin`: of a line that says what was not compared. */
+static void say_all(const struct tb_lines *to, const struct tb_gate *gate, const char *begin)
 {
     for (int i = 0; i < gate->rows_n; i++) {
         say_row(to, &gate->rows[i]);
     }
-    say_not_compared(to, gate);
+    struct tb_reasons reasons;
+    tb_gate_reasons(gate, &reasons);
+    tb_reasons_put(&reasons, to->out, begin, to->end);
 }
 
 static void say_summary(const struct tb_gate *gate, FILE *out)
@@ -128,7 +120,7 @@ void tb_gate_table(const struct tb_gate *gate, FILE *out, bool color)
         fprintf(out, " %s%s\n", word, color && bad ? "\033[0m" : "");
     }
     fputc('\n', out);
-    say_all(&(struct tb_lines){out, "FAIL  ", "      ", "\n"}, gate);
+    say_all(&(struct tb_lines){out, "FAIL  ", "      ", "\n"}, gate, "");
     say_summary(gate, out);
 }
 
@@ -158,29 +150,46 @@ void tb_gate_md(const struct tb_gate *gate, FILE *out)
         fprintf(out, "| %s |\n", row_word(g));
     }
     fputc('\n', out);
-    say_all(&(struct tb_lines){out, "- **FAIL** ", "  - ", "\n"}, gate);
+    say_all(&(struct tb_lines){out, "- **FAIL** ", "  - ", "\n"}, gate, "- ");
     fputc('\n', out);
     say_summary(gate, out);
 }
 
 /* --- JUnit ------------------------------------------------------------------------------------ */
 
+/* Of a row that is fine as far as it was compared, too. */
+static void put_not_compared(const struct tb_gate_row *g, FILE *out)
+{
+    bool any = g->counted && g->judged.not_compared > 0;
+    fputs(any ? "<system-out>" : "", out);
+    for (int metric = 0; any && metric < TB_EXACTS; metric++) {
+        if (g->judged.verdict[metric] == TB_NOT_COMPARED) {
+            fprintf(out, "%s was not compared: ", tb_exacts[metric].title);
+            tb_put_xml(out, g->judged.why_not[metric]);
+            fputs(". ", out);
+        }
+    }
+    fputs(any ? "</system-out>" : "", out);
+}
+
 void tb_gate_junit(const struct tb_gate *gate, FILE *out)
 {
-    int failures = 0;
+    int failures = 0, skipped = 0;
     for (int i = 0; i < gate->rows_n; i++) {
         failures += is_bad(&gate->rows[i]);
+        skipped += !is_bad(&gate->rows[i]) && strcmp(row_word(&gate->rows[i]), "ok") != 0;
     }
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-            "<testsuite name=\"taskbench gate\" tests=\"%d\" failures=\"%d\">\n",
-            gate->rows_n, failures);
+            "<testsuite name=\"taskbench gate\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" "
+            "time=\"%.1f\">\n",
+            gate->rows_n, failures, skipped, gate->elapsed_s);
     for (int i = 0; i < gate->rows_n; i++) {
         const struct tb_gate_row *g = &gate->rows[i];
         const char *word = row_word(g);
         fprintf(out, "  <testcase classname=\"taskbench.gate\" name=\"");
         tb_put_xml(out, g->budget->load->name);
-        fprintf(out, "/workers:%d\">", g->budget->workers);
+        fprintf(out, "/workers:%d\" time=\"%.3f\">", g->budget->workers, g->elapsed_s);
         if (is_bad(g)) {
             fprintf(out, "<failure message=\"");
             for (int metric = 0; metric < TB_EXACTS && word[0] == 'O'; metric++) {
@@ -200,6 +209,7 @@ void tb_gate_junit(const struct tb_gate *gate, FILE *out)
         } else if (strcmp(word, "ok") != 0) {
             fprintf(out, "<skipped message=\"nothing was compared\"/>");
         }
+        put_not_compared(g, out);
         fprintf(out, "</testcase>\n");
     }
     fprintf(out, "</testsuite>\n");
