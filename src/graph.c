@@ -35,7 +35,7 @@
 #define SIZE_LIMIT ((size_t)1 << 31)
 /* Nodes to a tick of the trial, which reads the clock. A graph of fewer has no trial: thieves
  * seldom come in time. */
-#define TICK_EVERY 128
+#define TICK_EVERY 256
 /* Nodes of a path between two times that thieves are told of them: few beside what is done in
  * WF_PACE_NS. Telling of each cost up to 2 ns a node. */
 #define TELL_EVERY 8
@@ -335,9 +335,10 @@ static void after_run(struct wf_fiber *now, struct wf_fiber *before, void *arg)
 
 static void run_all(struct wf_fiber *self, struct weft_graph *graph)
 {
+    bool has_trial = graph->nodes_n >= TICK_EVERY && self->worker->peers != 0;
     /* relaxed: published with the works */
     wf_store_relaxed(&graph->left, graph->nodes_n + 1);
-    if (graph->nodes_n >= TICK_EVERY && self->worker->peers != 0) {
+    if (has_trial) {
         wf_trial_resume(&graph->trial, wf_sys.now_ns());
     }
     for (uint32_t i = graph->source; i < graph->nodes_n;) { /* ends: each is there once */
@@ -348,6 +349,9 @@ static void run_all(struct wf_fiber *self, struct weft_graph *graph)
     self->waits_for = WF_WAITS_SECTION;
     wf_suspend(self, after_run, graph);
     self->waits_for = NULL;
+    if (has_trial) {
+        wf_trial_pause(&graph->trial, wf_sys.now_ns());
+    }
 }
 
 int weft_graph_run_(weft_graph *graph, weft_node_fn *body, void *ctx, const weft_place *place)

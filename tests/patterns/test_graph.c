@@ -134,7 +134,7 @@ static int check_row(size_t node, void *ctx)
     return 0;
 }
 
-/* Some ten epochs of the trial (trial.h), so that both ways are taken. */
+/* Eight epochs of the trial (trial.h), so that both ways are taken. */
 static int often(void *arg)
 {
     (void)arg;
