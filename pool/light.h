@@ -117,7 +117,7 @@
 /* How far an owner is. */
 struct wf_pace {
     uint32_t deque;  /* works put into it, and taken out of it */
-    uint32_t bottom; /* works put into it less those taken */
+    uint32_t bottom; /* works put into it less those taken; and sections */
     uint32_t fifo;   /* works put into it, and taken out of it */
 };
 
@@ -129,10 +129,12 @@ static inline void wf_light_measure(struct wf_sighting *seen, struct wf_pace pac
 {
     /* relaxed, all: see wf_sighting */
     uint32_t moved = pace.deque - wf_load_relaxed(&seen->deque);
-    uint32_t more = pace.bottom - wf_load_relaxed(&seen->bottom);
+    int32_t more = (int32_t)(pace.bottom - wf_load_relaxed(&seen->bottom));
+    /* sections are not counted, and move `bottom` when they become public, or are joined */
+    more = more > (int32_t)moved ? (int32_t)moved : more < -(int32_t)moved ? -(int32_t)moved : more;
     uint32_t other = (pace.fifo - wf_load_relaxed(&seen->fifo)) / 2;
-    uint32_t puts = (moved + more) / 2 + other;
-    uint32_t takes = (moved - more) / 2 + other;
+    uint32_t puts = (moved + (uint32_t)more) / 2 + other;
+    uint32_t takes = (moved - (uint32_t)more) / 2 + other;
     uint32_t most = puts > takes ? puts : takes;
     *low_ns = ns / ((int64_t)most + 1); /* it has begun another */
     *high_ns = takes == 0 ? INT64_MAX : ns / takes;

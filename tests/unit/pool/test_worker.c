@@ -1131,6 +1131,31 @@ Test(worker, who_took_a_task_stays_for_more_and_who_took_a_node_does_not, .init 
     wt_true(stays_after_a_steal(wf_ready_cheap), "they are long");
 }
 
+/* So many general works were put and taken within 4 us, and `bottom` has moved by so much: with
+ * them, and with sections that became public or were joined, which nobody counts. */
+static int64_t took_at_most(uint32_t moved, int32_t bottom, int64_t *low_ns)
+{
+    struct wf_sighting seen = {0};
+    struct wf_pace pace = {.deque = moved, .bottom = (uint32_t)bottom};
+    int64_t high_ns;
+    wf_light_measure(&seen, pace, 4000, low_ns, &high_ns);
+    return high_ns;
+}
+
+Test(worker, sections_that_come_and_go_are_not_taken_for_quick_works)
+{
+    int64_t low_ns;
+    wt_eq(took_at_most(0, 0, &low_ns), INT64_MAX);
+    wt_eq(low_ns, 4000);
+    wt_eq(took_at_most(0, 3, &low_ns), INT64_MAX, "three became public");
+    wt_eq(low_ns, 4000);
+    wt_eq(took_at_most(0, -3, &low_ns), INT64_MAX, "three were joined");
+    wt_eq(low_ns, 4000);
+    wt_eq(took_at_most(8, 0, &low_ns), 1000);
+    wt_eq(low_ns, 800);
+    wt_eq(took_at_most(8, -20, &low_ns), 500, "at most eight were taken");
+}
+
 /* The owner has run all but `count` works of a scope, and is slow. May a thief take the oldest? */
 static bool may_steal_of_last(int count)
 {
@@ -1228,8 +1253,9 @@ Test(worker, an_owner_slow_at_what_it_resumes_is_stolen_from, .init = begin, .fi
     make_ready(0, 100);
     looked_ns = WF_SIGHT_NS;
     wt_false(may_steal_ready_after(0, 0));
+    wt_false(may_steal_ready_after(1, SLOW_FOR(1, WF_STEAL_READY_NS)), "was quick to make them");
     wt_true(may_steal_ready_after(1, SLOW_FOR(1, WF_STEAL_READY_NS)));
-    wt_eq(number(steal(other, looked_ns)), 1);
+    wt_eq(number(steal(other, looked_ns)), 2);
     wt_eq(wf_runq_len(&other->runq), 49u); /* half of them, less the one to run */
 }
 
