@@ -558,13 +558,6 @@ void wf_slab_give_bare_slow(struct wf_slab mine[], size_t count, void *object)
     }
 }
 
-uint32_t wf_slab_generation(const void *object)
-{
-    struct wf_slab_chunk *chunk = chunk_of(object);
-    /* relaxed: see slab.h */
-    return wf_load_relaxed(&chunk->generations[number_of(chunk, object)]);
-}
-
 struct wf_slab *wf_slab_owner(const void *object)
 {
     return chunk_of(object)->owner;

@@ -2,11 +2,10 @@
  *
  * A slab takes chunks of 64 KiB, aligned to their size, from the system, cuts them into objects and
  * never gives a chunk back before wf_slab_fini. So a pointer to an object stays readable while the
- * slab lives, and its generation tells whether it is still the object that it was.
+ * slab lives.
  *
  * Who may call: wf_slab_take is for the owner (its thread, or whoever holds the owner's lock);
- * wf_slab_give and wf_slab_generation are for any thread. It knows no types, zeroes nothing and
- * calls no malloc.
+ * wf_slab_give is for any thread. It knows no types, zeroes nothing and calls no malloc.
  *
  * An object's way:
  *     uncut -> taken    [wf_slab_take: the chunk's uncut end]
@@ -197,11 +196,6 @@ WF_INLINE void wf_slab_give_bare(struct wf_slab mine[], size_t count, void *obje
 void wf_slab_give_later(struct wf_slab_node **held, void *object);
 /* Frees what *held keeps. */
 void wf_slab_give_held(struct wf_slab_node **held);
-
-/* Any thread, also for a freed object, while its slab lives. Relaxed: says something only about an
- * object that cannot be freed meanwhile, or was freed before something that the caller has
- * acquired. */
-uint32_t wf_slab_generation(const void *object);
 
 /* Whose object it is. Any thread, also for a freed object, while its slab lives. */
 struct wf_slab *wf_slab_owner(const void *object);
