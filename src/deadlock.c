@@ -15,8 +15,6 @@
  * cancelled ends with -ECANCELED, and weft_call, weft_run return -EDEADLK. If that does not help
  * (tasks that await each other), the process is aborted: it would hang for ever. */
 #include "io/io.h"
-#include "pool/base/check.h"
-#include "pool/base/sys.h"
 #include "pool/blocking.h"
 #include "src/core.h"
 #include <dirent.h>

@@ -18,7 +18,6 @@
  *
  * In the child of a fork(2) the listeners are the parent's: the handler there puts the former
  * action back and raises the signal again. */
-#include "pool/base/check.h"
 #include "pool/base/lock.h"
 #include "pool/base/sys.h"
 #include "src/io_value.h"
