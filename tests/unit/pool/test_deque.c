@@ -15,6 +15,7 @@ static uintptr_t stacks, stack_bytes;               /* how stacks are numbered *
 #include "pool/deque.h"
 #include "tests/support/wt.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -580,7 +581,8 @@ static void drive(struct wf_rng *rng)
     }
 }
 
-Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
+/* can_fence: as wf_thieves_init's. */
+static void each_is_taken_once(bool can_fence)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -592,7 +594,7 @@ Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
     wt_true(items != NULL);
     stacks = (uintptr_t)items;
     stack_bytes = ITEMS * sizeof *items;
-    wf_thieves_init(&those, wf_sys_prepare_fences());
+    wf_thieves_init(&those, can_fence);
     pthread_t threads[THIEVES];
     for (int i = 0; i < THIEVES; i++) {
         wt_eq(pthread_create(&threads[i], NULL, thief, (void *)(uintptr_t)(seed + (unsigned)i)), 0);
@@ -610,4 +612,25 @@ Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
     }
     wf_deque_check(&d);
     free(items);
+}
+
+Test(deque, every_work_is_taken_exactly_once_among_thieves, .init = init)
+{
+    each_is_taken_once(wf_sys_prepare_fences());
+}
+
+Test(deque, every_work_is_taken_exactly_once_where_the_system_has_no_fence_of_all, .init = init)
+{
+    each_is_taken_once(false);
+}
+
+static int refused(void)
+{
+    return -ENOMEM;
+}
+
+Test(deque, every_work_is_taken_exactly_once_where_each_fence_of_all_is_refused, .init = init)
+{
+    wf_sys.barrier = refused;
+    each_is_taken_once(true);
 }
