@@ -313,7 +313,8 @@ TaskTest(source, after_again_replaces_the_time_and_forever_takes_it_off, 1)
 static void *after_from_outside(void *arg)
 {
     wt_eq(weft_cancel_after((weft_cancel *)arg, WEFT_MS(1)), 0);
-    wt_eq(weft_cancel_after((weft_cancel *)arg, WEFT_MS(2)), 0);
+    int rc = weft_cancel_after((weft_cancel *)arg, WEFT_MS(2));
+    wt_true(rc == 0 || rc == -EALREADY, "%d", rc); /* it may have fired by now */
     return NULL;
 }
 
