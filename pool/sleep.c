@@ -170,6 +170,7 @@ static void park(struct wf_worker *worker)
     }
     wf_park_announce(&pool->park, self);
     if (look_before_sleep(worker) != WORK) {
+        /* who watched before the announcement may have stopped, counting on us as a searcher */
         watching = watching || (light && begin_watching(worker, false));
         if (watching) {
             watch(worker);

@@ -374,6 +374,30 @@ static void quiet_watch_ends_in_other_work(void)
     watcher_and_other_work(0);
 }
 
+/* Who searches counts on the watcher, who ends its watch for other work before the searcher has
+ * announced its sleep, and so leaves what is left to it. */
+static void searcher_counts_on_watcher(uint32_t loud_n)
+{
+    begin(3, 2, 1);
+    loud = loud_n;
+    wf_inject_push(&pool.inject, make(1));
+    let_watch(1);
+    wloom_spawn(busy_with_new, &worker[0]);
+    wloom_spawn(wakes_up, &worker[1]);
+    wloom_spawn(work_and_sleep, &worker[2]);
+    end();
+}
+
+static void searcher_counts_on_loud_watch(void)
+{
+    searcher_counts_on_watcher(WORKS);
+}
+
+static void searcher_counts_on_quiet_watch(void)
+{
+    searcher_counts_on_watcher(0);
+}
+
 static void watcher_and_nothing_else(uint32_t loud_n)
 {
     begin(2, 1, 0);
@@ -427,6 +451,8 @@ static const struct wloom_scenario scenarios[] = {
     {"resumed, a searcher", resumed_beside_a_searcher, NULL, NULL, false},
     {"loud watch, other work", loud_watch_ends_in_other_work, NULL, NULL, false},
     {"quiet watch, other work", quiet_watch_ends_in_other_work, NULL, NULL, false},
+    {"counts on a loud watch", searcher_counts_on_loud_watch, NULL, NULL, false},
+    {"counts on a quiet watch", searcher_counts_on_quiet_watch, NULL, NULL, false},
     {"loud watch, sleep", loud_watch_ends_in_sleep, NULL, NULL, false},
     {"quiet watch, sleep", quiet_watch_ends_in_sleep, NULL, NULL, false},
     {"two post to one", two_post_to_one, NULL, NULL, false},
