@@ -42,6 +42,30 @@ static void fetch_cold(struct wf_worker *worker)
 
 /* --- timers ----------------------------------------------------------------------------------- */
 
+/* The time; and which turn looks next (WF_CLOCK_NS). */
+static int64_t look_at_clock(struct wf_worker *worker)
+{
+    int64_t now_ns = wf_sys.now_ns();
+    uint64_t turn = wf_turn_of(worker);
+    uint64_t works = turn - worker->looked_at;
+    works = works < WF_CLOCK_WORKS / 2 ? works : WF_CLOCK_WORKS / 2;
+    bool is_short = works != 0 && now_ns - worker->looked_ns < WF_CLOCK_NS;
+    worker->clock_at = turn + (is_short ? 2 * works : 1);
+    worker->looked_at = turn;
+    worker->looked_ns = now_ns;
+    return now_ns;
+}
+
+bool wf_is_timer_due(struct wf_worker *worker)
+{
+    int64_t next_ns = wf_wheel_next_ns(&worker->wheel);
+    if (next_ns == INT64_MAX || next_ns > look_at_clock(worker)) {
+        return false;
+    }
+    worker->clock_at = wf_turn_of(worker); /* the turn that comes now fires it */
+    return true;
+}
+
 /* Timers that are due, and the messages that they leave: a deadline's, on which the end of its
  * scope waits. */
 void wf_run_timers(struct wf_worker *worker)
@@ -50,7 +74,7 @@ void wf_run_timers(struct wf_worker *worker)
     if (next_ns == INT64_MAX) {
         return;
     }
-    int64_t now_ns = wf_sys.now_ns();
+    int64_t now_ns = look_at_clock(worker);
     if (next_ns > now_ns) {
         return;
     }
@@ -137,9 +161,8 @@ void wf_serve(struct wf_fiber *self, struct wf_worker *worker)
     if (wf_unlikely(wf_is_poll_turn(worker) ||
                     worker->driver->ops->is_due(worker->driver, worker))) {
         wf_poll_driver(worker);
-    } else if (wf_wheel_next_ns(&worker->wheel) != INT64_MAX) {
-        /* 25 ns for the clock, so only while a timer is armed */
-        if (worker->driver->ops->is_blind && wf_is_timer_due(worker)) {
+    } else if (wf_is_clock_turn(worker) && wf_is_timer_due(worker)) {
+        if (worker->driver->ops->is_blind) {
             wf_poll_driver(worker); /* what came before a deadline goes before it */
         } else {
             wf_run_timers(worker);

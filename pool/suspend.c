@@ -57,14 +57,14 @@ WF_INLINE bool may_go_on(struct wf_worker *worker)
 {
     /* Relaxed: if it is missed now, the next turn sees it. */
     return !wf_is_poll_turn(worker) && wf_load_relaxed(&worker->inbox) == NULL &&
-           !wf_is_timer_due(worker);
+           !(wf_is_clock_turn(worker) && wf_is_timer_due(worker));
 }
 
 /* The same, and it need not look at the clock for that. */
 WF_INLINE bool may_go_on_blindly(struct wf_worker *worker)
 {
     return !wf_is_poll_turn(worker) && wf_load_relaxed(&worker->inbox) == NULL &&
-           wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
+           !wf_is_clock_turn(worker);
 }
 
 /* `self` is about to be left for a suspended stack without a home, which nobody else may resume. */
@@ -297,7 +297,7 @@ int wf_yield_last(struct wf_fiber *self)
     if (wf_unlikely(wf_is_poll_turn(worker) || worker->under_way != 0 || wf_has_new_work(worker) ||
                     wf_deque_has_private(&worker->deque) ||
                     wf_load_relaxed(&worker->inbox) != NULL || /* relaxed: the next turn sees it */
-                    wf_wheel_next_ns(&worker->wheel) != INT64_MAX)) {
+                    wf_is_clock_turn(worker))) {
         return yield_otherwise(self);
     }
     struct wf_work *next = wf_pop_ready(worker);

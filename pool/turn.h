@@ -67,15 +67,29 @@ WF_INLINE void wf_count_empty_turn(struct wf_worker *worker)
 {
     worker->poll_at--;
     worker->old_at = 0;
+    worker->clock_at--;
+    worker->looked_at--;
+}
+
+/* A look at the clock takes 30 ns, and it waits for all loads before it: as much as a short work.
+ * So while a timer is armed not each turn looks, if works are short, but one after twice as many of
+ * them as came before the last look, WF_CLOCK_WORKS at most; as soon as these took WF_CLOCK_NS
+ * together, the next turn does. A timer is late by about as much, or by one long work; or by
+ * WF_CLOCK_WORKS of them, once, when they have just become long (docs/adr/0057). */
+#define WF_CLOCK_NS    INT64_C(10000)
+#define WF_CLOCK_WORKS 32
+
+/* Is a timer armed, and is it time to look whether it is due? */
+WF_INLINE bool wf_is_clock_turn(struct wf_worker *worker)
+{
+    return wf_wheel_next_ns(&worker->wheel) != INT64_MAX &&
+           (int64_t)(wf_turn_of(worker) - worker->clock_at) >= 0;
 }
 
 /* --- what there is to do ---------------------------------------------------------------------- */
 
-static inline bool wf_is_timer_due(struct wf_worker *worker)
-{
-    int64_t next_ns = wf_wheel_next_ns(&worker->wheel);
-    return next_ns != INT64_MAX && next_ns <= wf_sys.now_ns();
-}
+/* By the clock, which it looks at if a timer is armed. */
+bool wf_is_timer_due(struct wf_worker *worker);
 
 /* Of its own, besides what is in the FIFO. */
 WF_INLINE bool wf_has_new_work(struct wf_worker *worker)
@@ -95,7 +109,7 @@ WF_INLINE bool wf_may_skip_serve(struct wf_worker *worker)
 {
     return worker->under_way == 0 &&
            wf_load_relaxed(&worker->inbox) == NULL && /* relaxed: the next turn sees it */
-           wf_wheel_next_ns(&worker->wheel) == INT64_MAX;
+           !wf_is_clock_turn(worker);
 }
 
 /* With more ready fibers than this their stacks no longer all fit into the first-level cache (0.7

@@ -118,6 +118,10 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     uint64_t poll_at;   /* a poll of the driver; less the turns without a work */
     uint64_t old_at;    /* what has waited longest; poll_at at the latest */
     uint64_t oldest_at; /* of that, the deque's */
+    uint64_t clock_at;  /* the clock, while a timer is armed; less the turns without a work */
+    /* when the clock was last looked at for timers, likewise, and what it said */
+    uint64_t looked_at;
+    int64_t looked_ns;
     /* operations that it has given to the kernel and not seen the end of; those that others ended
      * for it count for ever: a hint */
     uint64_t under_way;

@@ -260,6 +260,14 @@ ABSENT void wf_worker_loop(struct wf_fiber *self)
     NOT_CALLED("wf_worker_loop");
 }
 
+/* --- timers ----------------------------------------------------------------------------------- */
+
+ABSENT bool wf_is_timer_due(struct wf_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
 /* --- scopes, sources, tasks ------------------------------------------------------------------- */
 
 ABSENT void wf_scope_open(struct wf_fiber *self, struct wf_scope *s, int on_error,

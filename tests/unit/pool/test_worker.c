@@ -247,6 +247,159 @@ Test(worker, the_oldests_turn_may_be_late_but_is_not_passed_over, .init = begin,
     }
 }
 
+/* --- the clock, while a timer is armed -------------------------------------------------------- */
+
+static int64_t (*real_clock)(void);
+static int64_t clock_ns;
+static int looks; /* at the clock */
+static int fired;
+
+static int64_t counting_clock(void)
+{
+    looks++;
+    return clock_ns;
+}
+
+static void count_fire(struct wf_timer *timer)
+{
+    (void)timer;
+    fired++;
+}
+
+static struct wf_timer alarm_timer;
+
+static void begin_armed(void)
+{
+    begin();
+    real_clock = wf_sys.now_ns;
+    wf_sys.now_ns = counting_clock;
+    clock_ns = INT64_C(3600000000000);
+    fired = 0;
+    wf_timer_init(&alarm_timer, count_fire);
+    wf_timer_add(&self->wheel, &alarm_timer, clock_ns + INT64_C(1000000000));
+}
+
+static void end_armed(void)
+{
+    (void)wf_timer_del(&alarm_timer);
+    wf_sys.now_ns = real_clock;
+    end();
+}
+
+/* Runs so many works of so many ns. How often it looked at the clock meanwhile. */
+static int looks_during(int count, int64_t each_ns)
+{
+    looks = 0;
+    for (int i = 0; i < count; i++) {
+        make_ready(0, 1);
+        wt_eq(number(take()), 0);
+        clock_ns += each_ns;
+    }
+    return looks;
+}
+
+Test(worker, the_clock_is_not_looked_at_for_each_short_work, .init = begin_armed, .fini = end_armed)
+{
+    (void)looks_during(WF_CLOCK_WORKS, 50);
+    wt_le(looks_during(100 * WF_CLOCK_WORKS, 50), 200);
+    wt_eq(fired, 0);
+}
+
+Test(worker, nor_beside_a_driver_that_is_polled_before_a_timer_fires, .init = begin_armed,
+     .fini = end_armed)
+{
+    struct wf_driver_ops blind_ops = fake_ops;
+    blind_ops.is_blind = true;
+    fake.ops = &blind_ops;
+    (void)looks_during(WF_CLOCK_WORKS, 50);
+    wt_le(looks_during(100 * WF_CLOCK_WORKS, 50), 200);
+    fake.ops = &fake_ops;
+}
+
+Test(worker, the_clock_is_looked_at_for_each_long_work, .init = begin_armed, .fini = end_armed)
+{
+    (void)looks_during(2 * WF_CLOCK_WORKS, 50);
+    (void)looks_during(2 * WF_CLOCK_WORKS, WF_CLOCK_NS);
+    wt_ge(looks_during(100, WF_CLOCK_NS), 100);
+}
+
+Test(worker, without_a_timer_nobody_looks_at_the_clock, .init = begin_armed, .fini = end_armed)
+{
+    (void)wf_timer_del(&alarm_timer);
+    wt_eq(looks_during(1000, 50), 0);
+}
+
+/* However long works are, if they stay so: late by one work, or by a few short ones. */
+Test(worker, a_timer_is_late_by_one_work_or_a_few_short_ones, .init = begin_armed,
+     .fini = end_armed)
+{
+    for (int64_t each_ns = 10; each_ns < 1000000; each_ns = each_ns * 5 / 4) {
+        for (int phase = 0; phase < WF_CLOCK_WORKS; phase++) {
+            (void)looks_during(2 * WF_CLOCK_WORKS + phase, each_ns);
+            (void)wf_timer_del(&alarm_timer);
+            int64_t due_ns = clock_ns + 40 * each_ns;
+            fired = 0;
+            wf_timer_add(&self->wheel, &alarm_timer, due_ns);
+            while (fired == 0) { /* ends: works take time */
+                (void)looks_during(1, each_ns);
+            }
+            wt_le(clock_ns - due_ns, 2 * WF_CLOCK_NS + 2 * each_ns);
+        }
+    }
+}
+
+Test(worker, a_timer_is_late_by_few_works_that_have_just_become_long, .init = begin_armed,
+     .fini = end_armed)
+{
+    for (int phase = 0; phase < WF_CLOCK_WORKS; phase++) {
+        (void)looks_during(3 * WF_CLOCK_WORKS + phase, 50);
+        (void)wf_timer_del(&alarm_timer);
+        fired = 0;
+        wf_timer_add(&self->wheel, &alarm_timer, clock_ns + 1);
+        int ran = 0;
+        for (; fired == 0; ran++) { /* ends: works take time */
+            (void)looks_during(1, INT64_C(1000000));
+        }
+        wt_le(ran, WF_CLOCK_WORKS + 1);
+    }
+}
+
+Test(worker, who_leaves_a_stack_leaves_a_timer_to_the_next_turn, .init = begin_armed,
+     .fini = end_armed)
+{
+    for (int phase = 0; phase < WF_TURN_POLL; phase++) {
+        (void)looks_during(3 * WF_CLOCK_WORKS + phase, 50);
+        clock_ns += 100;
+        (void)wf_timer_del(&alarm_timer);
+        wf_timer_add(&self->wheel, &alarm_timer, clock_ns);
+        fired = 0;
+        int ran = 0;
+        for (; may_go_on(self); ran++) { /* ends: it looks at the clock */
+            wf_count(&self->counters.runs);
+        }
+        wt_le(ran, WF_CLOCK_WORKS);
+        (void)looks_during(1, 50);
+        wt_eq(fired, 1);
+    }
+}
+
+Test(worker, a_task_that_yields_alone_looks_now_and_then, .init = begin_armed, .fini = end_armed)
+{
+    struct wf_fiber fiber = {.worker = self};
+    looks = 0;
+    for (int i = 0; i < 1000; i++) {
+        wf_yield(&fiber);
+        clock_ns += 50;
+    }
+    wt_gt(looks, 1000 / WF_TURN_POLL);
+    wt_lt(looks, 1000 / 8);
+    clock_ns = alarm_timer.deadline_ns;
+    for (int i = 0; i < WF_CLOCK_WORKS; i++) {
+        wf_yield(&fiber);
+    }
+    wt_eq(fired, 1);
+}
+
 /* --- more ready than the FIFO holds ----------------------------------------------------------- */
 
 /* The first `count` works come in order, with a poll now and then. */
@@ -450,14 +603,10 @@ Test(worker, a_starved_worker_runs_the_first_fiber_and_puts_back_the_rest, .init
 
 #define TICK_NS 100
 
-static int64_t clock_ns;
-
 static int64_t ticking_clock(void)
 {
     return clock_ns += TICK_NS;
 }
-
-static int64_t (*real_clock)(void);
 
 static void begin_ticking(void)
 {
