@@ -100,8 +100,10 @@
  * us). */
 #define WF_LOOK_NS INT64_C(1000)
 /* A search that finds light work only, and the shortest of all: long enough to take a pace. What
- * comes later the watch will see. */
-#define WF_SEARCH_MIN_NS (WF_PACE_NS + WF_LOOK_NS)
+ * comes later the watch will see. In a crowd of timers, where who parks watches in any case, one
+ * that finds nothing is shorter, and who has no peers does not search. */
+#define WF_SEARCH_MIN_NS   (WF_PACE_NS + WF_LOOK_NS)
+#define WF_SEARCH_CROWD_NS INT64_C(1000)
 /* A watch; each that comes to nothing makes the next twice as long. So late at most is light work
  * shared that becomes heavy. */
 #define WF_WATCH_MIN_NS INT64_C(50000)

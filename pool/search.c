@@ -92,6 +92,15 @@ static void note_stolen(struct wf_worker *worker, int64_t now_ns)
     worker->stole_ns = 0;
 }
 
+/* How long a search is at least that finds nothing. */
+static int64_t search_least(struct wf_worker *worker, int64_t now_ns)
+{
+    if (!wf_crowd_is_on(&worker->pool->crowd, now_ns)) {
+        return WF_SEARCH_MIN_NS;
+    }
+    return worker->peers != 0 ? WF_SEARCH_CROWD_NS : 0;
+}
+
 /* Looks for a while, without sleeping: everywhere if it `may_search` (the caller is counted as
  * searching), else at the injection queue and the driver; longer if there is patience for the
  * driver (patience.h). Work; or NULL, and *due says whether there is something to serve. */
@@ -100,7 +109,8 @@ struct wf_work *wf_look_awake(struct wf_worker *worker, bool may_search, int64_t
 {
     bool patient = wf_patience_has(&worker->patience);
     int64_t search_ns = wf_patience_is_crowded(&worker->patience) ? 0 : worker->search_ns;
-    int64_t give_up_ns = began_ns + (search_ns > WF_SEARCH_MIN_NS ? search_ns : WF_SEARCH_MIN_NS);
+    int64_t least_ns = search_least(worker, began_ns);
+    int64_t give_up_ns = began_ns + (search_ns > least_ns ? search_ns : least_ns);
     int64_t bored_ns = patient ? began_ns + worker->patience.most_ns : began_ns;
     int64_t look_ns = may_search && worker->pool->worker_count > 1 ? began_ns : INT64_MAX;
     int64_t timer_ns = wf_wheel_next_ns(&worker->wheel);
@@ -118,7 +128,7 @@ struct wf_work *wf_look_awake(struct wf_worker *worker, bool may_search, int64_t
                                  now_ns - began_ns);
             if (worker->saw_light) {
                 look_ns = now_ns + WF_LOOK_NS;
-                if (!flows) {
+                if (!flows || search_ns < WF_SEARCH_MIN_NS) {
                     give_up_ns = began_ns + WF_SEARCH_MIN_NS;
                 }
             }

@@ -138,7 +138,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     int64_t watch_ns; /* how long the next watch lasts */
     enum wf_watching watching;
     uint32_t watches;  /* in a row, as one watch to all others; up to WF_WATCH_LOUD */
-    int64_t search_ns; /* how long the next search lasts, WF_SEARCH_MIN_NS at least */
+    int64_t search_ns; /* how long the next search lasts; see search_least */
     bool has_spilled;  /* out of its queues into the injection queue; see take_back */
     bool flows;        /* it stole when it last looked, and there is more */
     bool saw_light;    /* it has left something to others since it last slept: light.h */

@@ -653,6 +653,30 @@ Test(worker, a_search_in_vain_halves_the_next, .init = begin_ticking, .fini = en
     wt_eq(search(other), WF_SEARCH_MIN_NS);
 }
 
+Test(worker, who_is_alone_in_a_crowd_of_timers_does_not_search, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    self->peers = 0;
+    for (int i = 0; i < 20; i++) {
+        (void)search(self);
+    }
+    wt_eq(search(self), WF_SEARCH_MIN_NS);
+    wf_store_relaxed(&pool->crowd.until_ns, clock_ns + WF_TIMER_CALM_NS);
+    wt_eq(search(self), 0);
+}
+
+Test(worker, in_a_crowd_of_timers_a_search_in_vain_is_shorter, .init = begin_ticking,
+     .fini = end_ticking)
+{
+    for (int i = 0; i < 20; i++) {
+        (void)search(other);
+    }
+    wf_store_relaxed(&pool->crowd.until_ns, clock_ns + WF_TIMER_CALM_NS);
+    wt_eq(search(other), WF_SEARCH_CROWD_NS);
+    other->saw_light = true;
+    wt_eq(search(other), WF_SEARCH_MIN_NS);
+}
+
 Test(worker, a_search_that_finds_something_makes_the_next_long, .init = begin_ticking,
      .fini = end_ticking)
 {
