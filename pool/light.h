@@ -110,7 +110,7 @@
 #define WF_WATCH_MAX_NS INT64_C(200000)
 /* One while timers come thick and fast (struct wf_crowd): that is a light load every 0.5 ms, and a
  * watch costs 10 us. So late is shared, then, what a worker makes ready and computes beside. */
-#define WF_WATCH_CROWD_NS INT64_C(1000000)
+#define WF_WATCH_CROWD_NS INT64_C(2000000)
 /* What was stolen and took this long, with what came of it, was worth to be watched for: the next
  * watch is a short one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a
  * third larger. */
