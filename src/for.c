@@ -21,10 +21,11 @@
  * span with long pieces (*dear*) is split before anybody does, and its right half lies in the open.
  *
  * That is a guess, for bodies that have not been run yet. A loop tells the next one over the same
- * body what an index cost (known.h), which then decides at its begin whether to offer half at once,
- * or to be silent at first; and how long its first piece is, but no longer than what may be a
- * single index of a body that is not known: 3 % of what a worker would get (FEW). So what is wrong
- * about it costs what a wrong guess does: a wake in vain, or one piece that runs alone.
+ * body what an index cost (known.h). By this it decides at its begin whether the first piece is a
+ * long one; and how long it is, but no longer than what may be a single index of a body that is not
+ * known: 3 % of what a worker would get (FEW). So what is wrong about it costs what a wrong guess
+ * does: a wake in vain, or one piece that runs alone. Nothing else is decided by what is known, for
+ * whether a loop is shared makes its indices dearer.
  *
  * Errors. The first failure is kept under a lock and sets `stopped`, which each span looks at
  * before a piece (loop.h).
@@ -63,11 +64,6 @@
 /* With fewer pieces of grain size for each worker than this, a loop over an unknown body does not
  * run alone first: one body would be too large a part of it (3 % and more). */
 #define FEW 32
-
-/* A loop that is known to take at least this long is split at its begin, if nobody searches and
- * somebody sleeps: a wake costs both sides 10 us, and who is woken comes 30 to 50 us late. If
- * somebody searches, one that takes WF_WORTH_TICKS. */
-#define WORTH_COLD_TICKS (20 * WF_COLD_TICKS)
 
 struct loop {
     /* immutable while it runs */
@@ -208,18 +204,12 @@ static void begin_span(struct wf_worker *worker, const struct loop *loop, struct
                       : piece < loop->piece_max ? piece
                                                 : loop->piece_max;
     }
-    span->silence = WF_HOT_TICKS;
     if (worker->peers == 0) {
         span->silence = UINT64_MAX;
-    } else if (!known) {
-        span->dear = count / loop->grain < few;
-        span->silence = span->dear ? 0 : WF_HOT_TICKS;
     } else {
-        bool hot = wf_pool_has_searchers(worker);
-        span->dear = wf_cost_exceeds(loop->grain, cost, PIECE_TICKS_MAX);
-        if (span->dear || wf_cost_exceeds(count, cost, hot ? WF_WORTH_TICKS : WORTH_COLD_TICKS)) {
-            span->silence = 0;
-        }
+        span->dear =
+            known ? wf_cost_exceeds(loop->grain, cost, PIECE_TICKS_MAX) : count / loop->grain < few;
+        span->silence = span->dear ? 0 : WF_HOT_TICKS;
     }
 }
 
