@@ -1,7 +1,7 @@
 /* child.c: see child.h. */
 #define _GNU_SOURCE
 #include "child.h"
-#include "clock.h"
+#include "silence.h"
 #include "wire.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -92,10 +92,11 @@ static void drain(struct tb_child *child, struct stream *s,
 
 /* Reads until the child has closed both pipes. TB_CHILD_EXITED: it did; else why it is to be
  * killed. */
-static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire,
+static enum tb_child_end listen_to(struct tb_child *child, pid_t pid, struct stream *wire,
                                    struct stream *errors)
 {
-    uint64_t heard = tb_now_ns();
+    struct tb_silence silence;
+    tb_silence_end(&silence, pid);
     while (wire->fd >= 0 || errors->fd >= 0) { /* ends: C.2 */
         struct pollfd fds[] = {{wire->fd, POLLIN, 0}, {errors->fd, POLLIN, 0}};
         int ready = poll(fds, 2, TICK_MS);
@@ -108,8 +109,9 @@ static enum tb_child_end listen_to(struct tb_child *child, struct stream *wire,
         if (ready > 0 && fds[1].revents) {
             drain(child, errors, take_last_words);
         }
-        heard = ready > 0 ? tb_now_ns() : heard;
-        if (tb_now_ns() - heard > (uint64_t)child->silence_s * UINT64_C(1000000000)) {
+        if (ready > 0) {
+            tb_silence_end(&silence, pid);
+        } else if (tb_silence_is_hang(&silence, child->silence_s)) {
             return TB_CHILD_SILENT;
         }
         child->tick(child->arg);
@@ -181,7 +183,7 @@ void tb_child_run(struct tb_child *child)
     close(errors[1]);
     struct stream from_wire = {.fd = wire[0]}, from_errors = {.fd = errors[0]};
     if (child->code == 0) {
-        reap(child, pid, listen_to(child, &from_wire, &from_errors));
+        reap(child, pid, listen_to(child, pid, &from_wire, &from_errors));
     }
     close_stream(&from_wire);
     close_stream(&from_errors);

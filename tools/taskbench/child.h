@@ -5,7 +5,8 @@
  *
  * Guarantees.
  * C.1  The child is gone when tb_child_run returns, whatever it did.
- * C.2  A child that says nothing for `silence_s` seconds is killed: it hangs.
+ * C.2  A child that says nothing for `silence_s` seconds is killed: it hangs. Those in which it
+ *      waited for a processor do not count (silence.h).
  * C.3  A signal that asks this process to end (SIGINT, SIGTERM) kills the child; see
  *      tb_interrupted. */
 #ifndef TB_CHILD_H

@@ -3,6 +3,7 @@
 #include "side.h"
 #include "agent.h"
 #include "child.h"
+#include "silence.h"
 #include "wire.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +87,8 @@ bool tb_side_start(struct tb_side *side, const char *program, const struct tb_ro
 /* The next line into `line`. false: there will be none. */
 static bool read_line(struct tb_side *side, char line[TB_SIDE_LINE_MAX])
 {
-    int waited_ms = 0;
+    struct tb_silence silence;
+    tb_silence_end(&silence, side->pid);
     for (;;) { /* ends with a line, the pipe, a signal or TB_SILENCE_S */
         char *end = memchr(side->text, '\n', side->bytes);
         if (end) {
@@ -105,7 +107,7 @@ static bool read_line(struct tb_side *side, char line[TB_SIDE_LINE_MAX])
         if (tb_interrupted()) {
             return fail(side, TB_ROW_SKIPPED, "interrupted");
         }
-        if (ready == 0 && (waited_ms += 100) >= TB_SILENCE_S * 1000) {
+        if (ready == 0 && tb_silence_is_hang(&silence, TB_SILENCE_S)) {
             return fail(side, TB_ROW_WRONG, "hung: nothing was heard of it");
         }
         if (ready <= 0) {
