@@ -152,6 +152,18 @@ static bool leaves(struct wf_worker *self)
     return false;
 }
 
+/* As search.c. */
+static void become_thief(struct wf_worker *self)
+{
+    self->deque.own = 1;
+    if (self->watching == WF_WATCHES_QUIETLY) {
+        wf_thieves_enter(&pool.thieves);
+        wf_end_watch(self);
+    } else {
+        wf_thieves_join(&pool.thieves);
+    }
+}
+
 /* As search.c, in one round. */
 static struct wf_work *search(struct wf_worker *self)
 {
@@ -165,6 +177,9 @@ static struct wf_work *search(struct wf_worker *self)
     for (int i = 0; i < pool.worker_count && work == NULL; i++) {
         struct wf_worker *victim = &worker[i];
         if (victim != self && wf_deque_has_public(&victim->deque) && !leaves(self)) {
+            if (self->deque.own == 0) {
+                become_thief(self);
+            }
             work = wf_deque_steal(&victim->deque);
         }
         if (victim != self && work == NULL && wf_runq_len(&victim->runq) != 0 && !leaves(self)) {
@@ -286,7 +301,7 @@ static void begin(int worker_count, int work_count, int patience_n)
     pool.driver = &driver;
     wf_inject_init(&pool.inject);
     wf_watchers_init(&pool.watchers, worker_count, true);
-    wf_thieves_init(&pool.thieves, false); /* whose coming and going model_deque.c has */
+    wf_thieves_init(&pool.thieves, true);
     wloom_assert(wf_park_init(&pool.park, worker_count) == 0);
     for (int i = 0; i < worker_count; i++) {
         worker[i].pool = &pool;
@@ -323,6 +338,11 @@ static void end(void)
     wf_park_check(&pool.park);
     wloom_assert(wf_watchers_count(&pool.watchers) == 0);
     wloom_assert(wf_load_relaxed(&pool.watchers.quiet) == 0);
+    uint32_t thieves = 0;
+    for (int i = 0; i < pool.worker_count; i++) {
+        thieves += worker[i].deque.own;
+    }
+    wloom_assert(wf_load_relaxed(&pool.thieves.count) == thieves);
 }
 
 static void new_beside_a_searcher(void)
@@ -433,6 +453,24 @@ static void post(void *arg)
     wf_post(&worker[0], make((int)(intptr_t)arg));
 }
 
+/* The owner takes it, or a thief does that is none while it watches quietly. */
+static void takes_it_itself(void *arg)
+{
+    wf_ready_new(arg, make(0));
+    work_and_sleep(arg);
+}
+
+static void a_thief_watches_quietly(void)
+{
+    begin(2, 1, 2);
+    loud = 0;
+    worker[1].deque.own = 1;
+    wf_thieves_enter(&pool.thieves);
+    wloom_spawn(takes_it_itself, &worker[0]);
+    wloom_spawn(work_and_sleep, &worker[1]);
+    end();
+}
+
 static void two_post_to_one(void)
 {
     begin(2, 2, 0);
@@ -455,6 +493,7 @@ static const struct wloom_scenario scenarios[] = {
     {"counts on a quiet watch", searcher_counts_on_quiet_watch, NULL, NULL, false},
     {"loud watch, sleep", loud_watch_ends_in_sleep, NULL, NULL, false},
     {"quiet watch, sleep", quiet_watch_ends_in_sleep, NULL, NULL, false},
+    {"a thief watches quietly", a_thief_watches_quietly, NULL, NULL, false},
     {"two post to one", two_post_to_one, NULL, NULL, false},
     {"from outside", from_outside_beside_a_searcher, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
