@@ -46,8 +46,8 @@
  * G.4  Nothing is private after wf_deque_publish. What found no slot runs at its join
  *      (WF_SECTION_KEPT). What is not on the stack was never private.
  * G.5  An ask is not lost: the owner's next fork takes the slow path, and the one after it too,
- *      with an idle hint that was read after the ask was seen. While the hint says that somebody
- *      idles, each fork leaves nothing private.
+ *      with a count of those who want something that was read after the ask was seen. While that is
+ *      WF_WANT_ALL, each fork leaves nothing private; while it is less, no fewer are public.
  * G.6  If the pass is a stack's, that stack is running here, and `hidden` says that something may
  *      be private and unsigned.
  *
@@ -101,6 +101,9 @@ static WF_UNUSED uintptr_t wf_stack_left_(void)
 
 #define WF_DEQUE_FIRST 2 /* the first index */
 
+/* How many of a fork's callers want something public: as many as there can be. */
+#define WF_WANT_ALL UINT32_MAX
+
 /* In the mark beside address and secret: the bytes of the whole section, its arguments included, in
  * eights; 0 if they are 16 KiB or more. They tell sections of an array from those of different
  * frames. The bits between these and the lowest are those of no distance between two words of a
@@ -147,12 +150,17 @@ struct wf_deque {
     WF_ATOMIC(uint64_t) bottom; /* owner stores */
     /* pass is ASK, probably: a hint that spares thieves the owner's line */
     WF_ATOMIC(uint32_t) asked;
+    /* the number of the stack that had the pass when a thief asked; 0: none had. Thieves store */
+    WF_ATOMIC(uint64_t) asked_stack;
     /* general works that the owner has put or taken: how fast it gets on, for thieves. Owner
      * stores */
     WF_ATOMIC(uint32_t) pace;
     /* what `pace` was when the owner last put, or ran, a work that is cheap to move. Owner
      * stores */
     WF_ATOMIC(uint32_t) cheap_at;
+    /* up to there are sections that are public because a thief asked or somebody idles, or older
+     * works; 0: what is public is on offer by itself. Owner stores */
+    WF_ATOMIC(uint64_t) given;
 
     /* owner stores, thieves load */
     WF_ALIGNED(WF_LINE_PAIR) WF_ATOMIC(struct wf_work *) slots[WF_DEQUE_SLOTS];
@@ -176,8 +184,10 @@ WF_INLINE void wf_deque_init(struct wf_deque *d, struct wf_thieves *thieves)
     wf_store_relaxed(&d->top, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->bottom, WF_DEQUE_FIRST);
     wf_store_relaxed(&d->asked, 0);
+    wf_store_relaxed(&d->asked_stack, 0);
     wf_store_relaxed(&d->pace, 0);
     wf_store_relaxed(&d->cheap_at, 0U - WF_DEQUE_SLOTS); /* not of late */
+    wf_store_relaxed(&d->given, 0);
 }
 
 /* Owner: one more general work has come or gone. Beside `bottom`, which has just been stored. */
@@ -345,6 +355,13 @@ static WF_UNUSED void wf_deque_turn_(struct wf_deque *d, uint64_t from, uint64_t
     }
 }
 
+/* Owner: does an array go on below its element at `at`, each of that size? */
+static WF_UNUSED bool wf_deque_goes_on_(uintptr_t low, uintptr_t at, uint64_t size)
+{
+    uintptr_t bytes = (uintptr_t)(size >> WF_MARK_SIZE_SHIFT) * 8;
+    return size != 0 && at - low >= bytes && wf_section_below_(at - bytes, at) != NULL;
+}
+
 /* Owner: of the private sections the oldest `share` become public, or as many as there are slots
  * for; how many. Older frames lie higher; in one frame an array is forked from its first element
  * on, and joined from its last. (Where that is not so, a join finds another section on top of its
@@ -354,16 +371,18 @@ static WF_UNUSED uint64_t wf_deque_release_(struct wf_deque *d, uintptr_t low, u
     uint64_t index = d->split, array = index;
     uintptr_t above = WF_DEQUE_STACK_HIGH();
     uint64_t above_size = 0;
-    struct wf_section *section;
-    while (index < d->full_at && (section = wf_section_below_(low, above)) != NULL) {
+    while (index < d->full_at &&
+           (index - d->split < share || wf_deque_goes_on_(low, above, above_size))) {
+        struct wf_section *section = wf_section_below_(low, above);
+        if (section == NULL) {
+            d->hidden = WF_HIDDEN_NOTHING;
+            break;
+        }
         uint64_t size = wf_mark_rest_(section) & WF_MARK_SIZE;
         if (size == 0 || size != above_size ||
             (uintptr_t)section + (size >> WF_MARK_SIZE_SHIFT) * 8 != above) {
             wf_deque_turn_(d, array, index);
             array = index;
-            if (index - d->split >= share) {
-                break;
-            }
         }
         wf_deque_put_(d, index++, section);
         above = (uintptr_t)section;
@@ -377,19 +396,6 @@ static WF_UNUSED uint64_t wf_deque_release_(struct wf_deque *d, uintptr_t low, u
     return released;
 }
 
-/* Owner: how many are private. */
-static WF_UNUSED uint64_t wf_deque_private(const struct wf_deque *d, uintptr_t low)
-{
-    uint64_t count = 0;
-    if (d->hidden != WF_HIDDEN_NOTHING) {
-        uintptr_t above = WF_DEQUE_STACK_HIGH();
-        while ((above = (uintptr_t)wf_section_below_(low, above)) != 0) {
-            count++;
-        }
-    }
-    return count;
-}
-
 /* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a
  * worker that is about to sleep asks every victim, after it has announced itself, so that the
  * owner's next look at the idle hint is made after the announcement. */
@@ -399,7 +405,17 @@ WF_INLINE void wf_deque_ask(struct wf_deque *d)
     wf_store_relaxed(&d->asked, 1);
     /* sync(deque.ask): release, who sees the ask sees that we are idle. An exchange, so that who
      * sees a later one sees ours too; pairs sync(deque.heard) */
-    (void)wf_xchg_release(&d->pass, WF_DEQUE_ASK);
+    uint64_t pass = wf_xchg_release(&d->pass, WF_DEQUE_ASK);
+    if (pass != WF_DEQUE_ASK) {
+        /* relaxed: a hint */
+        wf_store_relaxed(&d->asked_stack, pass < WF_DEQUE_LOOK ? pass : 0);
+    }
+}
+
+/* Any thread: racy. Has somebody asked, and the owner not answered yet? */
+WF_INLINE bool wf_deque_is_asked(struct wf_deque *d)
+{
+    return wf_load_relaxed(&d->pass) == WF_DEQUE_ASK; /* relaxed: a hint */
 }
 
 /* Any thread: racy. A sleeper's re-check calls it after the full fence of wf_park_announce. */
@@ -419,7 +435,8 @@ WF_INLINE uint64_t wf_deque_len(struct wf_deque *d)
     return top < bottom ? bottom - top : 0;
 }
 
-WF_INLINE void wf_deque_ask_once_(struct wf_deque *d)
+/* Any thread: the same, unless somebody has asked, and the owner not answered. */
+WF_INLINE void wf_deque_ask_once(struct wf_deque *d)
 {
     /* relaxed: a hint; asking too often is slow, never wrong */
     if (wf_load_relaxed(&d->asked) == 0) {
@@ -431,7 +448,7 @@ WF_INLINE void wf_deque_ask_once_(struct wf_deque *d)
 WF_INLINE void wf_deque_ask_if_empty(struct wf_deque *d)
 {
     if (!wf_deque_has_public(d)) {
-        wf_deque_ask_once_(d);
+        wf_deque_ask_once(d);
     }
 }
 
@@ -456,24 +473,31 @@ static WF_UNUSED WF_COLD bool wf_deque_publish_all_(struct wf_deque *d)
 {
     uintptr_t low = WF_DEQUE_STACK_LOW();
     wf_deque_close_(d);
-    bool some = false;
-    uint64_t count = wf_deque_private(d, low);
-    if (count != 0) {
-        some = wf_deque_has_slots_(d, count) && wf_deque_release_(d, low, count) != 0;
+    wf_store_relaxed(&d->given, 0); /* relaxed: a hint */
+    bool some =
+        wf_deque_has_slots_(d, WF_DEQUE_SLOTS) && wf_deque_release_(d, low, WF_DEQUE_SLOTS) != 0;
+    if (d->hidden != WF_HIDDEN_NOTHING) {
         struct wf_section *section = wf_section_below_(low, WF_DEQUE_STACK_HIGH());
         for (; section != NULL; section = wf_section_below_(low, (uintptr_t)section)) {
             section->link = WF_SECTION_KEPT;
         }
+        d->hidden = WF_HIDDEN_NOTHING;
     }
-    d->hidden = WF_HIDDEN_NOTHING;
     return some;
 }
 
-/* Owner: makes everything public, before a suspension. True: something became public, so do the
- * wake check. */
+/* Owner: makes everything public, before a suspension: it is on offer. True: something became
+ * public, so do the wake check. */
 WF_INLINE bool wf_deque_publish(struct wf_deque *d)
 {
     return wf_unlikely(wf_deque_has_private(d)) && wf_deque_publish_all_(d);
+}
+
+/* The same, for sections of which it is known that they are worth to be taken, public or not. */
+WF_INLINE bool wf_deque_offer(struct wf_deque *d)
+{
+    wf_store_relaxed(&d->given, 0); /* relaxed: a hint */
+    return wf_deque_publish(d);
 }
 
 static WF_UNUSED WF_COLD void wf_deque_forget_(struct wf_deque *d)
@@ -516,8 +540,8 @@ WF_INLINE bool wf_deque_push(struct wf_deque *d, struct wf_work *work)
     return true;
 }
 
-/* Owner: has a thief asked since the last fork that looked? Then the next look at the idle hint
- * sees that one idle. */
+/* Owner: has a thief asked since the last fork that looked? Then the next look at who idles sees
+ * that one. */
 WF_INLINE bool wf_deque_hear_(struct wf_deque *d)
 {
     /* relaxed: an ask that we miss is there at the next fork */
@@ -531,36 +555,36 @@ WF_INLINE bool wf_deque_hear_(struct wf_deque *d)
     return asked;
 }
 
-/* Owner: of `count` private sections the oldest half become public, or all. True: some did. */
-static WF_UNUSED bool wf_deque_give_(struct wf_deque *d, uintptr_t low, bool all)
+/* Owner: the oldest `share` of the private sections become public. True: some did. */
+static WF_UNUSED bool wf_deque_give_(struct wf_deque *d, uintptr_t low, uint64_t share)
 {
-    uint64_t count = wf_deque_private(d, low);
-    uint64_t share = all ? count : (count + 1) / 2;
+    share = share < WF_DEQUE_SLOTS ? share : WF_DEQUE_SLOTS;
     if (!wf_deque_has_slots_(d, share)) {
         return false;
     }
     uint64_t released = wf_deque_release_(d, low, share);
-    if (released == count) {
-        d->hidden = WF_HIDDEN_NOTHING;
-    }
+    wf_store_relaxed(&d->given, d->split); /* relaxed: a hint */
     return released != 0;
 }
 
-/* Owner: the fork that is not done with its mark, since its stack has not the pass. Somebody asked
- * or idles; or nobody does, and this stack gets the pass. idle: somebody is parked or searching
- * (wf_pool_has_idle), read by the caller just now. True: something became public, so do the wake
- * check.
+/* Owner: the fork that is not done with its mark, since its stack has not the pass. Somebody asked,
+ * or wants something; or nobody does, and this stack gets the pass. want: so many should find
+ * something public, as read by the caller just now: 0, some, of whom each will ask again when there
+ * is nothing, so that this stack may get the pass meanwhile, too; or WF_WANT_ALL. Who asked may be
+ * asleep by now: one more becomes public, for which he is woken. True: something
+ * became public, so do the wake check.
  *
  * A section that is not on this stack, since somebody has put it on the heap or a tool keeps locals
  * elsewhere, would not be found: it becomes public alone, and opens nothing. */
 static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_section *section,
-                                                 bool idle)
+                                                 uint32_t want)
 {
     bool asked = wf_deque_hear_(d);
     uintptr_t low = WF_DEQUE_STACK_LOW(), at = (uintptr_t)section;
     bool may_hide = wf_deque_hides && at >= low && at < WF_DEQUE_STACK_HIGH();
     wf_check_inner(wf_mark_is_(section->link - at));
-    if (may_hide && !idle && !asked) {
+    uint64_t have = want == 0 || want == WF_WANT_ALL ? 0 : wf_deque_len(d);
+    if (may_hide && !asked && have >= want) {
         wf_add_in_place(&section->link, wf_deque_secret);
         d->hidden = WF_HIDDEN_ANY;
         uint64_t pass = WF_DEQUE_LOOK;
@@ -571,28 +595,29 @@ static WF_UNUSED WF_COLD bool wf_deque_fork_slow(struct wf_deque *d, struct wf_s
     if (may_hide && d->hidden != WF_HIDDEN_NOTHING) {
         wf_add_in_place(&section->link, wf_deque_secret);
         d->hidden = WF_HIDDEN_ANY;
-        /* a long leaf may begin here: leave nothing hidden behind it */
-        return wf_deque_give_(d, low, idle);
+        /* a long leaf may begin here: if all is wanted, leave nothing hidden behind it */
+        return wf_deque_give_(d, low, have < want ? want - have : 1);
     }
     if (!wf_deque_has_slots_(d, 1)) {
         section->link = WF_SECTION_KEPT;
         return false;
     }
     wf_deque_put_(d, d->split, section);
+    wf_store_relaxed(&d->given, d->split + 1); /* relaxed: a hint */
     wf_deque_set_bottom_(d, d->split + 1);
     return true;
 }
 
-/* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with the
- * idle hint looked up on the slow path only. bytes: of the section and its arguments. */
+/* Owner: a fork. include/weft/fork.h has these lines again, inline in the user's code, with
+ * `want` looked up on the slow path only. bytes: of the section and its arguments. */
 WF_INLINE bool wf_deque_fork(struct wf_deque *d, struct wf_section *section, size_t bytes,
-                             bool idle)
+                             uint32_t want)
 {
     /* Relaxed: the slow path has the orderings. */
     bool may_hide = WF_DEQUE_STACK_OF((uintptr_t)section) == wf_load_relaxed(&d->pass);
     section->link = (uintptr_t)section + wf_mark_size(bytes);
     if (wf_unlikely(!may_hide)) {
-        return wf_deque_fork_slow(d, section, idle);
+        return wf_deque_fork_slow(d, section, want);
     }
     wf_add_in_place(&section->link, d->secret);
     return false;
@@ -677,7 +702,7 @@ WF_INLINE struct wf_work *wf_deque_steal(struct wf_deque *d)
      * sync(deque.retract), sync(deque.restore) */
     uint64_t bottom = wf_load_acquire(&d->bottom);
     if (top >= bottom) {
-        wf_deque_ask_once_(d);
+        wf_deque_ask_once(d);
         return NULL;
     }
     struct wf_work *work = wf_load_relaxed(wf_deque_slot_(d, top));

@@ -39,6 +39,19 @@
  * While it looks between two sleeps it is counted on, too. The taker needs no waker, since it looks
  * when it parks.
  *
+ * L.5  A section that was given because a thief asked, and took less than WF_GIVEN_NS, was not
+ *      worth the steal. After two in a row their owner is *short*, until one takes longer, or he
+ *      does not answer. What a short owner gives is as light work until it, or what was there
+ *      before it and went to thieves, has been public for WF_GIVEN_NS. While thieves are awake it
+ *      shows them as many as they are, and hides the rest. If it answered, but with nothing that
+ *      stayed, it is
+ *      *spared* while the thief sleeps: it is not asked, and hides all that it forks.
+ *      Who did not answer, and hides something, may be in something long: then he is not taken for
+ *      short for WF_DOUBT_MIN_NS and longer, each time for twice as long.
+ *
+ * L.5 loses nothing either: who has left an owner alone watches, or searches; and who is the last
+ * to search, and finds something else, asks all owners for those that sleep.
+ *
  * What thieves have seen is kept with the owner, for all of them: each knows at once what another
  * has found out.
  *
@@ -49,6 +62,7 @@
 #ifndef WF_LIGHT_H
 #define WF_LIGHT_H
 
+#include "pool/base/sys.h"
 #include "pool/pool.h"
 
 /* Slow at tasks. With two workers, and 4,000 tasks in a scope, those of 300 ns and less are as fast
@@ -115,6 +129,13 @@
  * watch is a short one. With watches of 200 us only, the nodes of a graph that pay are a tenth to a
  * third larger. */
 #define WF_LONG_NS INT64_C(5000)
+
+/* Longer than a section of a tree of ns that comes again and again; beside 1 us that a steal and
+ * the join that waits for it take. */
+#define WF_GIVEN_NS INT64_C(3000)
+/* For so long an owner is not taken for short that hid something long. */
+#define WF_DOUBT_MIN_NS INT64_C(10000000)
+#define WF_DOUBT_MAX_NS INT64_C(1000000000)
 
 /* How far an owner is. */
 struct wf_pace {
@@ -238,6 +259,113 @@ static inline bool wf_light_is_old(struct wf_age *age, uint64_t oldest, int64_t 
     return now_ns - wf_load_relaxed(&age->since_ns) >= WF_STEAL_OLD_NS;
 }
 
+/* --- sections --------------------------------------------------------------------------------- */
+
+/* A section that was stolen `took_ns` ago, and had been given, has ended. */
+static inline void wf_light_note_section(struct wf_worker *victim, int64_t took_ns, int64_t now_ns)
+{
+    struct wf_giving *giving = &victim->giving;
+    /* relaxed, all: a guess */
+    bool was_short = took_ns < WF_GIVEN_NS;
+    bool is_short = was_short && wf_load_relaxed(&giving->was_short) &&
+                    now_ns >= wf_load_relaxed(&giving->doubted_ns);
+    wf_store_relaxed(&giving->was_short, was_short);
+    wf_store_relaxed(&giving->is_short, is_short);
+}
+
+/* A searching thief: may it ask that owner? */
+static inline bool wf_light_may_ask(struct wf_worker *thief, struct wf_worker *victim,
+                                    int64_t now_ns)
+{
+    struct wf_giving *giving = &victim->giving;
+    int64_t spared_ns = wf_load_relaxed(&giving->spared_ns); /* relaxed, all: a guess */
+    if (wf_likely(spared_ns == 0)) {
+        return true;
+    }
+    thief->saw_light = true;
+    if (now_ns < spared_ns) {
+        return false;
+    }
+    wf_store_relaxed(&giving->spared_ns, 0);
+    return true;
+}
+
+/* Has that owner, who was asked and has not answered, something hidden on the stack that it was on?
+ * A guess, from the frames that lie highest, as they are just now. */
+static inline bool wf_light_hides(struct wf_worker *owner)
+{
+    uint64_t stack = wf_load_relaxed(&owner->deque.asked_stack); /* relaxed: likewise */
+    if (stack == 0) {
+        return false;
+    }
+    uintptr_t high = (uintptr_t)wf_fiber_top(wf_fiber_in_slot((uintptr_t)stack * WF_STACK_BYTES));
+    return wf_section_below_(high - WF_DEQUE_LEFT_BYTES, high) != NULL;
+}
+
+/* A thief that has found nothing and is about to sleep: must it ask that owner once more? If not,
+ * the owner is spared, for as long as a watch lasts. */
+static inline bool wf_light_must_ask(struct wf_worker *thief, struct wf_worker *victim,
+                                     int64_t now_ns)
+{
+    struct wf_giving *giving = &victim->giving;
+    /* relaxed, all: a guess */
+    if (wf_load_relaxed(&giving->spared_ns) != 0) {
+        return false;
+    }
+    if (!thief->saw_light || !wf_load_relaxed(&giving->is_short)) {
+        return true;
+    }
+    int64_t doubt_ns = wf_load_relaxed(&giving->doubt_ns);
+    if (wf_deque_is_asked(&victim->deque)) {
+        wf_store_relaxed(&giving->is_short, false);
+        if (wf_light_hides(victim)) {
+            doubt_ns = doubt_ns > WF_DOUBT_MIN_NS ? doubt_ns : WF_DOUBT_MIN_NS;
+            wf_store_relaxed(&giving->doubted_ns, now_ns + doubt_ns);
+            doubt_ns = 2 * doubt_ns < WF_DOUBT_MAX_NS ? 2 * doubt_ns : WF_DOUBT_MAX_NS;
+            wf_store_relaxed(&giving->doubt_ns, doubt_ns);
+        }
+        return true;
+    }
+    wf_store_relaxed(&giving->doubt_ns, doubt_ns - doubt_ns / 64);
+    wf_store_relaxed(&giving->spared_ns, now_ns + thief->watch_ns);
+    return false;
+}
+
+/* The owner, at a fork: how many want something public? */
+static inline uint32_t wf_light_wanted(struct wf_worker *owner)
+{
+    struct wf_giving *giving = &owner->giving;
+    int idle = wf_pool_idle(owner);
+    if (idle <= 0) {
+        return 0;
+    }
+    if (!wf_load_relaxed(&giving->is_short)) { /* relaxed, both: a guess */
+        return WF_WANT_ALL;
+    }
+    int64_t spared_ns = wf_load_relaxed(&giving->spared_ns);
+    if (spared_ns != 0 && wf_sys.now_ns() < spared_ns) {
+        return 0;
+    }
+    return idle > wf_park_awake(&owner->pool->park) ? WF_WANT_ALL : (uint32_t)idle;
+}
+
+/* May the oldest, at `top`, be taken as far as it is a section that was given? */
+static inline bool wf_light_may_steal_given(struct wf_worker *victim, uint64_t top, int64_t now_ns)
+{
+    struct wf_giving *giving = &victim->giving;
+    struct wf_age *age = &giving->age;
+    /* relaxed, all: a guess */
+    if (!wf_load_relaxed(&giving->is_short) || top >= wf_load_relaxed(&victim->deque.given)) {
+        return true;
+    }
+    if (wf_load_relaxed(&age->oldest) != top) {
+        wf_store_relaxed(&age->oldest, top);
+        wf_store_relaxed(&age->since_ns, now_ns);
+        return false;
+    }
+    return now_ns - wf_load_relaxed(&age->since_ns) >= WF_GIVEN_NS;
+}
+
 /* May a thief take the oldest of the victim's deque? What an owner puts there and takes again, so
  * quickly that each look finds the deque empty, is light work too. */
 static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_worker *victim,
@@ -256,9 +384,14 @@ static inline bool wf_light_may_steal_new(struct wf_worker *thief, struct wf_wor
         thief->saw_light = true;
     }
     wf_light_look(seen, pace, count != 0 || wf_runq_len(&victim->runq) != 0, long_ns, now_ns);
-    return count != 0 && (wf_light_is_old(&victim->age_new, wf_load_relaxed(&deque->top), now_ns) ||
-                          wf_light_is_slow(seen, count, thief->flows, long_ns, wait_ns,
-                                           long_ns > WF_PACE_NS ? long_ns : WF_PACE_NS, now_ns));
+    if (count == 0) {
+        return false;
+    }
+    uint64_t top = wf_load_relaxed(&deque->top);
+    bool is_old = wf_light_is_old(&victim->age_new, top, now_ns);
+    return (is_old || wf_light_is_slow(seen, count, thief->flows, long_ns, wait_ns,
+                                       long_ns > WF_PACE_NS ? long_ns : WF_PACE_NS, now_ns)) &&
+           wf_light_may_steal_given(victim, top, now_ns);
 }
 
 /* May it take half of its FIFO? */

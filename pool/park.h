@@ -303,6 +303,17 @@ WF_INLINE enum wf_park_state wf_park_state(struct wf_park *park, int worker)
     return (enum wf_park_state)wf_load_relaxed(&park->states[worker].state); /* relaxed: a report */
 }
 
+/* Any thread: how many search, and are not still being woken for it; racy. In a pool with groups
+ * there are too many to be looked at: 0. */
+static inline int wf_park_awake(struct wf_park *park)
+{
+    int awake = 0;
+    for (int i = 0; i < park->workers && park->groups == 0; i++) {
+        awake += wf_park_state(park, i) == WF_PARK_SEARCHING;
+    }
+    return awake;
+}
+
 /* Do the states, the bits and the counts agree (G.3)? Only while nobody is inside a function of
  * this file. */
 void wf_park_check(struct wf_park *park);

@@ -96,13 +96,19 @@ WF_INLINE bool wf_pool_has_searchers(const struct wf_worker *worker)
                                      : wf_park_searches_near(park, (int)worker->index);
 }
 
-/* self: would somebody run what is published now? Racy, for the fork's idle hint. */
-WF_INLINE bool wf_pool_has_idle(const struct wf_worker *worker)
+/* self: how many would run what is published now? None if it is not above 0. Racy, for forks. */
+WF_INLINE int wf_pool_idle(const struct wf_worker *worker)
 {
     struct wf_pool *pool = worker->pool;
-    return (wf_pool_looks_far(worker)
-                ? wf_park_idle(&pool->park)
-                : wf_park_idle_near(&pool->park, (int)worker->index)) > pool->surplus;
+    return (wf_pool_looks_far(worker) ? wf_park_idle(&pool->park)
+                                      : wf_park_idle_near(&pool->park, (int)worker->index)) -
+           pool->surplus;
+}
+
+/* self: would somebody run what is published now? Racy, a hint. */
+WF_INLINE bool wf_pool_has_idle(const struct wf_worker *worker)
+{
+    return wf_pool_idle(worker) > 0;
 }
 
 /* A thread that is no worker of the pool touches what may be the last that the pool waits for:

@@ -35,9 +35,16 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             if (wf_unlikely(worker->deque.own == 0)) {
                 become_thief(worker);
             }
+            /* relaxed, all: a guess */
+            uint64_t top = wf_load_relaxed(&victim->deque.top);
+            bool given = top < wf_load_relaxed(&victim->deque.given);
             work = wf_deque_steal(&victim->deque);
             worker->stole_from = victim;
-        } else {
+            worker->stole_given = given ? victim : NULL;
+            if (work != NULL) { /* what comes next has been there for as long */
+                wf_store_relaxed(&victim->giving.age.oldest, top + 1);
+            }
+        } else if (wf_light_may_ask(worker, victim, now_ns)) {
             wf_deque_ask_if_empty(&victim->deque);
         }
         if (work == NULL && wf_light_may_steal_ready(worker, victim, now_ns)) {

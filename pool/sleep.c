@@ -45,9 +45,16 @@ static enum sight look(struct wf_worker *worker)
 bool wf_is_there_more(void *arg)
 {
     struct wf_worker *worker = arg;
+    struct wf_pool *pool = worker->pool;
+    for (int i = 0; i < pool->worker_count; i++) {
+        if (i != (int)worker->index) {
+            /* who hides something, since we would ask again, hears of those that sleep */
+            wf_deque_ask_once(&pool->workers[i].deque);
+        }
+    }
     /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked
      * before it. */
-    bool watched = wf_watchers_count(&worker->pool->watchers) != 0;
+    bool watched = wf_watchers_count(&pool->watchers) != 0;
     if (watched && worker->stole_ns == 0 && has_queued(worker)) {
         /* what it did not take from others, but has made ready by itself: as in wf_ready */
         return false;
@@ -58,7 +65,7 @@ bool wf_is_there_more(void *arg)
 
 /* Every source of work that this worker could run: the sleeper's third step in park.h. A source
  * that is missing here is a lost wake-up. */
-static enum sight look_before_sleep(struct wf_worker *worker)
+static enum sight look_before_sleep(struct wf_worker *worker, int64_t now_ns)
 {
     struct wf_pool *pool = worker->pool;
     /* Relaxed: after the fence of the announcement; what is found is taken with its own orders. */
@@ -67,7 +74,7 @@ static enum sight look_before_sleep(struct wf_worker *worker)
         return WORK;
     }
     for (int i = 0; i < pool->worker_count; i++) {
-        if (i != (int)worker->index) {
+        if (i != (int)worker->index && wf_light_must_ask(worker, &pool->workers[i], now_ns)) {
             /* its next fork becomes public, and wakes somebody */
             wf_deque_ask(&pool->workers[i].deque);
         }
@@ -169,7 +176,7 @@ static void park(struct wf_worker *worker)
         wf_end_watching(worker);
     }
     wf_park_announce(&pool->park, self);
-    if (look_before_sleep(worker) != WORK) {
+    if (look_before_sleep(worker, now_ns) != WORK) {
         /* who watched before the announcement may have stopped, counting on us as a searcher */
         watching = watching || (light && begin_watching(worker, false));
         if (watching) {

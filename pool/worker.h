@@ -93,6 +93,17 @@ struct wf_age {
     WF_ATOMIC(int64_t) since_ns;
 };
 
+/* What thieves have seen of the sections that an owner gives because they ask: light.h. The owner
+ * reads it, too. */
+struct wf_giving {
+    WF_ATOMIC(bool) was_short;     /* the last that was stolen */
+    WF_ATOMIC(bool) is_short;      /* the owner */
+    struct wf_age age;             /* of the oldest */
+    WF_ATOMIC(int64_t) spared_ns;  /* until then it is not asked; 0: it may be */
+    WF_ATOMIC(int64_t) doubted_ns; /* until then it is not taken for short */
+    WF_ATOMIC(int64_t) doubt_ns;   /* for so long the next time; 0: WF_DOUBT_MIN_NS */
+};
+
 struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     /* --- queues: owner and thieves, see each header --- */
     struct wf_deque deque;
@@ -102,6 +113,7 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     struct wf_sighting seen WF_ALIGNED(WF_LINE_PAIR);
     WF_ATOMIC(int64_t) waits_ns; /* when a task that was stolen from it last waited at once */
     struct wf_age age_new, age_ready;
+    struct wf_giving giving;
     struct wf_sighting seen_run; /* of all that it runs: for what comes from outside */
 
     /* --- messages that must run on this worker: any thread pushes, owner drains --- */
@@ -147,6 +159,8 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     int64_t stole_ns;  /* when it last stole, if it has not looked for work since; else 0 */
     struct wf_worker *stole_from; /* a new work, then: whose; else NULL */
     uint64_t stole_at;            /* of counters.suspends */
+    struct wf_worker
+        *stole_given; /* a section that was given, and has not ended: whose; else NULL */
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */

@@ -273,7 +273,7 @@ static bool run_left(struct wf_fiber *self, struct loop *loop, struct span *span
     weft_fork_(&half.head, take_half, sizeof half, 0);
     /* The fork may have kept it for ourselves, but we may be about to run a body that takes a
      * second. */
-    if (wf_deque_publish(&self->worker->deque)) {
+    if (wf_deque_offer(&self->worker->deque)) {
         wf_wake_check(self->worker);
     }
     run_span(self, loop, left);

@@ -4,6 +4,7 @@
  * States of a branch: see fork.h. A join that finds the section taken suspends the stack; nothing
  * else runs on top of it. The finisher of a taken section runs on a loop's frame, so it can switch
  * straight to the stack that waits. */
+#include "pool/light.h"
 #include "src/block.h"
 #include "src/guard.h"
 #include <weft/fork.h>
@@ -53,7 +54,7 @@ void weft_fork_slow_(weft_branch *here)
         return;
     }
     struct wf_worker *worker = self->worker;
-    if (wf_deque_fork_slow(&worker->deque, section_of(branch), wf_pool_has_idle(worker))) {
+    if (wf_deque_fork_slow(&worker->deque, section_of(branch), wf_light_wanted(worker))) {
         wf_wake_check(worker);
     }
 }
@@ -129,6 +130,12 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
         (struct wf_env *)branch->link; // NOLINT(performance-no-int-to-ptr): see struct wf_section
     int rc;
     WF_GUARDED(rc = body(branch));
+    struct wf_worker *worker = self->worker; /* may be another now: then it says nothing */
+    if (wf_unlikely(worker->stole_given != NULL)) {
+        int64_t now_ns = wf_sys.now_ns();
+        wf_light_note_section(worker->stole_given, now_ns - worker->stole_ns, now_ns);
+        worker->stole_given = NULL;
+    }
     if (wf_likely(self->env != NULL)) {
         wf_slot_go(&self->env->slot, &wf_own_call(self)->wait); /* for the task's own waits */
     }

@@ -95,7 +95,7 @@ static void offer(struct wf_fiber *self, struct block *blocks, int first, int en
     for (int i = first; i < end; i++) {
         weft_fork_(&blocks[i].head, take_block, sizeof blocks[i], 0);
     }
-    if (wf_deque_publish(&self->worker->deque)) { /* a body may take long */
+    if (wf_deque_offer(&self->worker->deque)) { /* a body may take long */
         wf_wake_check(self->worker);
     }
 }

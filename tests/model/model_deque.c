@@ -96,7 +96,8 @@ static bool fork_item(int i, bool is_idle)
 {
     (void)make(i);
     items[i].env = env_now;
-    bool became_public = wf_deque_fork(&d, &items[i].section, sizeof items[i], is_idle);
+    bool became_public =
+        wf_deque_fork(&d, &items[i].section, sizeof items[i], is_idle ? WF_WANT_ALL : 0);
     check();
     return became_public;
 }

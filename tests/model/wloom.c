@@ -23,11 +23,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define LOCATIONS_MAX 64
+#define LOCATIONS_MAX 96
 #define MESSAGES_MAX  120 /* in one location in one execution */
 #define PLAINS_MAX    64
 #define RETIRED_MAX   8
-#define TABLE_SIZE    256  /* addresses: twice as many slots as entries */
+#define TABLE_SIZE    512  /* addresses: twice as many slots as entries */
 #define NODES_MAX     8192 /* open choices of a DFS */
 #define STEPS_MAX     4000 /* in one execution: more is a livelock */
 #define YIELDS_MAX    6    /* rounds in which all that can run yield, and nothing was written */

@@ -642,6 +642,106 @@ TaskTest(fork, an_idle_worker_takes_a_forked_section, 2)
     return 0;
 }
 
+/* --- many short ones, and then a long one ----------------------------------------------------- */
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void fork_and_join(int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        weft_call_branch branch;
+        weft_fork(&branch, nothing, NULL);
+        weft_join(&branch);
+    }
+}
+
+static int raise_flag(void *flag)
+{
+    atomic_store((atomic_int *)flag, 1);
+    return 0;
+}
+
+static atomic_int holds, held; /* it is to hold one; it does */
+
+/* Keeps a worker busy for as long as it is to. */
+static int hold(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&held, 1);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&holds) != 0) { /* ends: at give_up_ns */
+        wt_lt(now_ns(), give_up_ns, "nobody took the section");
+    }
+    atomic_store(&held, 0);
+    return 0;
+}
+
+/* `spared_ns`: for so long others learn that what is forked here is short. */
+static void run_long_region(int64_t spared_ns)
+{
+    int64_t until_ns = now_ns() + spared_ns;
+    while (now_ns() < until_ns) { /* ends: a while */
+        fork_and_join(1000);
+    }
+    atomic_int taken = 0;
+    weft_call_branch branch;
+    weft_fork(&branch, raise_flag, &taken);
+    int64_t give_up_ns = now_ns() + PATTERN_PATIENCE_NS;
+    while (atomic_load(&taken) == 0) { /* ends: at give_up_ns */
+        wt_lt(now_ns(), give_up_ns, "nobody took the section");
+        fork_and_join(1);
+    }
+    weft_join(&branch);
+}
+
+static int long_ones_after_short_ones(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        run_long_region(i * WEFT_US(100));
+    }
+    return 0;
+}
+
+Test(fork, a_long_section_after_many_short_ones_is_taken_all_the_same)
+{
+    wt_eq(weft_run(long_ones_after_short_ones, NULL, .workers = 2), 0);
+    wt_eq(weft_run(long_ones_after_short_ones, NULL, .workers = 4), 0);
+}
+
+/* Whoever was to come back to the forker has something else to do, at any moment: another does. */
+static int short_ones_while_others_are_held(void *arg)
+{
+    weft_rt *rt = arg;
+    for (int i = 0; i < 40; i++) {
+        fork_and_join(20000 + 1000 * i);
+        atomic_store(&holds, 1);
+        wt_eq(weft_post(rt, hold, NULL), 0);
+        while (atomic_load(&held) == 0) { /* ends: there are workers that idle */
+            fork_and_join(10);
+        }
+        run_long_region(i % 4 * WEFT_US(50));
+        atomic_store(&holds, 0);
+        while (atomic_load(&held) != 0) { /* ends: it sees that at once */
+            fork_and_join(10);
+        }
+    }
+    return 0;
+}
+
+Test(fork, who_spares_a_forker_hands_that_on_when_it_leaves)
+{
+    weft_rt *rt;
+    wt_eq(weft_rt_start(&rt, &(weft_rt_opts){.workers = 3}), 0);
+    wt_eq(weft_call(rt, short_ones_while_others_are_held, rt), 0);
+    wt_eq(weft_rt_stop(rt, WEFT_FOREVER, 0), 0);
+    weft_rt_free(rt);
+}
+
 /* --- inheritance ------------------------------------------------------------------------------ */
 
 static int is_cancelled(void *why)

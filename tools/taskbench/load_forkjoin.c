@@ -332,6 +332,18 @@ const struct tb_load tb_loads_forkjoin[] = {
         .reference = fib_reference,
     },
     {
+        .name = "fib/short",
+        .group = "fork-join",
+        .about = "trees of 0.2 us, one after the other: are they shared, and then slower?",
+        .op = "fork+join",
+        .reference_name = "serial C",
+        .flags = TB_LOAD_QUICK,
+        .params = {{"n", 10, 2, 45, "which Fibonacci number"}},
+        .open = fib_open,
+        .sample = fib_sample,
+        .reference = fib_reference,
+    },
+    {
         .name = "fib-ptr",
         .group = "fork-join",
         .about = "fork and join through function pointers",

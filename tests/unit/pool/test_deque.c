@@ -54,13 +54,13 @@ static struct wf_work *work_at(int i)
 /* As one of an array. True: something became public. */
 static bool fork_at(int i, bool is_idle)
 {
-    return wf_deque_fork(&d, &works[i], sizeof works[i], is_idle);
+    return wf_deque_fork(&d, &works[i], sizeof works[i], is_idle ? WF_WANT_ALL : 0);
 }
 
 /* As the only one of its frame, the i-th below the oldest. */
 static bool fork_in_frame(int i, bool is_idle)
 {
-    return wf_deque_fork(&d, &works[WORKS - 1 - 2 * i], sizeof works[i], is_idle);
+    return wf_deque_fork(&d, &works[WORKS - 1 - 2 * i], sizeof works[i], is_idle ? WF_WANT_ALL : 0);
 }
 
 static int frame_of(struct wf_work *work)
@@ -82,7 +82,14 @@ static void push(int first, int count)
 
 static uint64_t private_count(void)
 {
-    return wf_deque_private(&d, stack_low);
+    uint64_t count = 0;
+    if (wf_deque_has_private(&d)) {
+        uintptr_t above = WF_DEQUE_STACK_HIGH();
+        while ((above = (uintptr_t)wf_section_below_(stack_low, above)) != 0) {
+            count++;
+        }
+    }
+    return count;
 }
 
 /* --- general work ----------------------------------------------------------------------------- */
@@ -245,14 +252,14 @@ Test(deque, what_a_section_calls_moves_aside_when_it_becomes_public, .init = ini
         calls[i].call = NULL;
     }
     for (int i = 0; i < 2; i++) {
-        (void)wf_deque_fork(&d, &calls[i].head, sizeof calls[i], false);
+        (void)wf_deque_fork(&d, &calls[i].head, sizeof calls[i], 0);
         calls[i].head.link |= WF_MARK_CALL;
     }
     wt_eq(private_count(), 2u);
     wf_deque_sign(&d, env_now); /* the next fork looks around */
     wt_true(calls[0].head.run == called && calls[1].head.run == called);
     calls[2].head.link = (uintptr_t)&calls[2] + wf_mark_size(sizeof calls[2]) + WF_MARK_CALL;
-    wt_true(wf_deque_fork_slow(&d, &calls[2].head, true));
+    wt_true(wf_deque_fork_slow(&d, &calls[2].head, WF_WANT_ALL));
     for (int i = 0; i < 3; i++) {
         wt_true(calls[i].head.run == run_call && calls[i].call == called, "section %d", i);
         wt_eq(calls[i].head.link, env_now);
@@ -462,17 +469,73 @@ Test(deque, what_is_signed_is_still_private_and_becomes_public_with_the_rest, .i
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-Test(deque, a_failed_steal_asks_and_the_next_fork_gives_the_older_half, .init = init)
+Test(deque, a_failed_steal_asks_and_the_next_fork_gives_the_oldest, .init = init)
 {
     for (int i = 0; i < 4; i++) {
         fork_in_frame(i, false);
     }
     wt_eq(frame_of(wf_deque_steal(&d)), -1);
+    wt_true(wf_deque_is_asked(&d));
     wt_true(fork_in_frame(4, false));
+    wt_false(wf_deque_is_asked(&d));
+    wt_eq(private_count(), 4u);
+    wt_eq(frame_of(wf_deque_steal(&d)), 0);
+    wt_eq(frame_of(wf_deque_steal(&d)), -1);
+}
+
+static bool fork_wanted(int i, uint32_t want)
+{
+    return wf_deque_fork(&d, &works[WORKS - 1 - 2 * i], sizeof works[i], want);
+}
+
+/* Who wants something and is awake asks again. */
+Test(deque, while_as_many_are_public_as_are_wanted_the_rest_is_private, .init = init)
+{
+    wt_true(fork_wanted(0, 2)); /* nothing is private yet: itself */
+    wt_true(fork_wanted(1, 2));
+    wt_false(fork_wanted(2, 2));
+    wt_true(wf_deque_is_open(&d));
+    wt_false(fork_wanted(3, 2)); /* it does not look */
     wt_eq(private_count(), 2u);
-    for (int i = 0; i < 3; i++) {
-        wt_eq(frame_of(wf_deque_steal(&d)), i);
-    }
+    wt_eq(frame_of(wf_deque_steal(&d)), 0);
+    wf_deque_ask(&d);
+    wt_true(fork_wanted(4, 2)); /* one is left: one more */
+    wt_eq(private_count(), 2u);
+    wt_eq(frame_of(wf_deque_steal(&d)), 1);
+    wt_eq(frame_of(wf_deque_steal(&d)), 2);
+    wt_eq(frame_of(wf_deque_steal(&d)), -1);
+}
+
+Test(deque, what_was_given_is_told_from_what_is_on_offer, .init = init)
+{
+    wt_eq(wf_load_relaxed(&d.given), 0u);
+    fork_in_frame(0, true);
+    fork_in_frame(1, true);
+    wt_eq(wf_load_relaxed(&d.given), WF_DEQUE_FIRST + 2u);
+    wt_false(wf_deque_offer(&d));
+    wt_eq(wf_load_relaxed(&d.given), 0u);
+    wf_deque_ask(&d);
+    fork_in_frame(2, true);
+    wt_eq(wf_load_relaxed(&d.given), WF_DEQUE_FIRST + 3u);
+    fork_in_frame(3, false);
+    wt_true(wf_deque_publish(&d));
+    wt_eq(wf_load_relaxed(&d.given), 0u);
+}
+
+/* So that a thief may look whether that one hides something. */
+Test(deque, an_ask_tells_the_stack_that_had_the_pass, .init = init)
+{
+    wf_deque_ask(&d);
+    wt_eq(wf_load_relaxed(&d.asked_stack), 0u);
+    fork_at(0, false);
+    wt_true(join_at(0));
+    fork_at(0, false);
+    wt_true(wf_deque_is_open(&d));
+    wf_deque_ask(&d);
+    uint64_t stack = wf_load_relaxed(&d.asked_stack);
+    wt_eq(stack, WF_DEQUE_STACK_OF((uintptr_t)&works[0]));
+    wf_deque_ask(&d);
+    wt_eq(wf_load_relaxed(&d.asked_stack), stack);
 }
 
 /* So that their joins find them in the opposite order. */
