@@ -73,10 +73,14 @@ static enum sight look_before_sleep(struct wf_worker *worker, int64_t now_ns)
         worker->driver->ops->is_due(worker->driver, worker)) {
         return WORK;
     }
+    /* Who is spared is left to those that watch. If one stops now, its fence [sync(park.leave)]
+     * comes after ours, and it sees us parked. */
+    bool trusts = worker->saw_light || wf_watchers_count(&pool->watchers) != 0;
     for (int i = 0; i < pool->worker_count; i++) {
-        if (i != (int)worker->index && wf_light_must_ask(worker, &pool->workers[i], now_ns)) {
+        struct wf_worker *victim = &pool->workers[i];
+        if (victim != worker && (wf_light_must_ask(worker, victim, now_ns) || !trusts)) {
             /* its next fork becomes public, and wakes somebody */
-            wf_deque_ask(&pool->workers[i].deque);
+            wf_deque_ask(&victim->deque);
         }
     }
     return look(worker);

@@ -332,7 +332,7 @@ const struct tb_load tb_loads_forkjoin[] = {
         .reference = fib_reference,
     },
     {
-        .name = "fib/short",
+        .name = "trees",
         .group = "fork-join",
         .about = "trees of 0.2 us, one after the other: are they shared, and then slower?",
         .op = "fork+join",
