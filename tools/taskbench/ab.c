@@ -1,9 +1,11 @@
 /* ab.c: see ab.h. */
+#define _GNU_SOURCE
 #include "ab.h"
 #include "child.h"
 #include "side.h"
 #include <inttypes.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,19 +32,44 @@ struct restart {
     double ns[2][TB_AB_PAIRS_MAX];
 };
 
-static bool start_sides(struct restart *r, bool cand_first)
+/* Pinned workers take the first CPUs that they may. The CPUs of a machine are not equally fast, so
+ * if `shifts`, and enough are left, that is all but the first. */
+static bool start_side(struct tb_side *side, const char *program, const struct tb_row *row,
+                       bool pin, bool shifts)
+{
+    cpu_set_t all, less;
+    bool less_one = pin && shifts && sched_getaffinity(0, sizeof all, &all) == 0 &&
+                    CPU_COUNT(&all) > row->workers;
+    if (less_one) {
+        int first = 0;
+        while (!CPU_ISSET(first, &all)) { /* ends: there is one */
+            first++;
+        }
+        less = all;
+        CPU_CLR(first, &less);
+        less_one = sched_setaffinity(0, sizeof less, &less) == 0; /* the child has it from us */
+    }
+    bool ok = tb_side_start(side, program, row, pin);
+    if (less_one) {
+        (void)sched_setaffinity(0, sizeof all, &all);
+    }
+    return ok;
+}
+
+static bool start_sides(struct restart *r, int number)
 {
     static struct tb_row row;
     const struct tb_ab_plan *plan = r->plan;
     row = (struct tb_row){.load = r->row->load, .workers = r->row->workers, .seed = plan->seed};
     memcpy(row.params, r->row->params, sizeof row.params);
-    int first = cand_first ? CAND : BASE;
+    int first = number % 2 ? CAND : BASE;
     r->side[!first] = (struct tb_side){.to = -1, .from = -1}; /* in case that the first fails */
     for (int i = 0; i < 2; i++) {
         int side = i == 0 ? first : !first;
         row.object = plan->objects[side];
         row.workers = side == BASE && plan->base_workers ? plan->base_workers : r->row->workers;
-        if (!tb_side_start(&r->side[side], tb_ab_program(plan, side), &row, plan->pin)) {
+        if (!start_side(&r->side[side], tb_ab_program(plan, side), &row, plan->pin,
+                        number / 2 % 2)) {
             return false;
         }
     }
@@ -127,7 +154,7 @@ static bool run_restart(struct restart *r, struct tb_ab_series *series)
     if (series->n == TB_AB_RESTARTS_MAX) {
         return true;
     }
-    bool ok = start_sides(r, series->n % 2) && find_rounds(r) && take_pairs(r);
+    bool ok = start_sides(r, series->n) && find_rounds(r) && take_pairs(r);
     if (!tb_interrupted()) {
         note_failure(r);
     }
