@@ -9,8 +9,8 @@
  * recursion is as deep as a span can be halved, 63 times at most.
  *
  * How long is a piece? Long enough that looking around costs little, short enough that nobody who
- * asks waits for long: pieces grow while they take less than PIECE_TICKS, from the grain on, and
- * shrink when they take more than that several times over. What a span learns it passes on to those
+ * asks waits for long: pieces grow while they take less than PIECE_TICKS_MIN, from the grain on,
+ * and shrink when they take several times more than that. What a span learns it passes on to those
  * that it is split into.
  *
  * When is a split worth it? A loop of 1000 additions is over in less time than another worker takes
@@ -49,13 +49,13 @@
 #include <weft/par.h>
 
 /* A piece is a call, a look at two words and one at the counter: 10 to 25 ns. So pieces of half a
- * microsecond and more cost at most 2 % of it; and an asker waits 4 us at most, which is little
+ * microsecond and more cost at most 5 % of it; and an asker waits 4 us at most, which is little
  * beside the 1 us that a thief waits before it takes the last work of a queue. */
 #define GROWTH          16
 #define PIECE_TICKS     (4 * WF_TICKS_US)
 #define PIECE_TICKS_MAX (8 * WF_TICKS_US)
-/* Doubled while a piece takes less: where the look around is 1 % of it. Longer ones would keep an
- * asker waiting for nothing. */
+/* Doubled while a piece takes less: where the look around is 1 to 3 % of it. Longer ones would keep
+ * an asker waiting for nothing. */
 #define PIECE_TICKS_MIN (1 * WF_TICKS_US)
 #define PIECE_MAX       2048 /* that of the cheapest body */
 /* What a strand has to take for its cost to be sure: looking at the counter is 5 to 20 ns of it. */

@@ -101,7 +101,7 @@ long wf_thread_await(struct wf_thread_call *call);
 /* The same, and is no point of cancellation: for what has to be undone. */
 long wf_thread_finish(struct wf_thread_call *call);
 
-/* As weft_blocking, on the same threads as those: for what the library itself does. */
+/* As weft_blocking, on the same threads as a wf_thread_call: for what the library itself does. */
 int wf_call_on_own_thread(weft_fn *fn, void *arg);
 
 #endif

@@ -142,7 +142,8 @@ const weft_error *weft_last(void);
 
 /* What is to be said of a call that has just returned `code` (an -errno): the text of weft_last(),
  * if that is of this code and has one; else the system's words for the code. Never NULL. Valid as
- * weft_last() is. Any thread.
+ * weft_last() is. Any thread. (An earlier failure of the same code, which nobody has forgotten, is
+ * taken for it, if the call has made no record of its own.)
  *
  *     int fd = weft_open(path, O_RDONLY, 0);
  *     if (fd < 0) {

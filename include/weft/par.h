@@ -138,9 +138,10 @@ typedef struct weft_sort_opts {
 } weft_sort_opts;
 
 /* Sorts an array of `count` elements of `bytes` bytes each, in parallel if workers are idle and
- * there are 64 or more. Stable: what compares equal stays in its order. A merge sort: n log2 n
- * comparisons at most, whatever the order was. Elements are moved as bytes. `base` stays the
- * caller's, and nobody else may look at it meanwhile.
+ * there are 64 or more (fewer, if they are larger than 64 bytes). Stable: what compares equal
+ * stays in its order. A merge sort: n log2 n comparisons at most, whatever the order was.
+ * Elements are moved as bytes. `base` stays the caller's, and nobody else may look at it
+ * meanwhile.
  *
  *     static int by_key(const void *a, const void *b, void *ctx)
  *     {
