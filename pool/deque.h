@@ -29,7 +29,7 @@
  * pass      the number of a stack: a fork of a section on that stack is done when it has written
  *           the mark. Any other goes to the slow path, since the section is elsewhere (on the heap,
  *           or the worker has changed stacks); or the pass is WF_DEQUE_ASK, by which a thief asks
- *           for something public, or WF_DEQUE_LOOK: the owner wants to look at the idle hint again.
+ *           for something public, or WF_DEQUE_LOOK: the owner wants to look at who idles again.
  * split     the owner's copy of `bottom`.
  * thief     who is counted as one (thieves.h). While nobody is, the owner takes without a fence.
  *
@@ -398,7 +398,7 @@ static WF_UNUSED uint64_t wf_deque_release_(struct wf_deque *d, uintptr_t low, u
 
 /* Any thread: asks the owner for something public. A searching thief asks by failing to steal; a
  * worker that is about to sleep asks every victim, after it has announced itself, so that the
- * owner's next look at the idle hint is made after the announcement. */
+ * owner's next look at who idles is made after the announcement. */
 WF_INLINE void wf_deque_ask(struct wf_deque *d)
 {
     /* relaxed: published by the exchange, if the owner is to clear it */
@@ -435,7 +435,7 @@ WF_INLINE uint64_t wf_deque_len(struct wf_deque *d)
     return top < bottom ? bottom - top : 0;
 }
 
-/* Any thread: the same, unless somebody has asked, and the owner not answered. */
+/* Any thread: asks, unless somebody has asked, and the owner not answered. */
 WF_INLINE void wf_deque_ask_once(struct wf_deque *d)
 {
     /* relaxed: a hint; asking too often is slow, never wrong */
@@ -548,7 +548,7 @@ WF_INLINE bool wf_deque_hear_(struct wf_deque *d)
     if (wf_load_relaxed(&d->pass) == WF_DEQUE_LOOK) {
         return false;
     }
-    /* sync(deque.heard): acquire, the next look at the idle hint sees the asker; pairs
+    /* sync(deque.heard): acquire, the next look at who idles sees the asker; pairs
      * sync(deque.ask) */
     bool asked = wf_xchg_acquire(&d->pass, WF_DEQUE_LOOK) == WF_DEQUE_ASK;
     wf_store_relaxed(&d->asked, 0);

@@ -44,10 +44,10 @@
  *      does not answer. What a short owner gives is as light work until it, or what was there
  *      before it and went to thieves, has been public for WF_GIVEN_NS. While thieves are awake it
  *      shows them as many as they are, and hides the rest. If it answered, but with nothing that
- *      stayed, it is
- *      *spared* while the thief sleeps: it is not asked, and hides all that it forks.
- *      Who did not answer, and hides something, may be in something long: then he is not taken for
- *      short for WF_DOUBT_MIN_NS and longer, each time for twice as long.
+ *      stayed, it is *spared* while the thief sleeps: it is not asked, and hides all that it
+ *      forks.
+ *      Who did not answer, and hides something, may be in something long: then he is not taken
+ *      for short for WF_DOUBT_MIN_NS and longer, each time for twice as long.
  *
  * L.5 loses nothing either: who has left an owner alone watches, or searches; and who is the last
  * to search, and finds something else, asks all owners for those that sleep.
@@ -312,18 +312,18 @@ static inline bool wf_light_must_ask(struct wf_worker *thief, struct wf_worker *
     if (wf_load_relaxed(&giving->spared_ns) != 0) {
         return false;
     }
-    if (!thief->saw_light || !wf_load_relaxed(&giving->is_short)) {
-        return true;
-    }
     int64_t doubt_ns = wf_load_relaxed(&giving->doubt_ns);
     if (wf_deque_is_asked(&victim->deque)) {
         wf_store_relaxed(&giving->is_short, false);
-        if (wf_light_hides(victim)) {
+        if (now_ns >= wf_load_relaxed(&giving->doubted_ns) && wf_light_hides(victim)) {
             doubt_ns = doubt_ns > WF_DOUBT_MIN_NS ? doubt_ns : WF_DOUBT_MIN_NS;
             wf_store_relaxed(&giving->doubted_ns, now_ns + doubt_ns);
             doubt_ns = 2 * doubt_ns < WF_DOUBT_MAX_NS ? 2 * doubt_ns : WF_DOUBT_MAX_NS;
             wf_store_relaxed(&giving->doubt_ns, doubt_ns);
         }
+        return true;
+    }
+    if (!thief->saw_light || !wf_load_relaxed(&giving->is_short)) {
         return true;
     }
     wf_store_relaxed(&giving->doubt_ns, doubt_ns - doubt_ns / 64);

@@ -87,7 +87,7 @@
  *
  * Private entries of a deque are not yet work for these rules. They become so when they are
  * published, by a worker that then goes through the submitter's steps. Step 3 of a sleeper
- * therefore also asks for them (wf_deque_ask).
+ * therefore also asks for them (wf_deque_ask), or leaves that to one that watches (light.h, L.5).
  *
  *                      [search]                     [announce]
  *      +---------+ ---------------> +-----------+ ---------------> +--------+

@@ -40,9 +40,11 @@ static struct wf_work *steal(struct wf_worker *worker, int64_t now_ns)
             bool given = top < wf_load_relaxed(&victim->deque.given);
             work = wf_deque_steal(&victim->deque);
             worker->stole_from = victim;
-            worker->stole_given = given ? victim : NULL;
-            if (work != NULL) { /* what comes next has been there for as long */
-                wf_store_relaxed(&victim->giving.age.oldest, top + 1);
+            if (work != NULL) {
+                worker->stole_given = given ? victim : NULL;
+                /* what is still there has been there for as long */
+                wf_store_relaxed(&victim->giving.age.oldest,
+                                 wf_deque_has_public(&victim->deque) ? top + 1 : 0);
             }
         } else if (wf_light_may_ask(worker, victim, now_ns)) {
             wf_deque_ask_if_empty(&victim->deque);
@@ -97,6 +99,7 @@ static void note_stolen(struct wf_worker *worker, int64_t now_ns)
         wf_light_note_waits(worker->stole_from, now_ns);
     }
     worker->stole_ns = 0;
+    worker->stole_given = NULL;
 }
 
 /* How long a search is at least that finds nothing. */

@@ -46,15 +46,15 @@ bool wf_is_there_more(void *arg)
 {
     struct wf_worker *worker = arg;
     struct wf_pool *pool = worker->pool;
-    for (int i = 0; i < pool->worker_count; i++) {
+    /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked
+     * before it. */
+    bool watched = wf_watchers_count(&pool->watchers) != 0;
+    for (int i = 0; i < pool->worker_count && !watched; i++) {
         if (i != (int)worker->index) {
             /* who hides something, since we would ask again, hears of those that sleep */
             wf_deque_ask_once(&pool->workers[i].deque);
         }
     }
-    /* Relaxed: after the fence of sync(park.leave). Who read our count, and sleeps, was parked
-     * before it. */
-    bool watched = wf_watchers_count(&pool->watchers) != 0;
     if (watched && worker->stole_ns == 0 && has_queued(worker)) {
         /* what it did not take from others, but has made ready by itself: as in wf_ready */
         return false;

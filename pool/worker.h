@@ -159,8 +159,9 @@ struct WF_ALIGNED(WF_LINE_PAIR) wf_worker {
     int64_t stole_ns;  /* when it last stole, if it has not looked for work since; else 0 */
     struct wf_worker *stole_from; /* a new work, then: whose; else NULL */
     uint64_t stole_at;            /* of counters.suspends */
-    struct wf_worker
-        *stole_given; /* a section that was given, and has not ended: whose; else NULL */
+    /* whose section it stole, which was given; NULL: none, or it has ended, or this worker has
+     * looked for work since */
+    struct wf_worker *stole_given;
     struct wf_patience patience;
     struct wf_stack_cache stacks;
     struct wf_fiber home; /* the thread's own stack, to return to at the end */

@@ -130,7 +130,7 @@ void weft_branch_run_(void *fiber, weft_branch *branch, weft_branch_fn_ *body)
         (struct wf_env *)branch->link; // NOLINT(performance-no-int-to-ptr): see struct wf_section
     int rc;
     WF_GUARDED(rc = body(branch));
-    struct wf_worker *worker = self->worker; /* may be another now: then it says nothing */
+    struct wf_worker *worker = self->worker; /* not that of the begin, perhaps: a guess */
     if (wf_unlikely(worker->stole_given != NULL)) {
         int64_t now_ns = wf_sys.now_ns();
         wf_light_note_section(worker->stole_given, now_ns - worker->stole_ns, now_ns);
