@@ -99,8 +99,11 @@ static int spawn_and_wait(void)
     weft_cancel never;
     weft_cancel_init(&never, NULL); /* cancelled through the scope outside, not by this one */
     struct under under = {&never, &waiting, -ECANCELED};
-    wt_eq(weft_spawn(&t, wait_under, &under), 0);
-    (void)weft_await(&t);
+    int rc = weft_spawn(&t, wait_under, &under);
+    wt_true(rc == 0 || rc == -ECANCELED); /* who fires may be faster */
+    if (rc == 0) {
+        (void)weft_await(&t);
+    }
     weft_cancel_fini(&never);
     return weft_check();
 }
