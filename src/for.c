@@ -238,8 +238,8 @@ static bool is_asked(struct wf_fiber *self, const struct span *span, uint64_t ra
         return false;
     }
     struct wf_worker *worker = self->worker; /* a body that waited may have moved us */
-    /* A hint; the fork has the orders. Open: nobody wanted more at the last fork (light.h, L.5), and
-     * nobody has asked since. */
+    /* A hint; the fork has the orders. Open: nobody wanted more at the last fork (light.h, L.5),
+     * and nobody has asked since. */
     return (!wf_deque_is_open(&worker->deque) || span->dear) && is_wanted(worker, span, ran);
 }
 
