@@ -101,7 +101,7 @@ static WF_UNUSED uintptr_t wf_stack_left_(void)
 
 #define WF_DEQUE_FIRST 2 /* the first index */
 
-/* How many of a fork's callers want something public: as many as there can be. */
+/* What a fork is told of how many want something public: all that there is. */
 #define WF_WANT_ALL UINT32_MAX
 
 /* In the mark beside address and secret: the bytes of the whole section, its arguments included, in
@@ -571,8 +571,8 @@ static WF_UNUSED bool wf_deque_give_(struct wf_deque *d, uintptr_t low, uint64_t
  * or wants something; or nobody does, and this stack gets the pass. want: so many should find
  * something public, as read by the caller just now: 0, some, of whom each will ask again when there
  * is nothing, so that this stack may get the pass meanwhile, too; or WF_WANT_ALL. Who asked may be
- * asleep by now: one more becomes public, for which he is woken. True: something
- * became public, so do the wake check.
+ * asleep by now: one more becomes public, for which he is woken. True: something became public, so
+ * do the wake check.
  *
  * A section that is not on this stack, since somebody has put it on the heap or a tool keeps locals
  * elsewhere, would not be found: it becomes public alone, and opens nothing. */
